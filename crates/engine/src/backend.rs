@@ -1,0 +1,380 @@
+//! The operations that the networks are made of, as one trait.
+//!
+//! Every tensor is dense and row-major, its first dimension the sample (forward) or the lane (cotangents);
+//! images are `[N, H, W, C]`, so that an image is already the token matrix `[N*H*W, C]`. Each operation has a
+//! forward function, a vector-Jacobian product for its input (`*_vjp`) that turns cotangents `[L, out]` into
+//! `[L, in]`, and where it has parameters one for those (`*_vjp_params`), which returns one gradient per
+//! objective, `[K, ...]` (zero where the objective has no lanes).
+//!
+//! Functions with `acc` add their result to it (it may be reused) and return the sum.
+//! Shapes are checked where models are loaded and called; here a wrong shape is a bug and panics.
+
+use crate::{Lanes, WeightData};
+
+/// A weight of a product: frozen in the backend's own form, or a trained tensor.
+pub enum Kernel<'a, B: Backend> {
+    /// Prepared by [`Backend::weight`].
+    Frozen(&'a B::Weight),
+    /// A parameter: `[O, I]` for linear, `[O, kh, kw, I]` for convolution, `[V, C]` for an embedding.
+    Trained(&'a B::Tensor),
+}
+
+impl<B: Backend> Clone for Kernel<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B: Backend> Copy for Kernel<'_, B> {}
+
+/// What a frozen weight is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `[O, I]` of a linear layer (or `[O, I, 1, 1]` of a 1x1 convolution).
+    Matrix,
+    /// `[O, I, kh, kw]` of a convolution, as PyTorch stores it.
+    Filter,
+    /// `[V, C]` of an embedding.
+    Table,
+}
+
+/// A low-rank addition to a linear layer (LoRA, Hu et al. 2021): `y += scale * (x A^T) B^T`.
+pub struct LowRank<'a, B: Backend> {
+    /// A, `[r, I]`.
+    pub down: &'a B::Tensor,
+    /// B, `[O, r]`.
+    pub up: &'a B::Tensor,
+    /// `lora_alpha / r`, times any user weight.
+    pub scale: f32,
+}
+
+impl<B: Backend> Clone for LowRank<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B: Backend> Copy for LowRank<'_, B> {}
+
+/// What is added to a product's result `[N, ..., O]` in the same pass.
+pub struct Plus<'a, B: Backend> {
+    /// Bias, `[O]`.
+    pub bias: Option<&'a B::Tensor>,
+    /// One shift per sample and channel, `[N, O]` (a time embedding).
+    pub shift: Option<&'a B::Tensor>,
+    /// A residual of the result's own shape.
+    pub residual: Option<&'a B::Tensor>,
+}
+
+impl<B: Backend> Clone for Plus<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B: Backend> Copy for Plus<'_, B> {}
+
+impl<B: Backend> Default for Plus<'_, B> {
+    fn default() -> Self {
+        Self { bias: None, shift: None, residual: None }
+    }
+}
+
+/// Geometry of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel height and width.
+    pub kernel: (usize, usize),
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros added at top, left, bottom, right.
+    pub pad: [usize; 4],
+}
+
+impl Window {
+    /// A square kernel with the same zeros on all sides.
+    pub fn square(kernel: usize, stride: usize, pad: usize) -> Self {
+        Self { kernel: (kernel, kernel), stride, pad: [pad; 4] }
+    }
+
+    /// Output height and width for an input of `(h, w)`.
+    pub fn output(&self, (h, w): (usize, usize)) -> (usize, usize) {
+        let [top, left, bottom, right] = self.pad;
+        (
+            (h + top + bottom - self.kernel.0) / self.stride + 1,
+            (w + left + right - self.kernel.1) / self.stride + 1,
+        )
+    }
+}
+
+/// Pointwise functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// `x * Phi(x)`, exact (erf).
+    Gelu,
+    /// The tanh approximation of GELU (`gelu_new`).
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`, as in OpenAI's CLIP.
+    QuickGelu,
+}
+
+/// A normalisation's affine part and constants.
+pub struct Affine<'a, B: Backend> {
+    /// Scale, `[C]`.
+    pub gamma: &'a B::Tensor,
+    /// Shift, `[C]`.
+    pub beta: &'a B::Tensor,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl<B: Backend> Clone for Affine<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B: Backend> Copy for Affine<'_, B> {}
+
+/// Constants of one AdamW step (Loshchilov & Hutter 2019), PyTorch's form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// First moment's decay.
+    pub beta1: f64,
+    /// Second moment's decay.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Number of this step, from 1.
+    pub step: u64,
+}
+
+/// The operations. See the module's documentation for the conventions.
+pub trait Backend: Send + Sync + Sized + 'static {
+    /// A dense tensor, cheap to clone.
+    type Tensor: Clone + Send + Sync + std::fmt::Debug;
+    /// A frozen weight, prepared for products.
+    type Weight: Send + Sync;
+
+    // --- data in and out -------------------------------------------------------------------------------
+
+    /// A tensor from values.
+    fn tensor(&self, shape: &[usize], values: &[f32]) -> Self::Tensor;
+    /// The values of a tensor.
+    fn read(&self, tensor: &Self::Tensor) -> Vec<f32>;
+    /// The shape of a tensor.
+    fn shape(tensor: &Self::Tensor) -> &[usize];
+    /// The same values under another shape of as many elements.
+    fn reshape(&self, tensor: &Self::Tensor, shape: &[usize]) -> Self::Tensor;
+    /// Zeros.
+    fn zeros(&self, shape: &[usize]) -> Self::Tensor;
+    /// Prepares a frozen weight; 16-bit data stays 16-bit where it lies.
+    fn weight(&self, data: &WeightData, form: Form) -> Self::Weight;
+
+    // --- products --------------------------------------------------------------------------------------
+
+    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ plus)`.
+    fn linear(
+        &self,
+        x: &Self::Tensor,
+        weight: Kernel<'_, Self>,
+        low_rank: Option<LowRank<'_, Self>>,
+        plus: Plus<'_, Self>,
+    ) -> Self::Tensor;
+    /// `g [L, ..., O] -> [L, ..., I]`.
+    fn linear_vjp(
+        &self,
+        g: &Self::Tensor,
+        weight: Kernel<'_, Self>,
+        low_rank: Option<LowRank<'_, Self>>,
+        acc: Option<Self::Tensor>,
+    ) -> Self::Tensor;
+    /// Gradient of a trained weight, `[K, O, I]`.
+    fn linear_vjp_params(&self, g: &Self::Tensor, x: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
+    /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`.
+    fn low_rank_vjp_params(
+        &self,
+        g: &Self::Tensor,
+        x: &Self::Tensor,
+        low_rank: LowRank<'_, Self>,
+        lanes: &Lanes,
+    ) -> (Self::Tensor, Self::Tensor);
+    /// `x [N, H, W, I] -> [N, H', W', O]`.
+    fn conv2d(
+        &self,
+        x: &Self::Tensor,
+        weight: Kernel<'_, Self>,
+        window: Window,
+        plus: Plus<'_, Self>,
+    ) -> Self::Tensor;
+    /// `g [L, H', W', O] -> [L, H, W, I]` for an input of height and width `input`.
+    fn conv2d_vjp(
+        &self,
+        g: &Self::Tensor,
+        weight: Kernel<'_, Self>,
+        window: Window,
+        input: (usize, usize),
+        acc: Option<Self::Tensor>,
+    ) -> Self::Tensor;
+    /// Gradient of a trained filter, `[K, O, kh, kw, I]`.
+    fn conv2d_vjp_params(
+        &self,
+        g: &Self::Tensor,
+        x: &Self::Tensor,
+        window: Window,
+        lanes: &Lanes,
+    ) -> Self::Tensor;
+    /// Gradient of a bias: sums of `g [L, ..., O]` over each objective's rows, `[K, O]`.
+    fn sum_rows(&self, g: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
+    /// Cotangent of a shift: sums of `g [L, ..., O]` over each lane's positions, `[L, O]`.
+    fn sum_positions(&self, g: &Self::Tensor) -> Self::Tensor;
+
+    // --- normalisation ---------------------------------------------------------------------------------
+
+    /// Group normalisation (Wu & He 2018) of `x [N, ..., C]` over positions and `C / groups` channels, then
+    /// SiLU if asked; also the means and reciprocal deviations, `[N, groups, 2]`.
+    fn group_norm(
+        &self,
+        x: &Self::Tensor,
+        groups: usize,
+        affine: Affine<'_, Self>,
+        silu: bool,
+    ) -> (Self::Tensor, Self::Tensor);
+    /// `g [L, ..., C] -> [L, ..., C]`.
+    fn group_norm_vjp(
+        &self,
+        g: &Self::Tensor,
+        saved: (&Self::Tensor, &Self::Tensor),
+        affine: Affine<'_, Self>,
+        silu: bool,
+        lanes: &Lanes,
+        acc: Option<Self::Tensor>,
+    ) -> Self::Tensor;
+    /// Gradients of gamma and beta, `[K, C]` each.
+    fn group_norm_vjp_params(
+        &self,
+        g: &Self::Tensor,
+        saved: (&Self::Tensor, &Self::Tensor),
+        affine: Affine<'_, Self>,
+        silu: bool,
+        lanes: &Lanes,
+    ) -> (Self::Tensor, Self::Tensor);
+    /// Layer normalisation (Ba et al. 2016) over the last dimension of `x [N, ..., C]`; also means and
+    /// reciprocal deviations, `[rows, 2]`.
+    fn layer_norm(&self, x: &Self::Tensor, affine: Affine<'_, Self>) -> (Self::Tensor, Self::Tensor);
+    /// `g [L, ..., C] -> [L, ..., C]`.
+    fn layer_norm_vjp(
+        &self,
+        g: &Self::Tensor,
+        saved: (&Self::Tensor, &Self::Tensor),
+        affine: Affine<'_, Self>,
+        lanes: &Lanes,
+        acc: Option<Self::Tensor>,
+    ) -> Self::Tensor;
+    /// Gradients of gamma and beta, `[K, C]` each.
+    fn layer_norm_vjp_params(
+        &self,
+        g: &Self::Tensor,
+        saved: (&Self::Tensor, &Self::Tensor),
+        affine: Affine<'_, Self>,
+        lanes: &Lanes,
+    ) -> (Self::Tensor, Self::Tensor);
+
+    // --- attention -------------------------------------------------------------------------------------
+
+    /// Scaled dot-product attention (Vaswani et al. 2017) of `q [N, T, C]` over `k, v [N, S, C]`, `heads`
+    /// heads of `C / heads` channels side by side; `causal` hides later positions. Also the logarithm of each
+    /// softmax denominator, `[N, heads, T]`.
+    fn attention(
+        &self,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+        heads: usize,
+        causal: bool,
+    ) -> (Self::Tensor, Self::Tensor);
+    /// Cotangents of q, k and v, from the saved inputs, output and log-denominators. The probabilities of a
+    /// (sample, head) are recomputed once for all its lanes.
+    fn attention_vjp(
+        &self,
+        g: &Self::Tensor,
+        saved: AttentionSaved<'_, Self>,
+        heads: usize,
+        causal: bool,
+        lanes: &Lanes,
+    ) -> [Self::Tensor; 3];
+
+    // --- pointwise and structure -----------------------------------------------------------------------
+
+    /// A pointwise function.
+    fn activation(&self, x: &Self::Tensor, kind: Activation) -> Self::Tensor;
+    /// `g [L, ...]` times the function's derivative at `x [N, ...]`.
+    fn activation_vjp(
+        &self,
+        g: &Self::Tensor,
+        x: &Self::Tensor,
+        kind: Activation,
+        lanes: &Lanes,
+    ) -> Self::Tensor;
+    /// GEGLU (Shazeer 2020): `[N, ..., 2F] -> [N, ..., F]`, first half times GELU of the second.
+    fn geglu(&self, x: &Self::Tensor) -> Self::Tensor;
+    /// `g [L, ..., F] -> [L, ..., 2F]`.
+    fn geglu_vjp(&self, g: &Self::Tensor, x: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
+    /// Sum of two tensors of one shape.
+    fn add(&self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// `acc + b`, in place where `acc` is not shared.
+    fn accumulate(&self, acc: Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// `x * factor`.
+    fn scale(&self, x: &Self::Tensor, factor: f32) -> Self::Tensor;
+    /// `[N, ..., A], [N, ..., B] -> [N, ..., A + B]`.
+    fn concat(&self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// `[N, ..., A + B] -> [N, ..., A], [N, ..., B]`.
+    fn split(&self, x: &Self::Tensor, first: usize) -> (Self::Tensor, Self::Tensor);
+    /// Nearest-neighbour resize of `[N, H, W, C]` to `size` (source index `floor(i * H / H')`).
+    fn resize_nearest(&self, x: &Self::Tensor, size: (usize, usize)) -> Self::Tensor;
+    /// `g [L, H', W', C] -> [L, H, W, C]`.
+    fn resize_nearest_vjp(&self, g: &Self::Tensor, input: (usize, usize)) -> Self::Tensor;
+    /// Rows of a table: `ids` of shape `[N, T]` give `[N, T, C]`.
+    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: Kernel<'_, Self>) -> Self::Tensor;
+    /// Gradient of a trained table, `[K, V, C]`.
+    fn embedding_vjp_params(&self, g: &Self::Tensor, ids: &[u32], rows: usize, lanes: &Lanes)
+    -> Self::Tensor;
+    /// One token of each sample: `x [N, T, C], index [N] -> [N, C]`.
+    fn pick_token(&self, x: &Self::Tensor, index: &[usize]) -> Self::Tensor;
+    /// `g [L, C] -> [L, T, C]`, zero elsewhere.
+    fn pick_token_vjp(&self, g: &Self::Tensor, index: &[usize], tokens: usize, lanes: &Lanes)
+    -> Self::Tensor;
+
+    // --- parameters ------------------------------------------------------------------------------------
+
+    /// Inner products of the `K` gradients in `[K, ...]`, row-major `K x K`, accumulated in f64.
+    fn gram(&self, grads: &Self::Tensor) -> Vec<f64>;
+    /// `sum_k coefficients[k] * grads[k]`: `[K, ...] -> [...]`.
+    fn combine(&self, grads: &Self::Tensor, coefficients: &[f64]) -> Self::Tensor;
+    /// Sum of squares, in f64.
+    fn sum_of_squares(&self, tensor: &Self::Tensor) -> f64;
+    /// One AdamW step with the gradient `grad * grad_scale`; returns the new parameter and moments.
+    fn adamw(
+        &self,
+        state: [Self::Tensor; 3],
+        grad: &Self::Tensor,
+        grad_scale: f64,
+        constants: &AdamW,
+    ) -> [Self::Tensor; 3];
+}
+
+/// What attention keeps for its backward pass.
+pub struct AttentionSaved<'a, B: Backend> {
+    /// Queries `[N, T, C]`.
+    pub q: &'a B::Tensor,
+    /// Keys `[N, S, C]`.
+    pub k: &'a B::Tensor,
+    /// Values `[N, S, C]`.
+    pub v: &'a B::Tensor,
+    /// The result `[N, T, C]`.
+    pub out: &'a B::Tensor,
+    /// Log-denominators `[N, heads, T]`.
+    pub log_sum: &'a B::Tensor,
+}

@@ -1,0 +1,79 @@
+//! Which (objective, sample) pairs a backward pass carries.
+//!
+//! Several objectives of one prediction need several vector-Jacobian products of one forward pass. A
+//! *lane* is one (objective, sample) pair that has pixels. A cotangent of an activation `[N, ...]` is one
+//! tensor `[L, ...]`, lanes sorted by objective and then by sample, and this map says where each lane
+//! belongs. An objective without pixels has no lanes and costs nothing.
+
+use std::ops::Range;
+
+/// The lanes of one backward pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lanes {
+    samples: usize,
+    sample_of: Vec<usize>,
+    ranges: Vec<Range<usize>>,
+    by_sample: Vec<Vec<usize>>,
+}
+
+impl Lanes {
+    /// Lanes from the samples that each objective sees: `present[k]` lists them for objective `k`.
+    ///
+    /// # Panics
+    /// If a list is not strictly ascending or names a sample outside `0..samples`.
+    pub fn new(samples: usize, present: &[Vec<usize>]) -> Self {
+        let mut sample_of = Vec::new();
+        let mut ranges = Vec::new();
+        let mut by_sample = vec![Vec::new(); samples];
+        for list in present {
+            assert!(list.windows(2).all(|w| w[0] < w[1]), "samples of an objective must ascend");
+            let start = sample_of.len();
+            for &sample in list {
+                by_sample[sample].push(sample_of.len());
+                sample_of.push(sample);
+            }
+            ranges.push(start..sample_of.len());
+        }
+        Self { samples, sample_of, ranges, by_sample }
+    }
+
+    /// One objective that sees every sample: what an ordinary backward pass carries.
+    pub fn single(samples: usize) -> Self {
+        Self::new(samples, &[(0..samples).collect()])
+    }
+
+    /// Number of samples `N` of the forward pass.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Number of lanes `L`.
+    pub fn len(&self) -> usize {
+        self.sample_of.len()
+    }
+
+    /// Whether no objective sees anything.
+    pub fn is_empty(&self) -> bool {
+        self.sample_of.is_empty()
+    }
+
+    /// Number of objectives `K`, absent ones included.
+    pub fn objectives(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The sample of a lane.
+    pub fn sample(&self, lane: usize) -> usize {
+        self.sample_of[lane]
+    }
+
+    /// The lanes of an objective; empty where it is absent.
+    pub fn of_objective(&self, objective: usize) -> Range<usize> {
+        self.ranges[objective].clone()
+    }
+
+    /// The lanes of a sample, ascending.
+    pub fn of_sample(&self, sample: usize) -> &[usize] {
+        &self.by_sample[sample]
+    }
+}

@@ -1,0 +1,115 @@
+//! Layers as plain data: where their weights come from. The tape's methods compute with them.
+
+use crate::{Backend, Kernel, ParamId, Params, Window};
+
+/// A weight of a product, or a table.
+pub enum Source<B: Backend> {
+    /// Frozen: costs no gradient.
+    Frozen(B::Weight),
+    /// Trained.
+    Trained(ParamId),
+}
+
+impl<B: Backend> Source<B> {
+    pub(crate) fn kernel<'a>(&'a self, params: &'a Params<B>) -> Kernel<'a, B> {
+        match self {
+            Source::Frozen(weight) => Kernel::Frozen(weight),
+            Source::Trained(id) => Kernel::Trained(params.get(*id)),
+        }
+    }
+
+    /// The parameter, if trained.
+    pub fn trained(&self) -> Option<ParamId> {
+        match self {
+            Source::Frozen(_) => None,
+            Source::Trained(id) => Some(*id),
+        }
+    }
+}
+
+/// A vector of a layer: a bias, gamma or beta.
+pub enum Vector<B: Backend> {
+    /// Frozen: costs no gradient.
+    Frozen(B::Tensor),
+    /// Trained.
+    Trained(ParamId),
+}
+
+impl<B: Backend> Vector<B> {
+    /// Its current value.
+    pub fn value<'a>(&'a self, params: &'a Params<B>) -> &'a B::Tensor {
+        match self {
+            Vector::Frozen(tensor) => tensor,
+            Vector::Trained(id) => params.get(*id),
+        }
+    }
+
+    /// The parameter, if trained.
+    pub fn trained(&self) -> Option<ParamId> {
+        match self {
+            Vector::Frozen(_) => None,
+            Vector::Trained(id) => Some(*id),
+        }
+    }
+}
+
+/// A LoRA on a linear layer: A is `[r, I]`, B is `[O, r]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Adapter {
+    /// A.
+    pub down: ParamId,
+    /// B.
+    pub up: ParamId,
+    /// `lora_alpha / r`, times any user weight.
+    pub scale: f32,
+}
+
+/// `x W^T + b`, and its adapter.
+pub struct Linear<B: Backend> {
+    /// `[O, I]`.
+    pub weight: Source<B>,
+    /// `[O]`.
+    pub bias: Option<Vector<B>>,
+    /// LoRA.
+    pub adapter: Option<Adapter>,
+    /// I.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+}
+
+/// A convolution, and its adapter.
+pub struct Conv2d<B: Backend> {
+    /// `[O, I, kh, kw]` in files, `[O, kh, kw, I]` when trained.
+    pub weight: Source<B>,
+    /// `[O]`.
+    pub bias: Option<Vector<B>>,
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// LoRA.
+    pub adapter: Option<Box<ConvAdapter<B>>>,
+    /// I.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+}
+
+/// A LoRA on a convolution: a convolution to r channels with the layer's window, then a 1x1 one.
+pub struct ConvAdapter<B: Backend> {
+    /// A, trained, `[r, kh, kw, I]`.
+    pub down: Conv2d<B>,
+    /// B, trained, `[O, r]`.
+    pub up: Linear<B>,
+    /// `lora_alpha / r`, times any user weight.
+    pub scale: f32,
+}
+
+/// The affine part of a normalisation.
+pub struct Norm<B: Backend> {
+    /// `[C]`.
+    pub gamma: Vector<B>,
+    /// `[C]`.
+    pub beta: Vector<B>,
+    /// Added to the variance.
+    pub eps: f32,
+}

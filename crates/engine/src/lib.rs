@@ -1,0 +1,33 @@
+//! Tensors, and a tape whose one backward pass carries several objectives at once.
+//!
+//! Multi-objective training needs the gradient of every objective of one prediction. Here one backward pass
+//! carries them together as [`Lanes`]: (objective, sample) pairs that have pixels. Weights are read once for
+//! all lanes, checkpointed segments are recomputed once, and what is absent costs nothing.
+//!
+//! - [`Backend`] is the list of operations; [`Cpu`] computes them fast in f32, [`Reference`] slowly and
+//!   plainly in f64 (the oracle of the tests).
+//! - [`Tape`] runs operations and records what their vector-Jacobian products need; [`Tape::checkpoint`]
+//!   trades memory for recomputation.
+//! - [`Params`] holds what is trained, [`ParamGrads`] one gradient per objective, and from them the Gram
+//!   matrix that fair weights are solved from.
+//!
+//! What it does not do: read files or clocks, draw random numbers, know what a network is.
+
+mod backend;
+
+mod lanes;
+mod layers;
+pub mod observe;
+mod params;
+
+mod tape;
+mod weight;
+
+pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
+
+pub use lanes::Lanes;
+pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
+pub use params::{Param, ParamGrads, ParamId, Params};
+
+pub use tape::{Tape, Var};
+pub use weight::{DType, WeightData};

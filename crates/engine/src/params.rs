@@ -1,0 +1,126 @@
+//! The trained parameters and their gradients.
+
+use crate::{Backend, Lanes};
+
+/// Index of a parameter in its [`Params`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(pub usize);
+
+/// One trained tensor.
+pub struct Param<B: Backend> {
+    /// Unique name, as checkpoints store it.
+    pub name: String,
+    /// Current value.
+    pub value: B::Tensor,
+}
+
+/// All trained tensors of a run, in a fixed order.
+pub struct Params<B: Backend> {
+    list: Vec<Param<B>>,
+}
+
+impl<B: Backend> Default for Params<B> {
+    fn default() -> Self {
+        Self { list: Vec::new() }
+    }
+}
+
+impl<B: Backend> Params<B> {
+    /// Adds a parameter.
+    pub fn add(&mut self, name: impl Into<String>, value: B::Tensor) -> ParamId {
+        self.list.push(Param { name: name.into(), value });
+        ParamId(self.list.len() - 1)
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, id: ParamId) -> &B::Tensor {
+        &self.list[id.0].value
+    }
+
+    /// Replaces a value.
+    pub fn set(&mut self, id: ParamId, value: B::Tensor) {
+        self.list[id.0].value = value;
+    }
+
+    /// Parameters in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Param<B>> {
+        self.list.iter()
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParamId> + use<B> {
+        (0..self.list.len()).map(ParamId)
+    }
+
+    /// Number of parameters (tensors).
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether nothing is trained.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Number of trained values.
+    pub fn values(&self) -> usize {
+        self.list.iter().map(|p| B::shape(&p.value).iter().product::<usize>()).sum()
+    }
+}
+
+/// Per-objective gradients of every parameter: `[K, ...]` each, absent until something contributed.
+pub struct ParamGrads<B: Backend> {
+    objectives: usize,
+    list: Vec<Option<B::Tensor>>,
+}
+
+impl<B: Backend> ParamGrads<B> {
+    /// No gradients yet, for `params` and the objectives of `lanes`.
+    pub fn new(params: &Params<B>, lanes: &Lanes) -> Self {
+        Self { objectives: lanes.objectives(), list: (0..params.len()).map(|_| None).collect() }
+    }
+
+    /// Number of objectives `K`.
+    pub fn objectives(&self) -> usize {
+        self.objectives
+    }
+
+    /// Adds a contribution `[K, ...]`.
+    pub fn add(&mut self, backend: &B, id: ParamId, grad: B::Tensor) {
+        let slot = &mut self.list[id.0];
+        *slot = Some(match slot.take() {
+            None => grad,
+            Some(sum) => backend.accumulate(sum, &grad),
+        });
+    }
+
+    /// Adds the gradients of another pass (a further micro-batch).
+    pub fn add_all(&mut self, backend: &B, other: Self) {
+        for (id, grad) in other.list.into_iter().enumerate() {
+            if let Some(grad) = grad {
+                self.add(backend, ParamId(id), grad);
+            }
+        }
+    }
+
+    /// The gradients `[K, ...]` of a parameter; none if the output does not depend on it.
+    pub fn get(&self, id: ParamId) -> Option<&B::Tensor> {
+        self.list[id.0].as_ref()
+    }
+
+    /// The Gram matrix of the objectives' gradients over all parameters, row-major `K x K`, in f64.
+    pub fn gram(&self, backend: &B) -> Vec<f64> {
+        let mut gram = vec![0.0; self.objectives * self.objectives];
+        for grad in self.list.iter().flatten() {
+            for (sum, value) in gram.iter_mut().zip(backend.gram(grad)) {
+                *sum += value;
+            }
+        }
+        gram
+    }
+
+    /// `sum_k coefficients[k] * grad_k` of every parameter.
+    pub fn combine(&self, backend: &B, coefficients: &[f64]) -> Vec<Option<B::Tensor>> {
+        self.list.iter().map(|g| g.as_ref().map(|g| backend.combine(g, coefficients))).collect()
+    }
+}

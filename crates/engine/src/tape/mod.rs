@@ -1,0 +1,205 @@
+//! The tape: runs operations eagerly and records what their backward pass needs, only where something
+//! trainable lies below.
+//!
+//! ```text
+//! forward   x ──op──op──op── y         each op on a tracked input leaves a node: a closure that owns the
+//!                                      tensors its vector-Jacobian product reads
+//! backward  [L,..]──vjp──vjp──▶ grads  nodes in reverse; a node's tensors are freed as soon as it ran
+//! ```
+
+mod attention;
+mod checkpoint;
+mod norm;
+mod pointwise;
+mod product;
+mod structure;
+
+use crate::observe::{Observer, Op, Phase};
+use crate::{Backend, Lanes, ParamGrads, ParamId, Params};
+
+/// A value on a tape. Cheap to clone. `node` is none for constants: nothing trainable lies below them.
+pub struct Var<B: Backend> {
+    value: B::Tensor,
+    node: Option<NodeId>,
+}
+
+impl<B: Backend> Clone for Var<B> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), node: self.node }
+    }
+}
+
+impl<B: Backend> Var<B> {
+    /// A value that needs no gradient.
+    pub fn constant(value: B::Tensor) -> Self {
+        Self { value, node: None }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &B::Tensor {
+        &self.value
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        B::shape(&self.value)
+    }
+
+    /// Whether a gradient flows through it.
+    pub fn tracked(&self) -> bool {
+        self.node.is_some()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NodeId(usize);
+
+type Vjp<'m, B> = Box<dyn FnOnce(&mut Pullback<'_, 'm, B>, <B as Backend>::Tensor) + 'm>;
+
+/// What a tape is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Keep what the backward pass needs.
+    Record,
+    /// Only find out what is tracked: the forward pass of a checkpointed segment.
+    Probe,
+}
+
+/// A forward pass and what its backward pass needs.
+pub struct Tape<'m, B: Backend> {
+    backend: &'m B,
+    params: &'m Params<B>,
+    observer: Option<&'m dyn Observer>,
+    nodes: Vec<Option<Vjp<'m, B>>>,
+    mode: Mode,
+    checkpointing: bool,
+}
+
+/// The state of a backward pass that a node's closure works on.
+struct Pullback<'a, 'm, B: Backend> {
+    backend: &'m B,
+    params: &'m Params<B>,
+    observer: Option<&'m dyn Observer>,
+    lanes: &'a Lanes,
+    grads: Vec<Option<B::Tensor>>,
+    sink: &'a mut ParamGrads<B>,
+}
+
+impl<'m, B: Backend> Tape<'m, B> {
+    /// An empty tape over `params`. With `checkpointing`, [`Tape::checkpoint`] keeps inputs only.
+    pub fn new(backend: &'m B, params: &'m Params<B>, checkpointing: bool) -> Self {
+        Self { backend, params, observer: None, nodes: Vec::new(), mode: Mode::Record, checkpointing }
+    }
+
+    /// Reports every operation to `observer` (profiles).
+    pub fn observed(mut self, observer: Option<&'m dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &'m B {
+        self.backend
+    }
+
+    /// A leaf whose gradient is wanted: [`Tape::backward`] returns it.
+    pub fn leaf(&mut self, value: B::Tensor) -> Var<B> {
+        self.nodes.push(None);
+        Var { value, node: Some(NodeId(self.nodes.len() - 1)) }
+    }
+
+    /// The vector-Jacobian products of `output` with `cotangent [L, ...]`: the gradients of all parameters
+    /// go to `sink`, those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the
+    /// tape: saved tensors are freed as the pass goes.
+    pub fn backward(
+        mut self,
+        output: &Var<B>,
+        cotangent: B::Tensor,
+        lanes: &Lanes,
+        leaves: &[&Var<B>],
+        sink: &mut ParamGrads<B>,
+    ) -> Vec<Option<B::Tensor>> {
+        assert_eq!(self.mode, Mode::Record, "a probing tape has no backward pass");
+        let Some(NodeId(last)) = output.node else { return vec![None; leaves.len()] };
+        let mut pull = Pullback {
+            backend: self.backend,
+            params: self.params,
+            observer: self.observer,
+            lanes,
+            grads: (0..self.nodes.len()).map(|_| None).collect(),
+            sink,
+        };
+        pull.grads[last] = Some(cotangent);
+        for id in (0..=last).rev() {
+            let Some(vjp) = self.nodes[id].take() else { continue };
+            if let Some(g) = pull.grads[id].take() {
+                vjp(&mut pull, g);
+            }
+        }
+        leaves.iter().map(|v| v.node.and_then(|NodeId(id)| pull.grads[id].take())).collect()
+    }
+
+    /// Wraps a result: a node with its VJP where `tracked`, a constant elsewhere. `vjp` is only built when it
+    /// will be needed, so that nothing is kept in vain.
+    fn result(&mut self, value: B::Tensor, tracked: bool, vjp: impl FnOnce() -> Vjp<'m, B>) -> Var<B> {
+        if !tracked {
+            return Var::constant(value);
+        }
+        self.nodes.push((self.mode == Mode::Record).then(vjp));
+        Var { value, node: Some(NodeId(self.nodes.len() - 1)) }
+    }
+
+    fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
+        observe(self.observer, Phase::Forward, op, || run(self.backend))
+    }
+}
+
+impl<'m, B: Backend> Pullback<'_, 'm, B> {
+    /// The gradient gathered so far, to be added to.
+    fn take(&mut self, node: NodeId) -> Option<B::Tensor> {
+        self.grads[node.0].take()
+    }
+
+    /// Stores a gradient that already includes what [`Pullback::take`] returned.
+    fn put(&mut self, node: NodeId, grad: B::Tensor) {
+        self.grads[node.0] = Some(grad);
+    }
+
+    /// Adds a gradient.
+    fn add(&mut self, node: Option<NodeId>, grad: B::Tensor) {
+        let Some(node) = node else { return };
+        let sum = match self.take(node) {
+            None => grad,
+            Some(sum) => {
+                let count = count(B::shape(&sum));
+                self.observe(|| Op::memory("accumulate", 3 * count), |b| b.accumulate(sum, &grad))
+            }
+        };
+        self.put(node, sum);
+    }
+
+    fn add_param(&mut self, id: ParamId, grad: B::Tensor) {
+        self.sink.add(self.backend, id, grad);
+    }
+
+    fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
+        observe(self.observer, Phase::Backward, op, || run(self.backend))
+    }
+}
+
+fn observe<T>(
+    observer: Option<&dyn Observer>,
+    phase: Phase,
+    op: impl FnOnce() -> Op,
+    run: impl FnOnce() -> T,
+) -> T {
+    let Some(observer) = observer else { return run() };
+    observer.begin();
+    let value = run();
+    observer.end(phase, op());
+    value
+}
+
+fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}

@@ -1,0 +1,127 @@
+//! Frozen weights as they lie in a file: bytes of a stated type, borrowed for as long as they are used.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Element type of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DType {
+    /// 32-bit float.
+    F32,
+    /// 16-bit IEEE float.
+    F16,
+    /// bfloat16.
+    BF16,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F16 | DType::BF16 => 2,
+        }
+    }
+}
+
+/// Shared bytes of a stored tensor, little-endian and row-major. A memory map stays a memory map.
+#[derive(Clone)]
+pub struct WeightData {
+    dtype: DType,
+    shape: Vec<usize>,
+    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    range: Range<usize>,
+}
+
+impl std::fmt::Debug for WeightData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WeightData({:?}, {:?})", self.dtype, self.shape)
+    }
+}
+
+impl WeightData {
+    /// A tensor of `shape` in `bytes[range]`.
+    ///
+    /// # Panics
+    /// If the range's length is not that of the shape and type.
+    pub fn new(
+        dtype: DType,
+        shape: Vec<usize>,
+        bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        range: Range<usize>,
+    ) -> Self {
+        let expected = shape.iter().product::<usize>() * dtype.size();
+        assert_eq!(range.len(), expected, "{} bytes given for {shape:?} {dtype:?}", range.len());
+        assert!(range.end <= (*bytes).as_ref().len(), "range {range:?} outside the bytes");
+        Self { dtype, shape, bytes, range }
+    }
+
+    /// A tensor of f32 values in memory.
+    pub fn from_f32(shape: &[usize], values: &[f32]) -> Self {
+        let bytes: Vec<u8> = bytemuck::cast_slice(values).to_vec();
+        let range = 0..bytes.len();
+        Self::new(DType::F32, shape.to_vec(), Arc::new(bytes), range)
+    }
+
+    /// Element type in the file.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Shape in the file.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The raw bytes; not necessarily aligned.
+    pub fn bytes(&self) -> &[u8] {
+        &(*self.bytes).as_ref()[self.range.clone()]
+    }
+
+    /// The same data with another shape of as many elements.
+    pub fn reshaped(mut self, shape: &[usize]) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), self.len(), "{:?} as {shape:?}", self.shape);
+        self.shape = shape.to_vec();
+        self
+    }
+
+    /// Elements `start .. start + out.len()`, widened to f32 (exact).
+    pub fn widen_into(&self, start: usize, out: &mut [f32]) {
+        let size = self.dtype.size();
+        let bytes = &self.bytes()[start * size..(start + out.len()) * size];
+        match self.dtype {
+            DType::F32 => {
+                for (o, b) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *o = f32::from_le_bytes(*b);
+                }
+            }
+            DType::F16 => {
+                for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *o = half::f16::from_le_bytes(*b).to_f32();
+                }
+            }
+            DType::BF16 => {
+                for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *o = f32::from_bits((u16::from_le_bytes(*b) as u32) << 16);
+                }
+            }
+        }
+    }
+
+    /// All elements, widened to f32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.len()];
+        self.widen_into(0, &mut out);
+        out
+    }
+}

@@ -1,0 +1,2 @@
+//! The `fairhuman` command.
+fn main() {}
