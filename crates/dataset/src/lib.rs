@@ -1,0 +1,63 @@
+//! Pictures, region masks, captions and conditioning images, from files to training samples.
+//!
+//! [`Dataset::open`] reads every header and every line first and reports *all* problems at once; after that
+//! [`Dataset::load`] turns one item into pixels. What a picture goes through on its way (resize, mirror, crop)
+//! is one plain value, a [`Draw`], made by the pure function [`draw()`] from (seed, step, sample). The same
+//! `Draw` is applied to the picture, to every mask and to the conditioning image, so they cannot drift apart.
+//!
+//! ```
+//! use fairhuman_dataset::{Crop, GeometrySpec, draw};
+//!
+//! let spec = GeometrySpec { width: 512, height: 512, crop: Crop::Random, flip: 0.5 };
+//! let a = draw(&spec, (1200, 800), 42, 7, 3); // a 1200 x 800 picture, seed 42, step 7, sample 3
+//! let b = draw(&spec, (1200, 800), 42, 7, 3);
+//! assert_eq!(a, b); // nothing is remembered between calls
+//! assert_eq!(a.resized, (768, 512)); // the picture covers the target; the rest is cropped away
+//! ```
+//!
+//! Reading a folder (see [`DatasetSpec`] for the two layouts):
+//!
+//! ```no_run
+//! use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Region, draw};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = DatasetSpec::new("people");
+//! let regions = [Region::new("face", "mask_face"), Region::new("hand", "mask_hand")];
+//! let data = Dataset::open(".".as_ref(), &spec, &regions)?;
+//! let geometry = GeometrySpec::default();
+//! let (seed, step, sample) = (42, 0, 0);
+//! let d = draw(&geometry, data.item(0).size, seed, step, sample);
+//! let s = data.load(0, &d, 8)?; // 8: the VAE's reduction, pixels per latent cell
+//! assert_eq!(s.image.len(), s.height * s.width * 3);
+//! # Ok(()) }
+//! ```
+//!
+//! # Conventions
+//!
+//! - Sizes as tuples are `(width, height)` in pixels, of the picture *as shown*, after its EXIF orientation.
+//! - PNG, JPEG and WebP are read, told apart by content, not by name. 16 bits become 8, gray and CMYK become RGB.
+//!   Colour profiles are not applied. Of an animation the first frame is read.
+//! - Transparent pictures are laid on white; transparent masks and conditioning images on black.
+//! - A mask is white where the region is, black elsewhere; the brightest channel counts. Gray is partial cover.
+//! - Pictures smaller than the target are enlarged; SDXL's original-size condition tells the model.
+//!
+//! # What this crate does not do
+//!
+//! It finds no faces or hands (masks come from files), makes no batches, encodes nothing, caches nothing (it
+//! gives [`Dataset::image_hash`] and a serialisable [`Draw`] for cache keys) and keeps no random state.
+#![deny(missing_docs)]
+
+mod dataset;
+mod geometry;
+mod header;
+mod layout;
+mod paths;
+mod pixels;
+mod problem;
+mod resample;
+mod spec;
+
+pub use dataset::{Dataset, LatentMask, Sample};
+pub use geometry::{Crop, Draw, GeometrySpec, draw};
+pub use layout::{Item, Origin};
+pub use problem::{DatasetError, Fault, Problem, Problems, Subject};
+pub use spec::{DatasetSpec, Layout, MaskOrientation, MissingMask, Region};

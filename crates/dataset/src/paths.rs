@@ -1,0 +1,48 @@
+//! Keeps every file of a dataset inside its folder: a list from elsewhere must not reach other files.
+
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use crate::problem::Fault;
+
+/// Checks that `relative` names an existing file in `root`, which must be canonical.
+pub(crate) fn resolve(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
+    let found = inside(root, relative)?;
+    if !found.is_file() {
+        return Err(Fault::Unreadable("it is not a file".into()));
+    }
+    Ok(found)
+}
+
+/// Checks that `relative` names something that exists in `root`, which must be canonical.
+///
+/// Symbolic links are followed, and must end inside `root`.
+pub(crate) fn inside(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
+    let outside = |why: &str| Err(Fault::Outside(why.to_owned()));
+    let mut depth = 0i64;
+    for part in relative.components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir => depth -= 1,
+            Component::RootDir | Component::Prefix(_) => return outside("the path is absolute"),
+        }
+        if depth < 0 {
+            return outside("`..` leads out of the dataset");
+        }
+    }
+    let found = root.join(relative);
+    let real = found.canonicalize().map_err(|e| unreadable(&e))?;
+    if !real.starts_with(root) {
+        return outside("a symbolic link leads out of the dataset");
+    }
+    Ok(found)
+}
+
+/// An error of the file system, with a missing file told apart.
+pub(crate) fn unreadable(error: &std::io::Error) -> Fault {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Fault::Missing(String::new()),
+        _ => Fault::Unreadable(error.to_string()),
+    }
+}

@@ -1,0 +1,77 @@
+//! From a file to 8-bit pixels, turned the right way up: RGB for pictures, one channel for masks.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageReader, Limits};
+
+use crate::header::{Header, undecodable};
+use crate::paths::unreadable;
+use crate::problem::Fault;
+
+/// What lies under the transparent parts of a picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Under {
+    White,
+    Black,
+}
+
+/// Decodes the picture at `path`, whose header was read just before, and applies `orientation`.
+pub(crate) fn decode(path: &Path, header: &Header, orientation: Orientation) -> Result<DynamicImage, Fault> {
+    let file = File::open(path).map_err(|e| unreadable(&e))?;
+    let mut reader = ImageReader::with_format(BufReader::new(file), header.format);
+    let (width, height) = header.stored;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(width);
+    limits.max_image_height = Some(height);
+    // Eight bytes per pixel are the most that a picture takes (16-bit RGBA); the rest is room for side data.
+    limits.max_alloc = Some(u64::from(width) * u64::from(height) * 8 + (64 << 20));
+    reader.limits(limits);
+    let mut picture = reader.decode().map_err(|e| undecodable(&e))?;
+    let found = (picture.width(), picture.height());
+    if found != header.stored {
+        let (w, h) = found;
+        return Err(Fault::Undecodable(format!(
+            "its header promises {width} x {height} pixels, but it holds {w} x {h}"
+        )));
+    }
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// The pixels as RGB, `[H, W, 3]`.
+pub(crate) fn rgb(picture: DynamicImage, under: Under) -> Vec<u8> {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8().into_raw();
+    }
+    let under: u16 = match under {
+        Under::White => 255,
+        Under::Black => 0,
+    };
+    let rgba = picture.into_rgba8().into_raw();
+    let mut out = Vec::with_capacity(rgba.len() / 4 * 3);
+    for pixel in rgba.as_chunks::<4>().0 {
+        let alpha = u16::from(pixel[3]);
+        let over = |v: u8| ((u16::from(v) * alpha + under * (255 - alpha) + 127) / 255) as u8;
+        out.extend(pixel[..3].iter().map(|&v| over(v)));
+    }
+    out
+}
+
+/// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour.
+pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Fault> {
+    let values = match picture {
+        DynamicImage::ImageLuma8(gray) => gray.into_raw(),
+        other => {
+            let rgb = rgb(other, Under::Black);
+            let brightest = |p: &[u8; 3]| p[0].max(p[1]).max(p[2]);
+            rgb.as_chunks::<3>().0.iter().map(brightest).collect()
+        }
+    };
+    match values.iter().copied().max() {
+        Some(brightest @ 1..=127) => Err(Fault::DarkMask { brightest }),
+        _ => Ok(values),
+    }
+}
