@@ -19,6 +19,7 @@ mod lanes;
 mod layers;
 pub mod observe;
 mod params;
+mod reference;
 
 mod tape;
 mod weight;
@@ -28,6 +29,7 @@ pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kern
 pub use lanes::Lanes;
 pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
 pub use params::{Param, ParamGrads, ParamId, Params};
+pub use reference::{Array, Reference};
 
 pub use tape::{Tape, Var};
 pub use weight::{DType, WeightData};

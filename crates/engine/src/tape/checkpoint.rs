@@ -30,8 +30,10 @@ impl<'m, B: Backend> Tape<'m, B> {
                 };
                 let local: Vec<_> = inputs.iter().map(|v| tape.like(v)).collect();
                 let output = segment(&mut tape, &local);
-                let leaves: Vec<_> = local.iter().collect();
-                let grads = tape.backward(&output, g, pull.lanes, &leaves, pull.sink);
+                let leaves = inputs.iter().zip(&local);
+                let leaves =
+                    leaves.map(|(v, leaf)| (leaf, v.node.and_then(|node| pull.take(node)))).collect();
+                let grads = tape.backward_onto(&output, g, pull.lanes, leaves, pull.sink);
                 for (input, grad) in inputs.iter().zip(grads) {
                     if let Some(grad) = grad {
                         pull.add(input.node, grad);

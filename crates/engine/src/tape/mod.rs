@@ -112,15 +112,31 @@ impl<'m, B: Backend> Tape<'m, B> {
     /// go to `sink`, those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the
     /// tape: saved tensors are freed as the pass goes.
     pub fn backward(
-        mut self,
+        self,
         output: &Var<B>,
         cotangent: B::Tensor,
         lanes: &Lanes,
         leaves: &[&Var<B>],
         sink: &mut ParamGrads<B>,
     ) -> Vec<Option<B::Tensor>> {
+        let leaves: Vec<_> = leaves.iter().map(|&leaf| (leaf, None)).collect();
+        self.backward_onto(output, cotangent, lanes, leaves, sink)
+    }
+
+    /// Like [`Tape::backward`], but adds to what each leaf has gathered elsewhere, in the order in which one
+    /// tape would have added it: a checkpointed segment gives the same bits as a plain one.
+    fn backward_onto(
+        mut self,
+        output: &Var<B>,
+        cotangent: B::Tensor,
+        lanes: &Lanes,
+        leaves: Vec<(&Var<B>, Option<B::Tensor>)>,
+        sink: &mut ParamGrads<B>,
+    ) -> Vec<Option<B::Tensor>> {
         assert_eq!(self.mode, Mode::Record, "a probing tape has no backward pass");
-        let Some(NodeId(last)) = output.node else { return vec![None; leaves.len()] };
+        let Some(NodeId(last)) = output.node else {
+            return leaves.into_iter().map(|(_, gathered)| gathered).collect();
+        };
         let mut pull = Pullback {
             backend: self.backend,
             params: self.params,
@@ -129,14 +145,23 @@ impl<'m, B: Backend> Tape<'m, B> {
             grads: (0..self.nodes.len()).map(|_| None).collect(),
             sink,
         };
-        pull.grads[last] = Some(cotangent);
+        let leaves: Vec<_> = leaves
+            .into_iter()
+            .map(|(leaf, gathered)| {
+                if let (Some(NodeId(id)), Some(gathered)) = (leaf.node, gathered) {
+                    pull.grads[id] = Some(gathered);
+                }
+                leaf.node
+            })
+            .collect();
+        pull.add(output.node, cotangent);
         for id in (0..=last).rev() {
             let Some(vjp) = self.nodes[id].take() else { continue };
             if let Some(g) = pull.grads[id].take() {
                 vjp(&mut pull, g);
             }
         }
-        leaves.iter().map(|v| v.node.and_then(|NodeId(id)| pull.grads[id].take())).collect()
+        leaves.into_iter().map(|node| node.and_then(|NodeId(id)| pull.grads[id].take())).collect()
     }
 
     /// Wraps a result: a node with its VJP where `tracked`, a constant elsewhere. `vjp` is only built when it

@@ -1,0 +1,143 @@
+//! Linear layers and their adapters, one inner product at a time.
+
+use super::array::{Array, add_scaled, dot};
+use super::{Reference, kernel};
+use crate::{Kernel, Lanes, LowRank, Plus};
+
+type Pair<'a> = LowRank<'a, Reference>;
+
+/// `x W^T + scale * (x A^T) B^T + plus`.
+pub(super) fn linear(
+    x: &Array,
+    weight: Kernel<'_, Reference>,
+    low_rank: Option<Pair<'_>>,
+    plus: Plus<'_, Reference>,
+) -> Array {
+    let weight = kernel(weight);
+    let rows = x.first() * x.positions();
+    let mut values = Vec::new();
+    for r in 0..rows {
+        let mut y: Vec<f64> = (0..weight.first()).map(|o| dot(x.row(r), weight.row(o))).collect();
+        if let Some(pair) = low_rank {
+            let hidden: Vec<f64> = (0..pair.down.first()).map(|i| dot(x.row(r), pair.down.row(i))).collect();
+            for (o, y) in y.iter_mut().enumerate() {
+                *y += f64::from(pair.scale) * dot(&hidden, pair.up.row(o));
+            }
+        }
+        values.extend(y);
+    }
+    add_plus(Array::new(&x.with_channels(weight.first()), values), plus)
+}
+
+/// Adds bias, shift and residual to a product's result.
+pub(super) fn add_plus(y: Array, plus: Plus<'_, Reference>) -> Array {
+    let (channels, positions) = (y.channels(), y.positions());
+    let mut values = y.values().to_vec();
+    for (i, value) in values.iter_mut().enumerate() {
+        let (row, channel) = (i / channels, i % channels);
+        *value += plus.bias.map_or(0.0, |b| b.values()[channel]);
+        *value += plus.shift.map_or(0.0, |s| s.row(row / positions)[channel]);
+        *value += plus.residual.map_or(0.0, |r| r.row(row)[channel]);
+    }
+    Array::new(y.shape(), values)
+}
+
+/// `g W + scale * (g B) A`.
+pub(super) fn linear_vjp(
+    g: &Array,
+    weight: Kernel<'_, Reference>,
+    low_rank: Option<Pair<'_>>,
+    acc: Option<Array>,
+) -> Array {
+    let weight = kernel(weight);
+    let mut values = Vec::new();
+    for r in 0..g.first() * g.positions() {
+        let mut dx = vec![0.0; weight.channels()];
+        for (o, &g) in g.row(r).iter().enumerate() {
+            add_scaled(&mut dx, g, weight.row(o));
+        }
+        if let Some(pair) = low_rank {
+            for (i, hidden) in up_vjp(g.row(r), pair).into_iter().enumerate() {
+                add_scaled(&mut dx, hidden, pair.down.row(i));
+            }
+        }
+        values.extend(dx);
+    }
+    Array::new(&g.with_channels(weight.channels()), values).plus_acc(acc)
+}
+
+/// Cotangent of `x A^T` for one row: `scale * g B`.
+fn up_vjp(g: &[f64], pair: Pair<'_>) -> Vec<f64> {
+    let mut hidden = vec![0.0; pair.up.channels()];
+    for (o, &g) in g.iter().enumerate() {
+        add_scaled(&mut hidden, f64::from(pair.scale) * g, pair.up.row(o));
+    }
+    hidden
+}
+
+/// Calls `f(objective, row of g, row of x)` for every row of every lane.
+pub(super) fn each_row(g: &Array, lanes: &Lanes, mut f: impl FnMut(usize, usize, usize)) {
+    let positions = g.positions();
+    for k in 0..lanes.objectives() {
+        for lane in lanes.of_objective(k) {
+            for p in 0..positions {
+                f(k, lane * positions + p, lanes.sample(lane) * positions + p);
+            }
+        }
+    }
+}
+
+/// Sums of the outer products `g x^T` over each objective's rows, `[K, O, I]`.
+pub(super) fn linear_vjp_params(g: &Array, x: &Array, lanes: &Lanes) -> Array {
+    let (outputs, inputs) = (g.channels(), x.channels());
+    let mut values = vec![0.0; lanes.objectives() * outputs * inputs];
+    each_row(g, lanes, |k, row, source| {
+        for (o, &g) in g.row(row).iter().enumerate() {
+            let start = (k * outputs + o) * inputs;
+            add_scaled(&mut values[start..start + inputs], g, x.row(source));
+        }
+    });
+    Array::new(&[lanes.objectives(), outputs, inputs], values)
+}
+
+/// Gradients of A, `(scale * g B)^T x`, and of B, `scale * g^T (x A^T)`.
+pub(super) fn low_rank_vjp_params(g: &Array, x: &Array, pair: Pair<'_>, lanes: &Lanes) -> (Array, Array) {
+    let (outputs, inputs, rank) = (g.channels(), x.channels(), pair.down.first());
+    let objectives = lanes.objectives();
+    let mut down = vec![0.0; objectives * rank * inputs];
+    let mut up = vec![0.0; objectives * outputs * rank];
+    each_row(g, lanes, |k, row, source| {
+        for (i, hidden) in up_vjp(g.row(row), pair).into_iter().enumerate() {
+            let start = (k * rank + i) * inputs;
+            add_scaled(&mut down[start..start + inputs], hidden, x.row(source));
+        }
+        for (o, &g) in g.row(row).iter().enumerate() {
+            for i in 0..rank {
+                let hidden = f64::from(pair.scale) * dot(x.row(source), pair.down.row(i));
+                up[(k * outputs + o) * rank + i] += g * hidden;
+            }
+        }
+    });
+    (Array::new(&[objectives, rank, inputs], down), Array::new(&[objectives, outputs, rank], up))
+}
+
+/// Sums over each objective's rows, `[K, O]`.
+pub(super) fn sum_rows(g: &Array, lanes: &Lanes) -> Array {
+    let channels = g.channels();
+    let mut values = vec![0.0; lanes.objectives() * channels];
+    each_row(g, lanes, |k, row, _| {
+        add_scaled(&mut values[k * channels..(k + 1) * channels], 1.0, g.row(row));
+    });
+    Array::new(&[lanes.objectives(), channels], values)
+}
+
+/// Sums over each lane's positions, `[L, O]`.
+pub(super) fn sum_positions(g: &Array) -> Array {
+    let (positions, channels) = (g.positions(), g.channels());
+    let mut values = vec![0.0; g.first() * channels];
+    for row in 0..g.first() * positions {
+        let start = row / positions * channels;
+        add_scaled(&mut values[start..start + channels], 1.0, g.row(row));
+    }
+    Array::new(&[g.first(), channels], values)
+}

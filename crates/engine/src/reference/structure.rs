@@ -1,0 +1,92 @@
+//! Operations that move values without arithmetic.
+
+use super::array::{Array, add_scaled};
+use super::product::each_row;
+use super::{Reference, kernel};
+use crate::{Kernel, Lanes};
+
+/// Concatenation along the last dimension.
+pub(super) fn concat(a: &Array, b: &Array) -> Array {
+    let mut values = Vec::new();
+    for r in 0..a.first() * a.positions() {
+        values.extend_from_slice(a.row(r));
+        values.extend_from_slice(b.row(r));
+    }
+    Array::new(&a.with_channels(a.channels() + b.channels()), values)
+}
+
+/// The first `first` channels, and the others.
+pub(super) fn split(x: &Array, first: usize) -> (Array, Array) {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for r in 0..x.first() * x.positions() {
+        a.extend_from_slice(&x.row(r)[..first]);
+        b.extend_from_slice(&x.row(r)[first..]);
+    }
+    (Array::new(&x.with_channels(first), a), Array::new(&x.with_channels(x.channels() - first), b))
+}
+
+/// The source position of every target position of one image.
+fn sources((h, w): (usize, usize), (out_h, out_w): (usize, usize)) -> Vec<usize> {
+    let position = |i: usize| (i / out_w * h / out_h) * w + (i % out_w) * w / out_w;
+    (0..out_h * out_w).map(position).collect()
+}
+
+/// Nearest-neighbour resize.
+pub(super) fn resize_nearest(x: &Array, size: (usize, usize)) -> Array {
+    let mut values = Vec::new();
+    for n in 0..x.first() {
+        for source in sources((x.shape()[1], x.shape()[2]), size) {
+            values.extend_from_slice(x.row(n * x.positions() + source));
+        }
+    }
+    Array::new(&[x.first(), size.0, size.1, x.channels()], values)
+}
+
+/// Every source gathers the cotangents of its copies.
+pub(super) fn resize_nearest_vjp(g: &Array, input: (usize, usize)) -> Array {
+    let (channels, positions) = (g.channels(), input.0 * input.1);
+    let mut values = vec![0.0; g.first() * positions * channels];
+    for lane in 0..g.first() {
+        for (to, source) in sources(input, (g.shape()[1], g.shape()[2])).into_iter().enumerate() {
+            let start = (lane * positions + source) * channels;
+            add_scaled(&mut values[start..start + channels], 1.0, g.row(lane * g.positions() + to));
+        }
+    }
+    Array::new(&[g.first(), input.0, input.1, channels], values)
+}
+
+/// Rows of a table.
+pub(super) fn embedding(ids: &[u32], shape: (usize, usize), table: Kernel<'_, Reference>) -> Array {
+    let table = kernel(table);
+    let values = ids.iter().flat_map(|&id| table.row(id as usize).to_vec()).collect();
+    Array::new(&[shape.0, shape.1, table.channels()], values)
+}
+
+/// Every row of the table gathers the cotangents of the tokens that used it, `[K, V, C]`.
+pub(super) fn embedding_vjp_params(g: &Array, ids: &[u32], rows: usize, lanes: &Lanes) -> Array {
+    let channels = g.channels();
+    let mut values = vec![0.0; lanes.objectives() * rows * channels];
+    each_row(g, lanes, |k, row, token| {
+        let start = (k * rows + ids[token] as usize) * channels;
+        add_scaled(&mut values[start..start + channels], 1.0, g.row(row));
+    });
+    Array::new(&[lanes.objectives(), rows, channels], values)
+}
+
+/// One token of each sample.
+pub(super) fn pick_token(x: &Array, index: &[usize]) -> Array {
+    let rows = index.iter().enumerate();
+    let values = rows.flat_map(|(n, &t)| x.row(n * x.positions() + t).to_vec()).collect();
+    Array::new(&[x.first(), x.channels()], values)
+}
+
+/// The cotangent at the picked token, zero elsewhere.
+pub(super) fn pick_token_vjp(g: &Array, index: &[usize], tokens: usize, lanes: &Lanes) -> Array {
+    let channels = g.channels();
+    let mut values = vec![0.0; lanes.len() * tokens * channels];
+    for lane in 0..lanes.len() {
+        let start = (lane * tokens + index[lanes.sample(lane)]) * channels;
+        values[start..start + channels].copy_from_slice(g.row(lane));
+    }
+    Array::new(&[lanes.len(), tokens, channels], values)
+}

@@ -1,0 +1,15 @@
+//! What the engine promises, as named theorems. Everything here is small and takes seconds.
+//!
+//! - [`finite_differences`]: every vector-Jacobian product, against central differences in f64.
+//! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
+//! - [`checkpoint`]: recomputing changes no bit.
+//! - [`cost`]: what is frozen or absent is not computed.
+//! - [`updates`]: Gram matrix, combination and AdamW against numbers worked out by hand.
+
+mod checkpoint;
+mod common;
+mod cost;
+mod finite_differences;
+mod lanes;
+mod net;
+mod updates;
