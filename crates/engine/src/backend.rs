@@ -158,6 +158,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// A frozen weight, prepared for products.
     type Weight: Send + Sync;
 
+    /// Runs work that calls this backend many times where its operations start soonest (inside a thread pool,
+    /// say). Never needed for a right result.
+    fn scope<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        work()
+    }
+
     // --- data in and out -------------------------------------------------------------------------------
 
     /// A tensor from values.

@@ -14,22 +14,20 @@
 //! What it does not do: read files or clocks, draw random numbers, know what a network is.
 
 mod backend;
-
+mod cpu;
 mod lanes;
 mod layers;
 pub mod observe;
 mod params;
 mod reference;
-
 mod tape;
 mod weight;
 
 pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
-
+pub use cpu::{Cpu, CpuTensor, CpuWeight};
 pub use lanes::Lanes;
 pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
 pub use params::{Param, ParamGrads, ParamId, Params};
 pub use reference::{Array, Reference};
-
 pub use tape::{Tape, Var};
 pub use weight::{DType, WeightData};

@@ -33,7 +33,7 @@ impl Op {
 }
 
 /// Told about every operation of a tape; calls never nest.
-pub trait Observer {
+pub trait Observer: Sync {
     /// An operation starts.
     fn begin(&self);
     /// It has ended.

@@ -1,0 +1,243 @@
+//! Attention, one (sample, head) at a time, in blocks of queries whose scores fit the second-level cache.
+//!
+//! The probabilities are never stored: the backward pass recomputes them from the saved log-denominators,
+//! once for all lanes of a sample (Dao et al. 2022 call this recomputation; the lanes are ours).
+
+use super::buffer::{Buffer, CpuTensor};
+use super::math::exp;
+use super::product::{Columns, Extra, Rows, Size, Target, pack_columns, product, product_into};
+use super::{Cpu, kernel::NR};
+use crate::{AttentionSaved, Lanes};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Scores of a block, in values (256 KiB).
+const BLOCK: usize = 1 << 16;
+
+/// Sizes of one attention.
+#[derive(Clone, Copy)]
+struct Dims {
+    samples: usize,
+    queries: usize,
+    keys: usize,
+    channels: usize,
+    heads: usize,
+    causal: bool,
+}
+
+impl Dims {
+    fn new(q: &CpuTensor, k: &CpuTensor, heads: usize, causal: bool) -> Self {
+        let [samples, queries, channels] = *q.shape() else {
+            panic!("queries are [N, T, C], not {:?}", q.shape())
+        };
+        assert_eq!(channels % heads, 0, "{channels} channels in {heads} heads");
+        Self { samples, queries, keys: k.shape()[1], channels, heads, causal }
+    }
+
+    fn head(&self) -> usize {
+        self.channels / self.heads
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.head() as f32).sqrt()
+    }
+
+    /// The first query's position where later keys are hidden from it.
+    fn visible(&self, first: usize) -> Option<usize> {
+        self.causal.then_some(first)
+    }
+
+    fn block(&self) -> usize {
+        (BLOCK / self.keys.max(1)).clamp(1, self.queries)
+    }
+
+    /// The values of a head of `data [N, tokens, C]` from one of its tokens on.
+    fn of<'a>(&self, data: &'a [f32], tokens: usize, index: usize, head: usize, token: usize) -> &'a [f32] {
+        &data[(index * tokens + token) * self.channels + head * self.head()..]
+    }
+}
+
+/// The transpose of a head `[tokens, d]` in panels, `[d][32]` each.
+fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut Vec<f32>) {
+    let d = dims.head();
+    out.resize(tokens.next_multiple_of(NR) * d, 0.0);
+    for (panel, out) in out.chunks_exact_mut(NR * d).enumerate() {
+        pack_columns(d, NR.min(tokens - panel * NR), out, |j, values| {
+            values.copy_from_slice(&data[(panel * NR + j) * dims.channels..][..d]);
+        });
+    }
+}
+
+/// Softmax of `scale * s` row by row, in place; returns the log-denominators.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn softmax(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>, log_sum: &mut [f32]) {
+    for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
+        let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
+        hidden.fill(0.0);
+        let mut tops = [f32::NEG_INFINITY; 16];
+        let (chunks, rest) = row.as_chunks::<16>();
+        for chunk in chunks {
+            for (t, v) in tops.iter_mut().zip(chunk) {
+                *t = if *v > *t { *v } else { *t };
+            }
+        }
+        let top = tops.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        let mut sums = [0.0f32; 16];
+        let (chunks, rest) = row.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for (sum, v) in sums.iter_mut().zip(chunk) {
+                *v = exp((*v - top) * scale);
+                *sum += *v;
+            }
+        }
+        let mut sum: f32 = sums.iter().sum();
+        for v in rest {
+            *v = exp((*v - top) * scale);
+            sum += *v;
+        }
+        let inverse = 1.0 / sum;
+        for v in row.iter_mut() {
+            *v *= inverse;
+        }
+        *log_sum = top * scale + sum.ln();
+    }
+}
+
+/// Probabilities again, from scores and log-denominators, in place.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn probabilities(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>, log_sum: &[f32]) {
+    for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
+        let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
+        hidden.fill(0.0);
+        for v in row {
+            *v = exp(*v * scale - log_sum);
+        }
+    }
+}
+
+/// `dp <- p * (dp - dot) * scale`, where `dot` is the row's `g . out`.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn score_cotangents(dp: &mut [f32], p: &[f32], keys: usize, scale: f32, dots: &[f32]) {
+    for ((dp, p), dot) in dp.chunks_exact_mut(keys).zip(p.chunks_exact(keys)).zip(dots) {
+        for (dp, p) in dp.iter_mut().zip(p) {
+            *dp = p * (*dp - dot) * scale;
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a.iter().zip(b) {
+        for j in 0..16 {
+            sums[j] += a[j] * b[j];
+        }
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+pub(super) fn attention(
+    cpu: &Cpu,
+    [q, k, v]: [&CpuTensor; 3],
+    heads: usize,
+    causal: bool,
+) -> (CpuTensor, CpuTensor) {
+    let dims = Dims::new(q, k, heads, causal);
+    let Dims { samples, queries, keys, channels, .. } = dims;
+    let (d, block) = (dims.head(), dims.block());
+    let mut out = Buffer::new(&cpu.pool, q.data().len());
+    let mut log_sum = Buffer::new(&cpu.pool, samples * heads * queries);
+    let target = Target::new(&mut out, channels);
+    log_sum.par_chunks_mut(queries).with_max_len(1).enumerate().for_each_init(
+        || (Vec::new(), vec![0.0; block * keys]),
+        |(turned, scores), (index, log_sum)| {
+            let (n, h) = (index / heads, index % heads);
+            transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
+            let turned = Columns::Panels { data: turned, depth: d, start: 0 };
+            for first in (0..queries).step_by(block) {
+                let rows = block.min(queries - first);
+                let scores = &mut scores[..rows * keys];
+                let a = Rows::dense(dims.of(q.data(), queries, n, h, first), channels);
+                product(a, turned, Size { m: rows, k: d, n: keys }, scores, keys, Extra::default());
+                let visible = dims.visible(first);
+                softmax(scores, keys, dims.scale(), visible, &mut log_sum[first..first + rows]);
+                let values = Columns::Dense(dims.of(v.data(), keys, n, h, 0), channels);
+                let target = target.at(n * queries + first, h * d);
+                let size = Size { m: rows, k: keys, n: d };
+                // SAFETY: the head's columns of these rows belong to this task alone.
+                unsafe { product_into(Rows::dense(scores, keys), values, size, &target, Extra::default()) }
+            }
+        },
+    );
+    (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
+}
+
+pub(super) fn attention_vjp(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    saved: AttentionSaved<'_, Cpu>,
+    heads: usize,
+    causal: bool,
+    lanes: &Lanes,
+) -> [CpuTensor; 3] {
+    let AttentionSaved { q, k, v, out, log_sum } = saved;
+    let dims = Dims::new(q, k, heads, causal);
+    let Dims { samples, queries, keys, channels, .. } = dims;
+    let (d, block) = (dims.head(), dims.block());
+    let mut dq = Buffer::new(&cpu.pool, lanes.len() * queries * channels);
+    let mut dk = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
+    let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
+    let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
+    (0..samples * heads).into_par_iter().with_max_len(1).for_each_init(
+        || (Vec::new(), Vec::new(), vec![0.0; block * keys], vec![0.0; block * keys], vec![0.0; block]),
+        |(k_turned, v_turned, p, ds, dots), index| {
+            let (n, h) = (index / heads, index % heads);
+            if lanes.of_sample(n).is_empty() {
+                return;
+            }
+            let (k, v) = (dims.of(k.data(), keys, n, h, 0), dims.of(v.data(), keys, n, h, 0));
+            transpose_head(dims, k, keys, k_turned);
+            transpose_head(dims, v, keys, v_turned);
+            let k_turned = Columns::Panels { data: k_turned, depth: d, start: 0 };
+            let v_turned = Columns::Panels { data: v_turned, depth: d, start: 0 };
+            for first in (0..queries).step_by(block) {
+                let rows = block.min(queries - first);
+                let (p, ds) = (&mut p[..rows * keys], &mut ds[..rows * keys]);
+                let q = dims.of(q.data(), queries, n, h, first);
+                let scores = Size { m: rows, k: d, n: keys };
+                product(Rows::dense(q, channels), k_turned, scores, p, keys, Extra::default());
+                let log_sum = &log_sum.data()[index * queries + first..][..rows];
+                probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
+                let later = Extra { accumulate: first > 0, ..Extra::default() };
+                for &lane in lanes.of_sample(n) {
+                    let g = dims.of(g.data(), queries, lane, h, first);
+                    let o = dims.of(out.data(), queries, n, h, first);
+                    for (i, value) in dots[..rows].iter_mut().enumerate() {
+                        *value = dot(&g[i * channels..][..d], &o[i * channels..][..d]);
+                    }
+                    product(Rows::dense(g, channels), v_turned, scores, ds, keys, Extra::default());
+                    score_cotangents(ds, p, keys, dims.scale(), &dots[..rows]);
+                    let [dq, dk, dv] = &targets;
+                    let dq = dq.at(lane * queries + first, h * d);
+                    let (dk, dv) = (dk.at(lane * keys, h * d), dv.at(lane * keys, h * d));
+                    let to_queries = Size { m: rows, k: keys, n: d };
+                    let to_keys = Size { m: keys, k: rows, n: d };
+                    // SAFETY: the head's columns of this lane belong to this task alone.
+                    unsafe {
+                        let k = Columns::Dense(k, channels);
+                        product_into(Rows::dense(ds, keys), k, to_queries, &dq, Extra::default());
+                        let q = Columns::Dense(q, channels);
+                        product_into(Rows::transposed(ds, keys), q, to_keys, &dk, later);
+                        let g = Columns::Dense(g, channels);
+                        product_into(Rows::transposed(p, keys), g, to_keys, &dv, later);
+                    }
+                }
+            }
+        },
+    );
+    let queries_shape = [lanes.len(), queries, channels];
+    let keys_shape = [lanes.len(), keys, channels];
+    [CpuTensor::new(&queries_shape, dq), CpuTensor::new(&keys_shape, dk), CpuTensor::new(&keys_shape, dv)]
+}

@@ -1,0 +1,347 @@
+//! Convolutions as matrix products over neighbourhoods.
+//!
+//! A task takes a tile of output positions. For a few taps of the kernel at a time it copies the input
+//! pixels those taps meet next to each other, `[positions, taps * C]`, and multiplies them with these taps'
+//! rows of the weight, adding to the tile of the result that stays in cache. The input gradient of a stride-1
+//! convolution is the same thing with the flipped weight; of a longer stride, products scattered to where
+//! they came from.
+
+use super::Cpu;
+use super::buffer::{Buffer, CpuTensor};
+use super::linear;
+use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
+use super::weight::{Held, trained_backward, trained_forward};
+use crate::{Kernel, Lanes, Plus, Window};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Positions of a tile.
+const TILE: usize = 96;
+/// Values of a position that are gathered at once.
+const DEPTH: usize = 384;
+
+/// An image batch `[N, H, W, C]` and how output positions look at it.
+#[derive(Clone, Copy)]
+struct Sight<'a> {
+    data: &'a [f32],
+    height: usize,
+    width: usize,
+    channels: usize,
+    kernel: (usize, usize),
+    stride: usize,
+    top: isize,
+    left: isize,
+    out: (usize, usize),
+}
+
+impl Sight<'_> {
+    /// Copies what taps `taps` of the positions from `first` see to `buffer [count, taps * C]`.
+    fn gather(&self, first: usize, count: usize, taps: std::ops::Range<usize>, buffer: &mut [f32]) {
+        let c = self.channels;
+        let row = taps.len() * c;
+        let (mut x, rest) = (first % self.out.1, first / self.out.1);
+        let (mut y, mut sample) = (rest % self.out.0, rest / self.out.0);
+        for line in buffer[..count * row].chunks_exact_mut(row) {
+            for (tap, out) in taps.clone().zip(line.chunks_exact_mut(c)) {
+                let sy = (y * self.stride + tap / self.kernel.1) as isize - self.top;
+                let sx = (x * self.stride + tap % self.kernel.1) as isize - self.left;
+                let inside =
+                    (0..self.height as isize).contains(&sy) && (0..self.width as isize).contains(&sx);
+                if inside {
+                    let from = ((sample * self.height + sy as usize) * self.width + sx as usize) * c;
+                    out.copy_from_slice(&self.data[from..from + c]);
+                } else {
+                    out.fill(0.0);
+                }
+            }
+            x += 1;
+            if x == self.out.1 {
+                (x, y) = (0, y + 1);
+                if y == self.out.0 {
+                    (y, sample) = (0, sample + 1);
+                }
+            }
+        }
+    }
+}
+
+fn with_scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < len {
+            scratch.resize(len, 0.0);
+        }
+        run(&mut scratch[..len])
+    })
+}
+
+/// `y [positions, O]` from what each position sees.
+fn correlate(
+    sight: Sight<'_>,
+    samples: usize,
+    panels: &Panels,
+    outputs: usize,
+    y: &mut [f32],
+    extra: Extra<'_>,
+) {
+    let positions = samples * sight.out.0 * sight.out.1;
+    let taps = sight.kernel.0 * sight.kernel.1;
+    let group = (DEPTH / sight.channels).clamp(1, taps);
+    let threads = rayon::current_num_threads();
+    let tiles = positions.div_ceil(TILE).next_multiple_of(threads);
+    let tile = positions.div_ceil(tiles).next_multiple_of(4);
+    // Few positions: deal out the columns as well.
+    let column_groups =
+        if positions.div_ceil(tile) < threads { threads.min(outputs.div_ceil(32)) } else { 1 };
+    let columns = outputs.div_ceil(column_groups).next_multiple_of(32);
+    let tiles = positions.div_ceil(tile);
+    let target = Target::new(y, outputs);
+    (0..tiles * outputs.div_ceil(columns)).into_par_iter().with_max_len(1).for_each(|task| {
+        let first = task % tiles * tile;
+        let column = task / tiles * columns;
+        let count = tile.min(positions - first);
+        let n = columns.min(outputs - column);
+        with_scratch(tile * group * sight.channels, |buffer| {
+            for start in (0..taps).step_by(group) {
+                let part = start..(start + group).min(taps);
+                let k = part.len() * sight.channels;
+                sight.gather(first, count, part.clone(), buffer);
+                let extra = if start == 0 {
+                    Extra {
+                        bias: extra.bias.map(|b| &b[column..]),
+                        add: extra.add.map(|(d, row)| (&d[first * row + column..], row)),
+                        accumulate: extra.accumulate,
+                    }
+                } else {
+                    Extra { accumulate: true, ..Extra::default() }
+                };
+                let b = match panels.columns_from(start * sight.channels) {
+                    Columns::Panels { data, depth, start } => {
+                        Columns::Panels { data: &data[column * depth..], depth, start }
+                    }
+                    dense => dense,
+                };
+                let a = Rows::dense(buffer, k);
+                // SAFETY: tasks write disjoint blocks of y.
+                unsafe { product_into(a, b, Size { m: count, k, n }, &target.at(first, column), extra) }
+            }
+        });
+    });
+}
+
+fn pointwise(window: Window) -> bool {
+    window == Window::square(1, 1, 0)
+}
+
+pub(super) fn conv2d(
+    cpu: &Cpu,
+    x: &CpuTensor,
+    weight: Kernel<'_, Cpu>,
+    window: Window,
+    plus: Plus<'_, Cpu>,
+) -> CpuTensor {
+    let [samples, height, width, channels] = dims(x);
+    if pointwise(window) {
+        let flat;
+        let kernel = match weight {
+            Kernel::Trained(w) => {
+                flat = w.reshaped(&[w.shape()[0], channels]);
+                Kernel::Trained(&flat)
+            }
+            frozen => frozen,
+        };
+        return linear::linear(cpu, x, kernel, None, plus);
+    }
+    let taps = window.kernel.0 * window.kernel.1;
+    let (outputs, panels) = match weight {
+        Kernel::Frozen(w) => (w.dims().0, w.forward(&cpu.pool)),
+        Kernel::Trained(w) => {
+            let outputs = w.shape()[0];
+            (outputs, Held::Made(trained_forward(&cpu.pool, w.data(), (outputs, channels, taps))))
+        }
+    };
+    let out = window.output((height, width));
+    let sight = Sight {
+        data: x.data(),
+        height,
+        width,
+        channels,
+        kernel: window.kernel,
+        stride: window.stride,
+        top: window.pad[0] as isize,
+        left: window.pad[1] as isize,
+        out,
+    };
+    let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
+    let extra = Extra {
+        bias: plus.bias.map(|b| b.data()),
+        add: plus.residual.map(|r| (r.data(), outputs)),
+        accumulate: false,
+    };
+    correlate(sight, samples, &panels, outputs, &mut y, extra);
+    if let Some(shift) = plus.shift {
+        linear::add_shift(&mut y, shift);
+    }
+    CpuTensor::new(&[samples, out.0, out.1, outputs], y)
+}
+
+pub(super) fn conv2d_vjp(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    weight: Kernel<'_, Cpu>,
+    window: Window,
+    (height, width): (usize, usize),
+    acc: Option<CpuTensor>,
+) -> CpuTensor {
+    let [lanes, out_height, out_width, outputs] = dims(g);
+    let taps = window.kernel.0 * window.kernel.1;
+    if pointwise(window) {
+        let flat;
+        let kernel = match weight {
+            Kernel::Trained(w) => {
+                flat = w.reshaped(&[outputs, w.width()]);
+                Kernel::Trained(&flat)
+            }
+            frozen => frozen,
+        };
+        return linear::linear_vjp(cpu, g, kernel, None, acc);
+    }
+    let (inputs, panels) = match weight {
+        Kernel::Frozen(w) => (w.dims().1, w.backward(&cpu.pool)),
+        Kernel::Trained(w) => {
+            let inputs = w.width();
+            (inputs, Held::Made(trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps))))
+        }
+    };
+    let accumulate = acc.is_some();
+    let mut dx = match acc {
+        Some(acc) => acc.into_parts().1,
+        None => Buffer::new(&cpu.pool, lanes * height * width * inputs),
+    };
+    if window.stride == 1 {
+        let sight = Sight {
+            data: g.data(),
+            height: out_height,
+            width: out_width,
+            channels: outputs,
+            kernel: window.kernel,
+            stride: 1,
+            top: window.kernel.0 as isize - 1 - window.pad[0] as isize,
+            left: window.kernel.1 as isize - 1 - window.pad[1] as isize,
+            out: (height, width),
+        };
+        let extra = Extra { accumulate, ..Extra::default() };
+        correlate(sight, lanes, &panels, inputs, &mut dx, extra);
+    } else {
+        if !accumulate {
+            dx.par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
+        }
+        let positions = out_height * out_width;
+        let image = height * width * inputs;
+        dx.par_chunks_mut(image).zip(g.data().par_chunks(positions * outputs)).for_each(|(dx, g)| {
+            scatter(g, &panels, window, (out_height, out_width, outputs), (height, width, inputs), dx);
+        });
+    }
+    CpuTensor::new(&[lanes, height, width, inputs], dx)
+}
+
+/// Adds one image's products `g W_tap` to the input pixels that each tap saw.
+fn scatter(
+    g: &[f32],
+    panels: &Panels,
+    window: Window,
+    (out_height, out_width, outputs): (usize, usize, usize),
+    (height, width, inputs): (usize, usize, usize),
+    dx: &mut [f32],
+) {
+    let taps = window.kernel.0 * window.kernel.1;
+    let positions = out_height * out_width;
+    with_scratch(TILE * inputs, |buffer| {
+        for first in (0..positions).step_by(TILE) {
+            let count = TILE.min(positions - first);
+            let a = Rows::dense(&g[first * outputs..], outputs);
+            for tap in 0..taps {
+                let columns = panels.columns_from((taps - 1 - tap) * outputs);
+                let size = Size { m: count, k: outputs, n: inputs };
+                super::product::product(a, columns, size, buffer, inputs, Extra::default());
+                for (i, values) in buffer.chunks_exact(inputs).take(count).enumerate() {
+                    let (y, x) = ((first + i) / out_width, (first + i) % out_width);
+                    let y = (y * window.stride + tap / window.kernel.1).wrapping_sub(window.pad[0]);
+                    let x = (x * window.stride + tap % window.kernel.1).wrapping_sub(window.pad[1]);
+                    if y < height && x < width {
+                        let out = &mut dx[(y * width + x) * inputs..][..inputs];
+                        for (o, v) in out.iter_mut().zip(values) {
+                            *o += v;
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+pub(super) fn conv2d_vjp_params(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    x: &CpuTensor,
+    window: Window,
+    lanes: &Lanes,
+) -> CpuTensor {
+    let [_, height, width, inputs] = dims(x);
+    let [_, out_height, out_width, outputs] = dims(g);
+    let (kh, kw) = window.kernel;
+    let taps = kh * kw;
+    let objectives = lanes.objectives();
+    let mut grads = Buffer::new(&cpu.pool, objectives * outputs * taps * inputs);
+    let target = Target::new(&mut grads, taps * inputs);
+    let positions = out_height * out_width;
+    let tile = 256.min(positions);
+    (0..objectives * taps).into_par_iter().with_max_len(1).for_each(|task| {
+        let (objective, tap) = (task / taps, task % taps);
+        let target = target.at(objective * outputs, tap * inputs);
+        let mut started = false;
+        for lane in lanes.of_objective(objective) {
+            let sample = lanes.sample(lane);
+            let sight = Sight {
+                data: &x.data()[sample * x.stride()..][..x.stride()],
+                height,
+                width,
+                channels: inputs,
+                kernel: window.kernel,
+                stride: window.stride,
+                top: window.pad[0] as isize,
+                left: window.pad[1] as isize,
+                out: (out_height, out_width),
+            };
+            let g = &g.data()[lane * g.stride()..][..g.stride()];
+            for first in (0..positions).step_by(tile) {
+                let count = tile.min(positions - first);
+                with_scratch(tile * inputs, |buffer| {
+                    sight.gather(first, count, tap..tap + 1, buffer);
+                    let a = Rows::transposed(&g[first * outputs..], outputs);
+                    let size = Size { m: outputs, k: count, n: inputs };
+                    let extra = Extra { accumulate: started, ..Extra::default() };
+                    // SAFETY: each task writes its own objective's columns of its own tap.
+                    unsafe { product_into(a, Columns::Dense(buffer, inputs), size, &target, extra) }
+                });
+                started = true;
+            }
+        }
+        if !started {
+            for o in 0..outputs {
+                // SAFETY: as above.
+                unsafe { std::slice::from_raw_parts_mut(target.at(o, 0).c, inputs) }.fill(0.0);
+            }
+        }
+    });
+    CpuTensor::new(&[objectives, outputs, kh, kw, inputs], grads)
+}
+
+fn dims(x: &CpuTensor) -> [usize; 4] {
+    match *x.shape() {
+        [n, h, w, c] => [n, h, w, c],
+        ref other => panic!("an image has four dimensions, not {other:?}"),
+    }
+}

@@ -1,0 +1,346 @@
+//! The fast backend: f32 on all cores, with the best vector instructions that the machine has.
+//!
+//! Everything heavy is a product (see `product` and `kernel`); the rest is bound by memory and passes over it
+//! as seldom as it can. Results do not depend on the number of threads.
+
+mod attention;
+mod buffer;
+mod conv;
+mod kernel;
+mod linear;
+mod math;
+mod norm;
+mod param;
+mod pointwise;
+mod product;
+mod structure;
+mod weight;
+
+use crate::{
+    Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
+    Window,
+};
+pub use buffer::CpuTensor;
+use buffer::{Buffer, Pool};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+pub use weight::CpuWeight;
+
+/// Frozen weights are kept as ready panels up to this many bytes by default (2 GiB).
+const PANEL_BUDGET: usize = 2 << 30;
+
+/// The CPU backend. See the module's documentation.
+pub struct Cpu {
+    pool: Arc<Pool>,
+    workers: rayon::ThreadPool,
+    budget: AtomicUsize,
+}
+
+impl Cpu {
+    /// A backend with `threads` threads (0: one per core).
+    ///
+    /// # Errors
+    /// If the system refuses the threads.
+    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        Self::with_panel_budget(threads, PANEL_BUDGET)
+    }
+
+    /// Like [`Cpu::new`], with the number of bytes that ready-made panels of frozen weights may take.
+    /// Weights beyond it are widened and packed whenever they are used.
+    ///
+    /// # Errors
+    /// If the system refuses the threads.
+    pub fn with_panel_budget(threads: usize, bytes: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("fairhuman-{i}"))
+            .build()?;
+        Ok(Self { pool: Arc::default(), workers, budget: AtomicUsize::new(bytes) })
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.workers.current_num_threads()
+    }
+
+    fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
+        self.workers.install(op)
+    }
+}
+
+/// Number of rows of the last dimension.
+fn rows_of(x: &CpuTensor) -> usize {
+    let shape = x.shape();
+    shape[..shape.len() - 1].iter().product()
+}
+
+impl Backend for Cpu {
+    type Tensor = CpuTensor;
+    type Weight = CpuWeight;
+
+    fn scope<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.run(work)
+    }
+
+    fn tensor(&self, shape: &[usize], values: &[f32]) -> CpuTensor {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{} values as {shape:?}", values.len());
+        let mut data = Buffer::new(&self.pool, values.len());
+        data.copy_from_slice(values);
+        CpuTensor::new(shape, data)
+    }
+
+    fn read(&self, tensor: &CpuTensor) -> Vec<f32> {
+        tensor.data().to_vec()
+    }
+
+    fn shape(tensor: &CpuTensor) -> &[usize] {
+        tensor.shape()
+    }
+
+    fn reshape(&self, tensor: &CpuTensor, shape: &[usize]) -> CpuTensor {
+        tensor.reshaped(shape)
+    }
+
+    fn zeros(&self, shape: &[usize]) -> CpuTensor {
+        let mut data = Buffer::new(&self.pool, shape.iter().product());
+        data.fill(0.0);
+        CpuTensor::new(shape, data)
+    }
+
+    fn weight(&self, data: &WeightData, form: Form) -> CpuWeight {
+        // Both directions' panels may come to be.
+        let bytes = 2 * 4 * data.len();
+        let left = |left: usize| left.checked_sub(bytes);
+        let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
+        CpuWeight::new(data, form, keep)
+    }
+
+    fn linear(
+        &self,
+        x: &CpuTensor,
+        weight: Kernel<'_, Self>,
+        low_rank: Option<LowRank<'_, Self>>,
+        plus: Plus<'_, Self>,
+    ) -> CpuTensor {
+        self.run(|| linear::linear(self, x, weight, low_rank, plus))
+    }
+
+    fn linear_vjp(
+        &self,
+        g: &CpuTensor,
+        weight: Kernel<'_, Self>,
+        low_rank: Option<LowRank<'_, Self>>,
+        acc: Option<CpuTensor>,
+    ) -> CpuTensor {
+        self.run(|| linear::linear_vjp(self, g, weight, low_rank, acc))
+    }
+
+    fn linear_vjp_params(&self, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) -> CpuTensor {
+        self.run(|| linear::linear_vjp_params(self, g, x, lanes))
+    }
+
+    fn low_rank_vjp_params(
+        &self,
+        g: &CpuTensor,
+        x: &CpuTensor,
+        low_rank: LowRank<'_, Self>,
+        lanes: &Lanes,
+    ) -> (CpuTensor, CpuTensor) {
+        self.run(|| linear::low_rank_vjp_params(self, g, x, low_rank, lanes))
+    }
+
+    fn conv2d(
+        &self,
+        x: &CpuTensor,
+        weight: Kernel<'_, Self>,
+        window: Window,
+        plus: Plus<'_, Self>,
+    ) -> CpuTensor {
+        self.run(|| conv::conv2d(self, x, weight, window, plus))
+    }
+
+    fn conv2d_vjp(
+        &self,
+        g: &CpuTensor,
+        weight: Kernel<'_, Self>,
+        window: Window,
+        input: (usize, usize),
+        acc: Option<CpuTensor>,
+    ) -> CpuTensor {
+        self.run(|| conv::conv2d_vjp(self, g, weight, window, input, acc))
+    }
+
+    fn conv2d_vjp_params(&self, g: &CpuTensor, x: &CpuTensor, window: Window, lanes: &Lanes) -> CpuTensor {
+        self.run(|| conv::conv2d_vjp_params(self, g, x, window, lanes))
+    }
+
+    fn sum_rows(&self, g: &CpuTensor, lanes: &Lanes) -> CpuTensor {
+        self.run(|| structure::sum_rows(self, g, lanes))
+    }
+
+    fn sum_positions(&self, g: &CpuTensor) -> CpuTensor {
+        self.run(|| structure::sum_positions(self, g))
+    }
+
+    fn group_norm(
+        &self,
+        x: &CpuTensor,
+        groups: usize,
+        affine: Affine<'_, Self>,
+        silu: bool,
+    ) -> (CpuTensor, CpuTensor) {
+        self.run(|| norm::group_norm(self, x, groups, affine, silu))
+    }
+
+    fn group_norm_vjp(
+        &self,
+        g: &CpuTensor,
+        saved: (&CpuTensor, &CpuTensor),
+        affine: Affine<'_, Self>,
+        silu: bool,
+        lanes: &Lanes,
+        acc: Option<CpuTensor>,
+    ) -> CpuTensor {
+        self.run(|| norm::group_norm_vjp(self, g, saved, affine, silu, lanes, acc))
+    }
+
+    fn group_norm_vjp_params(
+        &self,
+        g: &CpuTensor,
+        saved: (&CpuTensor, &CpuTensor),
+        affine: Affine<'_, Self>,
+        silu: bool,
+        lanes: &Lanes,
+    ) -> (CpuTensor, CpuTensor) {
+        self.run(|| norm::group_norm_vjp_params(self, g, saved, affine, silu, lanes))
+    }
+
+    fn layer_norm(&self, x: &CpuTensor, affine: Affine<'_, Self>) -> (CpuTensor, CpuTensor) {
+        self.run(|| norm::layer_norm(self, x, affine))
+    }
+
+    fn layer_norm_vjp(
+        &self,
+        g: &CpuTensor,
+        saved: (&CpuTensor, &CpuTensor),
+        affine: Affine<'_, Self>,
+        lanes: &Lanes,
+        acc: Option<CpuTensor>,
+    ) -> CpuTensor {
+        self.run(|| norm::layer_norm_vjp(self, g, saved, affine, lanes, acc))
+    }
+
+    fn layer_norm_vjp_params(
+        &self,
+        g: &CpuTensor,
+        saved: (&CpuTensor, &CpuTensor),
+        _affine: Affine<'_, Self>,
+        lanes: &Lanes,
+    ) -> (CpuTensor, CpuTensor) {
+        self.run(|| norm::layer_norm_vjp_params(self, g, saved, lanes))
+    }
+
+    fn attention(
+        &self,
+        q: &CpuTensor,
+        k: &CpuTensor,
+        v: &CpuTensor,
+        heads: usize,
+        causal: bool,
+    ) -> (CpuTensor, CpuTensor) {
+        self.run(|| attention::attention(self, [q, k, v], heads, causal))
+    }
+
+    fn attention_vjp(
+        &self,
+        g: &CpuTensor,
+        saved: AttentionSaved<'_, Self>,
+        heads: usize,
+        causal: bool,
+        lanes: &Lanes,
+    ) -> [CpuTensor; 3] {
+        self.run(|| attention::attention_vjp(self, g, saved, heads, causal, lanes))
+    }
+
+    fn activation(&self, x: &CpuTensor, kind: Activation) -> CpuTensor {
+        self.run(|| pointwise::activation(self, x, kind))
+    }
+
+    fn activation_vjp(&self, g: &CpuTensor, x: &CpuTensor, kind: Activation, lanes: &Lanes) -> CpuTensor {
+        self.run(|| pointwise::activation_vjp(self, g, x, kind, lanes))
+    }
+
+    fn geglu(&self, x: &CpuTensor) -> CpuTensor {
+        self.run(|| pointwise::geglu(self, x))
+    }
+
+    fn geglu_vjp(&self, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) -> CpuTensor {
+        self.run(|| pointwise::geglu_vjp(self, g, x, lanes))
+    }
+
+    fn add(&self, a: &CpuTensor, b: &CpuTensor) -> CpuTensor {
+        self.run(|| pointwise::add(self, a, b))
+    }
+
+    fn accumulate(&self, acc: CpuTensor, b: &CpuTensor) -> CpuTensor {
+        self.run(|| pointwise::accumulate(acc, b))
+    }
+
+    fn scale(&self, x: &CpuTensor, factor: f32) -> CpuTensor {
+        self.run(|| pointwise::scale(self, x, factor))
+    }
+
+    fn concat(&self, a: &CpuTensor, b: &CpuTensor) -> CpuTensor {
+        self.run(|| structure::concat(self, a, b))
+    }
+
+    fn split(&self, x: &CpuTensor, first: usize) -> (CpuTensor, CpuTensor) {
+        self.run(|| structure::split(self, x, first))
+    }
+
+    fn resize_nearest(&self, x: &CpuTensor, size: (usize, usize)) -> CpuTensor {
+        self.run(|| structure::resize_nearest(self, x, size))
+    }
+
+    fn resize_nearest_vjp(&self, g: &CpuTensor, input: (usize, usize)) -> CpuTensor {
+        self.run(|| structure::resize_nearest_vjp(self, g, input))
+    }
+
+    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: Kernel<'_, Self>) -> CpuTensor {
+        structure::embedding(self, ids, shape, table)
+    }
+
+    fn embedding_vjp_params(&self, g: &CpuTensor, ids: &[u32], rows: usize, lanes: &Lanes) -> CpuTensor {
+        structure::embedding_vjp_params(self, g, ids, rows, lanes)
+    }
+
+    fn pick_token(&self, x: &CpuTensor, index: &[usize]) -> CpuTensor {
+        structure::pick_token(self, x, index)
+    }
+
+    fn pick_token_vjp(&self, g: &CpuTensor, index: &[usize], tokens: usize, lanes: &Lanes) -> CpuTensor {
+        structure::pick_token_vjp(self, g, index, tokens, lanes)
+    }
+
+    fn gram(&self, grads: &CpuTensor) -> Vec<f64> {
+        param::gram(grads)
+    }
+
+    fn combine(&self, grads: &CpuTensor, coefficients: &[f64]) -> CpuTensor {
+        self.run(|| param::combine(self, grads, coefficients))
+    }
+
+    fn sum_of_squares(&self, tensor: &CpuTensor) -> f64 {
+        param::sum_of_squares(tensor)
+    }
+
+    fn adamw(
+        &self,
+        state: [CpuTensor; 3],
+        grad: &CpuTensor,
+        grad_scale: f64,
+        constants: &AdamW,
+    ) -> [CpuTensor; 3] {
+        self.run(|| param::adamw(state, grad, grad_scale, constants))
+    }
+}

@@ -1,0 +1,542 @@
+//! Group and layer normalisation.
+//!
+//! Work is cut into blocks of rows (positions), the same blocks whatever the number of threads, so that sums
+//! come out the same. Means and variances are gathered around a pivot (the block's first value of the channel)
+//! and merged in f64 (Chan et al. 1979), which keeps them exact when the mean is large. In the backward pass
+//! a block's normalised values and activation slopes are computed once and serve all lanes of the sample.
+
+use super::buffer::{Buffer, CpuTensor};
+use super::math::{exp, sigmoid};
+use super::product::Target;
+use super::{Cpu, rows_of};
+use crate::{Affine, Lanes};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Rows of a block.
+const ROWS: usize = 64;
+
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn channel_sums(x: &[f32], width: usize, sums: &mut [f32], squares: &mut [f32]) {
+    let (pivot, _) = x.split_at(width);
+    sums.fill(0.0);
+    squares.fill(0.0);
+    for row in x.chunks_exact(width) {
+        for (((x, p), s), q) in row.iter().zip(pivot).zip(sums.iter_mut()).zip(squares.iter_mut()) {
+            let d = x - p;
+            *s += d;
+            *q += d * d;
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn apply(x: &[f32], scale: &[f32], shift: &[f32], silu: bool, y: &mut [f32]) {
+    let width = scale.len();
+    for (row, out) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        if silu {
+            for (((x, a), b), y) in row.iter().zip(scale).zip(shift).zip(out) {
+                let v = x * a + b;
+                *y = v / (1.0 + exp(-v));
+            }
+        } else {
+            for (((x, a), b), y) in row.iter().zip(scale).zip(shift).zip(out) {
+                *y = x * a + b;
+            }
+        }
+    }
+}
+
+/// Mean, sum of squared deviations and count, in f64.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    m2: f64,
+}
+
+impl Moments {
+    fn merge(self, other: Self) -> Self {
+        if self.count == 0.0 {
+            return other;
+        }
+        let count = self.count + other.count;
+        let delta = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + delta * other.count / count,
+            m2: self.m2 + other.m2 + delta * delta * self.count * other.count / count,
+        }
+    }
+}
+
+/// `scale` and `shift` per channel such that `x * scale + shift` is the affine normalisation.
+fn channel_affine(stats: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let per_group = gamma.len() / (stats.len() / 2);
+    let scale: Vec<f32> =
+        gamma.iter().enumerate().map(|(c, gamma)| gamma * stats[c / per_group * 2 + 1]).collect();
+    let shift = beta.iter().zip(&scale).enumerate();
+    let shift = shift.map(|(c, (beta, scale))| beta - stats[c / per_group * 2] * scale).collect();
+    (scale, shift)
+}
+
+pub(super) fn group_norm(
+    cpu: &Cpu,
+    x: &CpuTensor,
+    groups: usize,
+    affine: Affine<'_, Cpu>,
+    silu: bool,
+) -> (CpuTensor, CpuTensor) {
+    let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
+    let per_group = width / groups;
+    let blocks = (stride / width).div_ceil(ROWS);
+    let moments: Vec<Vec<Moments>> = (0..samples * blocks)
+        .into_par_iter()
+        .map(|task| {
+            let data = &x.data()[task / blocks * stride..][..stride];
+            let block = data.chunks(ROWS * width).nth(task % blocks).unwrap_or_default();
+            let count = (block.len() / width) as f64;
+            let (mut sums, mut squares) = (vec![0.0; width], vec![0.0; width]);
+            channel_sums(block, width, &mut sums, &mut squares);
+            (0..groups)
+                .map(|group| {
+                    (group * per_group..(group + 1) * per_group).fold(Moments::default(), |all, c| {
+                        let sum = sums[c] as f64;
+                        all.merge(Moments {
+                            count,
+                            mean: block[c] as f64 + sum / count,
+                            m2: squares[c] as f64 - sum * sum / count,
+                        })
+                    })
+                })
+                .collect()
+        })
+        .collect();
+    let mut stats = Buffer::new(&cpu.pool, samples * groups * 2);
+    for (index, stat) in stats.chunks_exact_mut(2).enumerate() {
+        let (sample, group) = (index / groups, index % groups);
+        let all = moments[sample * blocks..(sample + 1) * blocks]
+            .iter()
+            .fold(Moments::default(), |all, m| all.merge(m[group]));
+        stat[0] = all.mean as f32;
+        stat[1] = (1.0 / (all.m2.max(0.0) / all.count + affine.eps as f64).sqrt()) as f32;
+    }
+    let maps: Vec<_> = stats
+        .chunks_exact(groups * 2)
+        .map(|stats| channel_affine(stats, affine.gamma.data(), affine.beta.data()))
+        .collect();
+    let mut y = Buffer::new(&cpu.pool, samples * stride);
+    let per_sample = stride / width;
+    // Blocks may not straddle samples, so they are cut per sample.
+    y.par_chunks_mut(stride).zip(x.data().par_chunks(stride)).enumerate().for_each(|(sample, (y, x))| {
+        let (scale, shift) = &maps[sample];
+        let block = ROWS.min(per_sample) * width;
+        y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| apply(x, scale, shift, silu, y));
+    });
+    (CpuTensor::new(x.shape(), y), CpuTensor::new(&[samples, groups, 2], stats))
+}
+
+/// What the lanes of a sample share in one block: normalised values, and the slope of the output with
+/// respect to them.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn shared(
+    x: &[f32],
+    (mean, rstd): (&[f32], &[f32]),
+    (gamma, beta): (&[f32], &[f32]),
+    silu: bool,
+    normalised: &mut [f32],
+    slope: &mut [f32],
+) {
+    let width = gamma.len();
+    for ((row, n), s) in
+        x.chunks_exact(width).zip(normalised.chunks_exact_mut(width)).zip(slope.chunks_exact_mut(width))
+    {
+        for c in 0..width {
+            n[c] = (row[c] - mean[c]) * rstd[c];
+        }
+        if silu {
+            for c in 0..width {
+                let v = n[c] * gamma[c] + beta[c];
+                let sig = sigmoid(v);
+                s[c] = sig * (1.0 + v * (1.0 - sig));
+            }
+        } else {
+            s.fill(1.0);
+        }
+    }
+}
+
+/// `out = g * slope * gamma`, and its per-channel sums, plain and weighted by the normalised values.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn pull(
+    g: &[f32],
+    slope: &[f32],
+    normalised: &[f32],
+    gamma: &[f32],
+    out: &mut [f32],
+    sums: &mut [f32],
+    weighted: &mut [f32],
+) {
+    let width = gamma.len();
+    sums.fill(0.0);
+    weighted.fill(0.0);
+    for (((g, s), n), out) in g
+        .chunks_exact(width)
+        .zip(slope.chunks_exact(width))
+        .zip(normalised.chunks_exact(width))
+        .zip(out.chunks_exact_mut(width))
+    {
+        for c in 0..width {
+            let d = g[c] * s[c] * gamma[c];
+            out[c] = d;
+            sums[c] += d;
+            weighted[c] += d * n[c];
+        }
+    }
+}
+
+/// `out = (out - a - x * b) * rstd (+ acc)`, where a and b are per channel and already fold the mean in.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn finish(x: &[f32], a: &[f32], b: &[f32], rstd: &[f32], acc: Option<&[f32]>, out: &mut [f32]) {
+    let width = a.len();
+    for (i, (x, out)) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+        match acc {
+            Some(acc) => {
+                let acc = &acc[i * width..(i + 1) * width];
+                for c in 0..width {
+                    out[c] = (out[c] - a[c] - x[c] * b[c]) * rstd[c] + acc[c];
+                }
+            }
+            None => {
+                for c in 0..width {
+                    out[c] = (out[c] - a[c] - x[c] * b[c]) * rstd[c];
+                }
+            }
+        }
+    }
+}
+
+/// Means and reciprocal deviations per channel.
+fn spread(stats: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+    let per_group = width / (stats.len() / 2);
+    (0..width).map(|c| (stats[c / per_group * 2], stats[c / per_group * 2 + 1])).unzip()
+}
+
+pub(super) fn group_norm_vjp(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    (x, stats): (&CpuTensor, &CpuTensor),
+    affine: Affine<'_, Cpu>,
+    silu: bool,
+    lanes: &Lanes,
+    acc: Option<CpuTensor>,
+) -> CpuTensor {
+    let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
+    let groups = stats.shape()[1];
+    let per_group = width / groups;
+    let blocks = (stride / width).div_ceil(ROWS);
+    let gamma = affine.gamma.data();
+    let mut dx = Buffer::new(&cpu.pool, g.data().len());
+    let target = Target::new(&mut dx, stride);
+    let block_of = |data: &'_ [f32], index: usize, block: usize| -> std::ops::Range<usize> {
+        let start = index * stride + block * ROWS * width;
+        start..(start + ROWS * width).min((index + 1) * stride).min(data.len())
+    };
+    let spreads: Vec<_> =
+        (0..samples).map(|n| spread(&stats.data()[n * groups * 2..][..groups * 2], width)).collect();
+    // Per (sample, block): for each lane of the sample, sums and weighted sums per channel.
+    let sums: Vec<Vec<(Vec<f32>, Vec<f32>)>> = (0..samples * blocks)
+        .into_par_iter()
+        .map(|task| {
+            let (sample, block) = (task / blocks, task % blocks);
+            if lanes.of_sample(sample).is_empty() {
+                return Vec::new();
+            }
+            let x = &x.data()[block_of(x.data(), sample, block)];
+            let (mean, rstd) = &spreads[sample];
+            let (mut normalised, mut slope) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            let maps = (gamma, affine.beta.data());
+            shared(x, (mean, rstd), maps, silu, &mut normalised, &mut slope);
+            let lanes = lanes.of_sample(sample).iter();
+            lanes
+                .map(|&lane| {
+                    let range = block_of(g.data(), lane, block);
+                    // SAFETY: this block of this lane belongs to this task alone.
+                    let out = unsafe {
+                        let start = target.at(lane, block * ROWS * width).c;
+                        std::slice::from_raw_parts_mut(start, range.len())
+                    };
+                    let (mut sums, mut weighted) = (vec![0.0; width], vec![0.0; width]);
+                    pull(&g.data()[range], &slope, &normalised, gamma, out, &mut sums, &mut weighted);
+                    (sums, weighted)
+                })
+                .collect()
+        })
+        .collect();
+    // dx = rstd * (d - mean(d) - normalised * mean(d * normalised)), means over the group.
+    let size = (stride / width * per_group) as f64;
+    let acc = acc.as_ref();
+    let lane_maps: Vec<(Vec<f32>, Vec<f32>)> = (0..lanes.len())
+        .map(|lane| {
+            let sample = lanes.sample(lane);
+            let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();
+            let (mean, rstd) = &spreads[sample];
+            let (mut a, mut b) = (vec![0.0; width], vec![0.0; width]);
+            for group in 0..groups {
+                let channels = group * per_group..(group + 1) * per_group;
+                let (mut plain, mut weighted) = (0.0f64, 0.0f64);
+                for part in &sums[sample * blocks..(sample + 1) * blocks] {
+                    let (s, w) = &part[place];
+                    plain += s[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
+                    weighted += w[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
+                }
+                for c in channels {
+                    b[c] = (weighted / size) as f32 * rstd[c];
+                    a[c] = (plain / size) as f32 - mean[c] * b[c];
+                }
+            }
+            (a, b)
+        })
+        .collect();
+    (0..lanes.len() * blocks).into_par_iter().for_each(|task| {
+        let (lane, block) = (task / blocks, task % blocks);
+        let sample = lanes.sample(lane);
+        let range = block_of(g.data(), lane, block);
+        // SAFETY: as above.
+        let out =
+            unsafe { std::slice::from_raw_parts_mut(target.at(lane, block * ROWS * width).c, range.len()) };
+        let x = &x.data()[block_of(x.data(), sample, block)];
+        let (a, b) = &lane_maps[lane];
+        finish(x, a, b, &spreads[sample].1, acc.map(|t| &t.data()[range]), out);
+    });
+    CpuTensor::new(g.shape(), dx)
+}
+
+/// Adds `g * slope` and `g * slope * normalised` to per-channel sums.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn add_param_sums(g: &[f32], slope: &[f32], normalised: &[f32], gamma: &mut [f32], beta: &mut [f32]) {
+    let width = gamma.len();
+    for ((g, s), n) in
+        g.chunks_exact(width).zip(slope.chunks_exact(width)).zip(normalised.chunks_exact(width))
+    {
+        for c in 0..width {
+            let d = g[c] * s[c];
+            beta[c] += d;
+            gamma[c] += d * n[c];
+        }
+    }
+}
+
+pub(super) fn group_norm_vjp_params(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    (x, stats): (&CpuTensor, &CpuTensor),
+    affine: Affine<'_, Cpu>,
+    silu: bool,
+    lanes: &Lanes,
+) -> (CpuTensor, CpuTensor) {
+    let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
+    let groups = stats.shape()[1];
+    let maps = (affine.gamma.data(), affine.beta.data());
+    // Per sample, each of its lanes' sums.
+    let sums: Vec<Vec<(Vec<f32>, Vec<f32>)>> = (0..samples)
+        .into_par_iter()
+        .map(|sample| {
+            let of = lanes.of_sample(sample);
+            let mut sums = vec![(vec![0.0; width], vec![0.0; width]); of.len()];
+            let (mean, rstd) = spread(&stats.data()[sample * groups * 2..][..groups * 2], width);
+            let (mut normalised, mut slope) = (vec![0.0; ROWS * width], vec![0.0; ROWS * width]);
+            let data = &x.data()[sample * stride..][..stride];
+            for (block, x) in data.chunks(ROWS * width).enumerate() {
+                shared(x, (&mean, &rstd), maps, silu, &mut normalised[..x.len()], &mut slope[..x.len()]);
+                for (&lane, (gamma, beta)) in of.iter().zip(&mut sums) {
+                    let g = &g.data()[lane * stride + block * ROWS * width..][..x.len()];
+                    add_param_sums(g, &slope, &normalised, gamma, beta);
+                }
+            }
+            sums
+        })
+        .collect();
+    let by_lane = |lane: usize| {
+        let of = lanes.of_sample(lanes.sample(lane));
+        let place = of.iter().position(|&l| l == lane).unwrap_or_default();
+        &sums[lanes.sample(lane)][place]
+    };
+    sum_lanes(cpu, width, lanes, by_lane)
+}
+
+/// Sums of the lanes' (gamma, beta) gradients by objective, `[K, C]` each.
+fn sum_lanes<'a>(
+    cpu: &Cpu,
+    width: usize,
+    lanes: &Lanes,
+    by_lane: impl Fn(usize) -> &'a (Vec<f32>, Vec<f32>),
+) -> (CpuTensor, CpuTensor) {
+    let shape = [lanes.objectives(), width];
+    let (mut gamma, mut beta) =
+        (Buffer::new(&cpu.pool, shape[0] * width), Buffer::new(&cpu.pool, shape[0] * width));
+    gamma.fill(0.0);
+    beta.fill(0.0);
+    for objective in 0..lanes.objectives() {
+        for lane in lanes.of_objective(objective) {
+            let (g, b) = by_lane(lane);
+            for (sum, value) in gamma[objective * width..].iter_mut().zip(g) {
+                *sum += value;
+            }
+            for (sum, value) in beta[objective * width..].iter_mut().zip(b) {
+                *sum += value;
+            }
+        }
+    }
+    (CpuTensor::new(&shape, gamma), CpuTensor::new(&shape, beta))
+}
+
+/// Sum in eight strands, which vectorises and keeps rounding small.
+#[inline(always)]
+fn strand_sum(values: impl Iterator<Item = f32>) -> f32 {
+    let mut strands = [0.0f32; 16];
+    for (i, value) in values.enumerate() {
+        strands[i % 16] += value;
+    }
+    strands.iter().sum()
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn layer_rows(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: &mut [f32]) {
+    let width = gamma.len();
+    for ((x, y), stat) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats.chunks_exact_mut(2))
+    {
+        let (mean, rstd) = row_stats(x, eps);
+        (stat[0], stat[1]) = (mean, rstd);
+        for c in 0..width {
+            y[c] = (x[c] - mean) * rstd * gamma[c] + beta[c];
+        }
+    }
+}
+
+#[inline(always)]
+fn row_stats(x: &[f32], eps: f32) -> (f32, f32) {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut sums = [0.0f32; 16];
+    for chunk in chunks {
+        for (s, v) in sums.iter_mut().zip(chunk) {
+            *s += v;
+        }
+    }
+    let mean = (sums.iter().sum::<f32>() + rest.iter().sum::<f32>()) / x.len() as f32;
+    let mut squares = [0.0f32; 16];
+    for chunk in chunks {
+        for (s, v) in squares.iter_mut().zip(chunk) {
+            *s += (v - mean) * (v - mean);
+        }
+    }
+    let tail: f32 = rest.iter().map(|v| (v - mean) * (v - mean)).sum();
+    let variance = (squares.iter().sum::<f32>() + tail) / x.len() as f32;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+pub(super) fn layer_norm(cpu: &Cpu, x: &CpuTensor, affine: Affine<'_, Cpu>) -> (CpuTensor, CpuTensor) {
+    let (width, rows) = (x.width(), rows_of(x));
+    let mut y = Buffer::new(&cpu.pool, rows * width);
+    let mut stats = Buffer::new(&cpu.pool, rows * 2);
+    let (gamma, beta) = (affine.gamma.data(), affine.beta.data());
+    y.par_chunks_mut(ROWS * width)
+        .zip(x.data().par_chunks(ROWS * width))
+        .zip(stats.par_chunks_mut(ROWS * 2))
+        .for_each(|((y, x), stats)| layer_rows(x, gamma, beta, affine.eps, y, stats));
+    (CpuTensor::new(x.shape(), y), CpuTensor::new(&[rows, 2], stats))
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn layer_rows_vjp(g: &[f32], x: &[f32], stats: &[f32], gamma: &[f32], acc: Option<&[f32]>, dx: &mut [f32]) {
+    let width = gamma.len();
+    let scale = 1.0 / width as f32;
+    for (i, ((g, x), dx)) in
+        g.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width)).enumerate()
+    {
+        let (mean, rstd) = (stats[2 * i], stats[2 * i + 1]);
+        let (mut plain, mut weighted) = ([0.0f32; 16], [0.0f32; 16]);
+        let main = width / 16 * 16;
+        for start in (0..main).step_by(16) {
+            for j in 0..16 {
+                let d = g[start + j] * gamma[start + j];
+                plain[j] += d;
+                weighted[j] += d * (x[start + j] - mean);
+            }
+        }
+        let rest = main..width;
+        let a = plain.iter().sum::<f32>() + strand_sum(rest.clone().map(|c| g[c] * gamma[c]));
+        let b = weighted.iter().sum::<f32>() + strand_sum(rest.map(|c| g[c] * gamma[c] * (x[c] - mean)));
+        let (a, b) = (a * scale, b * scale * rstd * rstd);
+        match acc {
+            Some(acc) => {
+                let acc = &acc[i * width..(i + 1) * width];
+                for c in 0..width {
+                    dx[c] = (g[c] * gamma[c] - a - (x[c] - mean) * b) * rstd + acc[c];
+                }
+            }
+            None => {
+                for c in 0..width {
+                    dx[c] = (g[c] * gamma[c] - a - (x[c] - mean) * b) * rstd;
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn layer_norm_vjp(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    (x, stats): (&CpuTensor, &CpuTensor),
+    affine: Affine<'_, Cpu>,
+    lanes: &Lanes,
+    acc: Option<CpuTensor>,
+) -> CpuTensor {
+    let (width, stride) = (x.width(), x.stride());
+    let rows = stride / width;
+    let blocks = rows.div_ceil(ROWS);
+    let mut dx = Buffer::new(&cpu.pool, g.data().len());
+    let target = Target::new(&mut dx, stride);
+    (0..lanes.len() * blocks).into_par_iter().for_each(|task| {
+        let (lane, block) = (task / blocks, task % blocks);
+        let sample = lanes.sample(lane);
+        let (start, end) = (block * ROWS, (block * ROWS + ROWS).min(rows));
+        let part = |index: usize| index * stride + start * width..index * stride + end * width;
+        // SAFETY: this block of this lane belongs to this task alone.
+        let out = unsafe {
+            std::slice::from_raw_parts_mut(target.at(lane, start * width).c, (end - start) * width)
+        };
+        let stats = &stats.data()[(sample * rows + start) * 2..(sample * rows + end) * 2];
+        let acc = acc.as_ref().map(|t| &t.data()[part(lane)]);
+        layer_rows_vjp(&g.data()[part(lane)], &x.data()[part(sample)], stats, affine.gamma.data(), acc, out);
+    });
+    CpuTensor::new(g.shape(), dx)
+}
+
+pub(super) fn layer_norm_vjp_params(
+    cpu: &Cpu,
+    g: &CpuTensor,
+    (x, stats): (&CpuTensor, &CpuTensor),
+    lanes: &Lanes,
+) -> (CpuTensor, CpuTensor) {
+    let (width, stride) = (x.width(), x.stride());
+    let rows = stride / width;
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = (0..lanes.len())
+        .into_par_iter()
+        .map(|lane| {
+            let sample = lanes.sample(lane);
+            let (mut gamma, mut beta) = (vec![0.0; width], vec![0.0; width]);
+            let g = g.data()[lane * stride..][..stride].chunks_exact(width);
+            let x = x.data()[sample * stride..][..stride].chunks_exact(width);
+            let stats = stats.data()[sample * rows * 2..].chunks_exact(2);
+            for ((g, x), stat) in g.zip(x).zip(stats) {
+                for c in 0..width {
+                    beta[c] += g[c];
+                    gamma[c] += g[c] * (x[c] - stat[0]) * stat[1];
+                }
+            }
+            (gamma, beta)
+        })
+        .collect();
+    sum_lanes(cpu, width, lanes, |lane| &sums[lane])
+}

@@ -1,0 +1,346 @@
+//! Matrix products: `C = A B (+ bias per column) (+ another matrix)`, cut into tiles and dealt to threads.
+//!
+//! Blocking: the depth is cut at [`KC`], so that a panel of B (`KC x 32`) and the rows of A it meets stay in
+//! the first-level cache; a task takes a group of rows and runs through all its panels, so that its rows stay
+//! in the second-level cache. Rows of A whose distance is a multiple of 4 KiB would fall on one cache set: such
+//! rows are copied next to each other first. Nothing here depends on the number of threads but who does what.
+
+use super::buffer::{Buffer, Pool};
+use super::kernel::{MR, NR, Tile, tile_fn};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// Largest depth of one pass over a panel.
+const KC: usize = 384;
+
+/// A strided view of A: element `[i, k]` is `data[i * row + k * col]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// `[m, k]`, row-major, rows `width` apart.
+    pub fn dense(data: &'a [f32], width: usize) -> Self {
+        Self { data, row: width, col: 1 }
+    }
+
+    /// The transpose of `[k, m]`, row-major.
+    pub fn transposed(data: &'a [f32], width: usize) -> Self {
+        Self { data, row: 1, col: width }
+    }
+}
+
+/// B, `[k, n]`: as panels, or as it lies.
+#[derive(Clone, Copy)]
+pub(super) enum Columns<'a> {
+    /// `ceil(n / 32)` panels of `[depth][32]`, the last one filled up with zeros; B is rows
+    /// `start .. start + k` of them.
+    Panels { data: &'a [f32], depth: usize, start: usize },
+    /// Row-major with rows `usize` apart.
+    Dense(&'a [f32], usize),
+}
+
+/// What is added to the product.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extra<'a> {
+    /// Per column.
+    pub bias: Option<&'a [f32]>,
+    /// A matrix and its row distance.
+    pub add: Option<(&'a [f32], usize)>,
+    /// Add to what C holds; excludes `add`.
+    pub accumulate: bool,
+}
+
+/// A product's sizes: `C [m, n] = A [m, k] B [k, n]`.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+}
+
+/// The part of C that one call writes: rows `c_row` apart.
+pub(super) struct Target {
+    pub c: *mut f32,
+    pub c_row: usize,
+}
+
+// SAFETY: users of a shared target write disjoint parts of C (each says how).
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    pub fn new(c: &mut [f32], c_row: usize) -> Self {
+        Self { c: c.as_mut_ptr(), c_row }
+    }
+
+    /// The part that starts at a row and column.
+    pub fn at(&self, row: usize, column: usize) -> Self {
+        Self { c: self.c.wrapping_add(row * self.c_row + column), c_row: self.c_row }
+    }
+}
+
+/// The product on the calling thread.
+pub(super) fn product(
+    a: Rows<'_>,
+    b: Columns<'_>,
+    size: Size,
+    c: &mut [f32],
+    c_row: usize,
+    extra: Extra<'_>,
+) {
+    assert!(size.m == 0 || c.len() >= (size.m - 1) * c_row + size.n, "C too small");
+    // SAFETY: C is borrowed mutably for the whole product.
+    unsafe { product_into(a, b, size, &Target::new(c, c_row), extra) }
+}
+
+/// The product on the calling thread, into a part of C.
+///
+/// # Safety
+/// `target` must be valid for `m` rows of `n` values, and nobody else may touch them meanwhile.
+pub(super) unsafe fn product_into(
+    a: Rows<'_>,
+    b: Columns<'_>,
+    Size { m, k, n }: Size,
+    target: &Target,
+    extra: Extra<'_>,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    check_operands(a, b, Size { m, k, n }, &extra);
+    let tile = tile_fn();
+    let mut start = 0;
+    loop {
+        let depth = (k - start).min(KC);
+        let first = start == 0;
+        with_separate_rows(a, m, start, depth, |a, a_row, a_col| {
+            for column in (0..n).step_by(NR) {
+                let columns = NR.min(n - column);
+                let (b, b_row) = match b {
+                    Columns::Panels { data, depth, start: from } => {
+                        (data[column * depth + (from + start) * NR..].as_ptr(), NR)
+                    }
+                    Columns::Dense(data, row) if depth > 0 => (data[start * row + column..].as_ptr(), row),
+                    Columns::Dense(data, row) => (data.as_ptr(), row),
+                };
+                let bias = match extra.bias {
+                    Some(bias) if first => bias[column..].as_ptr(),
+                    _ => std::ptr::null(),
+                };
+                for row in (0..m).step_by(MR) {
+                    let c = target.c.wrapping_add(row * target.c_row + column);
+                    let (add, add_row) = match extra.add {
+                        _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
+                        Some((data, distance)) => (data[row * distance + column..].as_ptr(), distance),
+                        None => (std::ptr::null(), 0),
+                    };
+                    let work = Tile {
+                        a: a.wrapping_add(row * a_row),
+                        a_row,
+                        a_col,
+                        b,
+                        b_row,
+                        depth,
+                        columns,
+                        c,
+                        c_row: target.c_row,
+                        bias,
+                        add,
+                        add_row,
+                    };
+                    // SAFETY: operands were checked against the sizes above; C is the caller's promise.
+                    unsafe { tile(MR.min(m - row), &work) }
+                }
+            }
+        });
+        start += depth;
+        if start >= k {
+            break;
+        }
+    }
+}
+
+fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &Extra<'_>) {
+    if k > 0 {
+        assert!(a.data.len() > (m - 1) * a.row + (k - 1) * a.col, "A too small");
+        match b {
+            Columns::Panels { data, depth, start } => {
+                assert!(start + k <= depth && data.len() >= n.next_multiple_of(NR) * depth, "B too small");
+            }
+            Columns::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
+        }
+    }
+    assert!(extra.bias.is_none_or(|b| b.len() >= n), "bias too small");
+    assert!(extra.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
+}
+
+/// Calls `run` with rows that do not collide in the cache.
+fn with_separate_rows(
+    a: Rows<'_>,
+    m: usize,
+    start: usize,
+    depth: usize,
+    run: impl FnOnce(*const f32, usize, usize),
+) {
+    thread_local! {
+        static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    let collide = a.col == 1 && a.row.is_multiple_of(512) && m > 4;
+    if !collide || depth == 0 {
+        return run(a.data.as_ptr().wrapping_add(start * a.col), a.row, a.col);
+    }
+    COPY.with_borrow_mut(|copy| {
+        let distance = depth.next_multiple_of(16) + 16;
+        copy.resize((m * distance).max(copy.len()), 0.0);
+        for i in 0..m {
+            let from = i * a.row + start;
+            copy[i * distance..i * distance + depth].copy_from_slice(&a.data[from..from + depth]);
+        }
+        run(copy.as_ptr(), distance, 1);
+    });
+}
+
+/// How a product is dealt out: groups of rows, and of panels where there are few rows.
+pub(super) struct Deal {
+    pub rows: usize,
+    pub row_groups: usize,
+    pub columns: usize,
+    pub column_groups: usize,
+}
+
+impl Deal {
+    /// Tasks of at most 192 rows; enough of them for `threads`.
+    pub fn new(m: usize, n: usize, threads: usize) -> Self {
+        let even = m.div_ceil(m.div_ceil(192).next_multiple_of(threads).max(1));
+        let rows = even.max(1).next_multiple_of(4).min(m.max(1));
+        let row_groups = m.div_ceil(rows);
+        let panels = n.div_ceil(NR);
+        let column_groups = (2 * threads).div_ceil(row_groups.max(1)).min(panels).max(1);
+        let column_groups = if row_groups >= threads { 1 } else { column_groups };
+        let columns = panels.div_ceil(column_groups) * NR;
+        Self { rows, row_groups, columns, column_groups: n.div_ceil(columns) }
+    }
+
+    pub fn tasks(&self) -> usize {
+        self.row_groups * self.column_groups
+    }
+}
+
+/// The product on all threads of the current pool.
+pub(super) fn parallel_product(
+    a: Rows<'_>,
+    b: Columns<'_>,
+    Size { m, k, n }: Size,
+    c: &mut [f32],
+    extra: Extra<'_>,
+) {
+    assert!(c.len() >= m * n, "C too small");
+    let target = Target::new(c, n);
+    let deal = Deal::new(m, n, rayon::current_num_threads());
+    (0..deal.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+        let row = task % deal.row_groups * deal.rows;
+        let column = task / deal.row_groups * deal.columns;
+        let size = Size { m: deal.rows.min(m - row), k, n: deal.columns.min(n - column) };
+        let a = Rows { data: a.data.get(row * a.row..).unwrap_or_default(), ..a };
+        let b = match b {
+            Columns::Panels { data, depth, start } => {
+                Columns::Panels { data: &data[column * depth..], depth, start }
+            }
+            Columns::Dense(data, distance) => {
+                Columns::Dense(data.get(column..).unwrap_or_default(), distance)
+            }
+        };
+        let extra = Extra {
+            bias: extra.bias.map(|b| &b[column..]),
+            add: extra.add.map(|(d, distance)| (&d[row * distance + column..], distance)),
+            ..extra
+        };
+        // SAFETY: tasks write disjoint blocks of C.
+        unsafe { product_into(a, b, size, &target.at(row, column), extra) }
+    });
+}
+
+/// B in panels, in a reused buffer.
+pub(super) struct Panels {
+    data: Buffer,
+    depth: usize,
+}
+
+impl Panels {
+    /// From columns of B: `column(n, values)` fills column `n`, all k at once.
+    pub fn from_columns(
+        pool: &Arc<Pool>,
+        (k, n): (usize, usize),
+        column: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let mut data = Buffer::new(pool, n.next_multiple_of(NR) * k);
+        if k > 0 {
+            data.par_chunks_mut(NR * k).enumerate().for_each(|(panel, out)| {
+                let width = NR.min(n - panel * NR);
+                pack_columns(k, width, out, |j, values| column(panel * NR + j, values));
+            });
+        }
+        Self { data, depth: k }
+    }
+
+    /// From rows of B: `rows(task, emit)` calls `emit(k, values)` for the rows of its task; together the
+    /// tasks emit every row once.
+    pub fn from_rows(
+        pool: &Arc<Pool>,
+        (k, n): (usize, usize),
+        tasks: usize,
+        rows: impl Fn(usize, &mut dyn FnMut(usize, &[f32])) + Sync,
+    ) -> Self {
+        let mut data = Buffer::new(pool, n.next_multiple_of(NR) * k);
+        let target = Target::new(&mut data, NR);
+        (0..tasks).into_par_iter().with_min_len(8).for_each(|task| {
+            rows(task, &mut |i, values| {
+                assert!(i < k && values.len() == n, "row {i} of {k}, {} of {n} values", values.len());
+                for (panel, values) in values.chunks(NR).enumerate() {
+                    // SAFETY: row i of every panel is inside the buffer and belongs to this task alone.
+                    let out = unsafe { std::slice::from_raw_parts_mut(target.at(panel * k + i, 0).c, NR) };
+                    out[..values.len()].copy_from_slice(values);
+                    out[values.len()..].fill(0.0);
+                }
+            });
+        });
+        Self { data, depth: k }
+    }
+
+    pub fn columns(&self) -> Columns<'_> {
+        self.columns_from(0)
+    }
+
+    /// B without its first `start` rows.
+    pub fn columns_from(&self, start: usize) -> Columns<'_> {
+        Columns::Panels { data: &self.data, depth: self.depth, start }
+    }
+}
+
+/// One panel `[k][32]` from up to 32 columns, transposed in blocks that stay in cache.
+pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl Fn(usize, &mut [f32])) {
+    thread_local! {
+        static LINES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    LINES.with_borrow_mut(|lines| {
+        lines.resize((NR * k).max(lines.len()), 0.0);
+        for j in 0..NR {
+            let line = &mut lines[j * k..(j + 1) * k];
+            if j < width { column(j, line) } else { line.fill(0.0) }
+        }
+        for start in (0..k).step_by(16) {
+            let depth = 16.min(k - start);
+            for (i, row) in out[start * NR..(start + depth) * NR].chunks_exact_mut(NR).enumerate() {
+                for (j, value) in row.iter_mut().enumerate() {
+                    *value = lines[j * k + start + i];
+                }
+            }
+        }
+    });
+}

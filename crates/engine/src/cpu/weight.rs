@@ -1,0 +1,154 @@
+//! Frozen weights, in the panels that products read.
+//!
+//! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
+//! model larger than memory should hold twice) stay where they lie, 16-bit and memory-mapped, and are widened
+//! into reused panels at every use.
+
+use super::buffer::Pool;
+use super::product::{Columns, Panels};
+use crate::{Form, WeightData};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// A frozen weight of the CPU backend.
+pub struct CpuWeight {
+    data: WeightData,
+    form: Form,
+    keep: bool,
+    forward: OnceLock<Panels>,
+    backward: OnceLock<Panels>,
+    table: OnceLock<Vec<f32>>,
+}
+
+/// Panels that are kept, or were made for this use.
+pub(super) enum Held<'a> {
+    Kept(&'a Panels),
+    Made(Panels),
+}
+
+impl Deref for Held<'_> {
+    type Target = Panels;
+    fn deref(&self) -> &Panels {
+        match self {
+            Held::Kept(panels) => panels,
+            Held::Made(panels) => panels,
+        }
+    }
+}
+
+impl Held<'_> {
+    pub(super) fn columns(&self) -> Columns<'_> {
+        self.deref().columns()
+    }
+}
+
+impl CpuWeight {
+    pub(super) fn new(data: &WeightData, form: Form, keep: bool) -> Self {
+        let rank = data.shape().len();
+        match form {
+            Form::Matrix => {
+                assert!(rank == 2 || data.shape()[2..].iter().all(|&d| d == 1), "{data:?} as a matrix");
+            }
+            Form::Filter => assert_eq!(rank, 4, "{data:?} as a filter"),
+            Form::Table => assert_eq!(rank, 2, "{data:?} as a table"),
+        }
+        Self {
+            data: data.clone(),
+            form,
+            keep,
+            forward: OnceLock::new(),
+            backward: OnceLock::new(),
+            table: OnceLock::new(),
+        }
+    }
+
+    /// Outputs, inputs and taps.
+    pub(super) fn dims(&self) -> (usize, usize, usize) {
+        let shape = self.data.shape();
+        (shape[0], shape[1], shape[2..].iter().product())
+    }
+
+    /// B of the forward product: `[taps * I, O]`.
+    pub(super) fn forward(&self, pool: &Arc<Pool>) -> Held<'_> {
+        self.held(&self.forward, || {
+            let (outputs, inputs, taps) = self.dims();
+            let size = (taps * inputs, outputs);
+            Panels::from_columns(pool, size, |o, values| {
+                let start = o * inputs * taps;
+                if taps == 1 {
+                    return self.data.widen_into(start, values);
+                }
+                let mut line = vec![0.0; inputs * taps];
+                self.data.widen_into(start, &mut line);
+                for (tap, values) in values.chunks_exact_mut(inputs).enumerate() {
+                    for (i, value) in values.iter_mut().enumerate() {
+                        *value = line[i * taps + tap];
+                    }
+                }
+            })
+        })
+    }
+
+    /// B of the input gradient: `[taps * O, I]`, taps in reverse order (a correlation's transpose is the
+    /// correlation with the flipped kernel).
+    pub(super) fn backward(&self, pool: &Arc<Pool>) -> Held<'_> {
+        self.held(&self.backward, || {
+            let (outputs, inputs, taps) = self.dims();
+            Panels::from_rows(pool, (taps * outputs, inputs), outputs, |o, emit| {
+                let mut line = vec![0.0; inputs * taps];
+                self.data.widen_into(o * inputs * taps, &mut line);
+                if taps == 1 {
+                    return emit(o, &line);
+                }
+                let mut row = vec![0.0; inputs];
+                for tap in 0..taps {
+                    for (i, value) in row.iter_mut().enumerate() {
+                        *value = line[i * taps + taps - 1 - tap];
+                    }
+                    emit(tap * outputs + o, &row);
+                }
+            })
+        })
+    }
+
+    /// Row `index` of a table.
+    pub(super) fn row(&self, index: usize, out: &mut [f32]) {
+        assert_eq!(self.form, Form::Table);
+        if self.keep {
+            let table = self.table.get_or_init(|| self.data.to_f32());
+            out.copy_from_slice(&table[index * out.len()..(index + 1) * out.len()]);
+        } else {
+            self.data.widen_into(index * out.len(), out);
+        }
+    }
+
+    fn held<'a>(&self, slot: &'a OnceLock<Panels>, make: impl FnOnce() -> Panels) -> Held<'a> {
+        if self.keep { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
+    }
+}
+
+/// B of the forward product of a trained kernel `[O, taps, I]`.
+pub(super) fn trained_forward(
+    pool: &Arc<Pool>,
+    kernel: &[f32],
+    (outputs, inputs, taps): (usize, usize, usize),
+) -> Panels {
+    let depth = taps * inputs;
+    Panels::from_columns(pool, (depth, outputs), |o, values| {
+        values.copy_from_slice(&kernel[o * depth..(o + 1) * depth]);
+    })
+}
+
+/// B of the input gradient of a trained kernel `[O, taps, I]`, taps in reverse order.
+pub(super) fn trained_backward(
+    pool: &Arc<Pool>,
+    kernel: &[f32],
+    (outputs, inputs, taps): (usize, usize, usize),
+) -> Panels {
+    Panels::from_rows(pool, (taps * outputs, inputs), outputs, |o, emit| {
+        for tap in 0..taps {
+            let start = (o * taps + taps - 1 - tap) * inputs;
+            emit(tap * outputs + o, &kernel[start..start + inputs]);
+        }
+    })
+}

@@ -1,0 +1,108 @@
+//! Convolutions.
+
+use super::{
+    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional, weight,
+    with_every_acc,
+};
+use crate::common::{Exact, tensor};
+use fairhuman_engine::{Form, Plus, Window};
+
+#[derive(Debug)]
+struct ConvCase {
+    samples: usize,
+    size: (usize, usize),
+    inputs: usize,
+    outputs: usize,
+    window: Window,
+    stored: Stored,
+    bias: bool,
+    shift: bool,
+    residual: bool,
+}
+
+impl Experiment for ConvCase {
+    fn run<B: Exact>(&self, b: &B) -> Results {
+        let Self { samples, size, inputs, outputs, window, .. } = *self;
+        let lanes = lanes_with_gaps(samples);
+        let out = window.output(size);
+        let (kh, kw) = window.kernel;
+        let weight = weight(b, self.stored, Form::Filter, &[outputs, inputs, kh, kw]);
+        let x = tensor(b, 1, &[samples, size.0, size.1, inputs]);
+        let bias = optional(b, self.bias, 4, &[outputs]);
+        let shift = optional(b, self.shift, 5, &[samples, outputs]);
+        let residual = optional(b, self.residual, 6, &[samples, out.0, out.1, outputs]);
+        let plus = Plus { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
+
+        let mut results = Results::default();
+        results.push(b, "result", &b.conv2d(&x, weight.kernel(), window, plus));
+        let g = tensor(b, 7, &[lanes.len(), out.0, out.1, outputs]);
+        with_every_acc(b, &mut results, &[lanes.len(), size.0, size.1, inputs], |acc| {
+            b.conv2d_vjp(&g, weight.kernel(), window, size, acc)
+        });
+        results.push(b, "weight", &b.conv2d_vjp_params(&g, &x, window, &lanes));
+        results.push(b, "bias", &b.sum_rows(&g, &lanes));
+        results.push(b, "shift", &b.sum_positions(&g));
+        results
+    }
+}
+
+const WINDOWS: [Window; 9] = [
+    Window { kernel: (3, 3), stride: 1, pad: [1; 4] },
+    Window { kernel: (3, 3), stride: 2, pad: [1; 4] },
+    Window { kernel: (1, 1), stride: 1, pad: [0; 4] },
+    Window { kernel: (1, 1), stride: 2, pad: [0; 4] },
+    // How diffusers' VAE halves its images.
+    Window { kernel: (3, 3), stride: 2, pad: [0, 0, 1, 1] },
+    Window { kernel: (3, 3), stride: 1, pad: [0; 4] },
+    Window { kernel: (2, 3), stride: 1, pad: [1, 0, 0, 2] },
+    Window { kernel: (5, 5), stride: 3, pad: [2; 4] },
+    Window { kernel: (4, 4), stride: 4, pad: [0; 4] },
+];
+
+fn assert_case(number: usize, window: Window, inputs: usize, outputs: usize, sizes: &[(usize, usize)]) {
+    let mut choose = Choices(number as u64);
+    let fits = |&(h, w): &(usize, usize)| {
+        let [top, left, bottom, right] = window.pad;
+        h + top + bottom >= window.kernel.0 && w + left + right >= window.kernel.1
+    };
+    let sizes: Vec<_> = sizes.iter().copied().filter(fits).collect();
+    assert_agree(&ConvCase {
+        samples: 1 + choose.index(3),
+        size: choose.of(&sizes),
+        inputs,
+        outputs,
+        window,
+        stored: STORED[number % 4],
+        bias: choose.flag(),
+        shift: choose.flag(),
+        residual: choose.flag(),
+    });
+}
+
+#[test]
+fn every_size_of_convolution() {
+    let mut number = 0;
+    for inputs in CHANNELS {
+        for outputs in CHANNELS {
+            number += 1;
+            let window = WINDOWS[if number % 2 == 0 { 0 } else { number / 2 % WINDOWS.len() }];
+            assert_case(number, window, inputs, outputs, &[(1, 1), (5, 7), (4, 4), (3, 11), (2, 9)]);
+        }
+    }
+}
+
+#[test]
+fn every_geometry_with_every_weight() {
+    for (number, window) in WINDOWS.iter().cycle().take(8 * WINDOWS.len()).enumerate() {
+        // Nine windows and four kinds of weight: every pair comes up.
+        let (inputs, outputs) = [(4, 5), (17, 3), (3, 33), (1, 1)][number / 9 % 4];
+        assert_case(number, *window, inputs, outputs, &[(1, 1), (1, 8), (7, 5), (8, 8), (16, 17)]);
+    }
+}
+
+#[test]
+fn an_image_of_many_tiles() {
+    for (number, window) in WINDOWS.into_iter().enumerate() {
+        assert_case(number, window, 6, 10, &[(37, 41)]);
+    }
+}

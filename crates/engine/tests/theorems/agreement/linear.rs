@@ -1,0 +1,104 @@
+//! Linear layers and their adapters.
+
+use super::{
+    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional, shape_of, weight,
+    with_every_acc,
+};
+use crate::common::{Exact, tensor};
+use fairhuman_engine::{Form, LowRank, Plus};
+
+#[derive(Debug)]
+struct LinearCase {
+    samples: usize,
+    middle: Vec<usize>,
+    inputs: usize,
+    outputs: usize,
+    stored: Stored,
+    /// The file says `[O, I, 1, 1]`.
+    from_filter: bool,
+    rank: Option<usize>,
+    bias: bool,
+    shift: bool,
+    residual: bool,
+}
+
+impl Experiment for LinearCase {
+    fn run<B: Exact>(&self, b: &B) -> Results {
+        let Self { samples, inputs, outputs, .. } = *self;
+        let lanes = lanes_with_gaps(samples);
+        let (y_shape, x_shape) =
+            (shape_of(samples, &self.middle, outputs), shape_of(samples, &self.middle, inputs));
+        let file_shape = if self.from_filter { vec![outputs, inputs, 1, 1] } else { vec![outputs, inputs] };
+        let weight = match self.stored {
+            Stored::Trained => weight(b, self.stored, Form::Matrix, &[outputs, inputs]),
+            _ => weight(b, self.stored, Form::Matrix, &file_shape),
+        };
+        let x = tensor(b, 1, &x_shape);
+        let pair = self.rank.map(|r| (tensor(b, 2, &[r, inputs]), tensor(b, 3, &[outputs, r])));
+        let low_rank = pair.as_ref().map(|(down, up)| LowRank { down, up, scale: 0.7 });
+        let bias = optional(b, self.bias, 4, &[outputs]);
+        let shift = optional(b, self.shift, 5, &[samples, outputs]);
+        let residual = optional(b, self.residual, 6, &y_shape);
+        let plus = Plus { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
+
+        let mut results = Results::default();
+        results.push(b, "result", &b.linear(&x, weight.kernel(), low_rank, plus));
+        let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
+        with_every_acc(b, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
+            b.linear_vjp(&g, weight.kernel(), low_rank, acc)
+        });
+        results.push(b, "weight", &b.linear_vjp_params(&g, &x, &lanes));
+        results.push(b, "bias", &b.sum_rows(&g, &lanes));
+        results.push(b, "shift", &b.sum_positions(&g));
+        if let Some(low_rank) = low_rank {
+            let (down, up) = b.low_rank_vjp_params(&g, &x, low_rank, &lanes);
+            results.push(b, "down", &down);
+            results.push(b, "up", &up);
+        }
+        results
+    }
+}
+
+#[test]
+fn every_size_of_linear_layer() {
+    let mut number = 0;
+    for inputs in CHANNELS {
+        for outputs in CHANNELS {
+            number += 1;
+            let mut choose = Choices(number);
+            assert_agree(&LinearCase {
+                samples: 1 + choose.index(5),
+                middle: [vec![], vec![1], vec![7], vec![5, 7], vec![64], vec![131]][choose.index(6)].clone(),
+                inputs,
+                outputs,
+                stored: STORED[number as usize % 4],
+                from_filter: choose.flag(),
+                rank: choose.of(&[None, Some(1), Some(4), Some(16), Some(33)]),
+                bias: choose.flag(),
+                shift: choose.flag(),
+                residual: choose.flag(),
+            });
+        }
+    }
+}
+
+#[test]
+fn linear_layers_of_a_network() {
+    for stored in STORED {
+        for (tokens, inputs, outputs, rank) in [(77, 96, 320, Some(16)), (256, 320, 72, None)] {
+            let middle = vec![tokens];
+            assert_agree(&LinearCase {
+                samples: 2,
+                middle,
+                inputs,
+                outputs,
+                stored,
+                from_filter: false,
+                rank,
+                bias: true,
+                shift: false,
+                residual: true,
+            });
+        }
+    }
+}
