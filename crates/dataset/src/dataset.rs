@@ -326,6 +326,7 @@ fn latent_mask(cover: &[f32], height: usize, width: usize, threshold: f32) -> Op
     if !cells.contains(&1.0) {
         return None;
     }
-    let share = cover.iter().sum::<f32>() / cover.len() as f32;
+    let sum: f64 = cover.iter().map(|&c| f64::from(c)).sum();
+    let share = (sum / cover.len() as f64) as f32;
     Some(LatentMask { cells, height, width, share })
 }

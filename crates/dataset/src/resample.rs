@@ -88,6 +88,9 @@ pub(crate) fn cover(mask: &[u8], draw: &Draw, cols: usize, rows: usize) -> Vec<f
                 *cell += v * (weight / 255.0);
             }
         }
+        for cell in out.iter_mut() {
+            *cell = cell.min(1.0); // a full cell's weights may sum to a hair more
+        }
         if draw.flip {
             out.reverse();
         }

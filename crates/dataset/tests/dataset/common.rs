@@ -70,30 +70,42 @@ pub fn exif(orientation: u8) -> Vec<u8> {
 pub fn write(path: &Path, picture: &GrayImage, orientation: Option<u8>) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let out = BufWriter::new(File::create(path).unwrap());
-    let tag = orientation.map(exif);
     let (w, h) = picture.dimensions();
     match path.extension().unwrap().to_str().unwrap() {
         "png" => {
             let mut encoder = PngEncoder::new(out);
-            tag.map(|t| encoder.set_exif_metadata(t).unwrap());
+            tag(&mut encoder, orientation);
             encoder.write_image(picture, w, h, ExtendedColorType::L8).unwrap();
         }
         "jpg" => {
             let mut encoder = JpegEncoder::new_with_quality(out, 100);
-            tag.map(|t| encoder.set_exif_metadata(t).unwrap());
+            tag(&mut encoder, orientation);
             encoder.write_image(picture, w, h, ExtendedColorType::L8).unwrap();
         }
         "webp" => {
             let rgb = image::DynamicImage::ImageLuma8(picture.clone()).into_rgb8();
             let mut encoder = WebPEncoder::new_lossless(out);
-            tag.map(|t| encoder.set_exif_metadata(t).unwrap());
+            tag(&mut encoder, orientation);
             encoder.write_image(&rgb, w, h, ExtendedColorType::Rgb8).unwrap();
         }
         other => panic!("no encoder for {other}"),
     }
 }
 
+fn tag(encoder: &mut impl ImageEncoder, orientation: Option<u8>) {
+    if let Some(orientation) = orientation {
+        encoder.set_exif_metadata(exif(orientation)).unwrap();
+    }
+}
+
 /// A gray picture of one value.
 pub fn plain(width: u32, height: u32, value: u8) -> GrayImage {
     GrayImage::from_pixel(width, height, Luma([value]))
+}
+
+/// The checksum of a PNG chunk, over its type and content.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &b| {
+        (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+    })
 }

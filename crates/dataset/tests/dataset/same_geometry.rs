@@ -1,8 +1,6 @@
 //! The theorem that this crate exists for: a picture and its masks, painted alike, are alike after loading.
 
-mod common;
-
-use common::{Scene, exif, plain, write};
+use crate::common::{Scene, crc32, exif, plain, write};
 use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, MaskOrientation, Region, Sample, draw};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -190,12 +188,6 @@ fn a_png_may_carry_its_orientation_after_its_pixels() {
     let spec = GeometrySpec { width: 40, height: 24, ..GeometrySpec::default() };
     let d = draw(&spec, (40, 24), 0, 0, 0);
     assert!(assert_coincide(&data.load(0, &d, 1).unwrap()) > 0.99);
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &b| {
-        (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
-    })
 }
 
 #[test]
