@@ -4,7 +4,7 @@
 //! images are `[N, H, W, C]`, so that an image is already the token matrix `[N*H*W, C]`. Each operation has a
 //! forward function, a vector-Jacobian product for its input (`*_vjp`) that turns cotangents `[L, out]` into
 //! `[L, in]`, and where it has parameters one for those (`*_vjp_params`), which returns one gradient per
-//! objective, `[K, ...]` (zero where the objective has no lanes).
+//! objective, `[K, ...]` (zero where the objective has no lanes). There is at least one sample and one lane.
 //!
 //! Functions with `acc` add their result to it (it may be reused) and return the sum.
 //! Shapes are checked where models are loaded and called; here a wrong shape is a bug and panics.

@@ -15,7 +15,7 @@ impl<'m, B: Backend> Tape<'m, B> {
             return segment(self, &inputs);
         }
         let mut probe = self.sub_tape(Mode::Probe);
-        let local: Vec<_> = inputs.iter().map(|v| probe.like(v)).collect();
+        let local = probe.leaves_like(&inputs);
         let output = segment(&mut probe, &local);
         let tracked = output.tracked();
         self.result(output.value, tracked, || {
@@ -28,7 +28,7 @@ impl<'m, B: Backend> Tape<'m, B> {
                     mode: Mode::Record,
                     checkpointing: false,
                 };
-                let local: Vec<_> = inputs.iter().map(|v| tape.like(v)).collect();
+                let local = tape.leaves_like(&inputs);
                 let output = segment(&mut tape, &local);
                 let leaves = inputs.iter().zip(&local);
                 let leaves =
@@ -54,8 +54,17 @@ impl<'m, B: Backend> Tape<'m, B> {
         }
     }
 
-    /// A value of another tape as a leaf of this one, tracked where it was.
-    fn like(&mut self, var: &Var<B>) -> Var<B> {
-        if var.tracked() { self.leaf(var.value.clone()) } else { var.clone() }
+    /// Values of another tape on this one: a leaf where tracked, one leaf for what is given twice.
+    fn leaves_like(&mut self, inputs: &[Var<B>]) -> Vec<Var<B>> {
+        let mut local: Vec<Var<B>> = Vec::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            let twin = inputs[..i].iter().position(|other| input.tracked() && other.node == input.node);
+            local.push(match twin {
+                Some(twin) => local[twin].clone(),
+                None if input.tracked() => self.leaf(input.value.clone()),
+                None => input.clone(),
+            });
+        }
+        local
     }
 }

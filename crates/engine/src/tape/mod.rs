@@ -110,7 +110,7 @@ impl<'m, B: Backend> Tape<'m, B> {
 
     /// The vector-Jacobian products of `output` with `cotangent [L, ...]`: the gradients of all parameters
     /// go to `sink`, those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the
-    /// tape: saved tensors are freed as the pass goes.
+    /// tape: saved tensors are freed as the pass goes. Where no objective sees anything, nothing is computed.
     pub fn backward(
         self,
         output: &Var<B>,
@@ -134,8 +134,9 @@ impl<'m, B: Backend> Tape<'m, B> {
         sink: &mut ParamGrads<B>,
     ) -> Vec<Option<B::Tensor>> {
         assert_eq!(self.mode, Mode::Record, "a probing tape has no backward pass");
-        let Some(NodeId(last)) = output.node else {
-            return leaves.into_iter().map(|(_, gathered)| gathered).collect();
+        let last = match output.node {
+            Some(NodeId(last)) if !lanes.is_empty() => last,
+            _ => return leaves.into_iter().map(|(_, gathered)| gathered).collect(),
         };
         let mut pull = Pullback {
             backend: self.backend,

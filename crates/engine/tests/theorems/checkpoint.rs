@@ -1,6 +1,6 @@
 //! Recomputing instead of keeping changes no bit of any gradient.
 
-use crate::common::{Exact, Maker, Train, noise, tensor};
+use crate::common::{CPUS, Exact, Maker, Train, noise, tensor};
 use crate::cost::Counts;
 use crate::net::{IMAGE, Memory, build, pass};
 use fairhuman_engine::observe::Phase;
@@ -78,4 +78,14 @@ fn odd_segments_are_plain_calls_on_reference() {
 #[test]
 fn recomputed_once_for_all_lanes_on_reference() {
     recomputed_once_for_all_lanes(&Reference);
+}
+
+#[test]
+fn recomputing_changes_no_bit_on_cpu() {
+    recomputing_changes_no_bit(&CPUS[1]);
+}
+
+#[test]
+fn odd_segments_are_plain_calls_on_cpu() {
+    assert_eq!(odd_segments(&CPUS[1], true), odd_segments(&CPUS[1], false));
 }

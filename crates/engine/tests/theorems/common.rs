@@ -1,9 +1,11 @@
 //! Numbers, layers and comparisons that the theorems share. Random values are a function of (seed, index).
 
 use fairhuman_engine::{
-    Adapter, Array, Backend, Conv2d, ConvAdapter, Form, Linear, Norm, ParamId, Params, Reference, Source,
-    Vector, WeightData, Window,
+    Adapter, Array, Backend, Conv2d, ConvAdapter, Cpu, Form, Linear, Norm, ParamId, Params, Reference,
+    Source, Vector, WeightData, Window,
 };
+
+use std::sync::LazyLock;
 
 /// A backend whose values a test can read without loss.
 pub trait Exact: Backend {
@@ -15,6 +17,17 @@ impl Exact for Reference {
         tensor.values().to_vec()
     }
 }
+
+impl Exact for Cpu {
+    fn values(&self, tensor: &Self::Tensor) -> Vec<f64> {
+        self.read(tensor).into_iter().map(f64::from).collect()
+    }
+}
+
+/// One thread; and three, a number that divides nothing, with no room for weights prepared in advance.
+pub static CPUS: LazyLock<[Cpu; 3]> = LazyLock::new(|| {
+    [Cpu::new(1), Cpu::new(3), Cpu::with_panel_budget(3, 0)].map(|cpu| cpu.expect("threads"))
+});
 
 /// Values in [-1, 1), exact in f32: SplitMix64 of (seed, index).
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -33,13 +46,15 @@ pub fn tensor<B: Backend>(backend: &B, seed: u64, shape: &[usize]) -> B::Tensor 
     backend.tensor(shape, &noise(seed, shape.iter().product()))
 }
 
-/// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value.
+/// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value (or to one
+/// where nothing but rounding errors is expected).
 pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
-    let scale = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let largest = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let scale = if largest < 1e-6 { 1.0 } else { largest };
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
         assert!(
-            (f - e).abs() <= tolerance * scale,
+            (f - e).abs() <= tolerance * scale, // also fails on NaN
             "{what}: value {i} of {} is {f}, expected {e} (scale {scale}, tolerance {tolerance})",
             found.len()
         );

@@ -1,35 +1,38 @@
 //! What is frozen and has nothing trainable below it is not computed in the backward pass.
 
-use crate::common::{Maker, Train, tensor};
+use crate::common::{CPUS, Maker, Train, tensor};
+use crate::net::{IMAGE, Memory, build, pass};
 use fairhuman_engine::observe::{Observer, Op, Phase};
-use fairhuman_engine::{Activation, Lanes, ParamGrads, Reference, Tape, Var, Window};
-use std::cell::{Cell, RefCell};
+use fairhuman_engine::{Activation, Backend, Lanes, ParamGrads, Reference, Tape, Var, Window};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes down every operation.
 #[derive(Default)]
 pub struct Counts {
-    open: Cell<bool>,
-    list: RefCell<Vec<(Phase, &'static str)>>,
+    open: AtomicBool,
+    list: Mutex<Vec<(Phase, &'static str)>>,
 }
 
 impl Counts {
     pub fn of(&self, phase: Phase, name: &str) -> usize {
-        self.list.borrow().iter().filter(|&&op| op == (phase, name)).count()
+        self.names(phase).into_iter().filter(|&n| n == name).count()
     }
 
     fn names(&self, phase: Phase) -> Vec<&'static str> {
-        self.list.borrow().iter().filter(|op| op.0 == phase).map(|op| op.1).collect()
+        let list = self.list.lock().expect("the list");
+        list.iter().filter(|op| op.0 == phase).map(|op| op.1).collect()
     }
 }
 
 impl Observer for Counts {
     fn begin(&self) {
-        assert!(!self.open.replace(true), "operations do not nest");
+        assert!(!self.open.swap(true, Ordering::Relaxed), "operations do not nest");
     }
 
     fn end(&self, phase: Phase, op: Op) {
-        assert!(self.open.replace(false), "an operation begins before it ends");
-        self.list.borrow_mut().push((phase, op.name));
+        assert!(self.open.swap(false, Ordering::Relaxed), "an operation begins before it ends");
+        self.list.lock().expect("the list").push((phase, op.name));
     }
 }
 
@@ -76,4 +79,19 @@ fn nothing_trained_means_no_backward_pass() {
     assert!(grads[0].is_none());
     assert_eq!(counts.names(Phase::Forward), ["linear"]);
     assert!(counts.names(Phase::Backward).is_empty());
+}
+
+#[test]
+fn nothing_present_means_no_backward_pass() {
+    let lanes = Lanes::new(2, &[vec![], vec![]]);
+    for memory in [Memory::Keep, Memory::Checkpoint] {
+        let counts = Counts::default();
+        let cpu = &CPUS[0];
+        let (net, params) = build(cpu);
+        let cotangent = cpu.zeros(&[0, IMAGE[0], IMAGE[1], IMAGE[2]]);
+        let (outcome, _) = pass(cpu, (&net, &params), &lanes, &cotangent, memory, Some(&counts));
+        assert_eq!(outcome.gram, [0.0; 4]);
+        assert!(outcome.params.iter().all(Vec::is_empty));
+        assert!(counts.names(Phase::Backward).is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! One backward pass with lanes is the separate backward passes of the objectives.
 
-use crate::common::{Exact, assert_close, noise};
+use crate::common::{CPUS, Exact, assert_close, noise};
 use crate::net::{IMAGE, Memory, Outcome, build, pass};
 use fairhuman_engine::{Lanes, Reference};
 
@@ -32,11 +32,14 @@ fn spread(lanes: &Lanes, cotangent: &[f32], weights: &[f32]) -> Vec<f32> {
     values
 }
 
-fn one_objective_pass<B: Exact>(backend: &B, cotangent: &[f32]) -> Outcome {
+fn run<B: Exact>(backend: &B, lanes: &Lanes, cotangent: &[f32]) -> Outcome {
     let (net, params) = build(backend);
-    let lanes = Lanes::single(SAMPLES);
-    let cotangent = backend.tensor(&shape(&lanes), cotangent);
-    pass(backend, (&net, &params), &lanes, &cotangent, Memory::Keep, None).0
+    let cotangent = backend.tensor(&shape(lanes), cotangent);
+    pass(backend, (&net, &params), lanes, &cotangent, Memory::Keep, None).0
+}
+
+fn one_objective_pass<B: Exact>(backend: &B, cotangent: &[f32]) -> Outcome {
+    run(backend, &Lanes::single(SAMPLES), cotangent)
 }
 
 fn one_pass_is_the_separate_passes<B: Exact>(backend: &B, tolerance: f64) {
@@ -93,16 +96,6 @@ fn combined_cotangent_is_combined_gradient<B: Exact>(backend: &B, tolerance: f64
     }
 }
 
-fn nothing_present_gives_zeros<B: Exact>(backend: &B) {
-    let lanes = Lanes::new(SAMPLES, &[vec![], vec![]]);
-    let (net, params) = build(backend);
-    let (outcome, _) =
-        pass(backend, (&net, &params), &lanes, &backend.zeros(&shape(&lanes)), Memory::Checkpoint, None);
-    assert_eq!(outcome.gram, [0.0; 4]);
-    assert!(outcome.params.iter().flatten().all(|&g| g == 0.0));
-    assert!(outcome.image.is_empty());
-}
-
 fn micro_batches_add_up<B: Exact>(backend: &B, tolerance: f64) {
     let lanes = lanes();
     let (net, params) = build(backend);
@@ -132,11 +125,39 @@ fn combined_cotangent_is_combined_gradient_on_reference() {
 }
 
 #[test]
-fn nothing_present_gives_zeros_on_reference() {
-    nothing_present_gives_zeros(&Reference);
+fn micro_batches_add_up_on_reference() {
+    micro_batches_add_up(&Reference, 1e-12);
 }
 
 #[test]
-fn micro_batches_add_up_on_reference() {
-    micro_batches_add_up(&Reference, 1e-12);
+fn one_pass_is_the_separate_passes_on_cpu() {
+    one_pass_is_the_separate_passes(&CPUS[1], 1e-5);
+}
+
+#[test]
+fn combined_cotangent_is_combined_gradient_on_cpu() {
+    combined_cotangent_is_combined_gradient(&CPUS[1], 1e-5);
+}
+
+#[test]
+fn micro_batches_add_up_on_cpu() {
+    micro_batches_add_up(&CPUS[1], 1e-6);
+}
+
+/// The whole network, forwards and backwards, as the oracle has it; and the same bits however often and on
+/// however many threads.
+#[test]
+fn a_network_on_cpu_is_the_oracles() {
+    let lanes = lanes();
+    let cotangent = noise(9, lanes.len() * size());
+    let oracle = run(&Reference, &lanes, &cotangent);
+    let first = run(&CPUS[1], &lanes, &cotangent);
+    assert_close("output", &first.output, &oracle.output, 1e-5);
+    assert_close("image", &first.image, &oracle.image, 1e-5);
+    assert_close("Gram matrix", &first.gram, &oracle.gram, 1e-5);
+    for (id, (found, expected)) in first.params.iter().zip(&oracle.params).enumerate() {
+        assert_close(&format!("parameter {id}"), found, expected, 1e-5);
+    }
+    assert!(first == run(&CPUS[1], &lanes, &cotangent), "two runs differ");
+    assert!(first == run(&CPUS[0], &lanes, &cotangent), "one thread and three differ");
 }

@@ -1,11 +1,13 @@
 //! What the engine promises, as named theorems. Everything here is small and takes seconds.
 //!
+//! - [`agreement`]: `Cpu` computes what `Reference` computes, twice the same bits.
 //! - [`finite_differences`]: every vector-Jacobian product, against central differences in f64.
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no bit.
 //! - [`cost`]: what is frozen or absent is not computed.
 //! - [`updates`]: Gram matrix, combination and AdamW against numbers worked out by hand.
 
+mod agreement;
 mod checkpoint;
 mod common;
 mod cost;

@@ -1,6 +1,6 @@
 //! What is done with gradients: Gram matrix, combination, AdamW.
 
-use crate::common::{Exact, assert_close, tensor};
+use crate::common::{CPUS, Exact, assert_close, tensor};
 use fairhuman_engine::{AdamW, Reference};
 
 fn gram_and_combine_are_their_formulas<B: Exact>(backend: &B) {
@@ -56,4 +56,19 @@ fn adamw_is_pytorchs_on_reference() {
 #[test]
 fn moments_do_not_alias_their_past_on_reference() {
     moments_do_not_alias_their_past(&Reference);
+}
+
+#[test]
+fn gram_and_combine_are_their_formulas_on_cpu() {
+    gram_and_combine_are_their_formulas(&CPUS[1]);
+}
+
+#[test]
+fn adamw_is_pytorchs_on_cpu() {
+    adamw_is_pytorchs(&CPUS[1], 1e-6);
+}
+
+#[test]
+fn moments_do_not_alias_their_past_on_cpu() {
+    moments_do_not_alias_their_past(&CPUS[1]);
 }

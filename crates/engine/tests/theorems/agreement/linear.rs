@@ -1,8 +1,8 @@
 //! Linear layers and their adapters.
 
 use super::{
-    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional, shape_of, weight,
-    with_every_acc,
+    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional,
+    shape_of, weight, with_every_acc,
 };
 use crate::common::{Exact, tensor};
 use fairhuman_engine::{Form, LowRank, Plus};

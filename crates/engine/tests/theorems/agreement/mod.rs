@@ -10,19 +10,16 @@ mod parameters;
 mod pointwise;
 mod structure;
 
-use crate::common::{Exact, assert_close, noise, tensor};
-use fairhuman_engine::{Backend, Cpu, DType, Form, Kernel, Lanes, Reference, WeightData};
+use crate::common::{CPUS, Exact, assert_close, noise, tensor};
+use fairhuman_engine::{Backend, DType, Form, Kernel, Lanes, Reference, WeightData};
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// Relative to the largest value of a result.
 const TOLERANCE: f64 = 1e-5;
 
 /// Sizes around the tiles of kernels: one, primes, powers of two and their neighbours.
 const CHANNELS: [usize; 7] = [1, 3, 16, 31, 64, 65, 129];
-
-/// One thread, and a number that divides nothing.
-static CPUS: LazyLock<[Cpu; 2]> = LazyLock::new(|| [Cpu::new(1), Cpu::new(3)]);
 
 /// Work that any backend can do.
 trait Experiment: Debug {
@@ -45,6 +42,8 @@ fn assert_agree(experiment: &impl Experiment) {
 
 fn assert_agree_within(tolerance: f64, experiment: &impl Experiment) {
     let expected = experiment.run(&Reference);
+    let alone = experiment.run(&CPUS[0]);
+    assert!(alone == experiment.run(&CPUS[1]), "{experiment:?} depends on the number of threads");
     for cpu in CPUS.iter() {
         let found = experiment.run(cpu);
         assert_eq!(found.0.len(), expected.0.len());

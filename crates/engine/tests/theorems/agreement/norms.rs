@@ -56,8 +56,19 @@ impl Experiment for NormCase {
 
 #[test]
 fn every_size_of_group_norm() {
-    let sizes =
-        [(1, 1), (3, 1), (3, 3), (16, 4), (16, 16), (31, 1), (31, 31), (64, 32), (65, 5), (129, 3), (320, 32)];
+    let sizes = [
+        (1, 1),
+        (3, 1),
+        (3, 3),
+        (16, 4),
+        (16, 16),
+        (31, 1),
+        (31, 31),
+        (64, 32),
+        (65, 5),
+        (129, 3),
+        (320, 32),
+    ];
     for (number, (channels, groups)) in sizes.into_iter().cycle().take(4 * sizes.len()).enumerate() {
         let mut choose = Choices(number as u64);
         assert_agree(&NormCase {

@@ -23,10 +23,10 @@ impl Experiment for ParameterCase {
 
         let count = self.shape.iter().product();
         let second: Vec<_> = noise(5, count).iter().map(|v| v * v).collect();
-        let mut state = [tensor(b, 3, &self.shape), tensor(b, 4, &self.shape), b.tensor(&self.shape, &second)];
+        let mut state =
+            [tensor(b, 3, &self.shape), tensor(b, 4, &self.shape), b.tensor(&self.shape, &second)];
         for step in [1, 2, 1000] {
-            let constants =
-                AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2, step };
+            let constants = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2, step };
             let kept = state.clone();
             state = b.adamw(state, &combined, 0.37, &constants);
             for (name, tensor) in ["parameter", "first moment", "second moment"].into_iter().zip(&state) {

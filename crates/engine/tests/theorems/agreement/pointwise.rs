@@ -46,7 +46,7 @@ impl Experiment for PointwiseCase {
 fn every_size_of_pointwise_work() {
     for (number, channels) in [1, 3, 16, 31, 64, 65, 129, 1000].into_iter().enumerate() {
         for size in [1.0, 8.0] {
-            let (samples, positions) = (1 + number % 5, [1, 7, 64][number % 3]);
+            let (samples, positions) = (1 + number % 5, [7, 1, 64][number % 3]);
             assert_agree(&PointwiseCase { samples, positions, channels, size });
         }
     }
@@ -73,11 +73,12 @@ impl Experiment for Points {
 
 #[test]
 fn activations_at_special_points() {
-    let positive = [0.0, 1e-30, 1e-8, 1e-4, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 90.0, 200.0, 1e4, 1e30];
+    let positive =
+        [0.0, 1e-30, 1e-8, 1e-4, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 90.0, 200.0, 1e4, 1e12];
     let negative_ones = [1e-30, 1e-8, 1e-4, 0.1, 0.5, 1.0, 2.0];
     assert_agree(&Points(positive.into_iter().chain(negative_ones.map(|x| -x)).collect()));
     // Far below zero all of them vanish; what is left must be small and finite.
-    let far = [-20.0, -60.0, -90.0, -200.0, -1e4, -1e30];
+    let far = [-20.0, -60.0, -90.0, -200.0, -1e4, -1e12];
     for (name, _, values) in Points(far.to_vec()).run(&super::CPUS[0]).0 {
         assert!(values.iter().all(|v| v.abs() < 1e-6), "{name} far below zero: {values:?}");
     }
