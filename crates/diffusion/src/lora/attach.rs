@@ -1,0 +1,98 @@
+//! LoRA files put onto a network, one or several with weights.
+//!
+//! One file keeps its factors as they are, so that training can go on with them. Several become one pair:
+//! the As below each other, the Bs side by side with their scales multiplied in, which is the same sum.
+
+use std::collections::BTreeMap;
+
+use fairhuman_engine::{Backend, Params};
+
+use super::{AdaptedModule, Pair, Site};
+use crate::lora_file::{LoraFile, LoraModule};
+use crate::net::{Layers, ModelError, channels_last};
+
+impl<B: Backend> Layers<B> {
+    /// Puts the modules of `component` in `files`, each file times its weight, onto this network. Parameters
+    /// are called `<prefix>.<module>.lora_A.weight` and `...lora_B.weight`. With several files (or a weight
+    /// other than 1) a returned module's alpha is what scales the pair as it now is.
+    ///
+    /// # Errors
+    /// A module that the network lacks, factors of another shape, a module that already has a LoRA.
+    pub fn attach_lora(
+        &mut self,
+        backend: &B,
+        params: &mut Params<B>,
+        prefix: &str,
+        component: &str,
+        files: &[(&LoraFile, f32)],
+    ) -> Result<Vec<AdaptedModule>, ModelError> {
+        let sites: BTreeMap<String, Site> =
+            self.sites().map(|(name, site)| (name.to_owned(), site)).collect();
+        let mut parts: BTreeMap<&str, Vec<(&LoraModule, f32)>> = BTreeMap::new();
+        for (file, weight) in files {
+            for (path, module) in &file.modules {
+                if let Some(name) = path.strip_prefix(component).and_then(|rest| rest.strip_prefix('.')) {
+                    parts.entry(name).or_default().push((module, *weight));
+                }
+            }
+        }
+        let mut adapted = Vec::new();
+        for (name, modules) in parts {
+            let Some(&site) = sites.get(name) else {
+                return Err(ModelError::lora(format!(
+                    "the file has the module {component}.{name}, which this network lacks; is it for another base model?"
+                )));
+            };
+            for (module, _) in &modules {
+                self.check(name, site, module)?;
+            }
+            let (pair, scale) = self.join(site, &modules);
+            let rank = pair.rank;
+            let (down, up) = self.put(backend, params, prefix, name, site, pair, scale)?;
+            adapted.push(AdaptedModule { module: name.into(), down, up, rank, alpha: scale * rank as f32 });
+        }
+        Ok(adapted)
+    }
+
+    fn check(&self, name: &str, site: Site, module: &LoraModule) -> Result<(), ModelError> {
+        let (inputs, outputs, kernel) = self.geometry(site);
+        let rank = module.rank();
+        let (kh, kw) = kernel.unwrap_or((1, 1));
+        let flat = |shape: &[usize], a, b| shape == [a, b] || shape == [a, b, 1, 1];
+        let down = match (kh, kw) {
+            (1, 1) => flat(&module.down.shape, rank, inputs),
+            _ => module.down.shape == [rank, inputs, kh, kw],
+        };
+        if rank > 0 && down && flat(&module.up.shape, outputs, rank) {
+            return Ok(());
+        }
+        Err(ModelError::lora(format!(
+            "{name}: the file's factors have shapes {:?} and {:?}, but the layer has {inputs} inputs, {outputs} outputs and a {kh}x{kw} kernel; is it for another base model?",
+            module.down.shape, module.up.shape
+        )))
+    }
+
+    fn join(&self, site: Site, modules: &[(&LoraModule, f32)]) -> (Pair, f32) {
+        let (inputs, outputs, kernel) = self.geometry(site);
+        let (kh, kw) = kernel.unwrap_or((1, 1));
+        let scale = |module: &LoraModule, weight: f32| weight * module.alpha / module.rank() as f32;
+        let down = |m: &LoraModule| channels_last(&[m.rank(), inputs, kh, kw], &m.down.data).1;
+        if let [(module, weight)] = modules {
+            let pair = Pair { rank: module.rank(), down: down(module), up: module.up.data.clone() };
+            return (pair, scale(module, *weight));
+        }
+        let rank = modules.iter().map(|(m, _)| m.rank()).sum();
+        let mut up = vec![0.0; outputs * rank];
+        let mut column = 0;
+        for (module, weight) in modules {
+            let (r, scale) = (module.rank(), scale(module, *weight));
+            for (row, values) in up.chunks_exact_mut(rank).zip(module.up.data.chunks_exact(r)) {
+                for (to, from) in row[column..column + r].iter_mut().zip(values) {
+                    *to = scale * from;
+                }
+            }
+            column += r;
+        }
+        (Pair { rank, down: modules.iter().flat_map(|(m, _)| down(m)).collect(), up }, 1.0)
+    }
+}

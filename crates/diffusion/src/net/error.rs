@@ -1,0 +1,58 @@
+//! Why a network could not be read, called, adapted or written.
+
+use std::path::PathBuf;
+
+use crate::config_check::ConfigError;
+use crate::tokenizer::TokenizerError;
+use crate::weights::WeightError;
+
+/// Why a network could not be read, called, adapted or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// Its tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A LoRA file.
+    #[error(transparent)]
+    LoraFile(#[from] crate::lora_file::LoraFileError),
+    /// The operating system refused a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An input of a forward pass does not fit the network.
+    #[error("{model}: the input {input} {problem}")]
+    Input {
+        /// The network.
+        model: &'static str,
+        /// The input.
+        input: &'static str,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// A LoRA does not fit the network.
+    #[error("LoRA: {problem}")]
+    Lora {
+        /// What was expected, what was found and what to do.
+        problem: String,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn lora(problem: impl Into<String>) -> Self {
+        Self::Lora { problem: problem.into() }
+    }
+
+    pub(crate) fn shape(model: &'static str, input: &'static str, found: &[usize], expected: &str) -> Self {
+        Self::Input { model, input, problem: format!("has shape {found:?}, expected {expected}") }
+    }
+}

@@ -1,0 +1,202 @@
+//! A plan filled with weights: the layers that a network's blocks compute with.
+
+use fairhuman_engine::{Backend, Conv2d, Form, Linear, Norm, Params, Source, Tape, Var, Vector, WeightData};
+
+use super::{ConvId, LinearId, LinearSpec, ModelError, NormId, Plan, TableId};
+use crate::weights::WeightFiles;
+
+/// What of a network is trained.
+pub enum Trainable<'a, B: Backend> {
+    /// Nothing: frozen weights stay in the file's type, memory-mapped. Adapters may be added.
+    None,
+    /// Every weight becomes a parameter, named `<component>.<tensor>`.
+    All(&'a mut Params<B>),
+}
+
+/// The layers of a network, by the ids of its [`Plan`].
+pub struct Layers<B: Backend> {
+    pub(crate) plan: Plan,
+    pub(crate) linears: Vec<Linear<B>>,
+    pub(crate) convs: Vec<Conv2d<B>>,
+    norms: Vec<Norm<B>>,
+    tables: Vec<Source<B>>,
+}
+
+struct Filler<'a, 'p, B: Backend> {
+    backend: &'a B,
+    files: &'a WeightFiles,
+    component: &'a str,
+    trainable: Trainable<'p, B>,
+}
+
+impl<B: Backend> Filler<'_, '_, B> {
+    fn weight(&mut self, name: &str, data: WeightData, form: Form) -> Source<B> {
+        let Trainable::All(params) = &mut self.trainable else {
+            return Source::Frozen(self.backend.weight(&data, form));
+        };
+        let (shape, values) = match form {
+            Form::Filter => channels_last(data.shape(), &data.to_f32()),
+            Form::Matrix => (vec![data.shape()[0], data.shape()[1]], data.to_f32()),
+            Form::Table => (data.shape().to_vec(), data.to_f32()),
+        };
+        Source::Trained(
+            params.add(format!("{}.{name}", self.component), self.backend.tensor(&shape, &values)),
+        )
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Vector<B>, ModelError> {
+        let value = self.backend.tensor(&[length], &self.files.get(name, &[length])?.to_f32());
+        Ok(match &mut self.trainable {
+            Trainable::None => Vector::Frozen(value),
+            Trainable::All(params) => {
+                Vector::Trained(params.add(format!("{}.{name}", self.component), value))
+            }
+        })
+    }
+
+    fn linear(&mut self, spec: &LinearSpec) -> Result<Linear<B>, ModelError> {
+        let older = spec.alias.as_ref().filter(|alias| self.files.contains(&format!("{alias}.weight")));
+        let name = older.unwrap_or(&spec.name);
+        let weight = format!("{name}.weight");
+        let data = self.files.get(&weight, &spec.shape())?;
+        Ok(Linear {
+            weight: self.weight(&weight, data, Form::Matrix),
+            bias: if spec.bias { Some(self.vector(&format!("{name}.bias"), spec.outputs)?) } else { None },
+            adapter: None,
+            inputs: spec.inputs,
+            outputs: spec.outputs,
+        })
+    }
+}
+
+/// `[O, I, kh, kw]` to `[O, kh, kw, I]`, the form of trained filters.
+pub(crate) fn channels_last(shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    let (inputs, taps) = (shape[1], shape[2] * shape[3]);
+    let mut out = vec![0.0; values.len()];
+    for (from, to) in values.chunks_exact(inputs * taps).zip(out.chunks_exact_mut(inputs * taps)) {
+        for (i, channel) in from.chunks_exact(taps).enumerate() {
+            for (tap, &value) in channel.iter().enumerate() {
+                to[tap * inputs + i] = value;
+            }
+        }
+    }
+    (vec![shape[0], shape[2], shape[3], inputs], out)
+}
+
+/// `[O, kh, kw, I]` to `[O, I, kh, kw]`, the form of files.
+pub(crate) fn channels_first(shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    let (taps, inputs) = (shape[1] * shape[2], shape[3]);
+    let mut out = vec![0.0; values.len()];
+    for (from, to) in values.chunks_exact(inputs * taps).zip(out.chunks_exact_mut(inputs * taps)) {
+        for (tap, channels) in from.chunks_exact(inputs).enumerate() {
+            for (i, &value) in channels.iter().enumerate() {
+                to[i * taps + tap] = value;
+            }
+        }
+    }
+    (vec![shape[0], inputs, shape[1], shape[2]], out)
+}
+
+impl<B: Backend> Layers<B> {
+    /// Fills `plan` from `files`, of which nothing but tensors that end in one of `ignored` may be left over.
+    ///
+    /// # Errors
+    /// Tensors that are missing, of another shape or type, or have no place in the plan.
+    pub fn load(
+        backend: &B,
+        files: &WeightFiles,
+        plan: Plan,
+        component: &str,
+        trainable: Trainable<'_, B>,
+        ignored: &[&str],
+    ) -> Result<Self, ModelError> {
+        let mut filler = Filler { backend, files, component, trainable };
+        let mut layers = Self {
+            plan: Plan::default(),
+            linears: Vec::new(),
+            convs: Vec::new(),
+            norms: Vec::new(),
+            tables: Vec::new(),
+        };
+        for spec in &plan.linears {
+            layers.linears.push(filler.linear(spec)?);
+        }
+        for spec in &plan.convs {
+            let weight = format!("{}.weight", spec.name);
+            let data = files.get(&weight, &spec.shape())?;
+            layers.convs.push(Conv2d {
+                weight: filler.weight(&weight, data, Form::Filter),
+                bias: Some(filler.vector(&format!("{}.bias", spec.name), spec.outputs)?),
+                window: spec.window,
+                adapter: None,
+                inputs: spec.inputs,
+                outputs: spec.outputs,
+            });
+        }
+        for spec in &plan.norms {
+            layers.norms.push(Norm {
+                gamma: filler.vector(&format!("{}.weight", spec.name), spec.channels)?,
+                beta: filler.vector(&format!("{}.bias", spec.name), spec.channels)?,
+                eps: spec.eps,
+            });
+        }
+        for spec in &plan.tables {
+            let weight = format!("{}.weight", spec.name);
+            let data = files.get(&weight, &[spec.rows, spec.width])?;
+            layers.tables.push(filler.weight(&weight, data, Form::Table));
+        }
+        files.finish(ignored)?;
+        layers.plan = plan;
+        Ok(layers)
+    }
+
+    /// The plan that was filled.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn linear<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        id: LinearId,
+        x: &Var<B>,
+        residual: Option<&Var<B>>,
+    ) -> Var<B> {
+        tape.linear(x, &self.linears[id.0], residual)
+    }
+
+    pub(crate) fn conv<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        id: ConvId,
+        x: &Var<B>,
+        shift: Option<&Var<B>>,
+        residual: Option<&Var<B>>,
+    ) -> Var<B> {
+        tape.conv2d(x, &self.convs[id.0], shift, residual)
+    }
+
+    pub(crate) fn group_norm<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        id: NormId,
+        x: &Var<B>,
+        silu: bool,
+    ) -> Var<B> {
+        tape.group_norm(x, &self.norms[id.0], self.plan.norms[id.0].groups, silu)
+    }
+
+    pub(crate) fn layer_norm<'m>(&'m self, tape: &mut Tape<'m, B>, id: NormId, x: &Var<B>) -> Var<B> {
+        tape.layer_norm(x, &self.norms[id.0])
+    }
+
+    pub(crate) fn embedding<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        id: TableId,
+        ids: &[u32],
+        shape: (usize, usize),
+    ) -> Var<B> {
+        tape.embedding(ids, shape, self.plan.tables[id.0].rows, &self.tables[id.0])
+    }
+}

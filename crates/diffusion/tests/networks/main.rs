@@ -1,0 +1,6 @@
+//! The networks against PyTorch, diffusers, transformers and PEFT, on small random models.
+
+mod clip;
+mod golden;
+mod unet;
+mod vae;
