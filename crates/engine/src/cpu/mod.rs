@@ -15,6 +15,7 @@ mod pointwise;
 mod product;
 mod structure;
 mod weight;
+mod winograd;
 
 use crate::{
     Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
@@ -108,8 +109,9 @@ impl Backend for Cpu {
     }
 
     fn weight(&self, data: &WeightData, form: Form) -> CpuWeight {
-        // Both directions' panels may come to be.
-        let bytes = 2 * 4 * data.len();
+        // Both directions' panels may come to be, those of a filter four times its size (see `winograd`).
+        let copies = if form == Form::Filter { 8 } else { 2 };
+        let bytes = copies * 4 * data.len();
         let left = |left: usize| left.checked_sub(bytes);
         let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
         CpuWeight::new(data, form, keep)

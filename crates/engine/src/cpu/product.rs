@@ -191,7 +191,7 @@ fn with_separate_rows(
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    let collide = a.col == 1 && a.row.is_multiple_of(512) && m > 4;
+    let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
     if !collide || depth == 0 {
         return run(a.data.as_ptr().wrapping_add(start * a.col), a.row, a.col);
     }
@@ -287,6 +287,46 @@ impl Panels {
             });
         }
         Self { data, depth: k }
+    }
+
+    /// Several matrices B, one behind the other: `column(n, values)` fills column `n` of all of them,
+    /// `[groups][k]`.
+    pub fn from_columns_of(
+        pool: &Arc<Pool>,
+        groups: usize,
+        (k, n): (usize, usize),
+        column: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let size = n.next_multiple_of(NR) * k;
+        let mut data = Buffer::new(pool, groups * size);
+        let target = Target::new(&mut data, NR);
+        (0..n.div_ceil(NR)).into_par_iter().for_each(|panel| {
+            let width = NR.min(n - panel * NR);
+            let mut lines = vec![0.0; groups * k * NR];
+            for (j, line) in lines.chunks_exact_mut(groups * k).take(width).enumerate() {
+                column(panel * NR + j, line);
+            }
+            for group in 0..groups {
+                // SAFETY: this panel of this group belongs to this task alone.
+                let out = unsafe {
+                    let start = target.at((group * size + panel * NR * k) / NR, 0).c;
+                    std::slice::from_raw_parts_mut(start, NR * k)
+                };
+                for (i, row) in out.chunks_exact_mut(NR).enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        *value = lines[(j * groups + group) * k + i];
+                    }
+                }
+            }
+        });
+        Self { data, depth: k }
+    }
+
+    /// One of the matrices of [`Panels::from_columns_of`].
+    pub fn group(&self, group: usize, groups: usize, k: usize, n: usize) -> Columns<'_> {
+        let size = n.next_multiple_of(NR) * k;
+        debug_assert_eq!(self.data.len(), groups * size);
+        Columns::Panels { data: &self.data[group * size..(group + 1) * size], depth: k, start: 0 }
     }
 
     /// From rows of B: `rows(task, emit)` calls `emit(k, values)` for the rows of its task; together the

@@ -6,6 +6,7 @@
 
 use super::buffer::Pool;
 use super::product::{Columns, Panels};
+use super::winograd::Filter;
 use crate::{Form, WeightData};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +18,17 @@ pub struct CpuWeight {
     keep: bool,
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
+    winograd: [OnceLock<Filter>; 2],
     table: OnceLock<Vec<f32>>,
+}
+
+/// Direction of a product with a weight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Inputs to outputs.
+    Forward,
+    /// Output cotangents to input cotangents.
+    Backward,
 }
 
 /// Panels that are kept, or were made for this use.
@@ -58,6 +69,7 @@ impl CpuWeight {
             keep,
             forward: OnceLock::new(),
             backward: OnceLock::new(),
+            winograd: [OnceLock::new(), OnceLock::new()],
             table: OnceLock::new(),
         }
     }
@@ -111,6 +123,31 @@ impl CpuWeight {
         })
     }
 
+    /// The transformed 3x3 filter; none for weights that are not kept.
+    pub(super) fn winograd(&self, pool: &Arc<Pool>, direction: Direction) -> Option<&Filter> {
+        if !self.keep {
+            return None;
+        }
+        let (outputs, inputs, taps) = self.dims();
+        let filter = self.winograd[(direction == Direction::Backward) as usize].get_or_init(|| {
+            let values = self.data.to_f32();
+            let at = |o: usize, i: usize, tap: usize| values[(o * inputs + i) * taps + tap];
+            match direction {
+                Direction::Forward => Filter::new(pool, (inputs, outputs), |o, out| {
+                    for (tap, out) in out.chunks_exact_mut(inputs).enumerate() {
+                        out.iter_mut().enumerate().for_each(|(i, v)| *v = at(o, i, tap));
+                    }
+                }),
+                Direction::Backward => Filter::new(pool, (outputs, inputs), |i, out| {
+                    for (tap, out) in out.chunks_exact_mut(outputs).enumerate() {
+                        out.iter_mut().enumerate().for_each(|(o, v)| *v = at(o, i, taps - 1 - tap));
+                    }
+                }),
+            }
+        });
+        Some(filter)
+    }
+
     /// Row `index` of a table.
     pub(super) fn row(&self, index: usize, out: &mut [f32]) {
         assert_eq!(self.form, Form::Table);
@@ -151,4 +188,25 @@ pub(super) fn trained_backward(
             emit(tap * outputs + o, &kernel[start..start + inputs]);
         }
     })
+}
+
+/// The transformed 3x3 filter of a trained kernel `[O, 9, I]`.
+pub(super) fn trained_winograd(
+    pool: &Arc<Pool>,
+    kernel: &[f32],
+    (outputs, inputs): (usize, usize),
+    direction: Direction,
+) -> Filter {
+    match direction {
+        Direction::Forward => Filter::new(pool, (inputs, outputs), |o, out| {
+            out.copy_from_slice(&kernel[o * 9 * inputs..(o + 1) * 9 * inputs]);
+        }),
+        Direction::Backward => Filter::new(pool, (outputs, inputs), |i, out| {
+            for (tap, out) in out.chunks_exact_mut(outputs).enumerate() {
+                for (o, value) in out.iter_mut().enumerate() {
+                    *value = kernel[(o * 9 + 8 - tap) * inputs + i];
+                }
+            }
+        }),
+    }
 }
