@@ -1,1 +1,50 @@
-//! (crate front page)
+//! Fair fine-tuning: objectives as data, one visible training loop, a run folder that can be resumed.
+//!
+//! - [`recipe::Recipe`] says what a run is; [`train::train`] does it. The loop is in one place and reads from top
+//!   to bottom: data, gradients of all objectives, fair weights, one AdamW step, events, checkpoint.
+//! - [`objective`] holds the formulas: losses and the cotangents that start the lanes of the backward pass.
+//!   [`gradient`] runs the passes and solves for the direction; it changes nothing.
+//! - [`data`] makes a step's batch as a function of (seed, step, slot); [`random`] is where all random numbers
+//!   come from. No generator state exists, so [`checkpoint`]s hold none, and a resumed run has the same bits.
+//! - [`events`] is the log of a run, [`recorded`] the file form of a single step, [`replay`] its repetition.
+//!
+//! ```
+//! use fairhuman_train::recipe::Recipe;
+//!
+//! let recipe = Recipe::parse(
+//!     "people.toml".as_ref(),
+//!     r#"
+//!     steps = 100
+//!     model.path = "models/sdxl"
+//!     dataset.path = "data/people"
+//!     objective = [{ name = "global" }, { name = "hand", mask = "mask_hand" }]
+//!     "#,
+//! )?;
+//! assert_eq!(recipe.objective[1].scale, 5.0); // the paper's setting for a region
+//! assert_eq!(recipe.optimizer.learning_rate, 1e-5);
+//! # Ok::<(), fairhuman_train::recipe::RecipeError>(())
+//! ```
+//!
+//! What it does not do: print, read a clock or the environment (both are passed in), know what a face is.
+#![deny(missing_docs)]
+
+pub mod batch;
+pub mod cache;
+pub mod checkpoint;
+pub mod data;
+pub mod error;
+pub mod events;
+pub mod folder;
+pub mod gradient;
+pub mod model;
+pub mod objective;
+pub mod optimizer;
+pub mod order;
+pub mod random;
+pub mod rate;
+pub mod recipe;
+pub mod record;
+pub mod recorded;
+pub mod replay;
+pub mod session;
+pub mod train;

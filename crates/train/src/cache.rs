@@ -1,0 +1,166 @@
+//! Encoded pictures and captions on disk, under keys that change with everything they depend on.
+//!
+//! A key is the BLAKE3 hash of all inputs: the picture's bytes and its geometry, or the caption, and the
+//! content of every file of the encoders. A stale entry can therefore not be found; it is only never used
+//! again. Folders may be shared between runs and deleted at any time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
+
+/// Changes whenever the content of entries does.
+const VERSION: &str = "fairhuman cache 1";
+
+/// A key under construction. Every part is preceded by its length, so that no two lists of parts are alike.
+pub struct Key(blake3::Hasher);
+
+impl Key {
+    /// A key for entries of one kind.
+    pub fn new(kind: &str) -> Self {
+        Self(blake3::Hasher::new()).with(VERSION.as_bytes()).with(kind.as_bytes())
+    }
+
+    /// With a part.
+    pub fn with(mut self, part: &[u8]) -> Self {
+        self.0.update(&(part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    /// The hash.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts as
+/// empty.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn hash_folders(folders: &[PathBuf]) -> io::Result<[u8; 32]> {
+    let mut key = Key::new("files");
+    for folder in folders {
+        let mut files = Vec::new();
+        match std::fs::read_dir(folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+            Ok(entries) => {
+                for entry in entries {
+                    files.push(entry?.path());
+                }
+            }
+        }
+        files.retain(|path| path.is_file());
+        files.sort();
+        key = key.with(b"folder");
+        for file in files {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(std::fs::File::open(&file)?)?;
+            key = key.with(name.as_bytes()).with(hasher.finalize().as_bytes());
+        }
+    }
+    Ok(key.finish())
+}
+
+/// An entry: named lists of numbers with their shapes.
+pub type Entry = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// A folder of entries.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Entries in `folder`, which is made when the first one is stored.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The entry of `key`; none if there is none, or it cannot be read (it is then made again).
+    pub fn get(&self, key: &[u8; 32]) -> Option<Entry> {
+        let files = WeightFiles::open_file(&self.path(key)).ok()?;
+        let read = |name: &str| {
+            let data = files.get_any_shape(name).ok()?;
+            Some((name.to_owned(), (data.shape().to_vec(), data.to_f32())))
+        };
+        files.names().map(read).collect()
+    }
+
+    /// Stores an entry, unless a number in it is not finite: that one is to be looked at, not kept.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn put(&self, key: &[u8; 32], entry: &Entry) -> Result<(), WeightError> {
+        if entry.values().any(|(_, values)| values.iter().any(|v| !v.is_finite())) {
+            return Ok(());
+        }
+        let path = self.path(key);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| WeightError::Io { path: folder.into(), source })?;
+        }
+        let views =
+            entry.iter().map(|(name, (shape, values))| (name.clone(), TensorBytes::f32(shape, values)));
+        write_safetensors(&path, &views.collect(), &BTreeMap::new())
+    }
+
+    /// 256 folders, so that none grows too long to list.
+    fn path(&self, key: &[u8; 32]) -> PathBuf {
+        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(&name[..2]).join(format!("{}.safetensors", &name[2..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_comes_back_as_it_was_and_damage_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let key = Key::new("test").with(b"a").finish();
+        assert!(cache.get(&key).is_none());
+        let entry = Entry::from([("x".to_owned(), (vec![2, 1], vec![0.5, -3.0]))]);
+        cache.put(&key, &entry).unwrap();
+        assert_eq!(cache.get(&key), Some(entry));
+        std::fs::write(cache.path(&key), b"half").unwrap();
+        assert!(cache.get(&key).is_none());
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_never_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let key = Key::new("test").finish();
+        cache.put(&key, &Entry::from([("x".to_owned(), (vec![1], vec![f32::NAN]))])).unwrap();
+        assert!(cache.get(&key).is_none());
+    }
+
+    #[test]
+    fn a_key_notices_every_part_and_where_it_ends() {
+        let key = |parts: &[&[u8]]| parts.iter().fold(Key::new("k"), |k, p| k.with(p)).finish();
+        assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
+        assert_ne!(key(&[b"ab"]), key(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn the_hash_of_folders_notices_content_and_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = [folder.path().to_path_buf(), folder.path().join("absent")];
+        let file = folder.path().join("weights");
+        std::fs::write(&file, b"1").unwrap();
+        let first = hash_folders(&list).unwrap();
+        assert_eq!(first, hash_folders(&list).unwrap());
+        std::fs::write(&file, b"2").unwrap();
+        let second = hash_folders(&list).unwrap();
+        std::fs::rename(&file, folder.path().join("other")).unwrap();
+        let third = hash_folders(&list).unwrap();
+        assert!(first != second && second != third && first != third);
+    }
+}

@@ -1,0 +1,203 @@
+//! Checkpoints: the trained values, what AdamW remembers, and where the run is, in one safetensors file.
+//!
+//! A checkpoint is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
+//! whole. Older ones are deleted only after the new one is in place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
+use fairhuman_engine::{Backend, Params};
+
+use crate::optimizer::Moments;
+
+/// Where a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps done, refused ones included.
+    pub step: u64,
+    /// Refused steps in a row, up to now.
+    pub bad_in_a_row: u64,
+}
+
+/// What must be the same for a run to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The resolved recipe (TOML).
+    pub recipe: String,
+    /// Hash of the dataset's list: names, captions, masks and sizes, in order.
+    pub dataset: String,
+}
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Reading or writing the file.
+    #[error(transparent)]
+    File(#[from] WeightError),
+    /// The file is not a checkpoint of this run.
+    #[error(
+        "{}: {problem}; delete it to go on from the checkpoint before it, or start anew with another --out",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// The folder of checkpoints.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+const PREFIX: &str = "step-";
+const SUFFIX: &str = ".safetensors";
+const FIRST: &str = "adamw.first.";
+const SECOND: &str = "adamw.second.";
+
+/// The file name of the checkpoint after `step` steps.
+pub fn file_name(step: u64) -> String {
+    format!("{PREFIX}{step:08}{SUFFIX}")
+}
+
+/// Writes a checkpoint into `folder` and returns its path.
+///
+/// # Errors
+/// A file that cannot be written; nothing is left of it then.
+pub fn save<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    params: &Params<B>,
+    moments: &Moments<B>,
+    progress: &Progress,
+    identity: &Identity,
+) -> Result<PathBuf, CheckpointError> {
+    std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
+    let groups = params.iter().zip(moments.first.iter().zip(&moments.second));
+    let tensors = groups.flat_map(|(param, (first, second))| {
+        let name = &param.name;
+        [(name.clone(), &param.value), (format!("{FIRST}{name}"), first), (format!("{SECOND}{name}"), second)]
+    });
+    let held: Vec<(String, Vec<usize>, Vec<f32>)> =
+        tensors.map(|(name, tensor)| (name, B::shape(tensor).to_vec(), backend.read(tensor))).collect();
+    let views = held.iter().map(|(name, shape, values)| (name.clone(), TensorBytes::f32(shape, values)));
+    let metadata = BTreeMap::from([
+        ("format".to_owned(), "fairhuman checkpoint 1".to_owned()),
+        ("step".to_owned(), progress.step.to_string()),
+        ("bad_in_a_row".to_owned(), progress.bad_in_a_row.to_string()),
+        ("updates".to_owned(), moments.updates.to_string()),
+        ("recipe".to_owned(), identity.recipe.clone()),
+        ("dataset".to_owned(), identity.dataset.clone()),
+    ]);
+    let path = folder.join(file_name(progress.step));
+    write_safetensors(&path, &views.collect(), &metadata)?;
+    Ok(path)
+}
+
+/// The checkpoints in `folder` with their steps, oldest first. Temporary and foreign files are passed over.
+///
+/// # Errors
+/// A folder that is there and cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let fail = |source| CheckpointError::Io { path: folder.into(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(fail)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let step =
+            name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(SUFFIX)).and_then(|n| n.parse().ok());
+        found.extend(step.map(|step| (step, path.clone())));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Deletes all checkpoints but the newest `keep` (0: none is deleted).
+///
+/// # Errors
+/// A file that cannot be deleted.
+pub fn prune(folder: &Path, keep: usize) -> Result<(), CheckpointError> {
+    let found = list(folder)?;
+    let old = if keep == 0 { 0 } else { found.len().saturating_sub(keep) };
+    for (_, path) in &found[..old] {
+        std::fs::remove_file(path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// A checkpoint that has been opened: its header is read, its tensors are not yet.
+pub struct Saved {
+    path: PathBuf,
+    files: WeightFiles,
+    updates: u64,
+    /// Where the run was.
+    pub progress: Progress,
+    /// What it was a run of.
+    pub identity: Identity,
+}
+
+/// Opens a checkpoint.
+///
+/// # Errors
+/// A file that cannot be read or is no checkpoint.
+pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
+    let files = WeightFiles::open_file(path)?;
+    let text = |key: &str| -> Result<String, CheckpointError> {
+        files.metadata().get(key).cloned().ok_or_else(|| CheckpointError::Foreign {
+            path: path.into(),
+            problem: format!("no checkpoint of this program: the header has no \"{key}\""),
+        })
+    };
+    let number = |key: &str| -> Result<u64, CheckpointError> {
+        let found = text(key)?;
+        found.parse().map_err(|_| CheckpointError::Foreign {
+            path: path.into(),
+            problem: format!("\"{key}\" in the header is {found:?}, expected a number"),
+        })
+    };
+    let progress = Progress { step: number("step")?, bad_in_a_row: number("bad_in_a_row")? };
+    let identity = Identity { recipe: text("recipe")?, dataset: text("dataset")? };
+    Ok(Saved { path: path.into(), updates: number("updates")?, progress, identity, files })
+}
+
+impl Saved {
+    /// Puts the saved values into `params` and returns AdamW's state.
+    ///
+    /// # Errors
+    /// Parameters that the file lacks, has in another shape, or has too many of: all or nothing is restored.
+    pub fn restore<B: Backend>(
+        &self,
+        backend: &B,
+        params: &mut Params<B>,
+    ) -> Result<Moments<B>, CheckpointError> {
+        let get = |name: String, like: &B::Tensor| -> Result<B::Tensor, CheckpointError> {
+            let shape = B::shape(like);
+            Ok(backend.tensor(shape, &self.files.get(&name, shape)?.to_f32()))
+        };
+        let mut values = Vec::new();
+        let mut moments = Moments { updates: self.updates, first: Vec::new(), second: Vec::new() };
+        for param in params.iter() {
+            values.push(get(param.name.clone(), &param.value)?);
+            moments.first.push(get(format!("{FIRST}{}", param.name), &param.value)?);
+            moments.second.push(get(format!("{SECOND}{}", param.name), &param.value)?);
+        }
+        self.files.finish(&[])?;
+        params.ids().zip(values).for_each(|(id, value)| params.set(id, value));
+        Ok(moments)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

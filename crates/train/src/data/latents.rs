@@ -1,0 +1,130 @@
+//! Pictures as latents: the autoencoder's posterior, cached.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use fairhuman_dataset::{Dataset, Draw, Sample};
+use fairhuman_diffusion::net::Trainable;
+use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig};
+use fairhuman_engine::Backend;
+
+use super::DataError;
+use crate::cache::{Cache, Entry, Key, hash_folders};
+use crate::random::{Purpose, normal, stream};
+
+/// Mean and log-variance of a picture's latents, `[h, w, C]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Posterior {
+    shape: [usize; 3],
+    mean: Vec<f32>,
+    log_variance: Vec<f32>,
+}
+
+impl Posterior {
+    /// Height, width and channels.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        (self.shape[0], self.shape[1], self.shape[2])
+    }
+
+    /// Latents drawn for a slot, as the U-Net takes them.
+    pub fn sample(&self, seed: u64, step: u64, slot: u64, (factor, shift): (f64, f64)) -> Vec<f32> {
+        let noise = normal(&mut stream(seed, Purpose::Posterior, step, slot), self.mean.len());
+        let values = self.mean.iter().zip(&self.log_variance).zip(noise);
+        let draw = |((&mean, &log), noise): ((&f32, &f32), f32)| {
+            let z = f64::from(mean) + (0.5 * f64::from(log)).exp() * f64::from(noise);
+            ((z - shift) * factor) as f32
+        };
+        values.map(draw).collect()
+    }
+
+    /// The most likely latents, as the U-Net takes them.
+    pub fn mean(&self, (factor, shift): (f64, f64)) -> Vec<f32> {
+        self.mean.iter().map(|&mean| ((f64::from(mean) - shift) * factor) as f32).collect()
+    }
+}
+
+/// Encodes pictures. The autoencoder is read when the first picture is not in the cache.
+pub(super) struct Latents<'b, B: Backend> {
+    backend: &'b B,
+    folder: PathBuf,
+    config: VaeConfig,
+    vae: Option<AutoencoderKl<B>>,
+    cache: Option<(Cache, [u8; 32])>,
+    pictures: HashMap<usize, [u8; 32]>,
+}
+
+impl<'b, B: Backend> Latents<'b, B> {
+    /// For the `vae/` of a model folder; without `cached`, every picture is encoded anew.
+    pub fn open(backend: &'b B, model: &Path, cache: Cache, cached: bool) -> Result<Self, DataError> {
+        let folder = model.join("vae");
+        let config = VaeConfig::open(&folder.join("config.json"))?;
+        let cache = match cached {
+            true => {
+                let hash = hash_folders(std::slice::from_ref(&folder));
+                Some((cache, hash.map_err(|source| DataError::Io { path: folder.clone(), source })?))
+            }
+            false => None,
+        };
+        Ok(Self { backend, folder, config, vae: None, cache, pictures: HashMap::new() })
+    }
+
+    /// Pixels per latent cell, in one direction.
+    pub fn reduction(&self) -> usize {
+        self.config.reduction()
+    }
+
+    /// Factor and shift between the autoencoder's latents and the U-Net's.
+    pub fn scaling(&self) -> (f64, f64) {
+        (self.config.scaling_factor, self.config.shift_factor)
+    }
+
+    /// The posterior of sample `i` in the geometry `draw`, whose pixels are `sample`.
+    pub fn posterior(
+        &mut self,
+        dataset: &Dataset,
+        i: usize,
+        draw: &Draw,
+        sample: &Sample,
+    ) -> Result<Posterior, DataError> {
+        let Some((cache, vae)) = self.cache.clone() else { return self.encode(sample) };
+        let picture = match self.pictures.get(&i) {
+            Some(hash) => *hash,
+            None => {
+                let hash = dataset.image_hash(i)?;
+                self.pictures.insert(i, hash);
+                hash
+            }
+        };
+        let geometry = serde_json::to_vec(draw).map_err(|e| DataError::Problem(e.to_string()))?;
+        let key = Key::new("latents").with(&vae).with(&picture).with(&geometry).finish();
+        if let Some(posterior) = cache.get(&key).and_then(read) {
+            return Ok(posterior);
+        }
+        let posterior = self.encode(sample)?;
+        let list = |values: &[f32]| (posterior.shape.to_vec(), values.to_vec());
+        let entry = Entry::from([
+            ("log_variance".to_owned(), list(&posterior.log_variance)),
+            ("mean".to_owned(), list(&posterior.mean)),
+        ]);
+        cache.put(&key, &entry)?;
+        Ok(posterior)
+    }
+
+    fn encode(&mut self, sample: &Sample) -> Result<Posterior, DataError> {
+        let vae = match self.vae.take() {
+            Some(vae) => vae,
+            None => AutoencoderKl::load(self.backend, &self.folder, Trainable::None)?,
+        };
+        let vae = self.vae.insert(vae);
+        let picture = self.backend.tensor(&[1, sample.height, sample.width, 3], &sample.image);
+        let (mean, log_variance) = vae.encode_moments(self.backend, &picture)?;
+        let shape = B::shape(&mean);
+        Ok(Posterior { shape: [shape[1], shape[2], shape[3]], mean: self.backend.read(&mean), log_variance })
+    }
+}
+
+fn read(mut entry: Entry) -> Option<Posterior> {
+    let (shape, mean) = entry.remove("mean")?;
+    let (_, log_variance) = entry.remove("log_variance")?;
+    Some(Posterior { shape: shape.try_into().ok()?, mean, log_variance })
+}

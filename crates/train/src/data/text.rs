@@ -1,0 +1,145 @@
+//! Captions as text embeddings: SDXL's two encoders side by side, or the one encoder of SD 1.5 and 2.x.
+//! All captions are encoded before the first step, then the encoders leave the memory.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use fairhuman_dataset::Dataset;
+use fairhuman_diffusion::clip::ClipText;
+use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::tokenizer::ClipTokenizer;
+use fairhuman_engine::{Backend, Params, Tape};
+
+use super::{DataError, Preparing};
+use crate::cache::{Cache, Entry, Key, hash_folders};
+
+/// One encoded caption.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Text {
+    /// `[tokens, width]`.
+    pub prompt: Vec<f32>,
+    /// Tokens.
+    pub tokens: usize,
+    /// Pooled embedding; empty for models without.
+    pub pooled: Vec<f32>,
+}
+
+/// All captions of a dataset, encoded, on disk.
+pub(super) struct Captions {
+    cache: Cache,
+    keys: HashMap<String, [u8; 32]>,
+    truncated: usize,
+}
+
+/// A tokenizer with its encoder.
+struct Encoder<B: Backend> {
+    tokenizer: ClipTokenizer,
+    network: ClipText<B>,
+}
+
+impl<B: Backend> Encoder<B> {
+    fn open(backend: &B, model: &Path, end: &str) -> Result<Self, DataError> {
+        let tokenizer =
+            ClipTokenizer::open(&model.join(format!("tokenizer{end}"))).map_err(ModelError::from)?;
+        let component = format!("text_encoder{end}");
+        let network = ClipText::load(backend, &model.join(&component), &component, Trainable::None)?;
+        Ok(Self { tokenizer, network })
+    }
+}
+
+impl Captions {
+    /// Encodes every caption of `dataset` that is not in the cache.
+    pub fn prepare<B: Backend>(
+        backend: &B,
+        model: &Path,
+        cache: Cache,
+        dataset: &Dataset,
+        preparing: Preparing<'_>,
+    ) -> Result<Self, DataError> {
+        let folders =
+            ["tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2"].map(|name| model.join(name));
+        let hash = hash_folders(&folders).map_err(|source| DataError::Io { path: model.into(), source })?;
+        let mut seen = HashSet::new();
+        let captions: Vec<&str> = dataset.items().iter().map(|item| item.caption.as_str()).collect();
+        let unique: Vec<&str> = captions.iter().copied().filter(|caption| seen.insert(*caption)).collect();
+        let tokenizer = ClipTokenizer::open(&folders[0]).map_err(ModelError::from)?;
+        let mut keys = HashMap::new();
+        let mut encoders: Option<Vec<Encoder<B>>> = None;
+        for (done, caption) in unique.iter().enumerate() {
+            let key = Key::new("text").with(&hash).with(caption.as_bytes()).finish();
+            keys.insert((*caption).to_owned(), key);
+            if cache.get(&key).and_then(read).is_some() {
+                continue;
+            }
+            preparing("encoding captions", done, unique.len());
+            let encoders = match encoders.take() {
+                Some(loaded) => encoders.insert(loaded),
+                None => encoders.insert(load(backend, model)?),
+            };
+            let text = encode(backend, encoders, caption)?;
+            if text.prompt.iter().chain(&text.pooled).any(|v| !v.is_finite()) {
+                return Err(DataError::Problem(format!(
+                    "the text encoders give numbers that are not finite for the caption {caption:?}; \
+                     are the files in {} damaged?",
+                    model.display()
+                )));
+            }
+            let width = text.prompt.len() / text.tokens.max(1);
+            let entry = Entry::from([
+                ("prompt".to_owned(), (vec![text.tokens, width], text.prompt)),
+                ("pooled".to_owned(), (vec![text.pooled.len()], text.pooled)),
+            ]);
+            cache.put(&key, &entry)?;
+        }
+        let truncated = captions.iter().filter(|caption| tokenizer.encode(caption).truncated).count();
+        Ok(Self { cache, keys, truncated })
+    }
+
+    /// The embedding of a caption.
+    pub fn get(&self, caption: &str) -> Result<Text, DataError> {
+        let entry = self.keys.get(caption).and_then(|key| self.cache.get(key)).and_then(read);
+        entry.ok_or_else(|| {
+            DataError::Problem(format!(
+                "the cache has lost the embedding of the caption {caption:?}; start the same command again"
+            ))
+        })
+    }
+
+    /// Captions with more tokens than the encoder takes.
+    pub fn truncated(&self) -> usize {
+        self.truncated
+    }
+}
+
+fn load<B: Backend>(backend: &B, model: &Path) -> Result<Vec<Encoder<B>>, DataError> {
+    let mut encoders = vec![Encoder::open(backend, model, "")?];
+    if model.join("text_encoder_2").is_dir() {
+        encoders.push(Encoder::open(backend, model, "_2")?);
+    }
+    Ok(encoders)
+}
+
+fn encode<B: Backend>(backend: &B, encoders: &[Encoder<B>], caption: &str) -> Result<Text, DataError> {
+    let params = Params::default();
+    let mut outputs = Vec::new();
+    for encoder in encoders {
+        let ids = encoder.tokenizer.encode(caption).ids;
+        outputs.push(encoder.network.forward(&mut Tape::new(backend, &params, false), &[ids])?);
+    }
+    let (prompt, pooled) = match outputs.as_slice() {
+        [only] => (only.last.value().clone(), Vec::new()),
+        // SDXL: both hidden states side by side, the pooled projection of the second.
+        [first, second, ..] => (
+            backend.concat(first.penultimate.value(), second.penultimate.value()),
+            backend.read(second.pooled.value()),
+        ),
+        [] => return Err(DataError::Problem("the model has no text encoder".into())),
+    };
+    Ok(Text { tokens: B::shape(&prompt)[1], prompt: backend.read(&prompt), pooled })
+}
+
+fn read(mut entry: Entry) -> Option<Text> {
+    let (shape, prompt) = entry.remove("prompt")?;
+    let (_, pooled) = entry.remove("pooled")?;
+    Some(Text { prompt, tokens: *shape.first()?, pooled })
+}

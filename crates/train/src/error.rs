@@ -1,0 +1,100 @@
+//! Why a training run could not start, go on or end.
+
+use std::path::PathBuf;
+
+use fairhuman_diffusion::lora_file::LoraFileError;
+use fairhuman_diffusion::net::ModelError;
+
+use crate::checkpoint::CheckpointError;
+use crate::data::DataError;
+use crate::recipe::Difference;
+use crate::recorded::RecordError;
+
+/// Why a training run could not start, go on or end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Pictures, captions, encoders.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The U-Net or the adapter.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The LoRA file.
+    #[error(transparent)]
+    LoraFile(#[from] LoraFileError),
+    /// The recorded step.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The run folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process trains in this folder.
+    #[error("{} is in use by another training run; wait for it, or give this one another --out", path.display())]
+    InUse {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// The recipe is not the one that the run was started with.
+    #[error(
+        "the run in {} was started with another recipe:\n  {}\n\
+         put the values back to go on with it, or give the new recipe another --out",
+        path.display(), list(differences)
+    )]
+    RecipeChanged {
+        /// The run folder.
+        path: PathBuf,
+        /// Keys and values.
+        differences: Vec<Difference>,
+    },
+    /// The dataset is not the one that the run was started with.
+    #[error(
+        "the dataset's list (names, captions, masks or sizes) has changed since the run in {} was started; \
+         put it back to go on with it, or start anew with another --out",
+        path.display()
+    )]
+    DatasetChanged {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// Too many steps in a row had to be refused.
+    #[error(
+        "stopped at step {step}: {count} steps in a row were refused, the last because {last}; the adapter is as it \
+         was before them. A lower optimizer.learning_rate, or leaving these pictures out, may help"
+    )]
+    BadSteps {
+        /// The last step.
+        step: u64,
+        /// How many in a row.
+        count: u64,
+        /// What was wrong with the last.
+        last: String,
+    },
+    /// The network cannot take what the data gives: no step could ever be made.
+    #[error("step {step}: {problem}; do the model's unet, vae and text encoders belong together?")]
+    Misfit {
+        /// The step.
+        step: u64,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A step to be recorded that this command does not reach.
+    #[error("--record {step}: {problem}")]
+    RecordStep {
+        /// The step.
+        step: u64,
+        /// Why not.
+        problem: String,
+    },
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("\n  ")
+}

@@ -1,0 +1,286 @@
+//! `events.jsonl`: everything that happened in a run, one JSON object per line, in order.
+//!
+//! Lists with one entry per objective are in the order of `objectives` in the `start` event; matrices are
+//! row-major. A number that is not finite is written as `null`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_fairness::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The command was started, or started again.
+    Start(Start),
+    /// A training step.
+    Step(Box<Step>),
+    /// Losses of held-out pictures.
+    Validation(Validation),
+    /// A checkpoint is in place.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+        /// Its file, relative to the run folder.
+        file: PathBuf,
+    },
+    /// The command ended in order.
+    End {
+        /// Steps done.
+        step: u64,
+        /// Why.
+        reason: Reason,
+        /// LoRA files written, relative to the run folder.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Why a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// All steps are done.
+    Done,
+    /// It was asked to stop; the same command goes on from here.
+    Stopped,
+    /// Too many steps in a row had to be refused.
+    TooManyBadSteps,
+}
+
+/// The beginning of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Steps done before.
+    pub step: u64,
+    /// The step at which this command will end.
+    pub until: u64,
+    /// Names of the objectives.
+    pub objectives: Vec<String>,
+    /// Pictures that are trained on.
+    pub training_samples: usize,
+    /// Pictures that are held out.
+    pub held_out: Vec<String>,
+    /// Trained values.
+    pub trained_values: usize,
+    /// Captions of which the end was cut off, because they have more tokens than the text encoder takes.
+    pub truncated_captions: usize,
+    /// Version of this program.
+    pub version: String,
+}
+
+/// One training step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number, from 1.
+    pub step: u64,
+    /// Whether the parameters were changed, and if not why.
+    pub outcome: StepOutcome,
+    /// The pictures, by name.
+    pub samples: Vec<String>,
+    /// Their time steps.
+    pub timesteps: Vec<usize>,
+    /// Losses.
+    #[serde(with = "finite")]
+    pub losses: Vec<f64>,
+    /// Fairness weights, 0 for absent objectives.
+    #[serde(with = "finite")]
+    pub weights: Vec<f64>,
+    /// How fast each loss falls along the direction taken.
+    #[serde(with = "finite")]
+    pub rates: Vec<f64>,
+    /// Products of the objectives' gradients, `K x K`.
+    #[serde(with = "finite")]
+    pub gram: Vec<f64>,
+    /// Their cosines, `K x K`: negative where two objectives conflict.
+    #[serde(with = "finite")]
+    pub cosines: Vec<f64>,
+    /// What kind of answer the weights are.
+    pub solve: Option<Outcome>,
+    /// Samples with pixels, per objective: its lanes. 0: absent.
+    pub present: Vec<usize>,
+    /// Share of the latent cells, per objective.
+    #[serde(with = "finite")]
+    pub area: Vec<f64>,
+    /// Norm of the combined gradient before clipping.
+    pub grad_norm: Option<f64>,
+    /// What the gradient was multiplied by to clip it; 1: not clipped.
+    pub clip: Option<f64>,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Whether a step changed the parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It did.
+    Updated,
+    /// No objective had pixels: there was nothing to learn.
+    AllAbsent,
+    /// It did not: what was not finite, and in which pictures.
+    Refused(String),
+}
+
+/// Seconds of one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Reading, encoding and noising.
+    pub data: f64,
+    /// Forward passes.
+    pub forward: f64,
+    /// Backward passes.
+    pub backward: f64,
+    /// Gram matrix, weights, combination.
+    pub solve: f64,
+    /// Optimiser.
+    pub update: f64,
+    /// The whole step.
+    pub total: f64,
+}
+
+/// Losses of held-out pictures, at fixed noise and time steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Steps done.
+    pub step: u64,
+    /// Losses, without min-SNR weighting; 0 for an objective without pixels.
+    #[serde(with = "finite")]
+    pub losses: Vec<f64>,
+    /// Pairs of picture and noise with pixels, per objective.
+    pub present: Vec<usize>,
+    /// Time it took.
+    pub seconds: f64,
+}
+
+impl Event {
+    /// The number of steps done when it happened.
+    pub fn step(&self) -> u64 {
+        match self {
+            Event::Start(start) => start.step,
+            Event::Step(step) => step.step,
+            Event::Validation(validation) => validation.step,
+            Event::Checkpoint { step, .. } | Event::End { step, .. } => *step,
+        }
+    }
+}
+
+/// The open log. Every line is handed to the system at once, so that it can be followed.
+pub struct EventLog {
+    file: File,
+}
+
+impl EventLog {
+    /// Opens the log for a run with `step` steps done: what came later, and a last line cut off by a crash,
+    /// are removed.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn resume(path: &Path, step: u64) -> io::Result<Self> {
+        if path.exists() {
+            let mut kept = Vec::new();
+            for line in BufReader::new(File::open(path)?).split(b'\n') {
+                let line = line?;
+                let event: Result<At, _> = serde_json::from_slice(&line);
+                if event.is_ok_and(|at| at.step <= step) {
+                    kept.extend_from_slice(&line);
+                    kept.push(b'\n');
+                }
+            }
+            write_atomically(path, &kept)?;
+        }
+        Ok(Self { file: OpenOptions::new().create(true).append(true).open(path)? })
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&mut self, event: &Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event).map_err(io::Error::other)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// The one key that every line has.
+#[derive(Deserialize)]
+struct At {
+    step: u64,
+}
+
+/// Reads a log; a last line that was cut off is left out.
+///
+/// # Errors
+/// A file that cannot be read, a line that is no event.
+pub fn read(path: &Path) -> io::Result<Vec<Event>> {
+    let text = std::fs::read_to_string(path)?;
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|e| {
+            let problem = format!("{} line {}: {e}", path.display(), i + 1);
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        })
+    };
+    complete.lines().enumerate().map(parse).collect()
+}
+
+/// Lists of numbers in which JSON's `null` stands for NaN.
+mod finite {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        values.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let values = Vec::<Option<f64>>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(step: u64) -> Event {
+        Event::Checkpoint { step, file: format!("{step}").into() }
+    }
+
+    #[test]
+    fn resuming_removes_what_came_later_and_half_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::resume(&path, 0).unwrap();
+        (1..=5).for_each(|step| log.write(&checkpoint(step)).unwrap());
+        log.file.write_all(b"{\"event\":\"step\",\"st").unwrap();
+        assert_eq!(read(&path).unwrap().len(), 5);
+
+        let mut log = EventLog::resume(&path, 3).unwrap();
+        log.write(&checkpoint(4)).unwrap();
+        assert_eq!(read(&path).unwrap(), (1..=4).map(checkpoint).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_survives_as_nan() {
+        let validation =
+            Validation { step: 1, losses: vec![1.5, f64::NAN], present: vec![1, 1], seconds: 0.0 };
+        let text = serde_json::to_string(&Event::Validation(validation)).unwrap();
+        assert!(text.contains("[1.5,null]"), "{text}");
+        let Event::Validation(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert!(back.losses[0] == 1.5 && back.losses[1].is_nan());
+    }
+}

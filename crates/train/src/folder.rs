@@ -1,0 +1,106 @@
+//! The run folder: what it holds, and that one process at a time writes in it.
+//!
+//! ```text
+//! RUN/recipe.toml            the resolved recipe, every default written out
+//! RUN/events.jsonl           everything of every step
+//! RUN/checkpoints/step-N.safetensors
+//! RUN/lora.safetensors       the adapter for other programs (kohya keys); lora_peft.safetensors on request
+//! RUN/record/step-N/         recorded steps (--record)
+//! RUN/cache/                 encoded pictures and captions, unless the recipe names another folder
+//! ```
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::weights::write_atomically;
+
+use crate::error::TrainError;
+use crate::events::{Event, EventLog};
+use crate::recipe::{Format, Recipe};
+
+/// An open run folder.
+pub struct RunFolder {
+    path: PathBuf,
+    log: EventLog,
+    /// Held as long as the folder is open; the system lets go of it even if the process is killed.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder if need be and locks it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, or that another process trains in.
+    pub fn lock(path: &Path) -> Result<File, TrainError> {
+        let fail = |source| TrainError::Io { path: path.into(), source };
+        std::fs::create_dir_all(path).map_err(fail)?;
+        let lock = File::create(path.join(".lock")).map_err(fail)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(TrainError::InUse { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+
+    /// Opens a locked folder for a run with `step` steps done and saves the recipe in it.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn open(path: &Path, lock: File, recipe: &Recipe, step: u64) -> Result<Self, TrainError> {
+        let file = path.join("recipe.toml");
+        let text = format!(
+            "# The resolved recipe of this run: every default is written out.\n\n{}",
+            recipe.to_toml()
+        );
+        write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
+        let file = path.join("events.jsonl");
+        let log = EventLog::resume(&file, step).map_err(|source| TrainError::Io { path: file, source })?;
+        Ok(Self { path: path.into(), log, _lock: lock })
+    }
+
+    /// Writes an event.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.log
+            .write(event)
+            .map_err(|source| TrainError::Io { path: self.path.join("events.jsonl"), source })
+    }
+
+    /// Waits until all events are on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> Result<(), TrainError> {
+        self.log.sync().map_err(|source| TrainError::Io { path: self.path.join("events.jsonl"), source })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path relative to the folder, for events.
+    pub fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.path).unwrap_or(path).to_path_buf()
+    }
+}
+
+/// Where the checkpoints of a run are.
+pub fn checkpoints(run: &Path) -> PathBuf {
+    run.join("checkpoints")
+}
+
+/// Where a run's LoRA file of a format is.
+pub fn lora_file(run: &Path, format: Format) -> PathBuf {
+    run.join(match format {
+        Format::Kohya => "lora.safetensors",
+        Format::Peft => "lora_peft.safetensors",
+    })
+}
+
+/// Where a recorded step is.
+pub fn record(run: &Path, step: u64) -> PathBuf {
+    run.join("record").join(format!("step-{step:08}"))
+}

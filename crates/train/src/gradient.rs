@@ -1,0 +1,228 @@
+//! One step's gradients: a forward pass, one backward pass that carries all objectives, the Gram matrix, the
+//! fair weights and the combined gradient. Nothing here changes a parameter.
+
+use fairhuman_engine::observe::Observer;
+use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
+use fairhuman_fairness::{Gram, Solution, Weighting, cosines, weigh};
+
+use crate::batch::Batch;
+use crate::objective::{self, Objective};
+
+/// A network that predicts what the noise schedule asks for.
+pub trait Denoiser<B: Backend>: Sync {
+    /// The prediction `[N, h, w, C]` for `batch`.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, in words.
+    fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String>;
+}
+
+/// How passes are run, apart from what they compute.
+pub struct Run<'a, B: Backend> {
+    /// The backend.
+    pub backend: &'a B,
+    /// Recompute activations in the backward pass.
+    pub checkpointing: bool,
+    /// Seconds since some moment. Libraries read no clock: the caller's is used.
+    pub clock: &'a dyn Fn() -> f64,
+    /// Told about every operation, for profiles.
+    pub observer: Option<&'a dyn Observer>,
+}
+
+/// Every objective's gradient over one step.
+pub struct Gradients<B: Backend> {
+    /// Losses, one per objective; 0 where absent.
+    pub losses: Vec<f64>,
+    /// Samples with pixels, per objective: its lanes.
+    pub present: Vec<usize>,
+    /// Share of the step's latent cells inside the objective's masks.
+    pub area: Vec<f64>,
+    /// The predictions of all micro-batches, `[N, h, w, C]`.
+    pub prediction: Vec<f32>,
+    /// Gradients `[K, ...]` of every parameter.
+    pub grads: ParamGrads<B>,
+    /// Seconds of the forward passes.
+    pub forward: f64,
+    /// Seconds of the backward passes.
+    pub backward: f64,
+}
+
+/// What the parameters are to be given.
+pub struct Direction<B: Backend> {
+    /// Products of the objectives' gradients, row-major `K x K`.
+    pub gram: Vec<f64>,
+    /// Their cosines, 0 for absent objectives.
+    pub cosines: Vec<f64>,
+    /// Weights, rates and how they were found.
+    pub solution: Solution,
+    /// `K sum_i w_i g_i` of every parameter, not clipped; none where nothing reaches the parameter.
+    pub combined: Vec<Option<B::Tensor>>,
+    /// Its norm over all parameters.
+    pub norm: f64,
+    /// Seconds from the gradients to the combined gradient.
+    pub seconds: f64,
+}
+
+/// Why a step must not be taken. The parameters are as they were.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// Something that goes into the network is NaN or infinite.
+    #[error("the {what} of {} is not finite", among(samples))]
+    Input {
+        /// Which input.
+        what: &'static str,
+        /// Positions in the step.
+        samples: Vec<usize>,
+    },
+    /// A loss is NaN or infinite.
+    #[error("the loss \"{objective}\" is not finite in {}", among(samples))]
+    Loss {
+        /// The objective.
+        objective: String,
+        /// Positions in the step.
+        samples: Vec<usize>,
+    },
+    /// A gradient is NaN or infinite, or its products contradict each other.
+    #[error("{problem}")]
+    Gradient {
+        /// The objective and what was found.
+        problem: String,
+    },
+    /// The network cannot take the inputs.
+    #[error("{problem}")]
+    Shape {
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+fn among(samples: &[usize]) -> String {
+    let list: Vec<String> = samples.iter().map(|n| format!("sample {n}")).collect();
+    list.join(", ")
+}
+
+impl Refused {
+    /// The same with the names of the step's samples in place of their positions.
+    pub fn named(&self, names: &[String]) -> String {
+        let list = |samples: &[usize]| -> String {
+            let name = |&n: &usize| names.get(n).map_or_else(|| format!("sample {n}"), Clone::clone);
+            samples.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Refused::Input { what, samples } => format!("the {what} of {} is not finite", list(samples)),
+            Refused::Loss { objective, samples } => {
+                format!("the loss \"{objective}\" is not finite in {}", list(samples))
+            }
+            Refused::Gradient { problem } => format!("{problem} (samples: {})", names.join(", ")),
+            Refused::Shape { problem } => problem.clone(),
+        }
+    }
+}
+
+/// Forward and backward passes over the micro-batches of one step, gradients summed objective by objective.
+///
+/// # Errors
+/// Inputs or losses that are not finite, with objective and samples.
+pub fn objective_gradients<B: Backend>(
+    run: &Run<'_, B>,
+    denoiser: &impl Denoiser<B>,
+    params: &Params<B>,
+    objectives: &[Objective],
+    batches: &[Batch],
+) -> Result<Gradients<B>, Refused> {
+    let divisors = objective::divisors(objectives, batches);
+    let count = objectives.len();
+    let mut total: Option<Gradients<B>> = None;
+    let mut first = 0;
+    for batch in batches {
+        let shifted = |samples: Vec<usize>| samples.into_iter().map(|n| n + first).collect::<Vec<_>>();
+        if let Some((what, samples)) = batch.non_finite() {
+            return Err(Refused::Input { what, samples: shifted(samples) });
+        }
+        let present = objective::present(batch, count);
+        let lanes = Lanes::new(batch.size, &present);
+
+        let start = (run.clock)();
+        let mut tape = Tape::new(run.backend, params, run.checkpointing).observed(run.observer);
+        let output = denoiser.predict(&mut tape, batch).map_err(|problem| Refused::Shape { problem })?;
+        let prediction = run.backend.read(output.value());
+        let forward = (run.clock)();
+        let losses = objective::losses(objectives, batch, &divisors, &prediction);
+        if let Some((k, samples)) = not_finite(&losses) {
+            return Err(Refused::Loss { objective: objectives[k].name.clone(), samples: shifted(samples) });
+        }
+
+        let mut grads = ParamGrads::new(params, &lanes);
+        if !lanes.is_empty() {
+            let cotangent = objective::cotangents(objectives, batch, &divisors, &present, &prediction);
+            let shape = [lanes.len(), batch.height, batch.width, batch.channels];
+            let cotangent = run.backend.tensor(&shape, &cotangent);
+            tape.backward(&output, cotangent, &lanes, &[], &mut grads);
+        }
+        let backward = (run.clock)();
+
+        let sums = losses.iter().map(|samples| samples.iter().sum()).collect();
+        let sum = total.get_or_insert_with(|| Gradients {
+            losses: vec![0.0; count],
+            present: vec![0; count],
+            area: objective::area(objectives, batches),
+            prediction: Vec::new(),
+            grads: ParamGrads::new(params, &lanes),
+            forward: 0.0,
+            backward: 0.0,
+        });
+        add(&mut sum.losses, &sums);
+        sum.present.iter_mut().zip(&present).for_each(|(n, samples)| *n += samples.len());
+        sum.prediction.extend(prediction);
+        sum.grads.add_all(run.backend, grads);
+        sum.forward += forward - start;
+        sum.backward += backward - forward;
+        first += batch.size;
+    }
+    total.ok_or_else(|| Refused::Shape { problem: "a step needs at least one batch".into() })
+}
+
+/// From the objectives' gradients to the gradient that the parameters are given.
+///
+/// # Errors
+/// A gradient that is not finite, with its objective.
+pub fn fair_direction<B: Backend>(
+    run: &Run<'_, B>,
+    objectives: &[Objective],
+    weighting: &Weighting,
+    gradients: &Gradients<B>,
+) -> Result<Direction<B>, Refused> {
+    let refuse = |e: &dyn std::error::Error| Refused::Gradient { problem: e.to_string() };
+    let start = (run.clock)();
+    let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
+    let names = objectives.iter().map(|o| o.name.as_str());
+    let gram = Gram::new(names, gradients.grads.gram(run.backend))
+        .and_then(|gram| gram.with_absent(&absent))
+        .map_err(|e| refuse(&e))?;
+    let solution = weigh(&gram, weighting).map_err(|e| refuse(&e))?;
+    let combined = gradients.grads.combine(run.backend, &solution.combination());
+    let squares: f64 = combined.iter().flatten().map(|g| run.backend.sum_of_squares(g)).sum();
+    let norm = squares.sqrt();
+    if !norm.is_finite() {
+        return Err(Refused::Gradient { problem: format!("the combined gradient's norm is {norm}") });
+    }
+    let seconds = (run.clock)() - start;
+    Ok(Direction { gram: gram.values().to_vec(), cosines: cosines(&gram), solution, combined, norm, seconds })
+}
+
+/// The factor that shortens a gradient of norm `norm` to `max`: PyTorch's `clip_grad_norm_`, its 1e-6 included.
+pub fn clip_factor(norm: f64, max: f64) -> f64 {
+    (max / (norm + 1e-6)).min(1.0)
+}
+
+fn add(sum: &mut [f64], values: &Vec<f64>) {
+    sum.iter_mut().zip(values).for_each(|(s, v)| *s += v);
+}
+
+/// The first objective with a loss that is not finite, and the samples where it is not.
+fn not_finite(losses: &[Vec<f64>]) -> Option<(usize, Vec<usize>)> {
+    losses.iter().enumerate().find_map(|(k, list)| {
+        let bad: Vec<usize> = (0..list.len()).filter(|&n| !list[n].is_finite()).collect();
+        (!bad.is_empty()).then_some((k, bad))
+    })
+}

@@ -1,0 +1,71 @@
+//! What differs between two recipes: a run is resumed with its own recipe, or not at all.
+
+use toml::{Table, Value};
+
+/// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
+/// how fast. (`dataset.path` may change with the folder: the pictures themselves are compared.)
+const FREE: [&str; 10] = [
+    "steps",
+    "threads",
+    "out",
+    "cache",
+    "dataset.path",
+    "checkpoints.every",
+    "checkpoints.keep",
+    "lora.formats",
+    "stop_after_bad_steps",
+    "validation.every",
+];
+
+/// One key with two values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, such as `optimizer.learning_rate`.
+    pub key: String,
+    /// The value that the run was started with.
+    pub before: String,
+    /// The value now.
+    pub now: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} -> {}", self.key, self.before, self.now)
+    }
+}
+
+/// The keys in which two resolved recipes (TOML) differ, without those that may change on resuming.
+///
+/// # Errors
+/// What is wrong with the TOML of either.
+pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de::Error> {
+    let (before, now) = (flatten(before)?, flatten(now)?);
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let show = |value: Option<&Value>| value.map_or("(not set)".to_owned(), |v| v.to_string());
+    let differing = keys.into_iter().filter(|key| !FREE.contains(&key.as_str())).filter_map(|key| {
+        let (a, b) = (before.get(key), now.get(key));
+        (a != b).then(|| Difference { key: key.clone(), before: show(a), now: show(b) })
+    });
+    Ok(differing.collect())
+}
+
+/// Tables opened up to dotted keys; `objective` by name, so that a message says which.
+fn flatten(text: &str) -> Result<Table, toml::de::Error> {
+    let mut flat = Table::new();
+    open("", Value::Table(text.parse::<Table>()?), &mut flat);
+    Ok(flat)
+}
+
+fn open(prefix: &str, value: Value, flat: &mut Table) {
+    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    match value {
+        Value::Table(table) => table.into_iter().for_each(|(key, value)| open(&join(&key), value, flat)),
+        Value::Array(list) if list.iter().all(Value::is_table) && !list.is_empty() => {
+            let numbered = list.into_iter().enumerate();
+            numbered.for_each(|(i, value)| open(&format!("{prefix}[{i}]"), value, flat));
+        }
+        other => {
+            flat.insert(prefix.to_owned(), other);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Recipes: what a run is, as data.
+//!
+//! [`RawRecipe`] is the file as written, [`Recipe`] the same with every default filled in and every value
+//! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
+
+mod compare;
+mod raw;
+mod resolve;
+
+use std::path::{Path, PathBuf};
+
+use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
+use fairhuman_fairness::Weighting;
+use serde::Serialize;
+
+pub use compare::{Difference, differences};
+pub use raw::{
+    Format, Init, RawCheckpoints, RawLora, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSchedule,
+    RawValidation,
+};
+pub use resolve::resolve;
+
+use crate::objective::Objective;
+use crate::rate::Schedule;
+
+/// Why a recipe was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("cannot read the recipe {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of another type.
+    #[error("the recipe {} is not valid:\n{problem}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, the key and what was expected.
+        problem: String,
+    },
+    /// Values that do not make sense.
+    #[error("the recipe {} is not valid:\n  {}", path.display(), problems.join("\n  "))]
+    Values {
+        /// The file.
+        path: PathBuf,
+        /// One line per key: what was expected and what was found.
+        problems: Vec<String>,
+    },
+}
+
+/// A resolved recipe. The meaning of every key is told at [`RawRecipe`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recipe {
+    /// Number of steps.
+    pub steps: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Samples per pass.
+    pub batch: usize,
+    /// Passes per step.
+    pub accumulation: usize,
+    /// Largest gradient norm.
+    pub max_grad_norm: f64,
+    /// Gamma of min-SNR weighting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_snr_gamma: Option<f64>,
+    /// Bad steps in a row that end the run.
+    pub stop_after_bad_steps: u64,
+    /// Recompute activations.
+    pub activation_checkpointing: bool,
+    /// Threads, 0 for all cores.
+    pub threads: usize,
+    /// Run folder.
+    pub out: PathBuf,
+    /// Cache folder.
+    pub cache: PathBuf,
+    /// The model.
+    pub model: Model,
+    /// The pictures.
+    pub dataset: DatasetSpec,
+    /// Their geometry.
+    pub geometry: GeometrySpec,
+    /// The objectives.
+    pub objective: Vec<Objective>,
+    /// Their weighting.
+    pub weighting: Weighting,
+    /// The adapter.
+    pub lora: Lora,
+    /// AdamW.
+    pub optimizer: Optimizer,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Checkpoints.
+    pub checkpoints: Checkpoints,
+    /// Validation.
+    pub validation: Validation,
+}
+
+/// The model to fine-tune.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// Folder in diffusers' layout.
+    pub path: PathBuf,
+}
+
+/// The adapter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lora {
+    /// Rank.
+    pub rank: usize,
+    /// Multiplier times the rank.
+    pub alpha: f64,
+    /// Modules.
+    pub targets: Vec<String>,
+    /// First values of A.
+    pub init: Init,
+    /// Files.
+    pub formats: Vec<Format>,
+}
+
+/// Constants of AdamW.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Optimizer {
+    /// Learning rate before the schedule's factor.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// When checkpoints are made and how many stay.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checkpoints {
+    /// Steps between them.
+    pub every: u64,
+    /// How many stay, 0 for all.
+    pub keep: usize,
+}
+
+/// What is held out, and when it is looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validation {
+    /// Share of the pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Pictures by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Vec<PathBuf>>,
+    /// Steps between validations.
+    pub every: u64,
+    /// Time steps per picture.
+    pub draws: usize,
+}
+
+impl Recipe {
+    /// Reads and resolves a recipe file.
+    ///
+    /// # Errors
+    /// [`RecipeError`] names the file and every key that is wrong.
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.into(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// The same from text; `path` serves messages, relative paths and the default of `out`.
+    ///
+    /// # Errors
+    /// As [`Recipe::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
+        let raw: RawRecipe = toml::from_str(text)
+            .map_err(|e| RecipeError::Syntax { path: path.into(), problem: e.to_string() })?;
+        resolve(raw, path).map_err(|problems| RecipeError::Values { path: path.into(), problems })
+    }
+
+    /// The recipe as TOML, every default written out.
+    pub fn to_toml(&self) -> String {
+        // Plain data of numbers, strings, lists and tables always has a TOML form.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// The regions that the dataset must have masks for, in the order of the objectives that have one.
+    pub fn regions(&self) -> Vec<Region> {
+        let masked = self.objective.iter().filter_map(|o| Some((o.name.clone(), o.mask.clone()?)));
+        masked.map(|(name, mask)| Region { name, mask }).collect()
+    }
+
+    /// Samples of one step.
+    pub fn samples_per_step(&self) -> usize {
+        self.batch * self.accumulation
+    }
+}

@@ -1,0 +1,196 @@
+//! A recipe as people write it: TOML, unknown keys refused, everything optional that has a default.
+//!
+//! This file is the reference of the recipe's keys. [`super::resolve`] turns a [`RawRecipe`] into a
+//! [`super::Recipe`]; that conversion is the validation.
+
+use std::path::PathBuf;
+
+use fairhuman_dataset::{DatasetSpec, GeometrySpec};
+use fairhuman_fairness::Weighting;
+use serde::Deserialize;
+
+use crate::objective::Normalisation;
+use crate::rate::Decay;
+
+/// A recipe as written. Relative paths are relative to the recipe's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRecipe {
+    /// Number of training steps. Required. May be raised later: the same command then goes on.
+    pub steps: u64,
+    /// Decides all random numbers of the run. Default 0.
+    pub seed: Option<u64>,
+    /// Samples of one forward and backward pass. Default 1.
+    pub batch: Option<usize>,
+    /// Passes whose gradients are summed, objective by objective, before one step. Default 1. A step sees
+    /// `batch * accumulation` samples and its losses are means over all of them: batch 2 with accumulation 2
+    /// is the same mathematics as batch 4 in less memory.
+    pub accumulation: Option<usize>,
+    /// Largest norm of the combined gradient; a longer one is shortened to it. Default 1.0; `inf` for none.
+    pub max_grad_norm: Option<f64>,
+    /// Gamma of min-SNR weighting (Hang et al. 2023; 5 there), on all objectives alike. Default: off.
+    pub min_snr_gamma: Option<f64>,
+    /// Steps refused in a row (loss or gradient not finite) after which the run ends. Default 10.
+    pub stop_after_bad_steps: Option<u64>,
+    /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
+    /// memory, about a quarter more time, the same numbers. Default false.
+    pub activation_checkpointing: Option<bool>,
+    /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
+    pub threads: Option<usize>,
+    /// The run folder. Default: `runs/NAME` in the current folder, for a recipe file `NAME.toml`.
+    pub out: Option<PathBuf>,
+    /// Folder of cached latents and text embeddings; several runs may share one. Default: `cache` in the run
+    /// folder.
+    pub cache: Option<PathBuf>,
+    /// The model to fine-tune. Required.
+    pub model: RawModel,
+    /// The pictures. Required; `path` is its only required key.
+    pub dataset: DatasetSpec,
+    /// Size, crop and mirroring of the pictures. Latents are cached only with `crop = "center"`: with random
+    /// crops nearly every picture is a new one.
+    #[serde(default)]
+    pub geometry: GeometrySpec,
+    /// The objectives, at least one, in the order of weights and matrices. Required.
+    #[serde(default)]
+    pub objective: Vec<RawObjective>,
+    /// How the objectives' gradients are weighted. Default `{ kind = "alpha-fair", alpha = 2.0 }`, the Minimum
+    /// Potential Delay weights of the paper.
+    #[serde(default)]
+    pub weighting: Weighting,
+    /// The adapter that is trained.
+    #[serde(default)]
+    pub lora: RawLora,
+    /// AdamW.
+    #[serde(default)]
+    pub optimizer: RawOptimizer,
+    /// The learning rate over the steps.
+    #[serde(default)]
+    pub schedule: RawSchedule,
+    /// What is kept to resume from.
+    #[serde(default)]
+    pub checkpoints: RawCheckpoints,
+    /// Losses of pictures that are not trained on.
+    #[serde(default)]
+    pub validation: RawValidation,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawModel {
+    /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...). Required.
+    pub path: PathBuf,
+}
+
+/// `[[objective]]`: the mean, over all latent elements of the batch, of `(scale * mask * error)^2`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawObjective {
+    /// Its name in messages, logs and tables. Required.
+    pub name: String,
+    /// Where its masks come from: a column of `metadata.jsonl`, or for folders of files the end of the mask's
+    /// name or a folder (see `[dataset]`). White is the region. Default: no mask, the whole picture.
+    pub mask: Option<String>,
+    /// Multiplies the error inside the square, so 5 counts 25-fold. Default 5.0 with a mask, 1.0 without (the
+    /// paper's LoRA setting).
+    pub scale: Option<f64>,
+    /// `"image"`: divided by the number of all latent elements, as in the paper, so that an objective is as
+    /// large as its area. `"region"`: divided by the elements inside its masks. Default `"image"`.
+    #[serde(default)]
+    pub normalisation: Normalisation,
+}
+
+/// `[lora]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLora {
+    /// Rank. Default 256 (the paper's).
+    pub rank: Option<usize>,
+    /// The adapter is multiplied by `alpha / rank`. Default: the rank.
+    pub alpha: Option<f64>,
+    /// What is adapted: groups (`"attention"`, `"feed_forward"`, `"conv"`) or ends of module names
+    /// (`"attn2.to_k"`). Default `["attention"]`: q, k, v and out of every attention.
+    pub targets: Option<Vec<String>>,
+    /// First values of A: `"gaussian"` (default, standard deviation 1 / rank) or `"kaiming"` (uniform). B
+    /// starts at zero.
+    pub init: Option<Init>,
+    /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
+    /// `["kohya"]`.
+    pub formats: Option<Vec<Format>>,
+}
+
+/// First values of a LoRA's A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// N(0, 1 / rank^2).
+    #[default]
+    Gaussian,
+    /// Uniform with the variance 1 / (3 fan-in) (He et al. 2015 with a = sqrt 5).
+    Kaiming,
+}
+
+/// The names that a LoRA file gives its tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `lora_unet_....lora_down.weight`, with `.alpha`.
+    Kohya,
+    /// `unet....lora_A.weight`.
+    Peft,
+}
+
+/// `[optimizer]`: AdamW (Loshchilov and Hutter 2019), with f32 moments.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOptimizer {
+    /// Default 1e-5.
+    pub learning_rate: Option<f64>,
+    /// Decay of the first moment. Default 0.9.
+    pub beta1: Option<f64>,
+    /// Decay of the second moment. Default 0.999.
+    pub beta2: Option<f64>,
+    /// Added to the root of the second moment. Default 1e-8.
+    pub eps: Option<f64>,
+    /// Decoupled weight decay. Default 0.01.
+    pub weight_decay: Option<f64>,
+}
+
+/// `[schedule]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSchedule {
+    /// `"constant"` (default), `"linear"` or `"cosine"`.
+    #[serde(default)]
+    pub decay: Decay,
+    /// Steps in which the rate rises from 0. Default 0.
+    pub warmup: Option<u64>,
+    /// The step at which a decaying rate has reached 0. Default: `steps`.
+    pub decay_steps: Option<u64>,
+}
+
+/// `[checkpoints]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCheckpoints {
+    /// Steps between checkpoints; there is always one at the end. Default 500.
+    pub every: Option<u64>,
+    /// How many are kept, the newest; 0 for all. Default 3.
+    pub keep: Option<usize>,
+}
+
+/// `[validation]`: the losses of held-out pictures at fixed noise and time steps, without crop or mirroring
+/// drawn at random, the same for every step and every run with the same seed. Always at the first and last
+/// step.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawValidation {
+    /// Share of the pictures that are held out, chosen by the seed. Default 0: none.
+    pub share: Option<f64>,
+    /// Held-out pictures by name, as the dataset lists them (`"images/0007.png"`); instead of `share`.
+    pub samples: Option<Vec<PathBuf>>,
+    /// Steps between validations. Default 500.
+    pub every: Option<u64>,
+    /// Time steps per picture, spread evenly. Default 4.
+    pub draws: Option<usize>,
+}

@@ -1,0 +1,172 @@
+//! From a recipe as written to a resolved one: defaults, then every check, all problems at once.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Checkpoints, Format, Lora, Model, Optimizer, RawLora, RawObjective, RawOptimizer, RawRecipe,
+    RawValidation, Recipe, Validation,
+};
+use crate::objective::Objective;
+use crate::rate::Schedule;
+
+/// Problems found so far, one line each, with their key.
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn check(&mut self, fine: bool, key: &str, expected: &str, found: impl std::fmt::Display) {
+        if !fine {
+            self.0.push(format!("{key}: expected {expected}, found {found}"));
+        }
+    }
+}
+
+/// Fills in the defaults and checks every value. `path` is the recipe's file: relative paths are relative to
+/// its folder, and the run folder is named after it.
+///
+/// # Errors
+/// One line per problem, with the key, what was expected and what was found.
+pub fn resolve(raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
+    let mut problems = Problems(Vec::new());
+    let base = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_stem().map_or_else(|| PathBuf::from("run"), PathBuf::from);
+    let out = raw.out.map_or_else(|| Path::new("runs").join(name), |out| base.join(out));
+    let cache = raw.cache.map_or_else(|| out.join("cache"), |cache| base.join(cache));
+    let mut dataset = raw.dataset;
+    dataset.path = base.join(&dataset.path);
+
+    let recipe = Recipe {
+        steps: raw.steps,
+        seed: raw.seed.unwrap_or(0),
+        batch: raw.batch.unwrap_or(1),
+        accumulation: raw.accumulation.unwrap_or(1),
+        max_grad_norm: raw.max_grad_norm.unwrap_or(1.0),
+        min_snr_gamma: raw.min_snr_gamma,
+        stop_after_bad_steps: raw.stop_after_bad_steps.unwrap_or(10),
+        activation_checkpointing: raw.activation_checkpointing.unwrap_or(false),
+        threads: raw.threads.unwrap_or(0),
+        out,
+        cache,
+        model: Model { path: base.join(raw.model.path) },
+        dataset,
+        geometry: raw.geometry,
+        objective: raw.objective.into_iter().map(objective).collect(),
+        weighting: raw.weighting,
+        lora: lora(raw.lora),
+        optimizer: optimizer(&raw.optimizer),
+        schedule: Schedule {
+            decay: raw.schedule.decay,
+            warmup: raw.schedule.warmup.unwrap_or(0),
+            decay_steps: raw.schedule.decay_steps.unwrap_or(raw.steps),
+        },
+        checkpoints: Checkpoints {
+            every: raw.checkpoints.every.unwrap_or(500),
+            keep: raw.checkpoints.keep.unwrap_or(3),
+        },
+        validation: validation(raw.validation),
+    };
+    check(&recipe, &mut problems);
+    if problems.0.is_empty() { Ok(recipe) } else { Err(problems.0) }
+}
+
+fn objective(raw: RawObjective) -> Objective {
+    let scale = raw.scale.unwrap_or(if raw.mask.is_some() { 5.0 } else { 1.0 });
+    Objective { name: raw.name, mask: raw.mask, scale, normalisation: raw.normalisation }
+}
+
+fn lora(raw: RawLora) -> Lora {
+    let rank = raw.rank.unwrap_or(256);
+    Lora {
+        rank,
+        alpha: raw.alpha.unwrap_or(rank as f64),
+        targets: raw.targets.unwrap_or_else(|| vec!["attention".into()]),
+        init: raw.init.unwrap_or_default(),
+        formats: raw.formats.unwrap_or_else(|| vec![Format::Kohya]),
+    }
+}
+
+fn optimizer(raw: &RawOptimizer) -> Optimizer {
+    Optimizer {
+        learning_rate: raw.learning_rate.unwrap_or(1e-5),
+        beta1: raw.beta1.unwrap_or(0.9),
+        beta2: raw.beta2.unwrap_or(0.999),
+        eps: raw.eps.unwrap_or(1e-8),
+        weight_decay: raw.weight_decay.unwrap_or(1e-2),
+    }
+}
+
+fn validation(raw: RawValidation) -> Validation {
+    Validation {
+        share: raw.share,
+        samples: raw.samples,
+        every: raw.every.unwrap_or(500),
+        draws: raw.draws.unwrap_or(4),
+    }
+}
+
+fn check(recipe: &Recipe, problems: &mut Problems) {
+    let positive = |v: f64| v > 0.0 && !v.is_nan();
+    let finite = |v: f64| v >= 0.0 && v.is_finite();
+    let share = |v: f64| (0.0..1.0).contains(&v);
+    let r = recipe;
+    problems.check(r.steps > 0, "steps", "at least 1", r.steps);
+    problems.check(r.batch > 0, "batch", "at least 1", r.batch);
+    problems.check(r.accumulation > 0, "accumulation", "at least 1", r.accumulation);
+    problems.check(positive(r.max_grad_norm), "max_grad_norm", "more than 0 (inf for none)", r.max_grad_norm);
+    if let Some(gamma) = r.min_snr_gamma {
+        problems.check(positive(gamma) && gamma.is_finite(), "min_snr_gamma", "more than 0", gamma);
+    }
+    problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
+    check_objectives(&r.objective, problems);
+    if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
+        problems.0.push(format!("weighting: {e}"));
+    }
+    problems.check(r.lora.rank > 0, "lora.rank", "at least 1", r.lora.rank);
+    problems.check(
+        positive(r.lora.alpha) && r.lora.alpha.is_finite(),
+        "lora.alpha",
+        "more than 0",
+        r.lora.alpha,
+    );
+    problems.check(!r.lora.targets.is_empty(), "lora.targets", "at least one", "none");
+    problems.check(!r.lora.formats.is_empty(), "lora.formats", "\"kohya\", \"peft\" or both", "none");
+    let o = r.optimizer;
+    problems.check(finite(o.learning_rate), "optimizer.learning_rate", "0 or more", o.learning_rate);
+    problems.check(share(o.beta1), "optimizer.beta1", "a number in [0, 1)", o.beta1);
+    problems.check(share(o.beta2), "optimizer.beta2", "a number in [0, 1)", o.beta2);
+    problems.check(positive(o.eps) && o.eps.is_finite(), "optimizer.eps", "more than 0", o.eps);
+    problems.check(finite(o.weight_decay), "optimizer.weight_decay", "0 or more", o.weight_decay);
+    problems.check(
+        r.schedule.decay_steps > r.schedule.warmup || r.schedule.decay == crate::rate::Decay::Constant,
+        "schedule.decay_steps",
+        &format!("more than the {} steps of warm-up", r.schedule.warmup),
+        r.schedule.decay_steps,
+    );
+    problems.check(r.checkpoints.every > 0, "checkpoints.every", "at least 1", r.checkpoints.every);
+    let v = &r.validation;
+    if let Some(s) = v.share {
+        problems.check(share(s), "validation.share", "a share in [0, 1)", s);
+    }
+    problems.check(v.share.is_none() || v.samples.is_none(), "validation", "`share` or `samples`", "both");
+    problems.check(v.every > 0, "validation.every", "at least 1", v.every);
+    problems.check(v.draws > 0, "validation.draws", "at least 1", v.draws);
+}
+
+fn check_objectives(objectives: &[Objective], problems: &mut Problems) {
+    let most = fairhuman_fairness::MAX_OBJECTIVES;
+    problems.check(
+        (1..=most).contains(&objectives.len()),
+        "objective",
+        &format!("1 to {most} tables [[objective]], such as\n    [[objective]]\n    name = \"global\"\n "),
+        objectives.len(),
+    );
+    for (i, o) in objectives.iter().enumerate() {
+        let key = |key: &str| format!("objective {} ({:?}).{key}", i + 1, o.name);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let fine = !o.name.is_empty() && o.name.chars().all(plain);
+        problems.check(fine, &key("name"), "letters, digits, _ and -", format!("{:?}", o.name));
+        let first = objectives[..i].iter().all(|p| p.name != o.name);
+        problems.check(first, &key("name"), "a name of its own", "the name of an earlier objective");
+        problems.check(o.mask.as_deref() != Some(""), &key("mask"), "a column or folder", "an empty string");
+        problems.check(o.scale > 0.0 && o.scale.is_finite(), &key("scale"), "more than 0", o.scale);
+    }
+}

@@ -1,0 +1,341 @@
+//! A training step as a file: everything that goes into one step, or everything that comes out of it, so that
+//! other implementations can be compared number by number.
+//!
+//! Inputs (safetensors; images are `[B, C, h, w]`, as PyTorch keeps them):
+//! ```text
+//! noisy_latents, target [B,C,h,w]   timesteps [B] i64   prompt_embeds [B,T,D]
+//! pooled_prompt_embeds [B,P], time_ids [B,6] (SDXL)     mask_<objective> [B,1,h,w]
+//! lora.<module>.lora_{A,B}.weight   sample_weights [B] (min-SNR; optional)
+//! header: alpha (or weighting), local_scale (or scale_<objective>, normalisation_<objective>), objectives,
+//!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm   (strings)
+//! ```
+//! The first objective is `global` without a mask, then one per `mask_...`: in the order of the header's
+//! `objectives` where there is one, else face, hand and then by name.
+//!
+//! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]` (before
+//! clipping), `lora....weight` updated.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_fairness::Weighting;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::batch::Batch;
+use crate::objective::{Normalisation, Objective};
+use crate::recipe::Optimizer;
+
+/// Why a recorded step could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The operating system refused the file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file does not hold a recorded step.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The tensor or header key, what was expected and what was found.
+        problem: String,
+    },
+}
+
+/// Values of one tensor of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// 32-bit floats (16-bit ones are widened when read).
+    F32(Vec<f32>),
+    /// 64-bit floats.
+    F64(Vec<f64>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+}
+
+/// A tensor of a file, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub values: Values,
+}
+
+impl Tensor {
+    /// A tensor of f32 values.
+    pub fn f32(shape: &[usize], values: Vec<f32>) -> Self {
+        Self { shape: shape.to_vec(), values: Values::F32(values) }
+    }
+
+    /// A tensor of f64 values.
+    pub fn f64(shape: &[usize], values: Vec<f64>) -> Self {
+        Self { shape: shape.to_vec(), values: Values::F64(values) }
+    }
+
+    /// As f32 values.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match &self.values {
+            Values::F32(v) => v.clone(),
+            Values::F64(v) => v.iter().map(|&v| v as f32).collect(),
+            Values::I64(v) => v.iter().map(|&v| v as f32).collect(),
+        }
+    }
+}
+
+/// Named tensors and the strings of the header.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TensorFile {
+    /// By name.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Header strings.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The inputs of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inputs {
+    /// The batch; latents as `[N, h, w, C]`.
+    pub batch: Batch,
+    /// Objectives, the first one without a mask.
+    pub objectives: Vec<Objective>,
+    /// Their weighting.
+    pub weighting: Weighting,
+    /// `lora.<module>.lora_{A,B}.weight`, as stored.
+    pub lora: BTreeMap<String, Tensor>,
+    /// Multiplier times the rank.
+    pub lora_alpha: f64,
+    /// AdamW.
+    pub optimizer: Optimizer,
+    /// Largest gradient norm.
+    pub max_grad_norm: f64,
+}
+
+/// Reads a safetensors file into memory.
+///
+/// # Errors
+/// A file that cannot be read, is damaged, or holds a type other than F32, F16, BF16, F64, I64 and I32.
+pub fn read_tensors(path: &Path) -> Result<TensorFile, RecordError> {
+    let content = |problem: String| RecordError::Content { path: path.into(), problem };
+    let bytes = std::fs::read(path).map_err(|source| RecordError::Io { path: path.into(), source })?;
+    let (_, header) =
+        SafeTensors::read_metadata(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let values = values(&view).ok_or_else(|| {
+            content(format!(
+                "the tensor \"{name}\" is stored as {:?}; expected F32, F64 or I64",
+                view.dtype()
+            ))
+        })?;
+        tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
+    }
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    Ok(TensorFile { tensors, metadata })
+}
+
+fn values(view: &TensorView<'_>) -> Option<Values> {
+    let bytes = view.data();
+    let (fours, eights, twos) =
+        (bytes.as_chunks::<4>().0.iter(), bytes.as_chunks::<8>().0.iter(), bytes.as_chunks::<2>().0.iter());
+    Some(match view.dtype() {
+        Dtype::F32 => Values::F32(fours.map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::F16 => Values::F32(twos.map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()),
+        Dtype::BF16 => Values::F32(twos.map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()),
+        Dtype::F64 => Values::F64(eights.map(|b| f64::from_le_bytes(*b)).collect()),
+        Dtype::I64 => Values::I64(eights.map(|b| i64::from_le_bytes(*b)).collect()),
+        Dtype::I32 => Values::I64(fours.map(|b| i64::from(i32::from_le_bytes(*b))).collect()),
+        _ => return None,
+    })
+}
+
+/// Writes a safetensors file: all of it or nothing.
+///
+/// # Errors
+/// A file that cannot be written, a tensor whose values do not fill its shape.
+pub fn write_tensors(path: &Path, file: &TensorFile) -> Result<(), RecordError> {
+    let content = |problem: String| RecordError::Content { path: path.into(), problem };
+    let bytes: Vec<(&String, Dtype, &[usize], &[u8])> = file
+        .tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let (dtype, bytes): (Dtype, &[u8]) = match &tensor.values {
+                Values::F32(v) => (Dtype::F32, bytemuck::cast_slice(v)),
+                Values::F64(v) => (Dtype::F64, bytemuck::cast_slice(v)),
+                Values::I64(v) => (Dtype::I64, bytemuck::cast_slice(v)),
+            };
+            (name, dtype, tensor.shape.as_slice(), bytes)
+        })
+        .collect();
+    let mut views = Vec::new();
+    for (name, dtype, shape, bytes) in bytes {
+        let view =
+            TensorView::new(dtype, shape.to_vec(), bytes).map_err(|e| content(format!("{name}: {e}")))?;
+        views.push((name.as_str(), view));
+    }
+    let metadata = file.metadata.clone().into_iter().collect();
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| content(e.to_string()))?;
+    write_atomically(path, &bytes).map_err(|source| RecordError::Io { path: path.into(), source })
+}
+
+/// `[B, C, h, w]` values as `[B, h, w, C]`; `shape` is that of the input.
+pub fn channels_last(values: &[f32], shape: [usize; 4]) -> Vec<f32> {
+    let [_, c, h, w] = shape;
+    permute(values, c, h * w)
+}
+
+/// `[B, h, w, C]` values as `[B, C, h, w]`; `shape` is that of the result.
+pub fn channels_first(values: &[f32], shape: [usize; 4]) -> Vec<f32> {
+    let [_, c, h, w] = shape;
+    permute(values, h * w, c)
+}
+
+/// Transposes every `[rows, columns]` block.
+fn permute(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let block = (rows * columns).max(1);
+    let transpose = |block: &[f32]| -> Vec<f32> {
+        (0..columns)
+            .flat_map(|c| (0..rows).map(move |r| (r, c)))
+            .map(|(r, c)| block[r * columns + c])
+            .collect()
+    };
+    values.chunks_exact(block).flat_map(transpose).collect()
+}
+
+/// The pieces of an inputs file, with messages that name the file and the piece.
+struct Reader<'a> {
+    path: &'a Path,
+    file: TensorFile,
+}
+
+impl Reader<'_> {
+    fn fail(&self, problem: impl Into<String>) -> RecordError {
+        RecordError::Content { path: self.path.into(), problem: problem.into() }
+    }
+
+    /// The values of a tensor whose shape must be `shape`, `None` standing for any size.
+    fn tensor(&self, name: &str, shape: &[Option<usize>]) -> Result<(Vec<usize>, Vec<f32>), RecordError> {
+        let tensor = self.file.tensors.get(name).ok_or_else(|| self.fail(format!("no tensor \"{name}\"")))?;
+        let fits = tensor.shape.len() == shape.len()
+            && tensor.shape.iter().zip(shape).all(|(found, wanted)| wanted.is_none_or(|w| w == *found));
+        if !fits {
+            let wanted: Vec<String> =
+                shape.iter().map(|s| s.map_or("any".into(), |s| s.to_string())).collect();
+            let (found, wanted) = (&tensor.shape, wanted.join(", "));
+            return Err(self.fail(format!("the tensor \"{name}\" has shape {found:?}, expected [{wanted}]")));
+        }
+        Ok((tensor.shape.clone(), tensor.to_f32()))
+    }
+
+    fn number(&self, key: &str) -> Result<f64, RecordError> {
+        let text = self.file.metadata.get(key);
+        let text = text.ok_or_else(|| self.fail(format!("the header has no \"{key}\"")))?;
+        text.trim()
+            .parse()
+            .map_err(|_| self.fail(format!("\"{key}\" in the header is {text:?}, expected a number")))
+    }
+
+    fn objective(&self, name: &str) -> Result<Objective, RecordError> {
+        let own = format!("scale_{name}");
+        let key = if self.file.metadata.contains_key(&own) { &own } else { "local_scale" };
+        let normalisation = match self.file.metadata.get(&format!("normalisation_{name}")).map(String::as_str)
+        {
+            None | Some("image") => Normalisation::Image,
+            Some("region") => Normalisation::Region,
+            Some(other) => {
+                return Err(self.fail(format!("normalisation_{name} is {other:?}: image or region?")));
+            }
+        };
+        let mask = Some(format!("mask_{name}"));
+        Ok(Objective { name: name.into(), mask, scale: self.number(key)?, normalisation })
+    }
+}
+
+/// Names of the masks' objectives, in their order.
+fn objective_names(file: &TensorFile) -> Vec<String> {
+    let mut names: Vec<String> =
+        file.tensors.keys().filter_map(|k| k.strip_prefix("mask_")).map(String::from).collect();
+    let stated: Vec<&str> =
+        file.metadata.get("objectives").map_or(vec!["face", "hand"], |s| s.split(',').collect());
+    let rank = |name: &String| stated.iter().position(|s| s.trim() == name).unwrap_or(stated.len());
+    names.sort_by_key(rank);
+    names
+}
+
+/// Reads the inputs of one step.
+///
+/// # Errors
+/// A tensor or header key that is missing, of another shape or type, by name.
+pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
+    let r = Reader { path, file: read_tensors(path)? };
+    let (shape, noisy) = r.tensor("noisy_latents", &[None; 4])?;
+    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+    let latents = [Some(n), Some(c), Some(h), Some(w)];
+    let (_, target) = r.tensor("target", &latents)?;
+    let (_, timesteps) = r.tensor("timesteps", &[Some(n)])?;
+    let (prompt_shape, prompt) = r.tensor("prompt_embeds", &[Some(n), None, None])?;
+    let optional = |name: &str, shape: &[Option<usize>]| match r.file.tensors.contains_key(name) {
+        true => r.tensor(name, shape).map(|(_, values)| values),
+        false => Ok(Vec::new()),
+    };
+    let pooled = optional("pooled_prompt_embeds", &[Some(n), None])?;
+    let time_ids = optional("time_ids", &[Some(n), Some(6)])?;
+    let sample_weights = optional("sample_weights", &[Some(n)])?;
+    let scale = match r.file.metadata.contains_key("scale_global") {
+        true => r.number("scale_global")?,
+        false => 1.0,
+    };
+    let whole = Objective { name: "global".into(), mask: None, scale, normalisation: Normalisation::Image };
+    let (mut objectives, mut masks) = (vec![whole], vec![None]);
+    for name in objective_names(&r.file) {
+        objectives.push(r.objective(&name)?);
+        masks.push(Some(r.tensor(&format!("mask_{name}"), &[Some(n), Some(1), Some(h), Some(w)])?.1));
+    }
+    let weighting = match r.file.metadata.get("weighting") {
+        Some(text) => {
+            serde_json::from_str(text).map_err(|e| r.fail(format!("\"weighting\" in the header: {e}")))?
+        }
+        None => Weighting::AlphaFair { alpha: r.number("alpha")? },
+    };
+    weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
+    let lora = r.file.tensors.iter().filter(|(k, _)| k.starts_with("lora."));
+    let lora: BTreeMap<String, Tensor> = lora.map(|(k, t)| (k.clone(), t.clone())).collect();
+    if lora.is_empty() {
+        return Err(r.fail("no tensor \"lora.<module>.lora_A.weight\": there is nothing to train"));
+    }
+    let batch = Batch {
+        size: n,
+        height: h,
+        width: w,
+        channels: c,
+        noisy: channels_last(&noisy, [n, c, h, w]),
+        target: channels_last(&target, [n, c, h, w]),
+        timesteps: timesteps.iter().map(|&t| t.max(0.0) as usize).collect(),
+        prompt,
+        tokens: prompt_shape[1],
+        pooled,
+        time_ids,
+        masks,
+        weights: if sample_weights.is_empty() {
+            vec![1.0; n]
+        } else {
+            sample_weights.iter().map(|&w| f64::from(w)).collect()
+        },
+    };
+    let optimizer = Optimizer {
+        learning_rate: r.number("learning_rate")?,
+        beta1: r.number("beta1")?,
+        beta2: r.number("beta2")?,
+        eps: r.number("eps")?,
+        weight_decay: r.number("weight_decay")?,
+    };
+    let (lora_alpha, max_grad_norm) = (r.number("lora_alpha")?, r.number("max_grad_norm")?);
+    Ok(Inputs { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm })
+}

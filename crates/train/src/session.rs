@@ -1,0 +1,255 @@
+//! The state of a run between steps: opened anew or from its last checkpoint, saved, looked at, exported.
+
+use std::path::PathBuf;
+
+use fairhuman_diffusion::lora_file::{
+    BaseModel, Convention, LoraAbout, UnetLayout, kohya_metadata, write_lora,
+};
+use fairhuman_engine::{Backend, DType, Params, Tape};
+
+use crate::checkpoint::{self, Identity, Progress};
+use crate::data::{Data, DataError, Preparing, StepData};
+use crate::error::TrainError;
+use crate::events::{Event, Start, Validation};
+use crate::folder::{self, RunFolder};
+use crate::gradient::{Denoiser, Direction, Gradients, Run};
+use crate::model::{self, Adapted};
+use crate::objective::{self, Objective};
+use crate::optimizer::{Moments, update};
+use crate::random::{Purpose, stream};
+use crate::recipe::{Format, Optimizer, Recipe, differences};
+use crate::record::{self, Settings};
+use crate::recorded::write_tensors;
+
+/// A run between two steps.
+pub struct Session<'a, B: Backend> {
+    recipe: &'a Recipe,
+    /// Pictures and captions.
+    pub data: Data<'a, B>,
+    /// Network and adapter.
+    pub model: Adapted<B>,
+    /// AdamW's state.
+    pub moments: Moments<B>,
+    /// Where the run is.
+    pub progress: Progress,
+    /// Its folder.
+    pub folder: RunFolder,
+    identity: Identity,
+    /// The last checkpoint's step; none before the first.
+    saved: Option<u64>,
+}
+
+impl<'a, B: Backend> Session<'a, B> {
+    /// Opens the run folder, data and model; goes on from the newest checkpoint where there is one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with recipe, data, model or checkpoint.
+    pub fn open(backend: &'a B, recipe: &'a Recipe, preparing: Preparing<'_>) -> Result<Self, TrainError> {
+        let lock = RunFolder::lock(&recipe.out)?;
+        let newest = checkpoint::list(&folder::checkpoints(&recipe.out))?.pop();
+        let saved = newest.map(|(_, path)| checkpoint::open(&path)).transpose()?;
+        // A recipe that differs is told before the long work of opening the data.
+        if let Some(saved) = &saved {
+            let differences = differences(&saved.identity.recipe, &recipe.to_toml()).map_err(|e| {
+                let (path, problem) = (saved.path().into(), format!("its recipe is not valid: {e}"));
+                checkpoint::CheckpointError::Foreign { path, problem }
+            })?;
+            if !differences.is_empty() {
+                return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
+            }
+        }
+        let data = Data::open(backend, recipe, preparing)?;
+        let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint() };
+        if saved.as_ref().is_some_and(|saved| saved.identity.dataset != identity.dataset) {
+            return Err(TrainError::DatasetChanged { path: recipe.out.clone() });
+        }
+        preparing("reading the model", 0, 1);
+        let mut model = model::load(backend, &recipe.model.path, &recipe.lora, adapter_seed(recipe.seed))?;
+        let (moments, progress) = match &saved {
+            Some(saved) => (saved.restore(backend, &mut model.params)?, saved.progress.clone()),
+            None => (Moments::new(backend, &model.params), Progress::default()),
+        };
+        let folder = RunFolder::open(&recipe.out, lock, recipe, progress.step)?;
+        let saved = saved.map(|saved| saved.progress.step);
+        Ok(Self { recipe, data, model, moments, progress, folder, identity, saved })
+    }
+
+    /// The event that begins a command.
+    pub fn start(&self, until: u64) -> Event {
+        Event::Start(Start {
+            step: self.progress.step,
+            until,
+            objectives: self.recipe.objective.iter().map(|o| o.name.clone()).collect(),
+            training_samples: self.data.training_samples(),
+            held_out: self.data.held_out(),
+            trained_values: self.model.params.values(),
+            truncated_captions: self.data.truncated_captions(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Saves a checkpoint, unless this state is saved already, and deletes those beyond the recipe's number.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn save(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
+        let step = self.progress.step;
+        if self.saved == Some(step) {
+            return Ok(None);
+        }
+        self.folder.sync()?;
+        let folder = folder::checkpoints(&self.recipe.out);
+        let (params, moments) = (&self.model.params, &self.moments);
+        let path = checkpoint::save(backend, &folder, params, moments, &self.progress, &self.identity)?;
+        checkpoint::prune(&folder, self.recipe.checkpoints.keep)?;
+        self.saved = Some(step);
+        Ok(Some(Event::Checkpoint { step, file: self.folder.relative(&path) }))
+    }
+
+    /// The held-out losses of the adapter as it is; none without held-out pictures.
+    ///
+    /// # Errors
+    /// Files that cannot be read, a network that cannot take the data.
+    pub fn validate(&mut self, run: &Run<'_, B>) -> Result<Option<Event>, TrainError> {
+        if !self.data.validates() {
+            return Ok(None);
+        }
+        let start = (run.clock)();
+        let objectives = &self.recipe.objective;
+        let (unet, params) = (&self.model.unet, &self.model.params);
+        let mut sums = Sums::new(objectives.len());
+        self.data.validate(self.recipe.batch, &mut |batch| {
+            sums.add(run.backend, unet, params, objectives, batch).map_err(DataError::Problem)
+        })?;
+        let (losses, present) = sums.losses(objectives);
+        let seconds = (run.clock)() - start;
+        Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
+    }
+
+    /// Writes the adapter for other programs, in every format of the recipe; paths relative to the run folder.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn export(&self, backend: &B) -> Result<Vec<PathBuf>, TrainError> {
+        let unet = &self.model.unet;
+        let mut lora = unet.export_lora(backend, &self.model.params, &self.model.modules, DType::F32)?;
+        let layout: UnetLayout = unet.config().lora_layout();
+        let about = LoraAbout {
+            title: self.recipe.out.file_name().map_or("lora".into(), |n| n.to_string_lossy().into_owned()),
+            base: match (layout.sdxl, unet.config().text_width) {
+                (true, _) => BaseModel::Sdxl,
+                (false, 1024) => BaseModel::Sd2,
+                (false, _) => BaseModel::Sd1,
+            },
+            prediction: self.data.schedule().prediction(),
+            resolution: (self.recipe.geometry.width as usize, self.recipe.geometry.height as usize),
+        };
+        lora.metadata = kohya_metadata(&lora, &about);
+        let mut files = Vec::new();
+        for &format in &self.recipe.lora.formats {
+            let path = folder::lora_file(&self.recipe.out, format);
+            let convention = match format {
+                Format::Kohya => Convention::Kohya,
+                Format::Peft => Convention::Peft,
+            };
+            write_lora(&path, &lora, convention, &layout)?;
+            files.push(self.folder.relative(&path));
+        }
+        Ok(files)
+    }
+
+    /// Writes a step as files: its inputs, and what it gives when AdamW starts from zero, as replays do.
+    ///
+    /// # Errors
+    /// Objectives that such a file cannot express, files that cannot be written.
+    pub fn record(
+        &self,
+        backend: &B,
+        data: &StepData,
+        learning_rate: f64,
+        gradients: &Gradients<B>,
+        direction: &Direction<B>,
+        clip: f64,
+    ) -> Result<(), TrainError> {
+        let step = self.progress.step + 1;
+        let folder = folder::record(&self.recipe.out, step);
+        std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
+        let (unet, modules) = (&self.model.unet, &self.model.modules);
+        let values = |params: &Params<B>| {
+            record::adapter(backend, unet, params, modules)
+                .map_err(|problem| TrainError::RecordStep { step, problem })
+        };
+        let optimizer = Optimizer { learning_rate, ..self.recipe.optimizer };
+        let settings = Settings {
+            objectives: &self.recipe.objective,
+            weighting: &self.recipe.weighting,
+            optimizer,
+            max_grad_norm: self.recipe.max_grad_norm,
+            rank: self.recipe.lora.rank,
+            lora_alpha: self.recipe.lora.alpha,
+        };
+        let inputs = folder.join("inputs.safetensors");
+        record::write_inputs(&inputs, &data.batch, &settings, values(&self.model.params)?)?;
+        let mut params = Params::default();
+        for param in self.model.params.iter() {
+            params.add(param.name.clone(), param.value.clone());
+        }
+        let mut moments = Moments::new(backend, &params);
+        update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, learning_rate);
+        let outputs = record::outputs(&data.batch, gradients, direction, values(&params)?);
+        write_tensors(&folder.join("expected.safetensors"), &outputs)?;
+        Ok(())
+    }
+}
+
+/// The adapter's seed: a function of the run's.
+fn adapter_seed(seed: u64) -> u64 {
+    use rand_chacha::rand_core::RngCore;
+    stream(seed, Purpose::Adapter, 0, 0).next_u64()
+}
+
+/// Sums of squared errors over batches that are seen one after the other, and what to divide them by.
+struct Sums {
+    squares: Vec<f64>,
+    inside: Vec<f64>,
+    elements: f64,
+    present: Vec<usize>,
+}
+
+impl Sums {
+    fn new(objectives: usize) -> Self {
+        let zeros = vec![0.0; objectives];
+        Self { squares: zeros.clone(), inside: zeros, elements: 0.0, present: vec![0; objectives] }
+    }
+
+    fn add<B: Backend>(
+        &mut self,
+        backend: &B,
+        denoiser: &impl Denoiser<B>,
+        params: &Params<B>,
+        objectives: &[Objective],
+        batch: &crate::batch::Batch,
+    ) -> Result<(), String> {
+        // A checkpointing tape keeps next to nothing: there is no backward pass here.
+        let mut tape = Tape::new(backend, params, true);
+        let output = denoiser.predict(&mut tape, batch)?;
+        let prediction = backend.read(output.value());
+        drop(tape);
+        let ones = vec![1.0; objectives.len()];
+        let losses = objective::losses(objectives, batch, &ones, &prediction);
+        let present = objective::present(batch, objectives.len());
+        for k in 0..objectives.len() {
+            self.squares[k] += losses[k].iter().sum::<f64>();
+            self.inside[k] += objective::inside(k, std::slice::from_ref(batch));
+            self.present[k] += present[k].len();
+        }
+        self.elements += batch.target.len() as f64;
+        Ok(())
+    }
+
+    fn losses(self, objectives: &[Objective]) -> (Vec<f64>, Vec<usize>) {
+        let divisors = objective::divide(objectives, &self.inside, self.elements);
+        let quotient = |(&sum, &divisor): (&f64, &f64)| if divisor > 0.0 { sum / divisor } else { 0.0 };
+        (self.squares.iter().zip(&divisors).map(quotient).collect(), self.present)
+    }
+}
