@@ -272,9 +272,7 @@ pub(super) fn conv2d_vjp(
     }
     let panels = match weight {
         Kernel::Frozen(w) => w.backward(&cpu.pool),
-        Kernel::Trained(w) => {
-            Held::Made(trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps)))
-        }
+        Kernel::Trained(w) => Held::Made(trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps))),
     };
     if window.stride == 1 {
         let sight = Sight {

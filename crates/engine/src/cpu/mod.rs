@@ -6,10 +6,11 @@
 mod attention;
 mod buffer;
 mod conv;
+mod group_norm;
 mod kernel;
+mod layer_norm;
 mod linear;
 mod math;
-mod norm;
 mod param;
 mod pointwise;
 mod product;
@@ -191,7 +192,7 @@ impl Backend for Cpu {
         affine: Affine<'_, Self>,
         silu: bool,
     ) -> (CpuTensor, CpuTensor) {
-        self.run(|| norm::group_norm(self, x, groups, affine, silu))
+        self.run(|| group_norm::group_norm(self, x, groups, affine, silu))
     }
 
     fn group_norm_vjp(
@@ -203,7 +204,7 @@ impl Backend for Cpu {
         lanes: &Lanes,
         acc: Option<CpuTensor>,
     ) -> CpuTensor {
-        self.run(|| norm::group_norm_vjp(self, g, saved, affine, silu, lanes, acc))
+        self.run(|| group_norm::group_norm_vjp(self, g, saved, affine, silu, lanes, acc))
     }
 
     fn group_norm_vjp_params(
@@ -214,11 +215,11 @@ impl Backend for Cpu {
         silu: bool,
         lanes: &Lanes,
     ) -> (CpuTensor, CpuTensor) {
-        self.run(|| norm::group_norm_vjp_params(self, g, saved, affine, silu, lanes))
+        self.run(|| group_norm::group_norm_vjp_params(self, g, saved, affine, silu, lanes))
     }
 
     fn layer_norm(&self, x: &CpuTensor, affine: Affine<'_, Self>) -> (CpuTensor, CpuTensor) {
-        self.run(|| norm::layer_norm(self, x, affine))
+        self.run(|| layer_norm::layer_norm(self, x, affine))
     }
 
     fn layer_norm_vjp(
@@ -229,7 +230,7 @@ impl Backend for Cpu {
         lanes: &Lanes,
         acc: Option<CpuTensor>,
     ) -> CpuTensor {
-        self.run(|| norm::layer_norm_vjp(self, g, saved, affine, lanes, acc))
+        self.run(|| layer_norm::layer_norm_vjp(self, g, saved, affine, lanes, acc))
     }
 
     fn layer_norm_vjp_params(
@@ -239,7 +240,7 @@ impl Backend for Cpu {
         _affine: Affine<'_, Self>,
         lanes: &Lanes,
     ) -> (CpuTensor, CpuTensor) {
-        self.run(|| norm::layer_norm_vjp_params(self, g, saved, lanes))
+        self.run(|| layer_norm::layer_norm_vjp_params(self, g, saved, lanes))
     }
 
     fn attention(

@@ -247,7 +247,14 @@ fn output_line(m: &[Lane; IN]) -> [Lane; OUT] {
 /// # Safety
 /// `v` must hold `[36][slots, C]`, and nobody else may touch this slot.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-unsafe fn transform_input(grid: Grid<'_>, tile: usize, slot: usize, slots: usize, channels: usize, v: &Target) {
+unsafe fn transform_input(
+    grid: Grid<'_>,
+    tile: usize,
+    slot: usize,
+    slots: usize,
+    channels: usize,
+    v: &Target,
+) {
     let (sample, y0, x0) = grid.place(tile);
     let pixel = |y: usize, x: usize| -> Option<&[f32]> {
         let (y, x) = ((y0 + y) as isize - grid.top, (x0 + x) as isize - grid.left);

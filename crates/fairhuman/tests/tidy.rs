@@ -1,0 +1,64 @@
+//! The house rules that a program can check: every file says why it exists, and files stay small.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
+    assert!(found.len() > 50, "only {} source files found", found.len());
+    found.into_iter().map(|p| (p.clone(), fs::read_to_string(&p).expect("UTF-8"))).collect()
+}
+
+#[test]
+fn every_file_opens_by_saying_why_it_exists() {
+    let silent: Vec<_> = all().into_iter().filter(|(_, text)| !text.starts_with("//!")).collect();
+    assert!(silent.is_empty(), "no //! line: {:?}", silent.iter().map(|(p, _)| p).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_stay_small() {
+    let large: Vec<_> = all()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|&(_, lines)| lines > 450)
+        .collect();
+    assert!(large.is_empty(), "one file, one idea, at most 450 lines: {large:?}");
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
+    let undone: Vec<_> =
+        all().into_iter().filter(|(_, text)| marks.iter().any(|m| text.contains(m))).map(|(p, _)| p).collect();
+    assert!(undone.is_empty(), "unfinished work: {undone:?}");
+}
+
+#[test]
+fn libraries_do_not_print_or_read_clocks() {
+    let forbidden = ["println!(", "eprintln!(", "Instant::now(", "SystemTime::now(", "thread_rng("];
+    let found: Vec<_> = all()
+        .into_iter()
+        .filter(|(path, _)| {
+            let path = path.to_string_lossy();
+            path.contains("/src/") && !path.contains("/../fairhuman/")
+        })
+        .filter_map(|(path, text)| {
+            let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
+            let hit = code.clone().find(|line| forbidden.iter().any(|f| line.contains(f)))?;
+            Some((path, hit.to_string()))
+        })
+        .collect();
+    assert!(found.is_empty(), "only the binary prints and keeps time: {found:?}");
+}
