@@ -1,0 +1,277 @@
+//! Reading configuration files so that no key is overlooked.
+//!
+//! A key that this program does not know may change the mathematics, and a model that is silently computed
+//! otherwise than it was trained is worse than an error. So reading a key takes it out of the file's
+//! object, and [`Config::finish`] names whatever is left.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The operating system refused the file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a JSON object.
+    #[error("{}: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        problem: String,
+    },
+    /// A value of the wrong type or out of its range, or a required key that is absent.
+    #[error("{}: \"{key}\": expected {expected}, found {found}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What would be right.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
+    /// A key or value that changes the mathematics in a way that is not implemented.
+    #[error("{}: \"{key}\": {found} is not supported (supported: {supported})", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What the file says.
+        found: String,
+        /// What is implemented.
+        supported: String,
+    },
+    /// Keys that are not known here and so may change the mathematics.
+    #[error("{}: unknown keys {}: they may change what the model computes, so it is not loaded", path.display(), keys.join(", "))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The keys with their values.
+        keys: Vec<String>,
+    },
+}
+
+/// A JSON object whose keys are taken out one by one. A `null` counts as an absent key everywhere.
+#[derive(Debug, Clone)]
+pub struct Config {
+    path: PathBuf,
+    map: Map<String, Value>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not a JSON object.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+        let value = serde_json::from_str(&text)
+            .map_err(|e| ConfigError::Malformed { path: path.into(), problem: format!("not JSON: {e}") })?;
+        Self::from_value(path, value)
+    }
+
+    /// A configuration that is already parsed; `path` serves the messages.
+    ///
+    /// # Errors
+    /// A value that is not an object.
+    pub fn from_value(path: &Path, value: Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::Object(mut map) => {
+                map.retain(|_, value| !value.is_null());
+                Ok(Self { path: path.into(), map })
+            }
+            other => Err(ConfigError::Malformed {
+                path: path.into(),
+                problem: format!("expected a JSON object, found {other}"),
+            }),
+        }
+    }
+
+    /// The file, for messages of the caller's own.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a key out as it is.
+    pub fn take(&mut self, key: &str) -> Option<Value> {
+        self.map.remove(key)
+    }
+
+    /// A whole number of at least 0.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn usize(&mut self, key: &str) -> Result<Option<usize>, ConfigError> {
+        self.typed(key, "a whole number", as_usize)
+    }
+
+    /// A finite number.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn f64(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn bool(&mut self, key: &str) -> Result<Option<bool>, ConfigError> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn string(&mut self, key: &str) -> Result<Option<String>, ConfigError> {
+        self.typed(key, "a string", |v| v.as_str().map(str::to_owned))
+    }
+
+    /// A list of strings.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn strings(&mut self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        self.typed(key, "a list of strings", |v| list(v, |v| v.as_str().map(str::to_owned)))
+    }
+
+    /// A list of finite numbers.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn f64s(&mut self, key: &str) -> Result<Option<Vec<f64>>, ConfigError> {
+        self.typed(key, "a list of numbers", |v| list(v, Value::as_f64))
+    }
+
+    /// A list of whole numbers.
+    ///
+    /// # Errors
+    /// Another type of value.
+    pub fn usizes(&mut self, key: &str) -> Result<Option<Vec<usize>>, ConfigError> {
+        self.typed(key, "a list of whole numbers", |v| list(v, as_usize))
+    }
+
+    /// One whole number for all of `count` blocks, or a list of `count`: one per block.
+    ///
+    /// # Errors
+    /// Another type of value, or a list of another length.
+    pub fn usize_per_block(&mut self, key: &str, count: usize) -> Result<Option<Vec<usize>>, ConfigError> {
+        self.typed(key, &format!("a whole number or a list of {count}"), |v| match as_usize(v) {
+            Some(one) => Some(vec![one; count]),
+            None => list(v, as_usize).filter(|l| l.len() == count),
+        })
+    }
+
+    /// One flag for all of `count` blocks, or a list of `count`: one per block.
+    ///
+    /// # Errors
+    /// Another type of value, or a list of another length.
+    pub fn bool_per_block(&mut self, key: &str, count: usize) -> Result<Option<Vec<bool>>, ConfigError> {
+        self.typed(key, &format!("true, false or a list of {count}"), |v| match v.as_bool() {
+            Some(one) => Some(vec![one; count]),
+            None => list(v, Value::as_bool).filter(|l| l.len() == count),
+        })
+    }
+
+    /// Takes a key that must be absent or one of `supported`: for keys that select what is not implemented.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unsupported`] naming the key and both values.
+    pub fn only(&mut self, key: &str, supported: &[Value]) -> Result<(), ConfigError> {
+        match self.map.remove(key) {
+            Some(found) if !supported.contains(&found) => {
+                let supported: Vec<String> = supported.iter().map(Value::to_string).collect();
+                let supported = if supported.is_empty() { "absent".into() } else { supported.join(", ") };
+                Err(self.unsupported(key, found, supported))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes keys out that do not change what is computed here.
+    pub fn ignore(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.map.remove(*key);
+        }
+    }
+
+    /// Ends the reading. Keys that begin with `_` are notes of the program that wrote the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unknown`] with every key that nobody took.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        let left = self.map.iter().filter(|(key, _)| !key.starts_with('_'));
+        let keys: Vec<String> = left.map(|(key, value)| format!("\"{key}\" = {value}")).collect();
+        if keys.is_empty() { Ok(()) } else { Err(ConfigError::Unknown { path: self.path, keys }) }
+    }
+
+    /// The error for a required key or a value out of its range.
+    pub fn wrong(
+        &self,
+        key: &str,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> ConfigError {
+        ConfigError::Value {
+            path: self.path.clone(),
+            key: key.into(),
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// The error for a value that is not implemented.
+    pub fn unsupported(
+        &self,
+        key: &str,
+        found: impl std::fmt::Display,
+        supported: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::Unsupported {
+            path: self.path.clone(),
+            key: key.into(),
+            found: found.to_string(),
+            supported: supported.into(),
+        }
+    }
+
+    fn typed<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        match self.map.remove(key) {
+            None => Ok(None),
+            Some(value) => match read(&value) {
+                Some(value) => Ok(Some(value)),
+                None => Err(self.wrong(key, expected, value)),
+            },
+        }
+    }
+}
+
+/// Also 4.0: some programs write whole numbers so.
+fn as_usize(value: &Value) -> Option<usize> {
+    match value.as_u64() {
+        Some(n) => usize::try_from(n).ok(),
+        None => value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..1e15).contains(f)).map(|f| f as usize),
+    }
+}
+
+fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(read).collect()
+}

@@ -1,0 +1,148 @@
+//! Writing files so that a reader never sees half of one: temporary name, sync, rename.
+//!
+//! The safetensors header is written in a fixed order (metadata sorted by key, tensors by alignment, then by
+//! name), so that equal contents are equal files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use fairhuman_engine::{DType, WeightData};
+use serde_json::{Map, Value, json};
+
+use super::WeightError;
+
+/// A tensor to be written: little-endian, row-major bytes of `shape` in `dtype`.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorBytes<'a> {
+    /// Element type.
+    pub dtype: DType,
+    /// Row-major shape.
+    pub shape: &'a [usize],
+    /// Bytes, as many as shape and type say.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> TensorBytes<'a> {
+    /// A tensor of f32 values, without a copy.
+    pub fn f32(shape: &'a [usize], values: &'a [f32]) -> Self {
+        Self { dtype: DType::F32, shape, bytes: bytemuck::cast_slice(values) }
+    }
+
+    /// A stored tensor as it is.
+    pub fn stored(data: &'a WeightData) -> Self {
+        Self { dtype: data.dtype(), shape: data.shape(), bytes: data.bytes() }
+    }
+}
+
+/// Bytes of `values` in `dtype`, rounded to the nearest (ties to even). Too large values become infinite.
+pub fn narrow(values: &[f32], dtype: DType) -> Vec<u8> {
+    match dtype {
+        DType::F32 => bytemuck::cast_slice(values).to_vec(),
+        DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+        DType::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+    }
+}
+
+/// Writes a safetensors file: all of it or nothing, and an existing file stays until the new one is complete.
+///
+/// # Errors
+/// A tensor whose bytes do not fit its shape and type, a file that cannot be written.
+pub fn write_safetensors(
+    path: &Path,
+    tensors: &BTreeMap<String, TensorBytes<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightError> {
+    let mut order: Vec<(&String, &TensorBytes<'_>)> = tensors.iter().collect();
+    // The format asks for aligned tensors: wide types first. The sort is stable, so names stay sorted.
+    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype.size()));
+    let mut header = Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), json!(metadata));
+    }
+    let mut offset = 0;
+    for (name, tensor) in &order {
+        let expected = tensor.shape.iter().product::<usize>() * tensor.dtype.size();
+        if tensor.bytes.len() != expected {
+            return Err(WeightError::Corrupt {
+                path: path.into(),
+                problem: format!(
+                    "the tensor \"{name}\" of shape {:?} needs {expected} bytes, {} were given",
+                    tensor.shape,
+                    tensor.bytes.len()
+                ),
+            });
+        }
+        let dtype = match tensor.dtype {
+            DType::F32 => "F32",
+            DType::F16 => "F16",
+            DType::BF16 => "BF16",
+        };
+        let entry =
+            json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, offset + expected]});
+        header.insert((*name).clone(), entry);
+        offset += expected;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    atomically(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        order.iter().try_for_each(|(_, tensor)| file.write_all(tensor.bytes))
+    })
+    .map_err(|source| WeightError::Io { path: path.into(), source })
+}
+
+/// Writes a JSON file such as `config.json`, indented and with a final newline.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_json(path: &Path, value: &Value) -> Result<(), WeightError> {
+    write_atomically(path, format!("{value:#}\n").as_bytes())
+        .map_err(|source| WeightError::Io { path: path.into(), source })
+}
+
+/// Writes `bytes` to `path`: temporary name, sync, rename.
+///
+/// # Errors
+/// What the system says; the old file, if any, is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    atomically(path, |file| file.write_all(bytes))
+}
+
+fn atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let temporary = temporary_name(path)?;
+    let written = (|| {
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        fill(&mut file)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // The first error is the one to report, whether or not the leftover can be removed.
+        let _ = std::fs::remove_file(&temporary);
+        return written;
+    }
+    // The rename itself survives a power cut only once the folder is synced; not every system can do that.
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty())
+        && let Ok(folder) = File::open(folder)
+    {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Beside the target, because a rename does not cross file systems.
+fn temporary_name(path: &Path) -> std::io::Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file name"));
+    };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
