@@ -1,0 +1,168 @@
+//! What the header of a LoRA file says beside the tensors: alpha for PEFT, and the handful of strings by
+//! which other programs show and sort files. Never the training captions: headers grown to megabytes by
+//! tag statistics are a known reason why files do not open elsewhere.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use super::{LoraFile, LoraModule};
+use crate::schedule::Prediction;
+
+/// Header key under which diffusers keeps the PEFT configurations.
+pub(super) const ADAPTER_KEY: &str = "lora_adapter_metadata";
+
+/// The model family a LoRA was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseModel {
+    /// Stable Diffusion 1.x.
+    Sd1,
+    /// Stable Diffusion 2.x.
+    Sd2,
+    /// Stable Diffusion XL.
+    Sdxl,
+}
+
+/// What a file says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoraAbout {
+    /// Shown by model browsers.
+    pub title: String,
+    /// Family of the base model.
+    pub base: BaseModel,
+    /// What the base model predicts.
+    pub prediction: Prediction,
+    /// Width and height in pixels of the training images.
+    pub resolution: (usize, usize),
+}
+
+/// Header strings as kohya's scripts and Stability's ModelSpec 1.0.0 name them.
+pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, String> {
+    let (version, architecture, implementation) = match about.base {
+        BaseModel::Sd1 => ("sd_v1", "stable-diffusion-v1/lora", "diffusers"),
+        BaseModel::Sd2 => ("sd_v2", "stable-diffusion-v2-512/lora", "diffusers"),
+        BaseModel::Sdxl => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "diffusers"),
+    };
+    let same = |value: &dyn Fn(&LoraModule) -> String| {
+        let mut values = lora.modules.values().map(value);
+        let first = values.next().unwrap_or_else(|| "0".into());
+        // kohya's own word for files whose modules differ.
+        if values.all(|v| v == first) { first } else { "Dynamic".into() }
+    };
+    let prediction = match about.prediction {
+        Prediction::Epsilon => "epsilon",
+        Prediction::Velocity => "v",
+        Prediction::Sample => "sample",
+    };
+    let (width, height) = about.resolution;
+    [
+        ("ss_network_module", "networks.lora".into()),
+        ("ss_network_dim", same(&|m| m.rank().to_string())),
+        ("ss_network_alpha", same(&|m| format!("{:?}", m.alpha))),
+        ("ss_base_model_version", version.into()),
+        ("ss_v2", if about.base == BaseModel::Sd2 { "True" } else { "False" }.into()),
+        ("modelspec.sai_model_spec", "1.0.0".into()),
+        ("modelspec.architecture", architecture.into()),
+        ("modelspec.implementation", implementation.into()),
+        ("modelspec.title", about.title.clone()),
+        ("modelspec.prediction_type", prediction.into()),
+        ("modelspec.resolution", format!("{width}x{height}")),
+    ]
+    .into_iter()
+    .map(|(key, value): (&str, String)| (key.to_owned(), value))
+    .collect()
+}
+
+/// The PEFT configuration of every component, as diffusers packs them into one JSON string.
+pub(super) fn adapter_json(modules: &BTreeMap<String, LoraModule>) -> String {
+    let mut by_component: BTreeMap<&str, Vec<(&str, &LoraModule)>> = BTreeMap::new();
+    for (path, module) in modules {
+        if let Some((component, rest)) = path.split_once('.') {
+            by_component.entry(component).or_default().push((rest, module));
+        }
+    }
+    let mut packed = Map::new();
+    for (component, modules) in by_component {
+        let rank = most_common(modules.iter().map(|(_, m)| m.rank() as f64));
+        let alpha = most_common(modules.iter().map(|(_, m)| f64::from(m.alpha)));
+        let pattern = |value: &dyn Fn(&LoraModule) -> f64, common: f64| -> Map<String, Value> {
+            let others = modules.iter().filter(|(_, m)| value(m) != common);
+            others.map(|(path, m)| ((*path).to_owned(), number(value(m)))).collect()
+        };
+        let targets: Vec<&str> = modules.iter().map(|(path, _)| *path).collect();
+        for (key, value) in [
+            ("r", number(rank)),
+            ("lora_alpha", number(alpha)),
+            ("rank_pattern", pattern(&|m| m.rank() as f64, rank).into()),
+            ("alpha_pattern", pattern(&|m| f64::from(m.alpha), alpha).into()),
+            ("target_modules", targets.into()),
+        ] {
+            packed.insert(format!("{component}.{key}"), value);
+        }
+    }
+    Value::Object(packed).to_string()
+}
+
+/// Whole numbers as integers, which PEFT expects of ranks.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
+}
+
+fn most_common(values: impl Iterator<Item = f64>) -> f64 {
+    let mut counts: Vec<(f64, usize)> = Vec::new();
+    for value in values {
+        match counts.iter_mut().find(|(v, _)| *v == value) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((value, 1)),
+        }
+    }
+    // The first of the most common ones.
+    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(0.0, |(value, _)| *value)
+}
+
+/// Alpha of PEFT modules by the configuration that came with them.
+pub(super) struct PeftAlpha {
+    config: Map<String, Value>,
+}
+
+impl PeftAlpha {
+    /// From the header's JSON string, in which every key begins with its component.
+    pub(super) fn parse(json: &str) -> Result<Self, String> {
+        match serde_json::from_str(json) {
+            Ok(Value::Object(config)) => Ok(Self { config }),
+            Ok(other) => Err(format!("{ADAPTER_KEY}: expected an object, found {other}")),
+            Err(e) => Err(format!("{ADAPTER_KEY}: not JSON: {e}")),
+        }
+    }
+
+    /// From PEFT's own `adapter_config.json`, which describes one component.
+    pub(super) fn from_adapter_config(config: &Map<String, Value>, component: &str) -> Self {
+        Self { config: config.iter().map(|(k, v)| (format!("{component}.{k}"), v.clone())).collect() }
+    }
+
+    /// The alpha that gives module `path` its scale, or `None` where the configuration states none.
+    pub(super) fn of(&self, path: &str, rank: usize) -> Result<Option<f32>, String> {
+        let Some((component, rest)) = path.split_once('.') else { return Ok(None) };
+        let key = |name: &str| self.config.get(&format!("{component}.{name}"));
+        let truthy = |name: &str| matches!(key(name), Some(Value::Bool(true)));
+        if truthy("use_dora") {
+            return Err(format!("{ADAPTER_KEY}: \"{component}.use_dora\" is true; DoRA is not supported"));
+        }
+        let mut alpha = key("lora_alpha").and_then(Value::as_f64);
+        if let Some(Value::Object(patterns)) = key("alpha_pattern") {
+            for (pattern, value) in patterns {
+                // PEFT: the pattern matches the end of the path, from a dot on.
+                let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{pattern})$"))
+                    .map_err(|e| format!("{ADAPTER_KEY}: alpha_pattern {pattern:?}: {e}"))?;
+                if regex.is_match(rest) {
+                    alpha = value.as_f64();
+                    break;
+                }
+            }
+        }
+        // Rank-stabilised LoRA divides by the root of the rank instead.
+        let stabilised = if truthy("use_rslora") { (rank as f64).sqrt() } else { 1.0 };
+        Ok(alpha.map(|a| (a * stabilised) as f32))
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading LoRA files of every convention: each key is split into a module and a role, and the module is
+//! looked up among those that the model has.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::metadata::{ADAPTER_KEY, PeftAlpha};
+use super::{LoraFile, LoraFileError, LoraModule, LoraTensor, UnetLayout, check};
+use crate::weights::WeightFiles;
+
+/// What a tensor is to its module.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Down,
+    Up,
+    Alpha,
+}
+
+/// Ends of keys, longest first where one ends in another.
+const ROLES: [(&str, Role); 13] = [
+    (".lora_down.weight", Role::Down),
+    (".lora_up.weight", Role::Up),
+    (".lora_A.default.weight", Role::Down),
+    (".lora_B.default.weight", Role::Up),
+    (".lora_A.weight", Role::Down),
+    (".lora_B.weight", Role::Up),
+    (".lora_linear_layer.down.weight", Role::Down),
+    (".lora_linear_layer.up.weight", Role::Up),
+    (".lora.down.weight", Role::Down),
+    (".lora.up.weight", Role::Up),
+    ("_lora.down.weight", Role::Down),
+    ("_lora.up.weight", Role::Up),
+    (".alpha", Role::Alpha),
+];
+
+#[derive(Default)]
+struct Parts {
+    down: Option<LoraTensor>,
+    up: Option<LoraTensor>,
+    alpha: Option<f32>,
+}
+
+/// Reads a LoRA file for a model whose modules are `modules` (paths as in [`LoraFile::modules`]; a module
+/// that the file does not mention simply has no update). `layout` describes the model's U-Net.
+///
+/// # Errors
+/// Tensors that belong to no module, all of them at once; a module with one factor only, ranks that differ,
+/// values that are not finite; an unreadable file or header.
+pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result<LoraFile, LoraFileError> {
+    let file = WeightFiles::open_file(path)?;
+    let names = Names::new(modules, layout);
+    let mut parts: BTreeMap<String, Parts> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for key in file.names() {
+        let Some((module, role)) = names.resolve(key) else {
+            unknown.push(key.to_owned());
+            continue;
+        };
+        let entry = parts.entry(module.clone()).or_default();
+        let known = match role {
+            Role::Down => entry.down.replace(tensor(&file, key)?).is_some(),
+            Role::Up => entry.up.replace(tensor(&file, key)?).is_some(),
+            Role::Alpha => entry.alpha.replace(file.get_scalar(key)? as f32).is_some(),
+        };
+        if known {
+            let problem = format!("two tensors of the file stand for the same factor; one is \"{key}\"");
+            return Err(LoraFileError::Module { path: path.into(), module, problem });
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(LoraFileError::UnknownKeys { path: path.into(), hint: hint(&unknown), keys: unknown });
+    }
+    let mut metadata = file.metadata().clone();
+    metadata.remove("format");
+    let peft = peft_alpha(path, metadata.remove(ADAPTER_KEY), &file)?;
+    let mut lora = LoraFile { modules: BTreeMap::new(), metadata };
+    for (name, parts) in parts {
+        let fail =
+            |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
+        let (Some(down), Some(up)) = (parts.down, parts.up) else {
+            return Err(fail("only one of the factors down and up is in the file".into()));
+        };
+        let mut module = LoraModule { down, up, alpha: 0.0 };
+        let rank = module.rank();
+        module.alpha = match (parts.alpha, &peft) {
+            (Some(alpha), _) => alpha,
+            (None, Some(peft)) => peft
+                .of(&name, rank)
+                .map_err(|problem| LoraFileError::Metadata { path: path.into(), problem })?
+                .unwrap_or(rank as f32),
+            (None, None) => rank as f32,
+        };
+        check(&module).map_err(fail)?;
+        lora.modules.insert(name, module);
+    }
+    Ok(lora)
+}
+
+fn tensor(file: &WeightFiles, key: &str) -> Result<LoraTensor, LoraFileError> {
+    let data = file.get_any_shape(key)?;
+    Ok(LoraTensor { dtype: data.dtype(), shape: data.shape().to_vec(), data: data.to_f32() })
+}
+
+/// PEFT's configuration: in the header, or for files that PEFT itself saved in `adapter_config.json` beside.
+fn peft_alpha(
+    path: &Path,
+    json: Option<String>,
+    file: &WeightFiles,
+) -> Result<Option<PeftAlpha>, LoraFileError> {
+    let fail = |problem| LoraFileError::Metadata { path: path.into(), problem };
+    if let Some(json) = json {
+        return PeftAlpha::parse(&json).map(Some).map_err(fail);
+    }
+    let beside = path.with_file_name("adapter_config.json");
+    if !file.names().any(|name| name.starts_with("base_model.model.")) || !beside.exists() {
+        return Ok(None);
+    }
+    match std::fs::read_to_string(&beside).map(|text| serde_json::from_str(&text)) {
+        Ok(Ok(Value::Object(config))) => Ok(Some(PeftAlpha::from_adapter_config(&config, "unet"))),
+        _ => Err(fail("adapter_config.json beside the file is not a readable JSON object".into())),
+    }
+}
+
+/// Adapters of other kinds are told by their tensors.
+fn hint(keys: &[String]) -> String {
+    let kinds = [
+        ("hada_", "LoHa"),
+        ("lokr_", "LoKr"),
+        ("dora_scale", "DoRA"),
+        ("lora_magnitude_vector", "DoRA"),
+        ("lora_mid", "a Tucker-decomposed LoCon"),
+    ];
+    let kind = kinds.iter().find(|(mark, _)| keys.iter().any(|key| key.contains(mark)));
+    kind.map_or(String::new(), |(_, kind)| format!(" (this looks like {kind}, which is not supported)"))
+}
+
+/// Every name by which a module may be called.
+struct Names<'a> {
+    known: HashSet<&'a str>,
+    aliases: HashMap<String, &'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn new(modules: &'a [String], layout: &UnetLayout) -> Self {
+        let mut aliases = HashMap::new();
+        for module in modules {
+            let Some((component, rest)) = module.split_once('.') else { continue };
+            match component {
+                "unet" => {
+                    aliases.insert(format!("lora_unet_{}", flat(rest)), module.as_str());
+                    if let Some(sgm) = layout.sgm_path(rest) {
+                        aliases.insert(format!("lora_unet_{}", flat(&sgm)), module);
+                        aliases.insert(format!("diffusion_model.{sgm}"), module);
+                    }
+                }
+                "text_encoder" => {
+                    aliases.insert(format!("lora_te1_{}", flat(rest)), module);
+                    aliases.insert(format!("lora_te_{}", flat(rest)), module);
+                }
+                "text_encoder_2" => {
+                    aliases.insert(format!("lora_te2_{}", flat(rest)), module);
+                }
+                _ => {}
+            }
+        }
+        Self { known: modules.iter().map(String::as_str).collect(), aliases }
+    }
+
+    fn resolve(&self, key: &str) -> Option<(String, Role)> {
+        let (stem, role) = ROLES.iter().find_map(|(end, role)| Some((key.strip_suffix(end)?, *role)))?;
+        if let Some(module) = self.aliases.get(stem) {
+            return Some(((*module).to_owned(), role));
+        }
+        let stem = stem.strip_prefix("base_model.model.").unwrap_or(stem);
+        let path = stem.replace(".processor.", ".");
+        // Attention processors of old diffusers name the projection, not the layer. Their text-encoder
+        // keys use the U-Net's names of the projections.
+        let renamed = |pairs: &[(&str, &str)]| {
+            pairs.iter().find_map(|(old, new)| Some(format!("{}{new}", path.strip_suffix(old)?)))
+        };
+        let text = renamed(&[
+            (".to_q", ".q_proj"),
+            (".to_k", ".k_proj"),
+            (".to_v", ".v_proj"),
+            (".to_out", ".out_proj"),
+        ]);
+        let unet = renamed(&[(".to_out", ".to_out.0")]);
+        [Some(path.clone()), text, unet].into_iter().flatten().find_map(|path| {
+            // Files that hold a U-Net's LoRA alone may leave the component out.
+            [path.clone(), format!("unet.{path}")]
+                .into_iter()
+                .find(|p| self.known.contains(p.as_str()))
+                .map(|p| (p, role))
+        })
+    }
+}
+
+pub(super) fn flat(path: &str) -> String {
+    path.replace('.', "_")
+}

@@ -1,0 +1,128 @@
+//! Writing LoRA files in any of the three conventions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fairhuman_engine::DType;
+
+use super::metadata::{ADAPTER_KEY, adapter_json};
+use super::read::flat;
+use super::{Convention, LoraFile, LoraFileError, LoraModule, UnetLayout, check};
+use crate::weights::{TensorBytes, narrow, write_safetensors};
+
+/// Headers beyond this are refused by some readers and never needed.
+const MAX_METADATA: usize = 1 << 20;
+
+struct Stored {
+    dtype: DType,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Writes `lora` atomically, each tensor in its own type, alpha in f32. `layout` describes the model's U-Net.
+///
+/// # Errors
+/// A module that contradicts itself or has no name in the convention, a value too large for its type, a
+/// header of over 1 MiB, a file that cannot be written.
+pub fn write_lora(
+    path: &Path,
+    lora: &LoraFile,
+    convention: Convention,
+    layout: &UnetLayout,
+) -> Result<(), LoraFileError> {
+    let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
+    for (name, module) in &lora.modules {
+        let fail =
+            |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
+        check(module).map_err(fail)?;
+        let (down, up, alpha) = keys(name, convention, layout)
+            .ok_or_else(|| fail(format!("this module has no name in the {convention:?} convention")))?;
+        let folded;
+        let mut written = module;
+        if convention == Convention::OldDiffusers {
+            folded = fold_alpha(module);
+            written = &folded;
+        }
+        for (key, tensor) in [(down, &written.down), (up, &written.up)] {
+            let bytes = narrow(&tensor.data, tensor.dtype);
+            if !all_finite(&bytes, tensor.dtype) {
+                return Err(fail(format!("a value of {key} is too large for {:?}", tensor.dtype)));
+            }
+            let stored = Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes };
+            if tensors.insert(key.clone(), stored).is_some() {
+                return Err(fail(format!("another module has the same key, {key}")));
+            }
+        }
+        if let Some(alpha) = alpha {
+            let bytes = module.alpha.to_le_bytes().to_vec();
+            tensors.insert(alpha, Stored { dtype: DType::F32, shape: Vec::new(), bytes });
+        }
+    }
+    let mut metadata = lora.metadata.clone();
+    metadata.insert("format".into(), "pt".into());
+    let size: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
+    if size > MAX_METADATA {
+        let problem =
+            format!("{size} bytes of metadata; at most {MAX_METADATA} are written: leave training tags out");
+        return Err(LoraFileError::Metadata { path: path.into(), problem });
+    }
+    if convention == Convention::Peft {
+        metadata.insert(ADAPTER_KEY.into(), adapter_json(&lora.modules));
+    }
+    let views = tensors
+        .iter()
+        .map(|(key, t)| (key.clone(), TensorBytes { dtype: t.dtype, shape: &t.shape, bytes: &t.bytes }))
+        .collect();
+    Ok(write_safetensors(path, &views, &metadata)?)
+}
+
+/// Keys of down and up and, where the convention has one, of alpha.
+fn keys(
+    module: &str,
+    convention: Convention,
+    layout: &UnetLayout,
+) -> Option<(String, String, Option<String>)> {
+    let (component, rest) = module.split_once('.')?;
+    match convention {
+        Convention::Kohya => {
+            let stem = match component {
+                "unet" if layout.sdxl => format!("lora_unet_{}", flat(&layout.sgm_path(rest)?)),
+                "unet" => format!("lora_unet_{}", flat(rest)),
+                "text_encoder" if layout.sdxl => format!("lora_te1_{}", flat(rest)),
+                "text_encoder" => format!("lora_te_{}", flat(rest)),
+                "text_encoder_2" => format!("lora_te2_{}", flat(rest)),
+                _ => return None,
+            };
+            let alpha = format!("{stem}.alpha");
+            Some((format!("{stem}.lora_down.weight"), format!("{stem}.lora_up.weight"), Some(alpha)))
+        }
+        Convention::Peft => {
+            Some((format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight"), None))
+        }
+        Convention::OldDiffusers => {
+            let layer = if component == "unet" { "lora" } else { "lora_linear_layer" };
+            Some((format!("{module}.{layer}.down.weight"), format!("{module}.{layer}.up.weight"), None))
+        }
+    }
+}
+
+/// The same update with alpha = rank.
+fn fold_alpha(module: &LoraModule) -> LoraModule {
+    let rank = module.rank() as f32;
+    let scale = module.alpha / rank;
+    let mut folded = module.clone();
+    for value in &mut folded.up.data {
+        *value *= scale;
+    }
+    folded.alpha = rank;
+    folded
+}
+
+fn all_finite(bytes: &[u8], dtype: DType) -> bool {
+    let halves = || bytes.as_chunks::<2>().0.iter().copied();
+    match dtype {
+        DType::F32 => bytes.as_chunks::<4>().0.iter().all(|b| f32::from_le_bytes(*b).is_finite()),
+        DType::F16 => halves().all(|b| half::f16::from_le_bytes(b).is_finite()),
+        DType::BF16 => halves().all(|b| half::bf16::from_le_bytes(b).is_finite()),
+    }
+}
