@@ -1,0 +1,65 @@
+//! Alpha-fair weights of several objectives, from nothing but the Gram matrix of their gradients.
+//!
+//! With gradients `g_1 .. g_K` and `A_ij = g_i . g_j`, the alpha-fair direction `d = sum_i w_i g_i`
+//! has the weights that solve
+//!
+//! ```text
+//! A w = w^(-1/alpha),   w > 0
+//! ```
+//!
+//! | alpha | name | weights |
+//! |---|---|---|
+//! | 0 | plain sum | 1 |
+//! | 1 | proportional fairness (Nash) | `A w = 1/w` |
+//! | 2 | Minimum Potential Delay, the default | `A w = 1/sqrt(w)` |
+//! | inf | max-min | `A w = 1` where that has `w > 0`; see [`solve`] otherwise |
+//!
+//! ```
+//! use fairhuman_fairness::{Gram, Outcome, solve};
+//!
+//! // The gradient of a face is smaller than that of the picture, a hand's smaller still.
+//! let gram = Gram::new(
+//!     ["global", "face", "hand"],
+//!     vec![1.0, 0.0, 0.0, 0.0, 0.09, 0.0, 0.0, 0.0, 0.01],
+//! )?;
+//! let solution = solve(&gram, 2.0)?;
+//! assert_eq!(solution.outcome, Outcome::Fair);
+//! assert!((solution.weights[1] / solution.weights[0] - 4.98).abs() < 0.005);
+//! assert!((solution.weights[2] / solution.weights[0] - 21.5).abs() < 0.05);
+//!
+//! // What multiplies the gradients before clipping and the optimiser: K times the weights.
+//! assert_eq!(solution.combination()[0], 3.0 * solution.weights[0]);
+//!
+//! // No hand in this batch: a zero gradient leaves the system instead of getting a huge weight.
+//! let gram = Gram::new(["global", "hand"], vec![1.0, 0.0, 0.0, 0.0])?;
+//! let solution = solve(&gram, 2.0)?;
+//! assert_eq!(solution.weights, [1.0, 0.0]);
+//! assert_eq!(solution.absent, [false, true]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The factor K
+//!
+//! The parameters are given the gradient `K * sum_i w_i g_i`, where K counts *all* objectives, absent
+//! ones too, so that the step has the size of a step on the sum of the losses. Use
+//! [`Solution::combination`], which has the factor in it.
+//!
+//! # What this crate does not do
+//!
+//! It sees no gradient, tensor or file. Gradients must reach the Gram matrix unscaled (no loss scale:
+//! weights are not linear in it) and its sums should be in f64; accumulated and data-parallel
+//! gradients are summed *before* the Gram matrix is formed, not after.
+
+mod alpha_fair;
+mod centre;
+mod gram;
+mod linalg;
+mod max_min;
+mod solution;
+mod solve;
+mod weighting;
+
+pub use gram::{Gram, GramError, MAX_OBJECTIVES, cosines};
+pub use solution::{Outcome, Solution};
+pub use solve::{CONFLICT_NORM, RIDGE, solve};
+pub use weighting::{Weighting, WeightingError, weigh};

@@ -1,0 +1,173 @@
+//! From a Gram matrix and alpha to a [`Solution`]: leaves absent objectives out, normalises, picks the
+//! algorithm for alpha, falls back to a ridge where gradients oppose each other, and scales back.
+
+use crate::alpha_fair::alpha_fair;
+use crate::centre::{Centre, centre};
+use crate::linalg::row_product;
+use crate::max_min::max_min;
+use crate::{Gram, Outcome, Solution, WeightingError};
+
+/// A convex combination of unit gradients with a norm below this counts as zero: its square is then
+/// within the rounding of f32 gradients.
+pub const CONFLICT_NORM: f64 = 1e-6;
+
+/// The ridge, relative to every squared gradient norm, that conflicting gradients are solved with:
+/// it moves the weights of the other objectives by about 1e-6, and keeps the weights of the opposed
+/// ones so small (at most 1e6 for alpha = inf, 1e4 for alpha = 2, at unit norms) that the rounding
+/// of f32 gradients stays below the direction.
+pub const RIDGE: f64 = 1e-6;
+
+/// Far below the accuracy that is promised, so not reported as a conflict, and enough to share out
+/// weights among exactly collinear gradients where rounding would (alpha far from 1 only).
+const UNFELT_RIDGE: f64 = 1e-12;
+
+/// Tried after [`RIDGE`]: a few in a million conflicts of many gradients whose norms differ by twelve
+/// orders of magnitude are beyond f64 otherwise.
+const LARGER_RIDGES: [f64; 2] = [1e-3, 1.0];
+
+/// Error at which the weights are taken to solve their equation.
+const SOLVED: f64 = 1e-10;
+
+/// Beyond these, alpha is as good as its limit: weights change by less than about 1e-6.
+const SMALLEST_ALPHA: f64 = 1e-8;
+const LARGEST_ALPHA: f64 = 1e8;
+
+/// Alpha-fair weights: `A w = w^(-1/alpha)`, w > 0, for any alpha from 0 to infinity.
+///
+/// - `alpha = 0`: the plain sum, w = 1. Positive alphas tend to it for alpha -> 0 wherever the sum
+///   lowers every loss (`A 1 >= 0`); where it raises one, they tend to the shortest direction with
+///   `w >= 1` instead, which raises none.
+/// - `alpha = inf`: max-min. `A w = 1` where this has a positive solution; elsewhere the limit of
+///   growing alpha, the minimum of `1/2 w'Aw - sum w` over `w >= 0`: rates are at least 1, and
+///   present objectives that get more without help have weight 0. Among exactly collinear gradients
+///   the direction is unique and the shares are not.
+/// - Scaling: multiplying A by c multiplies w by `c^(-alpha/(1+alpha))`.
+///
+/// Alphas in (0, 1e-8) are solved as 1e-8 and those above 1e8 as infinity.
+///
+/// # Errors
+/// [`WeightingError::Alpha`] when alpha is negative or NaN. Every checked Gram matrix has a solution;
+/// what is special about it is in [`Solution::outcome`].
+pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
+    if alpha.is_nan() || alpha < 0.0 {
+        return Err(WeightingError::Alpha { found: alpha });
+    }
+    let k = gram.k();
+    let present: Vec<usize> = (0..k).filter(|&i| !gram.absent()[i]).collect();
+    if alpha == 0.0 || present.is_empty() {
+        return Ok(given(gram, &vec![1.0; k]));
+    }
+    let alpha = match alpha {
+        a if a > LARGEST_ALPHA => f64::INFINITY,
+        a => a.max(SMALLEST_ALPHA),
+    };
+    // The scaling law makes the size of A irrelevant: solve at mean squared norm 1.
+    let n = present.len();
+    let scale = present.iter().map(|&i| gram.at(i, i) / n as f64).sum::<f64>();
+    let norms: Vec<f64> = present.iter().map(|&i| (gram.at(i, i) / scale).sqrt()).collect();
+    let found = fair(gram.cosines_of(&present), &norms, alpha);
+    let exponent = if alpha.is_infinite() { 1.0 } else { alpha / (1.0 + alpha) };
+    let unscale = scale.powf(-exponent);
+    let mut weights = vec![0.0; k];
+    for (&i, w) in present.iter().zip(&found.weights) {
+        weights[i] = w * unscale;
+    }
+    Ok(Solution {
+        rates: rates(gram, &weights),
+        weights,
+        absent: gram.absent().to_vec(),
+        outcome: found.outcome,
+        iterations: found.iterations,
+        residual: found.residual,
+    })
+}
+
+/// Weights that need no solving: those given, 0 where absent.
+pub(crate) fn given(gram: &Gram, weights: &[f64]) -> Solution {
+    let absent = gram.absent().to_vec();
+    let weights: Vec<f64> =
+        weights.iter().zip(&absent).map(|(&w, &gone)| if gone { 0.0 } else { w }).collect();
+    let outcome = match absent.iter().all(|&gone| gone) {
+        true => Outcome::AllAbsent,
+        false => Outcome::Fair,
+    };
+    Solution { rates: rates(gram, &weights), weights, absent, outcome, iterations: 0, residual: 0.0 }
+}
+
+fn rates(gram: &Gram, weights: &[f64]) -> Vec<f64> {
+    let rate = |i: usize| match gram.absent()[i] {
+        true => 0.0,
+        false => row_product(gram.values(), weights, i),
+    };
+    (0..gram.k()).map(rate).collect()
+}
+
+/// The solution of the normalised system of present objectives.
+struct Normalised {
+    weights: Vec<f64>,
+    outcome: Outcome,
+    iterations: usize,
+    residual: f64,
+}
+
+/// Tries the matrix itself, then with growing ridges, until the weights solve their equation.
+fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
+    let n = norms.len();
+    let mut spent = 0;
+    let mut norm = None;
+    for ridge in [0.0, UNFELT_RIDGE, RIDGE].into_iter().chain(LARGER_RIDGES) {
+        let mut ridged = cosines.clone();
+        for i in 0..n {
+            ridged[i * n + i] += ridge;
+        }
+        let search = centre(&ridged, n, CONFLICT_NORM);
+        spent += search.iterations;
+        // The norm of the gradients themselves, not of the ridged ones.
+        let norm = *norm.get_or_insert(search.norm);
+        let Centre::Found(z) = search.centre else {
+            continue;
+        };
+        let outcome = match ridge {
+            ridge if ridge <= UNFELT_RIDGE => Outcome::Fair,
+            ridge => Outcome::Conflict { ridge, norm },
+        };
+        let found = at_alpha(&ridged, norms, &z, alpha, outcome);
+        spent += found.iterations;
+        if found.outcome != Outcome::Stalled {
+            let iterations = spent;
+            let residual = match outcome {
+                Outcome::Fair => found.residual.max(ridge),
+                _ => found.residual,
+            };
+            return Normalised { iterations, residual, ..found };
+        }
+    }
+    Normalised {
+        weights: norms.iter().map(|d| 1.0 / d).collect(),
+        outcome: Outcome::Stalled,
+        iterations: spent,
+        residual: f64::INFINITY,
+    }
+}
+
+/// The algorithm for one alpha > 0, started from the centre; stalled where it fails.
+fn at_alpha(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64, outcome: Outcome) -> Normalised {
+    if alpha.is_infinite() {
+        let found = max_min(cosines, norms);
+        let solved = found.residual <= SOLVED;
+        return Normalised {
+            weights: found.z.iter().zip(norms).map(|(z, d)| z / d).collect(),
+            outcome: if solved { outcome } else { Outcome::Stalled },
+            iterations: found.iterations,
+            residual: found.residual,
+        };
+    }
+    let found = alpha_fair(cosines, norms, z, alpha);
+    let solved = found.arrived && found.residual <= SOLVED && found.weights.iter().all(|w| w.is_finite());
+    Normalised {
+        weights: found.weights,
+        outcome: if solved { outcome } else { Outcome::Stalled },
+        iterations: found.iterations,
+        residual: found.residual,
+    }
+}
