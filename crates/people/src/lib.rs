@@ -1,0 +1,71 @@
+//! Draws people: pictures with exact face and hand masks, key points and captions, from nothing but a seed.
+//!
+//! A [`Picture`] is a pure function of (seed, index); its size only says how many pixels it has. Everything is drawn from
+//! one list of filled outlines, and the masks are what stays visible of the outlines of faces and hands, so that they are
+//! exact to half a pixel, whatever hides what. Captions are plain sentences from a fixed [`VOCABULARY`].
+//!
+//! ```
+//! let picture = fairhuman_people::draw(128, 7, 0);
+//! assert_eq!(picture.image.dimensions(), (128, 128));
+//! assert!(picture.caption.split([' ', ',']).filter(|w| !w.is_empty()).all(|w| fairhuman_people::VOCABULARY.contains(&w)));
+//! ```
+//!
+//! [`write_dataset`] makes a dataset folder of them. What this crate does not do: draw from descriptions, or read any file
+//! but its own earlier output.
+
+#![deny(missing_docs)]
+
+mod background;
+mod body;
+mod canvas;
+mod caption;
+mod clothes;
+mod colour;
+mod face;
+mod geometry;
+mod hair;
+mod hand;
+mod keypoints;
+mod person;
+mod pose;
+mod random;
+mod render;
+mod scene;
+mod skeleton;
+mod things;
+mod write;
+
+pub use caption::VOCABULARY;
+pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint};
+pub use write::{MAX_SIZE, MIN_SIZE, Options, PeopleError, Summary, write_dataset};
+
+use image::{GrayImage, RgbImage};
+
+/// One drawn picture with all that is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// The picture, `[size, size]`, sRGB.
+    pub image: RgbImage,
+    /// 255 where at least half of the pixel is visible face (skin of the head, features, ears, beard, glasses; no hair), else 0.
+    pub face_mask: GrayImage,
+    /// 255 where at least half of the pixel is visible hand (from the wrist to the finger tips), else 0.
+    pub hand_mask: GrayImage,
+    /// What is drawn, in lower case, under 60 words.
+    pub caption: String,
+    /// The people from left to right.
+    pub figures: Vec<Figure>,
+}
+
+/// Draws picture `index` of `seed` with `size` x `size` pixels; `size` is brought into [`MIN_SIZE`]`..=`[`MAX_SIZE`].
+pub fn draw(size: u32, seed: u64, index: u64) -> Picture {
+    let size = size.clamp(MIN_SIZE, MAX_SIZE);
+    let composed = scene::compose(seed, index);
+    let pixels = render::render(&composed.shapes, size);
+    Picture {
+        image: pixels.image,
+        face_mask: pixels.face,
+        hand_mask: pixels.hand,
+        caption: caption::caption(&composed.scene),
+        figures: keypoints::figures(&composed, size),
+    }
+}

@@ -1,0 +1,144 @@
+//! One picture before it has pixels: who is in it, where they stand, and the display list of it all.
+
+use tiny_skia::Transform;
+
+use crate::background::{self, Place};
+use crate::body::{self, Drawn};
+use crate::canvas::{Pen, Shape};
+use crate::geometry::{V2, v2};
+use crate::hand;
+use crate::person::{self, HairStyle, HatStyle, Person};
+use crate::pose::{self, Action, Framing};
+use crate::random::Dice;
+use crate::skeleton::skeleton;
+
+/// One picture, described.
+pub struct Scene {
+    /// From left to right.
+    pub people: Vec<Person>,
+    /// Where they are.
+    pub place: Place,
+    /// How much of them is seen.
+    pub framing: Framing,
+    /// The side that light comes from.
+    pub light: f32,
+    /// For each person the scale and the position of the point below them on the ground, in units of the side.
+    pub stands: Vec<(f32, V2)>,
+}
+
+/// One picture, composed.
+pub struct Composed {
+    /// What is in it.
+    pub scene: Scene,
+    /// What to draw, in order.
+    pub shapes: Vec<Shape>,
+    /// Where the parts of each person are; same order as the people.
+    pub drawn: Vec<Drawn>,
+}
+
+/// Composes picture `index` of `seed`: nothing else decides what is in it.
+pub fn compose(seed: u64, index: u64) -> Composed {
+    let mut dice = Dice::new(seed, index);
+    let scene = choose(&mut dice);
+    let mut shapes = Vec::with_capacity(600);
+    let mut pen = Pen::new(&mut shapes);
+    background::draw(&mut pen, &mut dice, &scene.place, scene.framing, scene.light);
+    let frame = |i: usize| {
+        let (scale, at) = scene.stands[i];
+        Transform::from_translate(at.x, at.y).pre_scale(scale, scale)
+    };
+    // Who stands further back, that is higher in the picture, is drawn first.
+    let mut back_to_front: Vec<usize> = (0..scene.people.len()).collect();
+    back_to_front.sort_by(|&a, &b| scene.stands[a].1.y.total_cmp(&scene.stands[b].1.y));
+    let mut drawn: Vec<Option<Drawn>> = (0..scene.people.len()).map(|_| None).collect();
+    for i in back_to_front {
+        let mut pen = pen.for_figure(i, frame(i));
+        body::shadow(&mut pen, &scene.people[i]);
+        drawn[i] = Some(body::draw(&mut pen, &scene.people[i], scene.light));
+    }
+    background::light(&mut pen, &scene.place);
+    Composed { drawn: drawn.into_iter().flatten().collect(), scene, shapes }
+}
+
+fn choose(dice: &mut Dice) -> Scene {
+    let count = dice.weighted(&[(0.58, 1), (0.27, 2), (0.15, 3)]);
+    let framing = match count {
+        1 => dice.weighted(&[(0.5, Framing::Full), (0.32, Framing::Half), (0.18, Framing::Portrait)]),
+        2 => dice.weighted(&[(0.7, Framing::Full), (0.3, Framing::Half)]),
+        _ => Framing::Full,
+    };
+    let people: Vec<Person> =
+        (0..count).map(|_| person::choose(dice, |dice| pose::choose(dice, framing, count > 1))).collect();
+    let place = background::choose(dice);
+    let light = dice.sign();
+    let stands = stand(dice, &people, framing);
+    Scene { people, place, framing, light, stands }
+}
+
+/// How far a person reaches, in units of their height: left, right and up.
+fn extent(person: &Person, framing: Framing) -> (f32, f32, f32) {
+    let bones = skeleton(&person.build, &person.pose);
+    let head = person.build.head;
+    let extra = match (person.hair, person.hat) {
+        (_, Some((HatStyle::Beanie, _))) | (HairStyle::Bun | HairStyle::Curly, _) => 0.3,
+        (_, Some(_)) => 0.2,
+        _ => 0.1,
+    };
+    let top = v2(0.0, -0.5).through(bones.head);
+    let mut reach = (top.x - head * 0.7, top.x + head * 0.7, -top.y + extra * head);
+    for (i, side) in crate::canvas::Side::BOTH.into_iter().enumerate() {
+        let arm = &person.pose.arms[i];
+        let held = matches!(person.pose.action, Action::Balloon) && arm.gesture == hand::Gesture::Fist;
+        for p in hand::place(side, bones.wrists[i], bones.hands[i], arm.roll, arm.gesture).points {
+            // What hangs below the edge of a close view need not fit its width.
+            if framing == Framing::Full || p.y < bones.levels.0 * 0.8 {
+                let aside = if held { 0.1 } else { 0.01 };
+                reach.0 = reach.0.min(p.x - aside);
+                reach.1 = reach.1.max(p.x + aside);
+                reach.2 = reach.2.max(-p.y + if held { 0.31 } else { 0.02 });
+            }
+        }
+    }
+    reach
+}
+
+/// Places people side by side so that heads and hands are inside the picture; neighbours may overlap.
+fn stand(dice: &mut Dice, people: &[Person], framing: Framing) -> Vec<(f32, V2)> {
+    let n = people.len();
+    let (size, edge) = match (framing, n) {
+        (Framing::Full, 1) => (dice.between(0.8, 0.9), 0.03),
+        (Framing::Full, 2) => (dice.between(0.7, 0.8), 0.025),
+        (Framing::Full, _) => (dice.between(0.6, 0.7), 0.02),
+        (Framing::Half, 1) => (dice.between(1.4, 1.65), 0.05),
+        (Framing::Half, _) => (dice.between(1.15, 1.3), 0.03),
+        (Framing::Portrait, _) => (dice.between(2.05, 2.45), 0.05),
+    };
+    let ground = dice.between(0.92, 0.955);
+    let tallest = people.iter().map(|p| p.build.height).fold(0.0, f32::max);
+    let top = dice.between(0.07, 0.13);
+    people
+        .iter()
+        .enumerate()
+        .map(|(i, person)| {
+            let (left, right, up) = extent(person, framing);
+            // Alone, a child fills the picture nearly as an adult does; beside others it is as small as it is.
+            let height = if n == 1 { 0.5 + 0.5 * person.build.height } else { person.build.height / tallest };
+            let mut scale = (size * height).min((1.0 - 2.0 * edge) / (right - left));
+            let y = match framing {
+                Framing::Full => {
+                    let y = ground - if n > 1 { dice.between(0.0, 0.035) } else { 0.0 };
+                    scale = scale.min((y - 0.025) / up);
+                    y
+                }
+                // Alone, the head is at the top; of several the tallest is, and all stand on the same ground.
+                _ if n == 1 => top + scale * up,
+                _ => top + size * 1.02,
+            };
+            let share = 1.0 / n as f32;
+            let wanted =
+                share * (i as f32 + 0.5) + dice.about(0.0, 0.06 * share) - 0.3 * (left + right) * scale;
+            let x = wanted.max(edge - left * scale).min(1.0 - edge - right * scale);
+            (scale, v2(x, y))
+        })
+        .collect()
+}

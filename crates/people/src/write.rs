@@ -1,0 +1,306 @@
+//! A folder of drawn pictures in the layout that training reads.
+//!
+//! ```text
+//! people.json            the options, written first: who made this folder and whether it may be continued
+//! images/00000.png       masks/face/00000.png      masks/hand/00000.png      keypoints/00000.json
+//! metadata.jsonl         image, text, mask_face, mask_hand, keypoints; written last
+//! ```
+//! A region of which nothing is visible has no mask file and `null` in its column. Every file is written under another
+//! name and renamed, and a picture's key points come after its other files: where they are, the picture is complete.
+
+use std::fs;
+use std::io::{self, Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use image::{GrayImage, ImageEncoder, codecs::png};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::keypoints::Figure;
+use crate::{Picture, draw};
+
+/// The smallest side of a picture.
+pub const MIN_SIZE: u32 = 16;
+/// The largest side of a picture.
+pub const MAX_SIZE: u32 = 4096;
+/// Raised when the same options draw other pictures than before.
+const DRAWING: u32 = 1;
+const OPTIONS_FILE: &str = "people.json";
+const METADATA_FILE: &str = "metadata.jsonl";
+
+/// What to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// How many pictures.
+    pub count: u64,
+    /// Side of the pictures in pixels.
+    pub size: u32,
+    /// Pictures are functions of (seed, index).
+    pub seed: u64,
+}
+
+/// What a folder holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Pictures in the folder.
+    pub pictures: u64,
+    /// Of these, drawn by this call; the others were there from an earlier one.
+    pub drawn: u64,
+    /// Pictures with a visible face.
+    pub with_face: u64,
+    /// Pictures with a visible hand.
+    pub with_hand: u64,
+}
+
+/// Why a dataset was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// An option has no meaning.
+    #[error("{option} is {found}, but must be {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        found: u64,
+        /// What would do.
+        expected: String,
+    },
+    /// The folder holds something else.
+    #[error("{} is not empty and {found}; choose another folder for the pictures, or empty this one", folder.display())]
+    Occupied {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A picture could not be made a PNG file.
+    #[error("cannot encode {}: {reason}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        reason: String,
+    },
+}
+
+/// The first file of a folder.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Made {
+    by: String,
+    drawing: u32,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// A picture's key points file, and the proof that the picture is complete.
+#[derive(Serialize)]
+struct PictureFile<'a> {
+    image: &'a str,
+    size: u32,
+    text: &'a str,
+    mask_face: Option<&'a str>,
+    mask_hand: Option<&'a str>,
+    figures: &'a [Figure],
+}
+
+/// The part of it that continuing needs.
+#[derive(Deserialize)]
+struct Done {
+    text: String,
+    mask_face: Option<String>,
+    mask_hand: Option<String>,
+}
+
+/// Draws `options.count` pictures into the folder `out`, in parallel, and calls `progress` with the number of finished
+/// pictures as it grows. The same call again continues what was interrupted and changes nothing that is complete.
+///
+/// # Errors
+/// An option out of range, a folder with anything but the same pictures in it, or a file that cannot be written.
+pub fn write_dataset(
+    options: Options,
+    out: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Summary, PeopleError> {
+    if options.count == 0 {
+        return Err(PeopleError::Option { option: "count", found: 0, expected: "at least 1".into() });
+    }
+    if !(MIN_SIZE..=MAX_SIZE).contains(&options.size) {
+        let expected = format!("from {MIN_SIZE} to {MAX_SIZE} pixels");
+        return Err(PeopleError::Option { option: "size", found: options.size.into(), expected });
+    }
+    claim(out, options)?;
+    for folder in ["images", "masks/face", "masks/hand", "keypoints"] {
+        let path = out.join(folder);
+        fs::create_dir_all(&path).map_err(|source| PeopleError::Io { action: "create", path, source })?;
+    }
+    let digits = options.count.saturating_sub(1).to_string().len().max(5);
+    let drawn = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let (send, receive) = mpsc::channel();
+    let lines = std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let send = send;
+            (0..options.count)
+                .into_par_iter()
+                .map_with(send, |send, index| {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(None);
+                    }
+                    let done = one(options, out, index, digits, &drawn)
+                        .inspect_err(|_| stop.store(true, Ordering::Relaxed));
+                    // Nobody listening only means that the caller's progress function is gone with its thread.
+                    let _ = send.send(());
+                    done.map(Some)
+                })
+                .collect::<Result<Vec<_>, PeopleError>>()
+        });
+        for (finished, ()) in receive.iter().enumerate() {
+            progress(finished as u64 + 1);
+        }
+        work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    let mut summary = Summary { drawn: drawn.into_inner(), ..Summary::default() };
+    let mut metadata = String::new();
+    for line in lines.into_iter().flatten() {
+        summary.pictures += 1;
+        summary.with_face += u64::from(!line["mask_face"].is_null());
+        summary.with_hand += u64::from(!line["mask_hand"].is_null());
+        metadata += &line.to_string();
+        metadata.push('\n');
+    }
+    put(&out.join(METADATA_FILE), metadata.as_bytes(), Durable::Yes)?;
+    Ok(summary)
+}
+
+/// Makes `out` ours, or finds that it already is.
+fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
+    let io = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| PeopleError::Io { action, path, source }
+    };
+    fs::create_dir_all(out).map_err(io("create", out))?;
+    let ours = Made { by: "fairhuman people".into(), drawing: DRAWING, options };
+    let file = out.join(OPTIONS_FILE);
+    let occupied = |found: String| PeopleError::Occupied { folder: out.to_path_buf(), found };
+    if file.exists() {
+        let text = fs::read_to_string(&file).map_err(io("read", &file))?;
+        let Ok(theirs) = serde_json::from_str::<Made>(&text) else {
+            return Err(occupied(format!("its {OPTIONS_FILE} was not written by this program")));
+        };
+        if theirs == ours {
+            return Ok(());
+        }
+        let Options { count, size, seed } = theirs.options;
+        let version =
+            if theirs.drawing == DRAWING { "" } else { " by another version of the drawing program" };
+        return Err(occupied(format!(
+            "holds {count} pictures of size {size} and seed {seed} drawn{version}"
+        )));
+    }
+    if fs::read_dir(out).map_err(io("read", out))?.next().is_some() {
+        return Err(occupied("holds files that were not drawn here".into()));
+    }
+    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed });
+    put(&file, format!("{text}\n").as_bytes(), Durable::Yes)
+}
+
+/// Draws and writes one picture unless it is there; returns its line of the metadata.
+fn one(
+    options: Options,
+    out: &Path,
+    index: u64,
+    digits: usize,
+    drawn: &AtomicU64,
+) -> Result<serde_json::Value, PeopleError> {
+    let name = format!("{index:0digits$}");
+    let image = format!("images/{name}.png");
+    let keypoints = format!("keypoints/{name}.json");
+    let line = |text: &str, face: Option<&str>, hand: Option<&str>| json!({ "image": image, "text": text, "mask_face": face, "mask_hand": hand, "keypoints": keypoints });
+    if let Some(done) =
+        fs::read(out.join(&keypoints)).ok().and_then(|b| serde_json::from_slice::<Done>(&b).ok())
+    {
+        let files = [Some(&image), done.mask_face.as_ref(), done.mask_hand.as_ref()];
+        if files.into_iter().flatten().all(|f| out.join(f).is_file()) {
+            return Ok(line(&done.text, done.mask_face.as_deref(), done.mask_hand.as_deref()));
+        }
+    }
+    let picture = draw(options.size, options.seed, index);
+    let face = (!is_empty(&picture.face_mask)).then(|| format!("masks/face/{name}.png"));
+    let hand = (!is_empty(&picture.hand_mask)).then(|| format!("masks/hand/{name}.png"));
+    write_png(&out.join(&image), picture.image.as_raw(), options.size, image::ExtendedColorType::Rgb8)?;
+    for (file, mask) in [(&face, &picture.face_mask), (&hand, &picture.hand_mask)] {
+        if let Some(file) = file {
+            write_png(&out.join(file), mask.as_raw(), options.size, image::ExtendedColorType::L8)?;
+        }
+    }
+    let Picture { caption, figures, .. } = &picture;
+    let (face, hand) = (face.as_deref(), hand.as_deref());
+    let record = PictureFile {
+        image: &image,
+        size: options.size,
+        text: caption,
+        mask_face: face,
+        mask_hand: hand,
+        figures,
+    };
+    let path = out.join(&keypoints);
+    let text = serde_json::to_vec(&record)
+        .map_err(|source| PeopleError::Encode { path: path.clone(), reason: source.to_string() })?;
+    put(&path, &text, Durable::No)?;
+    drawn.fetch_add(1, Ordering::Relaxed);
+    Ok(line(caption, face, hand))
+}
+
+fn is_empty(mask: &GrayImage) -> bool {
+    mask.as_raw().iter().all(|&v| v == 0)
+}
+
+fn write_png(
+    path: &Path,
+    pixels: &[u8],
+    size: u32,
+    colour: image::ExtendedColorType,
+) -> Result<(), PeopleError> {
+    let mut bytes = Cursor::new(Vec::new());
+    png::PngEncoder::new_with_quality(&mut bytes, png::CompressionType::Fast, png::FilterType::Adaptive)
+        .write_image(pixels, size, size, colour)
+        .map_err(|source| PeopleError::Encode { path: path.to_path_buf(), reason: source.to_string() })?;
+    put(path, &bytes.into_inner(), Durable::No)
+}
+
+/// Whether to wait until the disk has a file: for the two that say what the others are.
+#[derive(Clone, Copy, PartialEq)]
+enum Durable {
+    Yes,
+    No,
+}
+
+/// Writes a file under another name and renames it, so that no reader ever sees half of it.
+fn put(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), PeopleError> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".tmp");
+    let partial = PathBuf::from(partial);
+    let io = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| PeopleError::Io { action, path, source }
+    };
+    let mut file = fs::File::create(&partial).map_err(io("create", &partial))?;
+    file.write_all(bytes).map_err(io("write", &partial))?;
+    if durable == Durable::Yes {
+        file.sync_all().map_err(io("write", &partial))?;
+    }
+    fs::rename(&partial, path).map_err(io("rename to", path))
+}
