@@ -1,1 +1,36 @@
-//! (crate front page)
+//! Stable Diffusion's networks and their files: SD 1.5, SD 2.x and SDXL, read from diffusers folders.
+//!
+//! ```no_run
+//! use fairhuman_diffusion::pipeline::Pipeline;
+//! use fairhuman_engine::Cpu;
+//!
+//! let backend = Cpu::new(4)?;
+//! let model = Pipeline::open(&backend, "stable-diffusion-xl".as_ref())?;
+//! let text = model.text.encode(&backend, &["a woman waving"])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`pipeline`] opens a whole folder; [`unet`], [`vae`] and [`clip`] are its networks, [`tokenizer`] and
+//!   [`schedule`] the rest. All networks are generic over the engine's backend and run on its tape.
+//! - [`net`] is what they are made of: a plan of named layers, filled from files, a seed or a trainer.
+//! - [`lora`] puts LoRAs on a network and merges them; [`lora_file`] reads and writes their files.
+//! - [`weights`] maps safetensors files; [`config_check`] reads configurations so that nothing is overlooked.
+//! - [`init`] makes random models.
+//!
+//! A setting that changes the mathematics and is not implemented is an error that names it, as is a tensor
+//! that is missing or left over. Golden files from PyTorch hold every network to its original.
+//!
+//! What it does not do: train, sample, touch pictures, or read pickled weights and single-file checkpoints.
+
+pub mod clip;
+pub mod config_check;
+pub mod init;
+pub mod lora;
+pub mod lora_file;
+pub mod net;
+pub mod pipeline;
+pub mod schedule;
+pub mod tokenizer;
+pub mod unet;
+pub mod vae;
+pub mod weights;

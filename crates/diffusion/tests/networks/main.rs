@@ -2,5 +2,7 @@
 
 mod clip;
 mod golden;
+mod lora_apply;
+mod pipeline;
 mod unet;
 mod vae;

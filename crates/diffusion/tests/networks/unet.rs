@@ -14,7 +14,7 @@ fn backend() -> Cpu {
     Cpu::new(2).unwrap()
 }
 
-fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
+pub fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
     let added = file.contains("pooled").then(|| Added {
         pooled: tensor(backend, &get(file, "pooled")),
         time_ids: get(file, "time_ids").values.as_chunks::<6>().0.to_vec(),
@@ -27,7 +27,7 @@ fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
     }
 }
 
-fn lora_of(file: &WeightFiles, alpha: f32) -> LoraFile {
+pub fn lora_of(file: &WeightFiles, alpha: f32) -> LoraFile {
     let mut lora = LoraFile::default();
     for name in file.names().filter(|n| !n.starts_with("grad.")) {
         let Some(module) = name.strip_suffix(".lora_A.weight") else { continue };

@@ -1,0 +1,116 @@
+//! Making a complete random model in SDXL's layout: something to train, test and measure with, no download.
+//!
+//! Weights start as PyTorch's layers do and are functions of (seed, component, tensor). Tensors are written as
+//! they are drawn, so that even SDXL's full size needs little memory.
+
+mod preset;
+
+use std::path::Path;
+use std::str::FromStr;
+
+use fairhuman_engine::DType;
+use serde_json::{Value, json};
+
+use crate::clip::ClipConfig;
+use crate::net::{ModelError, Plan, StoredTensor, random, write_component};
+use crate::tokenizer::{PadToken, write_tokenizer};
+use crate::unet::UNetConfig;
+use crate::vae::VaeConfig;
+use crate::weights::{narrow, write_json};
+use preset::Sizes;
+
+/// Sizes of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// 2 million parameters in the U-Net: tests in seconds.
+    Tiny,
+    /// 37 million: SDXL's shape at a size that trains on a laptop.
+    Mini,
+    /// SDXL's own sizes, 2.6 billion.
+    Sdxl,
+}
+
+/// The name is none of a preset's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no preset \"{0}\"; expected tiny, mini or sdxl")]
+pub struct UnknownPreset(String);
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        match name {
+            "tiny" => Ok(Self::Tiny),
+            "mini" => Ok(Self::Mini),
+            "sdxl" => Ok(Self::Sdxl),
+            _ => Err(UnknownPreset(name.into())),
+        }
+    }
+}
+
+/// Writes a random model to `folder`: `model_index.json`, `unet/`, `vae/`, `text_encoder/`, `text_encoder_2/`,
+/// `tokenizer/`, `tokenizer_2/`, `scheduler/`. The index comes last: a folder without it is unfinished.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn init_model(preset: Preset, dtype: DType, seed: u64, folder: &Path) -> Result<(), ModelError> {
+    let sizes = Sizes::of(preset);
+    let tokens = |name: &str, pad| write_tokenizer(&folder.join(name), &preset::CORPUS, preset::TOKENS, pad);
+    let first = tokens("tokenizer", PadToken::EndOfText)?;
+    let second = tokens("tokenizer_2", PadToken::Exclamation)?;
+    for (name, config) in
+        [("text_encoder", sizes.text_encoder(first)), ("text_encoder_2", sizes.text_encoder_2(second))]
+    {
+        let plan = crate::clip::plan(&ClipConfig::from_value(&folder.join(name), config.clone())?);
+        write_network(folder, name, "model", &config, &plan, dtype, seed)?;
+    }
+    let stem = "diffusion_pytorch_model";
+    let config = sizes.vae();
+    let plan = crate::vae::plan(&VaeConfig::from_value(&folder.join("vae"), config.clone())?);
+    write_network(folder, "vae", stem, &config, &plan, dtype, seed)?;
+    let config = sizes.unet();
+    let plan = crate::unet::plan(&UNetConfig::from_value(&folder.join("unet"), config.clone())?);
+    write_network(folder, "unet", stem, &config, &plan, dtype, seed)?;
+    let scheduler = folder.join("scheduler");
+    std::fs::create_dir_all(&scheduler)
+        .map_err(|source| ModelError::Io { path: scheduler.clone(), source })?;
+    write_json(&scheduler.join("scheduler_config.json"), &preset::scheduler())?;
+    write_json(&folder.join("model_index.json"), &index())?;
+    Ok(())
+}
+
+fn write_network(
+    folder: &Path,
+    component: &str,
+    stem: &str,
+    config: &Value,
+    plan: &Plan,
+    dtype: DType,
+    seed: u64,
+) -> Result<(), ModelError> {
+    let folder = folder.join(component);
+    let tensors = plan.tensors();
+    let stored = tensors.iter().map(|t| StoredTensor { name: t.name.clone(), shape: t.shape.clone(), dtype });
+    write_component(&folder, stem, &stored.collect::<Vec<_>>(), |i| {
+        let tensor = &tensors[i];
+        let name = format!("{component}.{}", tensor.name);
+        Ok(narrow(&random::draw(seed, &name, tensor.shape.iter().product(), tensor.init), dtype))
+    })?;
+    write_json(&folder.join("config.json"), config)?;
+    Ok(())
+}
+
+fn index() -> Value {
+    json!({
+        "_class_name": "StableDiffusionXLPipeline",
+        "_diffusers_version": "0.32.2",
+        "force_zeros_for_empty_prompt": true,
+        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    })
+}

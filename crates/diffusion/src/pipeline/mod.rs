@@ -1,0 +1,46 @@
+//! A whole model folder in diffusers' layout: which family it is, where its parts lie, and all of them loaded.
+
+mod folder;
+mod text;
+
+use std::path::Path;
+
+use fairhuman_engine::Backend;
+
+pub use folder::{Family, ModelFolder};
+pub use text::{TextEmbeddings, TextEncoders};
+
+use crate::net::{ModelError, Trainable};
+use crate::schedule::NoiseSchedule;
+use crate::unet::UNet;
+use crate::vae::AutoencoderKl;
+
+/// Every part of a Stable Diffusion model that computes something, with frozen weights.
+pub struct Pipeline<B: Backend> {
+    /// What the folder says about itself.
+    pub folder: ModelFolder,
+    /// Tokenizers and text encoders.
+    pub text: TextEncoders<B>,
+    /// The denoising network.
+    pub unet: UNet<B>,
+    /// Pictures to latents and back.
+    pub vae: AutoencoderKl<B>,
+    /// Noise levels.
+    pub schedule: NoiseSchedule,
+}
+
+impl<B: Backend> Pipeline<B> {
+    /// Reads `model_index.json` and all components of `folder`.
+    ///
+    /// # Errors
+    /// What any of the parts refuses, and parts that do not fit each other.
+    pub fn open(backend: &B, folder: &Path) -> Result<Self, ModelError> {
+        let folder = ModelFolder::open(folder)?;
+        let text = TextEncoders::load(backend, &folder)?;
+        let unet = UNet::load(backend, &folder.unet(), Trainable::None)?;
+        folder.check_text(unet.config(), text.width(), text.pooled_width())?;
+        let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
+        let schedule = NoiseSchedule::read(&folder.schedule())?;
+        Ok(Self { folder, text, unet, vae, schedule })
+    }
+}

@@ -1,0 +1,101 @@
+//! Texts to embeddings, as diffusers' pipelines make them.
+
+use fairhuman_engine::{Backend, Params, Tape};
+
+use super::{Family, ModelFolder};
+use crate::clip::ClipText;
+use crate::net::{ModelError, Trainable};
+use crate::tokenizer::ClipTokenizer;
+
+/// The tokenizers and text encoders of a model.
+pub struct TextEncoders<B: Backend> {
+    family: Family,
+    /// Each tokenizer and its encoder: one, or SDXL's two.
+    pub encoders: Vec<(ClipTokenizer, ClipText<B>)>,
+}
+
+/// What the U-Net reads of some texts.
+pub struct TextEmbeddings<B: Backend> {
+    /// `[N, T, D]`; of SDXL's two encoders side by side.
+    pub embeddings: B::Tensor,
+    /// SDXL: the pooled and projected state of the second encoder, `[N, P]`.
+    pub pooled: Option<B::Tensor>,
+    /// Whether the end of each text was cut off.
+    pub truncated: Vec<bool>,
+}
+
+impl<B: Backend> TextEncoders<B> {
+    /// Reads the tokenizers and text encoders of a model folder.
+    ///
+    /// # Errors
+    /// What a part refuses, and a tokenizer that knows more tokens than its encoder.
+    pub fn load(backend: &B, folder: &ModelFolder) -> Result<Self, ModelError> {
+        let mut encoders = Vec::new();
+        for (tokens, weights, component) in folder.texts() {
+            let tokenizer = ClipTokenizer::open(&tokens)?;
+            let encoder = ClipText::load(backend, &weights, component, Trainable::None)?;
+            let (known, rows) = (tokenizer.vocab_size(), encoder.config().vocabulary);
+            let (length, positions) = (tokenizer.max_length(), encoder.config().positions);
+            let wrong = |key: &str, expected: String, found: usize| crate::config_check::ConfigError::Value {
+                path: weights.join("config.json"),
+                key: key.into(),
+                expected,
+                found: found.to_string(),
+            };
+            if known > rows {
+                let expected = format!("at least {known}, the tokens of {}", tokens.display());
+                return Err(wrong("vocab_size", expected, rows).into());
+            }
+            if length > positions {
+                let expected = format!("at least {length}, the length of {}", tokens.display());
+                return Err(wrong("max_position_embeddings", expected, positions).into());
+            }
+            encoders.push((tokenizer, encoder));
+        }
+        Ok(Self { family: folder.family, encoders })
+    }
+
+    /// Width D of the embeddings.
+    pub fn width(&self) -> usize {
+        self.encoders.iter().map(|(_, encoder)| encoder.config().width).sum()
+    }
+
+    /// Width P of the pooled embedding, where there is one.
+    pub fn pooled_width(&self) -> Option<usize> {
+        self.encoders.last().and_then(|(_, encoder)| encoder.config().projection)
+    }
+
+    /// The embeddings of `prompts` (at least one).
+    ///
+    /// # Errors
+    /// No prompts; tokenizers of unequal length.
+    pub fn encode(&self, backend: &B, prompts: &[&str]) -> Result<TextEmbeddings<B>, ModelError> {
+        let params = Params::default();
+        let mut embeddings: Option<B::Tensor> = None;
+        let mut pooled = None;
+        let mut truncated = vec![false; prompts.len()];
+        for (tokenizer, encoder) in &self.encoders {
+            let tokens: Vec<_> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
+            truncated.iter_mut().zip(&tokens).for_each(|(any, tokens)| *any |= tokens.truncated);
+            let ids: Vec<_> = tokens.into_iter().map(|tokens| tokens.ids).collect();
+            let output = encoder.forward(&mut Tape::new(backend, &params, false), &ids)?;
+            let states = match self.family {
+                Family::Sd => output.last,
+                Family::Sdxl => output.penultimate,
+            };
+            if let Some(first) = &embeddings
+                && B::shape(first)[..2] != states.shape()[..2]
+            {
+                let expected = format!("{:?}, as the first tokenizer's", &B::shape(first)[..2]);
+                return Err(ModelError::shape("text encoders", "texts", states.shape(), &expected));
+            }
+            embeddings = Some(match embeddings {
+                None => states.value().clone(),
+                Some(first) => backend.concat(&first, states.value()),
+            });
+            pooled = (self.family == Family::Sdxl).then(|| output.pooled.value().clone());
+        }
+        let nothing = || ModelError::shape("text encoders", "texts", &[0], "at least one");
+        Ok(TextEmbeddings { embeddings: embeddings.ok_or_else(nothing)?, pooled, truncated })
+    }
+}
