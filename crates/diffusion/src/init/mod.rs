@@ -24,7 +24,7 @@ use preset::Sizes;
 pub enum Preset {
     /// 2 million parameters in the U-Net: tests in seconds.
     Tiny,
-    /// 37 million: SDXL's shape at a size that trains on a laptop.
+    /// 50 million: SDXL's shape at a size that trains on a laptop.
     Mini,
     /// SDXL's own sizes, 2.6 billion.
     Sdxl,
