@@ -1,0 +1,307 @@
+//! MediaPipe's networks: from its Python package into a folder of the user's.
+//!
+//! The networks are published (Apache-2.0) inside the wheels of `mediapipe` 0.10.21. A wheel is a zip
+//! archive; the seven files are unpacked and compared with the SHA-256 sums below, so that the detectors
+//! are the very ones whose results the tests pin. Nothing is fetched unless [`get`] is asked to.
+
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// A file that the detectors need.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelFile {
+    /// Path inside the wheel.
+    pub path: &'static str,
+    /// SHA-256 in hexadecimal.
+    pub sha256: &'static str,
+}
+
+impl ModelFile {
+    /// The file's name in the models folder.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or(self.path)
+    }
+}
+
+macro_rules! model {
+    ($path:literal, $sha256:literal) => {
+        ModelFile { path: concat!("mediapipe/modules/", $path), sha256: $sha256 }
+    };
+}
+
+/// All files of the detectors: 19 MB.
+pub const MODELS: [ModelFile; 7] = [
+    model!(
+        "face_detection/face_detection_short_range.tflite",
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
+    ),
+    model!(
+        "face_detection/face_detection_full_range_sparse.tflite",
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
+    ),
+    model!(
+        "face_landmark/face_landmark.tflite",
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"
+    ),
+    model!(
+        "palm_detection/palm_detection_full.tflite",
+        "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54"
+    ),
+    model!(
+        "hand_landmark/hand_landmark_full.tflite",
+        "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3"
+    ),
+    model!(
+        "pose_detection/pose_detection.tflite",
+        "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c"
+    ),
+    model!(
+        "pose_landmark/pose_landmark_full.tflite",
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"
+    ),
+];
+
+/// The package version that carries [`MODELS`].
+pub const VERSION: &str = "0.10.21";
+
+/// The Python package index, where the wheel is looked up unless the caller names another one.
+pub const INDEX: &str = "https://pypi.org/simple/";
+
+/// Where the wheel comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A wheel on the disk.
+    Wheel(PathBuf),
+    /// A package index with the JSON form of the simple interface, such as [`INDEX`].
+    Index(String),
+}
+
+/// What [`get`] reports while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A wheel was chosen.
+    Downloading {
+        /// Its file name.
+        wheel: String,
+    },
+    /// So much of the wheel has arrived.
+    Received {
+        /// Bytes so far.
+        bytes: u64,
+        /// All bytes, where the server says.
+        total: Option<u64>,
+    },
+    /// A network was unpacked, checked and stored.
+    Stored {
+        /// Its file name.
+        model: &'static str,
+    },
+}
+
+/// Why the networks are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// The disk.
+    #[error("{file}: {source}")]
+    Io {
+        /// File or folder.
+        file: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The wheel is no zip archive or lacks a file.
+    #[error("{wheel}: {reason} (expected a wheel of mediapipe {VERSION})")]
+    Wheel {
+        /// The wheel.
+        wheel: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file with other content than published.
+    #[error("{file}: expected SHA-256 {expected}, found {found}: the file is damaged or of another version")]
+    Sum {
+        /// The file.
+        file: PathBuf,
+        /// Published sum.
+        expected: String,
+        /// Sum of the content.
+        found: String,
+    },
+    /// The download failed.
+    #[error("{url}: {reason}; with a wheel of mediapipe {VERSION} on the disk its path can be given instead")]
+    Download {
+        /// What was asked for.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Checks that a folder holds all networks, each with its published content.
+pub fn check(folder: &Path) -> Result<(), ModelsError> {
+    for model in &MODELS {
+        let file = folder.join(model.name());
+        let bytes = std::fs::read(&file).map_err(|source| ModelsError::Io { file: file.clone(), source })?;
+        compare(&file, &bytes, model.sha256)?;
+    }
+    Ok(())
+}
+
+/// Stores all networks in `folder`. Those already there with the right content are kept.
+pub fn get(source: &Source, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), ModelsError> {
+    if check(folder).is_ok() {
+        return Ok(());
+    }
+    let io = |file: &Path| {
+        let file = file.to_path_buf();
+        move |source| ModelsError::Io { file, source }
+    };
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    match source {
+        Source::Wheel(wheel) => {
+            let file = std::fs::File::open(wheel).map_err(io(wheel))?;
+            unpack(file, wheel, folder, progress)
+        }
+        Source::Index(index) => {
+            let (name, bytes) = download::wheel(index, progress)?;
+            unpack(std::io::Cursor::new(bytes), Path::new(&name), folder, progress)
+        }
+    }
+}
+
+fn unpack(
+    archive: impl Read + Seek,
+    wheel: &Path,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), ModelsError> {
+    let fail = |reason: String| ModelsError::Wheel { wheel: wheel.into(), reason };
+    let mut archive = zip::ZipArchive::new(archive).map_err(|e| fail(e.to_string()))?;
+    for model in &MODELS {
+        let entry = archive.by_name(model.path).map_err(|e| fail(format!("{}: {e}", model.path)))?;
+        let mut bytes = Vec::new();
+        // No network comes near this size; a crafted archive must not fill the memory.
+        entry.take(64 << 20).read_to_end(&mut bytes).map_err(|e| fail(format!("{}: {e}", model.path)))?;
+        let file = folder.join(model.name());
+        compare(&file, &bytes, model.sha256)?;
+        store(&file, &bytes).map_err(|source| ModelsError::Io { file, source })?;
+        progress(Progress::Stored { model: model.name() });
+    }
+    Ok(())
+}
+
+/// Writes a file under a temporary name and renames it, so that no half file is ever found.
+pub(crate) fn store(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = file.with_file_name(name);
+    let mut out = std::fs::File::create(&temporary)?;
+    out.write_all(bytes)?;
+    out.sync_all()?;
+    std::fs::rename(&temporary, file)
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn compare(file: &Path, bytes: &[u8], expected: &str) -> Result<(), ModelsError> {
+    let found = sum(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(ModelsError::Sum { file: file.into(), expected: expected.into(), found })
+}
+
+#[cfg(feature = "download")]
+mod download {
+    use super::{ModelsError, Progress, VERSION, compare};
+    use std::io::Read;
+    use std::path::Path;
+    use ureq::tls::{RootCerts, TlsConfig};
+
+    /// Largest wheel that is accepted.
+    const LIMIT: u64 = 200 << 20;
+
+    #[derive(serde::Deserialize)]
+    struct Listing {
+        files: Vec<File>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct File {
+        filename: String,
+        url: String,
+        hashes: Hashes,
+        #[serde(default)]
+        size: Option<u64>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Hashes {
+        #[serde(default)]
+        sha256: String,
+    }
+
+    /// Finds and downloads a wheel; its name and content.
+    pub fn wheel(index: &str, progress: &mut dyn FnMut(Progress)) -> Result<(String, Vec<u8>), ModelsError> {
+        // The system's certificates: a company's proxy may have its own.
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+        let url = format!("{}/mediapipe/", index.trim_end_matches('/'));
+        let fail = |url: &str, reason: String| ModelsError::Download { url: url.into(), reason };
+        let ask = |url: &str, accept: &str| {
+            agent.get(url).header("Accept", accept).call().map_err(|e| fail(url, e.to_string()))
+        };
+        let mut response = ask(&url, "application/vnd.pypi.simple.v1+json")?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()
+            .map_err(|e| fail(&url, e.to_string()))?;
+        let listing: Listing = serde_json::from_str(&text).map_err(|e| fail(&url, e.to_string()))?;
+        // Every wheel of the version carries the same networks: the smallest one will do.
+        let prefix = format!("mediapipe-{VERSION}-");
+        let file = listing
+            .files
+            .into_iter()
+            .filter(|f| f.filename.starts_with(&prefix) && f.filename.ends_with(".whl"))
+            .min_by_key(|f| f.size.unwrap_or(LIMIT))
+            .ok_or_else(|| fail(&url, format!("no wheel of version {VERSION} is listed")))?;
+        progress(Progress::Downloading { wheel: file.filename.clone() });
+        let mut response = ask(&file.url, "*/*")?;
+        let mut reader = response.body_mut().with_config().limit(LIMIT).reader();
+        let mut bytes = Vec::new();
+        let mut chunk = vec![0; 1 << 18];
+        loop {
+            let n = reader.read(&mut chunk).map_err(|e| fail(&file.url, e.to_string()))?;
+            if n == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&chunk[..n]);
+            progress(Progress::Received { bytes: bytes.len() as u64, total: file.size });
+        }
+        if !file.hashes.sha256.is_empty() {
+            compare(Path::new(&file.filename), &bytes, &file.hashes.sha256)?;
+        }
+        Ok((file.filename, bytes))
+    }
+}
+
+#[cfg(not(feature = "download"))]
+mod download {
+    use super::{ModelsError, Progress};
+
+    /// This build cannot download.
+    pub fn wheel(index: &str, _: &mut dyn FnMut(Progress)) -> Result<(String, Vec<u8>), ModelsError> {
+        Err(ModelsError::Download {
+            url: index.into(),
+            reason: "this build has no downloads (feature `download`)".into(),
+        })
+    }
+}
