@@ -57,6 +57,15 @@ impl Dims {
     }
 }
 
+/// A head `[rows, d]` copied next to each other: rows as far apart as the channels meet on few cache sets.
+fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut Vec<f32>) {
+    let d = dims.head();
+    out.resize(rows * d, 0.0);
+    for (i, out) in out.chunks_exact_mut(d).enumerate() {
+        out.copy_from_slice(&data[i * dims.channels..][..d]);
+    }
+}
+
 /// The transpose of a head `[tokens, d]` in panels, `[d][32]` each.
 fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut Vec<f32>) {
     let d = dims.head();
@@ -151,19 +160,27 @@ pub(super) fn attention(
     let mut log_sum = Buffer::new(&cpu.pool, samples * heads * queries);
     let target = Target::new(&mut out, channels);
     log_sum.par_chunks_mut(queries).with_max_len(1).enumerate().for_each_init(
-        || (Vec::new(), vec![0.0; block * keys]),
-        |(turned, scores), (index, log_sum)| {
+        || (Vec::new(), Vec::new(), Vec::new(), vec![0.0; block * keys]),
+        |(turned, values, q_rows, scores), (index, log_sum)| {
             let (n, h) = (index / heads, index % heads);
             transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
+            copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values);
+            let values = Columns::Dense(values, d);
             let turned = Columns::Panels { data: turned, depth: d, start: 0 };
             for first in (0..queries).step_by(block) {
                 let rows = block.min(queries - first);
                 let scores = &mut scores[..rows * keys];
-                let a = Rows::dense(dims.of(q.data(), queries, n, h, first), channels);
-                product(a, turned, Size { m: rows, k: d, n: keys }, scores, keys, Extra::default());
+                copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows);
+                product(
+                    Rows::dense(q_rows, d),
+                    turned,
+                    Size { m: rows, k: d, n: keys },
+                    scores,
+                    keys,
+                    Extra::default(),
+                );
                 let visible = dims.visible(first);
                 softmax(scores, keys, dims.scale(), visible, &mut log_sum[first..first + rows]);
-                let values = Columns::Dense(dims.of(v.data(), keys, n, h, 0), channels);
                 let target = target.at(n * queries + first, h * d);
                 let size = Size { m: rows, k: keys, n: d };
                 // SAFETY: the head's columns of these rows belong to this task alone.
@@ -172,6 +189,19 @@ pub(super) fn attention(
         },
     );
     (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
+}
+
+/// One thread's buffers of the backward pass.
+#[derive(Default)]
+struct Scratch {
+    k_turned: Vec<f32>,
+    v_turned: Vec<f32>,
+    k_rows: Vec<f32>,
+    q_rows: Vec<f32>,
+    g_rows: Vec<f32>,
+    p: Vec<f32>,
+    ds: Vec<f32>,
+    dots: Vec<f32>,
 }
 
 pub(super) fn attention_vjp(
@@ -191,46 +221,46 @@ pub(super) fn attention_vjp(
     let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
     (0..samples * heads).into_par_iter().with_max_len(1).for_each_init(
-        || (Vec::new(), Vec::new(), vec![0.0; block * keys], vec![0.0; block * keys], vec![0.0; block]),
-        |(k_turned, v_turned, p, ds, dots), index| {
+        || Scratch { p: vec![0.0; block * keys], ds: vec![0.0; block * keys], ..Scratch::default() },
+        |scratch, index| {
             let (n, h) = (index / heads, index % heads);
             if lanes.of_sample(n).is_empty() {
                 return;
             }
-            let (k, v) = (dims.of(k.data(), keys, n, h, 0), dims.of(v.data(), keys, n, h, 0));
-            transpose_head(dims, k, keys, k_turned);
-            transpose_head(dims, v, keys, v_turned);
+            let Scratch { k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dots } = scratch;
+            transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_turned);
+            transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_turned);
+            copy_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_rows);
             let k_turned = Columns::Panels { data: k_turned, depth: d, start: 0 };
             let v_turned = Columns::Panels { data: v_turned, depth: d, start: 0 };
             for first in (0..queries).step_by(block) {
                 let rows = block.min(queries - first);
                 let (p, ds) = (&mut p[..rows * keys], &mut ds[..rows * keys]);
-                let q = dims.of(q.data(), queries, n, h, first);
+                copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows);
                 let scores = Size { m: rows, k: d, n: keys };
-                product(Rows::dense(q, channels), k_turned, scores, p, keys, Extra::default());
+                product(Rows::dense(q_rows, d), k_turned, scores, p, keys, Extra::default());
                 let log_sum = &log_sum.data()[index * queries + first..][..rows];
                 probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
                 let later = Extra { accumulate: first > 0, ..Extra::default() };
                 for &lane in lanes.of_sample(n) {
-                    let g = dims.of(g.data(), queries, lane, h, first);
+                    copy_head(dims, dims.of(g.data(), queries, lane, h, first), rows, g_rows);
                     let o = dims.of(out.data(), queries, n, h, first);
-                    for (i, value) in dots[..rows].iter_mut().enumerate() {
-                        *value = dot(&g[i * channels..][..d], &o[i * channels..][..d]);
-                    }
-                    product(Rows::dense(g, channels), v_turned, scores, ds, keys, Extra::default());
-                    score_cotangents(ds, p, keys, dims.scale(), &dots[..rows]);
+                    dots.clear();
+                    let pairs = g_rows.chunks_exact(d).enumerate();
+                    dots.extend(pairs.map(|(i, g)| dot(g, &o[i * channels..][..d])));
+                    product(Rows::dense(g_rows, d), v_turned, scores, ds, keys, Extra::default());
+                    score_cotangents(ds, p, keys, dims.scale(), dots);
                     let [dq, dk, dv] = &targets;
                     let dq = dq.at(lane * queries + first, h * d);
                     let (dk, dv) = (dk.at(lane * keys, h * d), dv.at(lane * keys, h * d));
                     let to_queries = Size { m: rows, k: keys, n: d };
                     let to_keys = Size { m: keys, k: rows, n: d };
+                    let (k, q, g) =
+                        (Columns::Dense(k_rows, d), Columns::Dense(q_rows, d), Columns::Dense(g_rows, d));
                     // SAFETY: the head's columns of this lane belong to this task alone.
                     unsafe {
-                        let k = Columns::Dense(k, channels);
                         product_into(Rows::dense(ds, keys), k, to_queries, &dq, Extra::default());
-                        let q = Columns::Dense(q, channels);
                         product_into(Rows::transposed(ds, keys), q, to_keys, &dk, later);
-                        let g = Columns::Dense(g, channels);
                         product_into(Rows::transposed(p, keys), g, to_keys, &dv, later);
                     }
                 }

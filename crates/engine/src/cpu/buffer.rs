@@ -25,17 +25,13 @@ impl Pool {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A little slack lets sizes that differ slightly share buffers.
         let found = idle.by_length.range(len..=len + len / 8).next().map(|(&length, _)| length);
-        if let Some(length) = found {
-            if let Some(list) = idle.by_length.get_mut(&length) {
-                let buffer = list.pop();
-                if list.is_empty() {
-                    idle.by_length.remove(&length);
-                }
-                if let Some(buffer) = buffer {
-                    idle.values -= length;
-                    return buffer;
-                }
+        let buffer = found.and_then(|length| idle.by_length.get_mut(&length)?.pop());
+        if let (Some(length), Some(buffer)) = (found, buffer) {
+            idle.values -= length;
+            if idle.by_length.get(&length).is_some_and(Vec::is_empty) {
+                idle.by_length.remove(&length);
             }
+            return buffer;
         }
         drop(idle);
         vec![0.0; len]

@@ -149,9 +149,12 @@ fn shared(
     slope: &mut [f32],
 ) {
     let width = gamma.len();
+    let (mean, rstd, beta) = (&mean[..width], &rstd[..width], &beta[..width]);
     for ((row, n), s) in
         x.chunks_exact(width).zip(normalised.chunks_exact_mut(width)).zip(slope.chunks_exact_mut(width))
     {
+        // Equal lengths in sight let the compiler drop the checks and vectorise.
+        let (row, n, s) = (&row[..width], &mut n[..width], &mut s[..width]);
         for c in 0..width {
             n[c] = (row[c] - mean[c]) * rstd[c];
         }
@@ -179,6 +182,7 @@ fn pull(
     weighted: &mut [f32],
 ) {
     let width = gamma.len();
+    let (sums, weighted) = (&mut sums[..width], &mut weighted[..width]);
     sums.fill(0.0);
     weighted.fill(0.0);
     for (((g, s), n), out) in g
@@ -187,6 +191,7 @@ fn pull(
         .zip(normalised.chunks_exact(width))
         .zip(out.chunks_exact_mut(width))
     {
+        let (g, s, n, out) = (&g[..width], &s[..width], &n[..width], &mut out[..width]);
         for c in 0..width {
             let d = g[c] * s[c] * gamma[c];
             out[c] = d;
@@ -200,7 +205,9 @@ fn pull(
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn finish(x: &[f32], a: &[f32], b: &[f32], rstd: &[f32], acc: Option<&[f32]>, out: &mut [f32]) {
     let width = a.len();
+    let (b, rstd) = (&b[..width], &rstd[..width]);
     for (i, (x, out)) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+        let (x, out) = (&x[..width], &mut out[..width]);
         match acc {
             Some(acc) => {
                 let acc = &acc[i * width..(i + 1) * width];
@@ -317,9 +324,11 @@ pub(super) fn group_norm_vjp(
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn add_param_sums(g: &[f32], slope: &[f32], normalised: &[f32], gamma: &mut [f32], beta: &mut [f32]) {
     let width = gamma.len();
+    let beta = &mut beta[..width];
     for ((g, s), n) in
         g.chunks_exact(width).zip(slope.chunks_exact(width)).zip(normalised.chunks_exact(width))
     {
+        let (g, s, n) = (&g[..width], &s[..width], &n[..width]);
         for c in 0..width {
             let d = g[c] * s[c];
             beta[c] += d;

@@ -10,6 +10,8 @@
 //! AVX2 + FMA, SSE2 or NEON. Every row's sum runs over k in the same order in all tile heights, so results do
 //! not depend on how rows were dealt to threads.
 
+#[cfg(target_arch = "x86_64")]
+use super::features;
 use std::sync::OnceLock;
 
 /// Columns of a panel.
@@ -51,10 +53,10 @@ pub(super) fn tile_fn() -> TileFn {
     *CHOICE.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
+            if features::avx512() {
                 return avx512::tile;
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if features::avx2() {
                 return avx2_tile;
             }
         }
@@ -119,6 +121,12 @@ mod avx512 {
             };
             let mut acc = [start; R];
             let (mut a, mut b) = (t.a, t.b);
+            // C is met once per tile and may lie far away: ask for it while the sums are made.
+            for i in 0..R {
+                let c = t.c.add(i * t.c_row).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_ET0>(c);
+                _mm_prefetch::<_MM_HINT_ET0>(c.add(64));
+            }
             if t.columns == NR {
                 for _ in 0..t.depth {
                     let b0 = _mm512_loadu_ps(b);

@@ -49,8 +49,11 @@ fn strand_sum(values: impl Iterator<Item = f32>) -> f32 {
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn layer_rows(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: &mut [f32]) {
     let width = gamma.len();
+    let beta = &beta[..width];
     for ((x, y), stat) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats.chunks_exact_mut(2))
     {
+        // Equal lengths in sight let the compiler drop the checks and vectorise.
+        let (x, y) = (&x[..width], &mut y[..width]);
         let (mean, rstd) = row_stats(x, eps);
         (stat[0], stat[1]) = (mean, rstd);
         for c in 0..width {
@@ -100,13 +103,15 @@ fn layer_rows_vjp(g: &[f32], x: &[f32], stats: &[f32], gamma: &[f32], acc: Optio
         g.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width)).enumerate()
     {
         let (mean, rstd) = (stats[2 * i], stats[2 * i + 1]);
+        let (g, x, dx) = (&g[..width], &x[..width], &mut dx[..width]);
         let (mut plain, mut weighted) = ([0.0f32; 16], [0.0f32; 16]);
         let main = width / 16 * 16;
-        for start in (0..main).step_by(16) {
+        let parts = g.as_chunks::<16>().0.iter().zip(x.as_chunks::<16>().0).zip(gamma.as_chunks::<16>().0);
+        for ((g, x), gamma) in parts {
             for j in 0..16 {
-                let d = g[start + j] * gamma[start + j];
+                let d = g[j] * gamma[j];
                 plain[j] += d;
-                weighted[j] += d * (x[start + j] - mean);
+                weighted[j] += d * (x[j] - mean);
             }
         }
         let rest = main..width;

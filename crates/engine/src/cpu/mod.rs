@@ -6,6 +6,7 @@
 mod attention;
 mod buffer;
 mod conv;
+mod features;
 mod group_norm;
 mod kernel;
 mod layer_norm;
@@ -14,6 +15,7 @@ mod math;
 mod param;
 mod pointwise;
 mod product;
+mod simd;
 mod structure;
 mod weight;
 mod winograd;

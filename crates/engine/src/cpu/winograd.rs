@@ -13,7 +13,7 @@
 use super::buffer::{Buffer, Pool};
 use super::kernel::NR;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
-use multiversion::multiversion;
+use super::simd::{Kernel, Vector, with_widest};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -23,8 +23,6 @@ const OUT: usize = 4;
 /// Inputs along a tile's side, and frequencies along each axis.
 const IN: usize = 6;
 const FREQUENCIES: usize = IN * IN;
-/// Channels that are transformed together.
-const CHUNK: usize = 16;
 /// Values of V and M that one task keeps in cache (768 KiB), and of U beside them.
 const RESIDENT: usize = 192 << 10;
 
@@ -143,28 +141,21 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
     let target = Target::new(y, outputs);
     let threads = rayon::current_num_threads();
     let per_tile = FREQUENCIES * (inputs + outputs);
+    let stages = Stages { grid, filter, target: &target, add };
     if filter.size() <= RESIDENT {
         let fitting = (RESIDENT / per_tile).clamp(12, 96);
-        let blocks = count.div_ceil(fitting).next_multiple_of(threads);
-        let block = count.div_ceil(blocks);
+        let block = count.div_ceil(count.div_ceil(fitting).next_multiple_of(threads));
         (0..count.div_ceil(block)).into_par_iter().with_max_len(1).for_each(|task| {
             let first = task * block;
             let tiles = block.min(count - first);
-            with_scratch(block * per_tile, |scratch| {
+            with_scratch(tiles * per_tile, |scratch| {
                 let (v, m) = scratch.split_at_mut(FREQUENCIES * tiles * inputs);
-                let m = &mut m[..FREQUENCIES * tiles * outputs];
                 let (from, to) = (Target::new(v, inputs), Target::new(m, outputs));
-                for tile in 0..tiles {
-                    // SAFETY: V is this task's own.
-                    unsafe { transform_input(grid, first + tile, tile, tiles, inputs, &from) }
-                }
-                for f in 0..FREQUENCIES {
-                    // SAFETY: V and M are this task's own.
-                    unsafe { multiply(filter, f, v, tiles, &to) }
-                }
-                for tile in 0..tiles {
-                    // SAFETY: each output tile belongs to one task.
-                    unsafe { transform_output(grid, first + tile, tile, tiles, outputs, m, &target, add) }
+                // SAFETY: V and M are this task's own, and each output tile belongs to one task.
+                unsafe {
+                    stages.input(first, 0, tiles, tiles, &from);
+                    (0..FREQUENCIES).for_each(|f| stages.multiply(f, v, tiles, &to));
+                    stages.output(first, 0, tiles, tiles, m);
                 }
             });
         });
@@ -173,26 +164,55 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
     let mut v = Buffer::new(pool, FREQUENCIES * count * inputs);
     let mut m = Buffer::new(pool, FREQUENCIES * count * outputs);
     let (from, to) = (Target::new(&mut v, inputs), Target::new(&mut m, outputs));
-    (0..count).into_par_iter().with_min_len(4).for_each(|tile| {
-        // SAFETY: each task writes its own tile's rows of V.
-        unsafe { transform_input(grid, tile, tile, count, inputs, &from) }
+    let block = count.div_ceil(4 * threads);
+    let blocks = count.div_ceil(block);
+    let range = |task: usize| (task * block, block.min(count - task * block));
+    (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
+        let (first, tiles) = range(task);
+        // SAFETY: each task writes its own tiles' rows of V.
+        unsafe { stages.input(first, first, tiles, count, &from) }
     });
     (0..FREQUENCIES).into_par_iter().with_max_len(1).for_each(|f| {
         // SAFETY: each task writes its own frequency of M.
-        unsafe { multiply(filter, f, &v, count, &to) }
+        unsafe { stages.multiply(f, &v, count, &to) }
     });
-    (0..count).into_par_iter().with_min_len(4).for_each(|tile| {
+    (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
+        let (first, tiles) = range(task);
         // SAFETY: each output tile belongs to one task.
-        unsafe { transform_output(grid, tile, tile, count, outputs, &m, &target, add) }
+        unsafe { stages.output(first, first, tiles, count, &m) }
     });
 }
 
-/// `M[f] = V[f] U[f]`.
-unsafe fn multiply(filter: &Filter, f: usize, v: &[f32], tiles: usize, m: &Target) {
-    let a = Rows::dense(&v[f * tiles * filter.inputs..], filter.inputs);
-    let size = Size { m: tiles, k: filter.inputs, n: filter.outputs };
-    // SAFETY: the caller's promise.
-    unsafe { product_into(a, filter.frequency(f), size, &m.at(f * tiles, 0), Extra::default()) }
+/// The three stages, each on a run of tiles or a frequency. Unsafe, because tasks share what they write to.
+struct Stages<'a> {
+    grid: Grid<'a>,
+    filter: &'a Filter,
+    target: &'a Target,
+    add: Addends<'a>,
+}
+
+impl Stages<'_> {
+    unsafe fn input(&self, tile: usize, slot: usize, count: usize, slots: usize, v: &Target) {
+        let channels = self.filter.inputs;
+        // SAFETY: the caller's promise.
+        unsafe { with_widest(InputTiles { grid: self.grid, tile, slot, count, slots, channels, v }) }
+    }
+
+    /// `M[f] = V[f] U[f]`.
+    unsafe fn multiply(&self, f: usize, v: &[f32], slots: usize, m: &Target) {
+        let filter = self.filter;
+        let a = Rows::dense(&v[f * slots * filter.inputs..], filter.inputs);
+        let size = Size { m: slots, k: filter.inputs, n: filter.outputs };
+        // SAFETY: the caller's promise.
+        unsafe { product_into(a, filter.frequency(f), size, &m.at(f * slots, 0), Extra::default()) }
+    }
+
+    unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: usize, m: &[f32]) {
+        let (channels, y) = (self.filter.outputs, self.target);
+        let tiles = OutputTiles { grid: self.grid, tile, slot, count, slots, channels, m, y, add: self.add };
+        // SAFETY: the caller's promise.
+        unsafe { with_widest(tiles) }
+    }
 }
 
 fn with_scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
@@ -207,95 +227,106 @@ fn with_scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
     })
 }
 
-type Lane = [f32; CHUNK];
-
-/// B^T of six lines.
-#[inline(always)]
-fn input_line(d: &[Lane; IN]) -> [Lane; IN] {
-    let mut t = [[0.0; CHUNK]; IN];
-    for l in 0..CHUNK {
-        let [a, b, c, d, e, f] = [d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l]];
-        let (even, odd) = (e - 4.0 * c, d - 4.0 * b);
-        let (even2, odd2) = (e - c, 2.0 * (d - b));
-        t[0][l] = 4.0 * a - 5.0 * c + e;
-        t[1][l] = even + odd;
-        t[2][l] = even - odd;
-        t[3][l] = even2 + odd2;
-        t[4][l] = even2 - odd2;
-        t[5][l] = 4.0 * b - 5.0 * d + f;
-    }
-    t
-}
-
-/// A^T of six lines.
-#[inline(always)]
-fn output_line(m: &[Lane; IN]) -> [Lane; OUT] {
-    let mut t = [[0.0; CHUNK]; OUT];
-    for l in 0..CHUNK {
-        let [a, b, c, d, e, f] = [m[0][l], m[1][l], m[2][l], m[3][l], m[4][l], m[5][l]];
-        let (p, q, r, s) = (b + c, b - c, d + e, d - e);
-        t[0][l] = a + p + r;
-        t[1][l] = q + 2.0 * s;
-        t[2][l] = p + 4.0 * r;
-        t[3][l] = q + 8.0 * s + f;
-    }
-    t
-}
-
-/// Writes V's rows `slot` of all frequencies for one tile.
+/// B^T of six values.
 ///
 /// # Safety
-/// `v` must hold `[36][slots, C]`, and nobody else may touch this slot.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-unsafe fn transform_input(
-    grid: Grid<'_>,
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn input_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (four, five, two) = (V::splat(-4.0), V::splat(-5.0), V::splat(2.0));
+        let (even, odd) = (c.mul_add(four, e), b.mul_add(four, d));
+        let (even2, odd2) = (e.sub(c), d.sub(b));
+        let plus_four = V::splat(4.0);
+        [
+            a.mul_add(plus_four, c.mul_add(five, e)),
+            even.add(odd),
+            even.sub(odd),
+            odd2.mul_add(two, even2),
+            odd2.mul_add(V::splat(-2.0), even2),
+            b.mul_add(plus_four, d.mul_add(five, f)),
+        ]
+    }
+}
+
+/// A^T of six values.
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn output_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; OUT] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (p, q, r, s) = (b.add(c), b.sub(c), d.add(e), d.sub(e));
+        [
+            a.add(p).add(r),
+            s.mul_add(V::splat(2.0), q),
+            r.mul_add(V::splat(4.0), p),
+            s.mul_add(V::splat(8.0), q.add(f)),
+        ]
+    }
+}
+
+/// Writes V's row `slot` of all frequencies for each of a run of tiles.
+struct InputTiles<'a> {
+    grid: Grid<'a>,
+    /// First tile, and the slot it goes to.
     tile: usize,
     slot: usize,
+    count: usize,
+    /// Rows of V per frequency.
     slots: usize,
     channels: usize,
-    v: &Target,
-) {
-    let (sample, y0, x0) = grid.place(tile);
-    let pixel = |y: usize, x: usize| -> Option<&[f32]> {
-        let (y, x) = ((y0 + y) as isize - grid.top, (x0 + x) as isize - grid.left);
-        let inside = (0..grid.height as isize).contains(&y) && (0..grid.width as isize).contains(&x);
-        inside.then(|| {
-            let start = ((sample * grid.height + y as usize) * grid.width + x as usize) * channels;
-            &grid.data[start..start + channels]
-        })
-    };
-    let mut pixels = [[None; IN]; IN];
-    for (y, row) in pixels.iter_mut().enumerate() {
-        for (x, p) in row.iter_mut().enumerate() {
-            *p = pixel(y, x);
+    v: &'a Target,
+}
+
+impl Kernel for InputTiles<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for i in 0..self.count {
+            // SAFETY: the caller's promise.
+            unsafe { self.one::<V>(self.tile + i, self.slot + i) }
         }
     }
-    for start in (0..channels).step_by(CHUNK) {
-        let width = CHUNK.min(channels - start);
-        let mut half = [[[0.0; CHUNK]; IN]; IN];
-        for x in 0..IN {
-            let mut d = [[0.0; CHUNK]; IN];
-            for (y, d) in d.iter_mut().enumerate() {
-                if let Some(pixel) = pixels[y][x] {
-                    match pixel[start..].first_chunk::<CHUNK>() {
-                        Some(values) => *d = *values,
-                        None => d[..width].copy_from_slice(&pixel[start..]),
-                    }
+}
+
+impl InputTiles<'_> {
+    #[inline(always)]
+    unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
+        let (grid, channels) = (self.grid, self.channels);
+        let (sample, y0, x0) = grid.place(tile);
+        let mut pixels = [[std::ptr::null::<f32>(); IN]; IN];
+        for (y, row) in pixels.iter_mut().enumerate() {
+            let y = (y0 + y) as isize - grid.top;
+            for (x, pixel) in row.iter_mut().enumerate() {
+                let x = (x0 + x) as isize - grid.left;
+                if (0..grid.height as isize).contains(&y) && (0..grid.width as isize).contains(&x) {
+                    let start = ((sample * grid.height + y as usize) * grid.width + x as usize) * channels;
+                    *pixel = grid.data[start..start + channels].as_ptr();
                 }
             }
-            for (y, line) in input_line(&d).into_iter().enumerate() {
-                half[y][x] = line;
-            }
         }
-        for (y, half) in half.iter().enumerate() {
-            for (x, line) in input_line(half).iter().enumerate() {
-                let out = v.at((y * IN + x) * slots + slot, start).c;
-                // SAFETY: this slot's row of this frequency, `width` values from `start`.
-                unsafe {
-                    if width == CHUNK {
-                        *(out as *mut Lane) = *line;
-                    } else {
-                        std::ptr::copy_nonoverlapping(line.as_ptr(), out, width);
+        for start in (0..channels).step_by(V::LANES) {
+            let width = V::LANES.min(channels - start);
+            // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
+            unsafe {
+                let zero = V::splat(0.0);
+                let mut half = [[zero; IN]; IN];
+                for x in 0..IN {
+                    let mut column = [zero; IN];
+                    for (row, value) in pixels.iter().zip(&mut column) {
+                        if !row[x].is_null() {
+                            *value = V::load(row[x].add(start), width);
+                        }
+                    }
+                    for (row, value) in half.iter_mut().zip(input_line(column)) {
+                        row[x] = value;
+                    }
+                }
+                for (y, row) in half.into_iter().enumerate() {
+                    for (x, value) in input_line(row).into_iter().enumerate() {
+                        value.store(self.v.at((y * IN + x) * self.slots + slot, start).c, width);
                     }
                 }
             }
@@ -303,77 +334,72 @@ unsafe fn transform_input(
     }
 }
 
-/// Writes one output tile.
-///
-/// # Safety
-/// `y` must hold `[N, H', W', O]`, and nobody else may touch this tile.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-unsafe fn transform_output(
-    grid: Grid<'_>,
+/// Writes a run of output tiles.
+struct OutputTiles<'a> {
+    grid: Grid<'a>,
     tile: usize,
     slot: usize,
+    count: usize,
     slots: usize,
     channels: usize,
-    m: &[f32],
-    y: &Target,
-    add: Addends<'_>,
-) {
-    let (sample, y0, x0) = grid.place(tile);
-    let (rows, columns) = (OUT.min(grid.out.0 - y0), OUT.min(grid.out.1 - x0));
-    for start in (0..channels).step_by(CHUNK) {
-        let width = CHUNK.min(channels - start);
-        let read = |values: &[f32]| -> Lane {
-            let mut lane = [0.0; CHUNK];
-            match values[start..].first_chunk::<CHUNK>() {
-                Some(values) => lane = *values,
-                None => lane[..width].copy_from_slice(&values[start..start + width]),
-            }
-            lane
-        };
-        let mut base = [0.0; CHUNK];
-        if let Some(bias) = add.bias {
-            base = read(&bias[..channels]);
+    m: &'a [f32],
+    y: &'a Target,
+    add: Addends<'a>,
+}
+
+impl Kernel for OutputTiles<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        assert!(self.m.len() >= FREQUENCIES * self.slots * self.channels, "M too small");
+        for i in 0..self.count {
+            // SAFETY: the caller's promise.
+            unsafe { self.one::<V>(self.tile + i, self.slot + i) }
         }
-        if let Some(shift) = add.shift {
-            let shift = read(&shift[sample * channels..(sample + 1) * channels]);
-            for l in 0..CHUNK {
-                base[l] += shift[l];
-            }
-        }
-        let mut half = [[[0.0; CHUNK]; IN]; OUT];
-        for x in 0..IN {
-            let mut column = [[0.0; CHUNK]; IN];
-            for (f, value) in column.iter_mut().enumerate() {
-                let row = ((f * IN + x) * slots + slot) * channels;
-                *value = read(&m[row..row + channels]);
-            }
-            for (i, line) in output_line(&column).into_iter().enumerate() {
-                half[i][x] = line;
-            }
-        }
-        for (i, half) in half.iter().enumerate().take(rows) {
-            for (j, line) in output_line(half).iter().enumerate().take(columns) {
-                let position = (sample * grid.out.0 + y0 + i) * grid.out.1 + x0 + j;
-                let mut value = base;
-                for l in 0..CHUNK {
-                    value[l] += line[l];
+    }
+}
+
+impl OutputTiles<'_> {
+    #[inline(always)]
+    unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
+        let (grid, channels) = (self.grid, self.channels);
+        let (sample, y0, x0) = grid.place(tile);
+        let (rows, columns) = (OUT.min(grid.out.0 - y0), OUT.min(grid.out.1 - x0));
+        for start in (0..channels).step_by(V::LANES) {
+            let width = V::LANES.min(channels - start);
+            // SAFETY: slices are indexed, M was checked; the rest is the caller's promise.
+            unsafe {
+                let zero = V::splat(0.0);
+                let part = |values: &[f32], row: usize| {
+                    V::load(values[row * channels + start..row * channels + start + width].as_ptr(), width)
+                };
+                let mut base = self.add.bias.map_or(zero, |bias| part(bias, 0));
+                if let Some(shift) = self.add.shift {
+                    base = base.add(part(shift, sample));
                 }
-                if let Some(residual) = add.residual {
-                    let residual = read(&residual[position * channels..(position + 1) * channels]);
-                    for l in 0..CHUNK {
-                        value[l] += residual[l];
+                let mut half = [[zero; IN]; OUT];
+                for x in 0..IN {
+                    let mut column = [zero; IN];
+                    for (f, value) in column.iter_mut().enumerate() {
+                        let row = (f * IN + x) * self.slots + slot;
+                        *value = V::load(self.m.as_ptr().add(row * channels + start), width);
+                    }
+                    for (row, value) in half.iter_mut().zip(output_line(column)) {
+                        row[x] = value;
                     }
                 }
-                // SAFETY: this tile's part of this position.
-                let out = unsafe { std::slice::from_raw_parts_mut(y.at(position, start).c, width) };
-                if add.accumulate {
-                    for (value, old) in value.iter_mut().zip(out.iter()) {
-                        *value += old;
+                for (i, row) in half.into_iter().enumerate().take(rows) {
+                    for (j, value) in output_line(row).into_iter().enumerate().take(columns) {
+                        let position = (sample * grid.out.0 + y0 + i) * grid.out.1 + x0 + j;
+                        let mut value = value.add(base);
+                        if let Some(residual) = self.add.residual {
+                            value = value.add(part(residual, position));
+                        }
+                        let out = self.y.at(position, start).c;
+                        if self.add.accumulate {
+                            value = value.add(V::load(out, width));
+                        }
+                        value.store(out, width);
                     }
-                }
-                match out.first_chunk_mut::<CHUNK>() {
-                    Some(out) => *out = value,
-                    None => out.copy_from_slice(&value[..width]),
                 }
             }
         }

@@ -1,0 +1,213 @@
+//! A vector of f32, as wide as the machine has it: just enough arithmetic for code that the compiler does not
+//! vectorise by itself. Functions generic over [`Vector`] are inlined into entry points that enable the
+//! instruction set; [`with_widest`] picks one of them at run time.
+
+/// Lanes of f32 that are worked on together.
+///
+/// # Safety
+/// Methods of a type may only be called where its instruction set is enabled.
+pub(super) trait Vector: Copy {
+    /// Number of lanes.
+    const LANES: usize;
+    unsafe fn splat(value: f32) -> Self;
+    /// The first `count` values, zeros beyond.
+    unsafe fn load(from: *const f32, count: usize) -> Self;
+    /// Writes the first `count` lanes.
+    unsafe fn store(self, to: *mut f32, count: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    /// `self * factor + addend`.
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+}
+
+/// The plain form, for machines without AVX.
+impl Vector for [f32; 4] {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32, count: usize) -> Self {
+        let mut values = [0.0; 4];
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count.min(4)) };
+        values
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, count.min(4)) };
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] + other[i])
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] - other[i])
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+        std::array::from_fn(|i| self[i] * factor[i] + addend[i])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    impl Vector for __m512 {
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32, count: usize) -> Self {
+            // SAFETY: the trait's promise; hidden lanes are not read.
+            unsafe {
+                if count >= 16 {
+                    _mm512_loadu_ps(from)
+                } else {
+                    _mm512_maskz_loadu_ps((1u16 << count) - 1, from)
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32, count: usize) {
+            // SAFETY: the trait's promise; hidden lanes are not written.
+            unsafe {
+                if count >= 16 {
+                    _mm512_storeu_ps(to, self)
+                } else {
+                    _mm512_mask_storeu_ps(to, (1u16 << count) - 1, self)
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm512_add_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm512_sub_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm512_fmadd_ps(self, factor, addend) }
+        }
+    }
+
+    impl Vector for __m256 {
+        const LANES: usize = 8;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32, count: usize) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe {
+                if count >= 8 {
+                    return _mm256_loadu_ps(from);
+                }
+                let mut values = [0.0; 8];
+                std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+                _mm256_loadu_ps(values.as_ptr())
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32, count: usize) {
+            // SAFETY: the trait's promise.
+            unsafe {
+                if count >= 8 {
+                    return _mm256_storeu_ps(to, self);
+                }
+                let mut values = [0.0; 8];
+                _mm256_storeu_ps(values.as_mut_ptr(), self);
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm256_add_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm256_sub_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: the trait's promise.
+            unsafe { _mm256_fmadd_ps(self, factor, addend) }
+        }
+    }
+}
+
+/// Work that can be done with any vector.
+pub(super) trait Kernel {
+    /// Does it.
+    ///
+    /// # Safety
+    /// Only where `V`'s instruction set is enabled, and the kernel's own conditions hold.
+    unsafe fn run<V: Vector>(self);
+}
+
+/// Runs `kernel` with the widest vectors of this machine.
+///
+/// # Safety
+/// The kernel's own conditions.
+pub(super) unsafe fn with_widest(kernel: impl Kernel) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{__m256, __m512};
+
+        #[target_feature(enable = "avx512f")]
+        unsafe fn with_avx512(kernel: impl Kernel) {
+            // SAFETY: enabled here.
+            unsafe { kernel.run::<__m512>() }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn with_avx2(kernel: impl Kernel) {
+            // SAFETY: enabled here.
+            unsafe { kernel.run::<__m256>() }
+        }
+        if super::features::avx512() {
+            // SAFETY: just detected.
+            return unsafe { with_avx512(kernel) };
+        }
+        if super::features::avx2() {
+            // SAFETY: just detected.
+            return unsafe { with_avx2(kernel) };
+        }
+    }
+    // SAFETY: needs nothing.
+    unsafe { kernel.run::<[f32; 4]>() }
+}
