@@ -1,2 +1,46 @@
-//! The `fairhuman` command.
-fn main() {}
+//! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears Ctrl-C.
+
+mod cli;
+mod clock;
+mod commands;
+mod interrupt;
+mod machine;
+mod profile;
+mod progress;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(options) => commands::train::run(&options),
+        Command::Replay(options) => commands::replay::run(&options),
+        Command::People(options) => commands::people::run(&options),
+        Command::InitModel(options) => commands::init_model::run(&options),
+        Command::Version => commands::version::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, each once: a cause that its error already told is left out.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let start = if text.is_empty() { "" } else { "\n  because: " };
+            text.push_str(&format!("{start}{cause}"));
+        }
+    }
+    text
+}

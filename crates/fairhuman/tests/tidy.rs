@@ -39,9 +39,13 @@ fn files_stay_small() {
 
 #[test]
 fn nothing_is_left_undone() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
-    let undone: Vec<_> =
-        all().into_iter().filter(|(_, text)| marks.iter().any(|m| text.contains(m))).map(|(p, _)| p).collect();
+    let marks =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
+    let undone: Vec<_> = all()
+        .into_iter()
+        .filter(|(_, text)| marks.iter().any(|m| text.contains(m)))
+        .map(|(p, _)| p)
+        .collect();
     assert!(undone.is_empty(), "unfinished work: {undone:?}");
 }
 

@@ -24,7 +24,7 @@ pub struct Run<'a, B: Backend> {
     /// Recompute activations in the backward pass.
     pub checkpointing: bool,
     /// Seconds since some moment. Libraries read no clock: the caller's is used.
-    pub clock: &'a dyn Fn() -> f64,
+    pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// Told about every operation, for profiles.
     pub observer: Option<&'a dyn Observer>,
 }
@@ -130,6 +130,16 @@ pub fn objective_gradients<B: Backend>(
     objectives: &[Objective],
     batches: &[Batch],
 ) -> Result<Gradients<B>, Refused> {
+    run.backend.scope(|| passes(run, denoiser, params, objectives, batches))
+}
+
+fn passes<B: Backend>(
+    run: &Run<'_, B>,
+    denoiser: &impl Denoiser<B>,
+    params: &Params<B>,
+    objectives: &[Objective],
+    batches: &[Batch],
+) -> Result<Gradients<B>, Refused> {
     let divisors = objective::divisors(objectives, batches);
     let count = objectives.len();
     let mut total: Option<Gradients<B>> = None;
@@ -196,12 +206,15 @@ pub fn fair_direction<B: Backend>(
     let start = (run.clock)();
     let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
     let names = objectives.iter().map(|o| o.name.as_str());
-    let gram = Gram::new(names, gradients.grads.gram(run.backend))
-        .and_then(|gram| gram.with_absent(&absent))
-        .map_err(|e| refuse(&e))?;
+    let products = run.backend.scope(|| gradients.grads.gram(run.backend));
+    let gram =
+        Gram::new(names, products).and_then(|gram| gram.with_absent(&absent)).map_err(|e| refuse(&e))?;
     let solution = weigh(&gram, weighting).map_err(|e| refuse(&e))?;
-    let combined = gradients.grads.combine(run.backend, &solution.combination());
-    let squares: f64 = combined.iter().flatten().map(|g| run.backend.sum_of_squares(g)).sum();
+    let (combined, squares) = run.backend.scope(|| {
+        let combined = gradients.grads.combine(run.backend, &solution.combination());
+        let squares: f64 = combined.iter().flatten().map(|g| run.backend.sum_of_squares(g)).sum();
+        (combined, squares)
+    });
     let norm = squares.sqrt();
     if !norm.is_finite() {
         return Err(Refused::Gradient { problem: format!("the combined gradient's norm is {norm}") });

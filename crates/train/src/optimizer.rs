@@ -41,12 +41,14 @@ pub fn update<B: Backend>(
         weight_decay: optimizer.weight_decay,
         step: moments.updates,
     };
-    for (id, grad) in params.ids().zip(grads) {
-        let Some(grad) = grad else { continue };
-        let state = [params.get(id).clone(), moments.first[id.0].clone(), moments.second[id.0].clone()];
-        let [value, first, second] = backend.adamw(state, grad, factor, &constants);
-        params.set(id, value);
-        moments.first[id.0] = first;
-        moments.second[id.0] = second;
-    }
+    backend.scope(|| {
+        for (id, grad) in params.ids().zip(grads) {
+            let Some(grad) = grad else { continue };
+            let state = [params.get(id).clone(), moments.first[id.0].clone(), moments.second[id.0].clone()];
+            let [value, first, second] = backend.adamw(state, grad, factor, &constants);
+            params.set(id, value);
+            moments.first[id.0] = first;
+            moments.second[id.0] = second;
+        }
+    });
 }

@@ -231,10 +231,10 @@ impl Sums {
         batch: &crate::batch::Batch,
     ) -> Result<(), String> {
         // A checkpointing tape keeps next to nothing: there is no backward pass here.
-        let mut tape = Tape::new(backend, params, true);
-        let output = denoiser.predict(&mut tape, batch)?;
-        let prediction = backend.read(output.value());
-        drop(tape);
+        let prediction = backend.scope(|| {
+            let output = denoiser.predict(&mut Tape::new(backend, params, true), batch)?;
+            Ok::<_, String>(backend.read(output.value()))
+        })?;
         let ones = vec![1.0; objectives.len()];
         let losses = objective::losses(objectives, batch, &ones, &prediction);
         let present = objective::present(batch, objectives.len());

@@ -24,7 +24,7 @@ pub trait Reporter {
 /// What a run needs from outside, and how far this command goes.
 pub struct Surroundings<'a> {
     /// Seconds since some moment.
-    pub clock: &'a dyn Fn() -> f64,
+    pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// Set to save and leave after the step in progress.
     pub stop: &'a AtomicBool,
     /// Told what happens.

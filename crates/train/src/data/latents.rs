@@ -54,9 +54,9 @@ pub(super) struct Latents<'b, B: Backend> {
 }
 
 impl<'b, B: Backend> Latents<'b, B> {
-    /// For the `vae/` of a model folder; without `cached`, every picture is encoded anew.
-    pub fn open(backend: &'b B, model: &Path, cache: Cache, cached: bool) -> Result<Self, DataError> {
-        let folder = model.join("vae");
+    /// For a model's `vae/`; without `cached`, every picture is encoded anew.
+    pub fn open(backend: &'b B, folder: &Path, cache: Cache, cached: bool) -> Result<Self, DataError> {
+        let folder = folder.to_path_buf();
         let config = VaeConfig::open(&folder.join("config.json"))?;
         let cache = match cached {
             true => {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use fairhuman_dataset::{Crop, Dataset, DatasetError, GeometrySpec, Problems, Sample, draw};
 use fairhuman_diffusion::config_check::ConfigError;
 use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::schedule::NoiseSchedule;
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::weights::WeightError;
@@ -103,13 +104,14 @@ impl<'b, B: Backend> Data<'b, B> {
             let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
             return Err(DataError::Problem(text));
         }
-        let model = &recipe.model.path;
-        let schedule = NoiseSchedule::read(&model.join("scheduler").join("scheduler_config.json"))?;
+        let model = ModelFolder::open(&recipe.model.path)?;
+        let schedule = NoiseSchedule::read(&model.schedule())?;
         let cache = Cache::new(&recipe.cache);
-        let unet = UNetConfig::open(&model.join("unet").join("config.json"))?;
-        let latents = Latents::open(backend, model, cache.clone(), recipe.geometry.crop == Crop::Center)?;
+        let unet = UNetConfig::open(&model.unet().join("config.json"))?;
+        let latents =
+            Latents::open(backend, &model.vae(), cache.clone(), recipe.geometry.crop == Crop::Center)?;
         recipe.geometry.check(latents.reduction())?;
-        let captions = Captions::prepare(backend, model, cache, &dataset, preparing)?;
+        let captions = Captions::prepare(backend, &model, cache, &dataset, preparing)?;
         let mut next = 0;
         let regions = recipe.objective.iter().map(|o| {
             o.mask.as_ref().map(|_| {

@@ -2,13 +2,12 @@
 //! All captions are encoded before the first step, then the encoders leave the memory.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use fairhuman_dataset::Dataset;
-use fairhuman_diffusion::clip::ClipText;
-use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
-use fairhuman_engine::{Backend, Params, Tape};
+use fairhuman_engine::Backend;
 
 use super::{DataError, Preparing};
 use crate::cache::{Cache, Entry, Key, hash_folders};
@@ -31,40 +30,26 @@ pub(super) struct Captions {
     truncated: usize,
 }
 
-/// A tokenizer with its encoder.
-struct Encoder<B: Backend> {
-    tokenizer: ClipTokenizer,
-    network: ClipText<B>,
-}
-
-impl<B: Backend> Encoder<B> {
-    fn open(backend: &B, model: &Path, end: &str) -> Result<Self, DataError> {
-        let tokenizer =
-            ClipTokenizer::open(&model.join(format!("tokenizer{end}"))).map_err(ModelError::from)?;
-        let component = format!("text_encoder{end}");
-        let network = ClipText::load(backend, &model.join(&component), &component, Trainable::None)?;
-        Ok(Self { tokenizer, network })
-    }
-}
-
 impl Captions {
     /// Encodes every caption of `dataset` that is not in the cache.
     pub fn prepare<B: Backend>(
         backend: &B,
-        model: &Path,
+        model: &ModelFolder,
         cache: Cache,
         dataset: &Dataset,
         preparing: Preparing<'_>,
     ) -> Result<Self, DataError> {
-        let folders =
-            ["tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2"].map(|name| model.join(name));
-        let hash = hash_folders(&folders).map_err(|source| DataError::Io { path: model.into(), source })?;
+        let parts = model.texts();
+        let folders: Vec<_> =
+            parts.iter().flat_map(|(tokens, weights, _)| [tokens.clone(), weights.clone()]).collect();
+        let hash =
+            hash_folders(&folders).map_err(|source| DataError::Io { path: model.path.clone(), source })?;
         let mut seen = HashSet::new();
         let captions: Vec<&str> = dataset.items().iter().map(|item| item.caption.as_str()).collect();
         let unique: Vec<&str> = captions.iter().copied().filter(|caption| seen.insert(*caption)).collect();
-        let tokenizer = ClipTokenizer::open(&folders[0]).map_err(ModelError::from)?;
+        let tokenizer = ClipTokenizer::open(&parts[0].0).map_err(ModelError::from)?;
         let mut keys = HashMap::new();
-        let mut encoders: Option<Vec<Encoder<B>>> = None;
+        let mut encoders: Option<TextEncoders<B>> = None;
         for (done, caption) in unique.iter().enumerate() {
             let key = Key::new("text").with(&hash).with(caption.as_bytes()).finish();
             keys.insert((*caption).to_owned(), key);
@@ -74,14 +59,14 @@ impl Captions {
             preparing("encoding captions", done, unique.len());
             let encoders = match encoders.take() {
                 Some(loaded) => encoders.insert(loaded),
-                None => encoders.insert(load(backend, model)?),
+                None => encoders.insert(TextEncoders::load(backend, model)?),
             };
             let text = encode(backend, encoders, caption)?;
             if text.prompt.iter().chain(&text.pooled).any(|v| !v.is_finite()) {
                 return Err(DataError::Problem(format!(
                     "the text encoders give numbers that are not finite for the caption {caption:?}; \
                      are the files in {} damaged?",
-                    model.display()
+                    model.path.display()
                 )));
             }
             let width = text.prompt.len() / text.tokens.max(1);
@@ -111,31 +96,10 @@ impl Captions {
     }
 }
 
-fn load<B: Backend>(backend: &B, model: &Path) -> Result<Vec<Encoder<B>>, DataError> {
-    let mut encoders = vec![Encoder::open(backend, model, "")?];
-    if model.join("text_encoder_2").is_dir() {
-        encoders.push(Encoder::open(backend, model, "_2")?);
-    }
-    Ok(encoders)
-}
-
-fn encode<B: Backend>(backend: &B, encoders: &[Encoder<B>], caption: &str) -> Result<Text, DataError> {
-    let params = Params::default();
-    let mut outputs = Vec::new();
-    for encoder in encoders {
-        let ids = encoder.tokenizer.encode(caption).ids;
-        outputs.push(encoder.network.forward(&mut Tape::new(backend, &params, false), &[ids])?);
-    }
-    let (prompt, pooled) = match outputs.as_slice() {
-        [only] => (only.last.value().clone(), Vec::new()),
-        // SDXL: both hidden states side by side, the pooled projection of the second.
-        [first, second, ..] => (
-            backend.concat(first.penultimate.value(), second.penultimate.value()),
-            backend.read(second.pooled.value()),
-        ),
-        [] => return Err(DataError::Problem("the model has no text encoder".into())),
-    };
-    Ok(Text { tokens: B::shape(&prompt)[1], prompt: backend.read(&prompt), pooled })
+fn encode<B: Backend>(backend: &B, encoders: &TextEncoders<B>, caption: &str) -> Result<Text, DataError> {
+    let text = encoders.encode(backend, &[caption])?;
+    let pooled = text.pooled.map_or_else(Vec::new, |pooled| backend.read(&pooled));
+    Ok(Text { tokens: B::shape(&text.embeddings)[1], prompt: backend.read(&text.embeddings), pooled })
 }
 
 fn read(mut entry: Entry) -> Option<Text> {

@@ -42,7 +42,11 @@ pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de:
     let (before, now) = (flatten(before)?, flatten(now)?);
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let show = |value: Option<&Value>| value.map_or("(not set)".to_owned(), |v| v.to_string());
-    let differing = keys.into_iter().filter(|key| !FREE.contains(&key.as_str())).filter_map(|key| {
+    // A constant rate has no end that could move.
+    let constant = |flat: &Table| flat.get("schedule.decay").and_then(Value::as_str) == Some("constant");
+    let endless = constant(&before) && constant(&now);
+    let free = |key: &str| FREE.contains(&key) || (endless && key == "schedule.decay_steps");
+    let differing = keys.into_iter().filter(|key| !free(key)).filter_map(|key| {
         let (a, b) = (before.get(key), now.get(key));
         (a != b).then(|| Difference { key: key.clone(), before: show(a), now: show(b) })
     });

@@ -188,6 +188,14 @@ impl Recipe {
         toml::to_string(self).unwrap_or_default()
     }
 
+    /// Puts the run into another folder, the cache with it if it was inside.
+    pub fn move_to(&mut self, out: &Path) {
+        if let Ok(inside) = self.cache.strip_prefix(&self.out) {
+            self.cache = out.join(inside);
+        }
+        self.out = out.to_path_buf();
+    }
+
     /// The regions that the dataset must have masks for, in the order of the objectives that have one.
     pub fn regions(&self) -> Vec<Region> {
         let masked = self.objective.iter().filter_map(|o| Some((o.name.clone(), o.mask.clone()?)));

@@ -1,0 +1,30 @@
+//! `fairhuman init-model`: a random model in SDXL's layout.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use fairhuman_diffusion::init;
+use fairhuman_engine::DType;
+
+use crate::cli::{Dtype, InitModel, Preset};
+
+/// Writes the model.
+pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
+    let folder = &options.out;
+    if folder.join("model_index.json").exists() {
+        bail!("{} holds a model already; choose another folder, or delete it first", folder.display());
+    }
+    let preset = match options.preset {
+        Preset::Tiny => init::Preset::Tiny,
+        Preset::Mini => init::Preset::Mini,
+        Preset::Sdxl => init::Preset::Sdxl,
+    };
+    let dtype = match options.dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
+    };
+    init::init_model(preset, dtype, options.seed, folder)?;
+    println!("a random model is in {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,7 @@
+//! One file per command: options in, work of the libraries, a few lines out.
+
+pub mod init_model;
+pub mod people;
+pub mod replay;
+pub mod train;
+pub mod version;

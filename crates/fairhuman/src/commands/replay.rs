@@ -1,0 +1,63 @@
+//! `fairhuman replay`: one recorded step, its numbers and its time.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fairhuman_engine::Cpu;
+use fairhuman_engine::observe::Observer;
+use fairhuman_train::gradient::Run;
+use fairhuman_train::recorded::{read_inputs, write_tensors};
+use fairhuman_train::replay::{Times, replay};
+use serde_json::json;
+
+use crate::cli::Replay;
+use crate::profile::Profile;
+use crate::{clock, machine};
+
+/// Runs before the ones that are timed.
+const WARM_UP: usize = 2;
+
+/// Replays, writes the outputs, prints the times.
+pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
+    let inputs = read_inputs(&options.inputs)?;
+    let backend = Cpu::new(options.threads).context("cannot start the threads")?;
+    let clock = clock::start();
+    let profile = Profile::default();
+    let observer = options.profile.then_some(&profile as &dyn Observer);
+    let passes = Run { backend: &backend, checkpointing: options.checkpointing, clock: &clock, observer };
+    let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
+    let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
+    let (outputs, times) = replay(&passes, &options.model, &inputs, warm_up + repeats, &mut |repeat| {
+        if repeat == warm_up {
+            profile.clear();
+        }
+    })?;
+    write_tensors(&options.outputs, &outputs)?;
+    let times = &times[warm_up..];
+    let median = |part: fn(&Times) -> f64| 1e3 * median(times.iter().map(part).collect());
+    if options.profile {
+        let mean = times.iter().map(|t| t.step).sum::<f64>() / times.len() as f64;
+        println!("{}", profile.table(times.len(), mean));
+    }
+    println!(
+        "{}",
+        json!({
+            "forward_ms": median(|t| t.forward),
+            "backward_ms": median(|t| t.backward),
+            "solve_ms": median(|t| t.solve),
+            "update_ms": median(|t| t.update),
+            "step_ms": median(|t| t.step),
+            "peak_rss_mb": machine::peak_memory_mib(),
+        })
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => 0.5 * (values[n / 2 - 1] + values[n / 2]),
+    }
+}

@@ -1,0 +1,13 @@
+//! `fairhuman version`: what to put into a report.
+
+use std::process::ExitCode;
+
+use crate::machine;
+
+/// Prints version and machine.
+pub fn run() -> anyhow::Result<ExitCode> {
+    println!("fairhuman {}", env!("CARGO_PKG_VERSION"));
+    println!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    println!("{} cores, {}", machine::cores(), machine::vector_instructions());
+    Ok(ExitCode::SUCCESS)
+}

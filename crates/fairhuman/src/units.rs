@@ -1,0 +1,47 @@
+//! Numbers as people read them.
+
+/// A duration: `48 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match (s / 3600, s / 60 % 60, s % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+/// A number with three digits that matter: `0.0123`, `12.3`, `1.23e-7`.
+pub fn short(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    let digits = (2 - size.log10().floor() as i32).clamp(0, 6);
+    format!("{value:.*}", digits as usize)
+}
+
+/// Names and numbers side by side: `global 0.512, face 0.0312`.
+pub fn listed(names: &[String], values: &[f64]) -> String {
+    let pairs = names.iter().zip(values).map(|(name, value)| format!("{name} {}", short(*value)));
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        let shown: Vec<String> = [0.0, 1.0, 0.01234, 12.345, 1234.5, 1.234e-7, -0.5].map(short).to_vec();
+        assert_eq!(shown, ["0", "1.00", "0.0123", "12.3", "1234", "1.23e-7", "-0.500"]);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        let shown: Vec<String> = [0.4, 48.0, 200.0, 7500.0].map(duration).to_vec();
+        assert_eq!(shown, ["0 s", "48 s", "3 min 20 s", "2 h 05 min"]);
+    }
+}

@@ -1,0 +1,153 @@
+//! Recipes: unknown keys are refused by name, values are checked together, a resolved recipe is a recipe.
+
+use std::path::Path;
+
+use fairhuman_train::recipe::{Recipe, RecipeError, differences};
+
+const SMALL: &str = r#"
+steps = 10
+model.path = "../models/m"
+dataset.path = "../data/people"
+objective = [{ name = "global" }, { name = "face", mask = "mask_face" }]
+"#;
+
+fn parse(text: &str) -> Result<Recipe, RecipeError> {
+    Recipe::parse(Path::new("recipes/small.toml"), text)
+}
+
+fn problems(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_are_the_papers_settings() {
+    let r = parse(SMALL).unwrap();
+    assert_eq!((r.seed, r.batch, r.accumulation, r.max_grad_norm), (0, 1, 1, 1.0));
+    assert_eq!((r.objective[0].scale, r.objective[1].scale), (1.0, 5.0));
+    assert_eq!((r.lora.rank, r.lora.alpha), (256, 256.0));
+    assert_eq!(r.lora.targets, ["attention"]);
+    let o = r.optimizer;
+    assert_eq!((o.learning_rate, o.beta1, o.beta2, o.eps, o.weight_decay), (1e-5, 0.9, 0.999, 1e-8, 1e-2));
+    assert_eq!((r.geometry.width, r.geometry.height), (1024, 1024));
+    assert_eq!(r.weighting, fairhuman_fairness::Weighting::AlphaFair { alpha: 2.0 });
+}
+
+#[test]
+fn paths_are_relative_to_the_recipes_folder_and_runs_to_the_current_one() {
+    let r = parse(SMALL).unwrap();
+    assert_eq!(r.model.path, Path::new("recipes/../models/m"));
+    assert_eq!(r.dataset.path, Path::new("recipes/../data/people"));
+    assert_eq!(r.out, Path::new("runs/small"));
+    assert_eq!(r.cache, Path::new("runs/small/cache"));
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name_in_every_table() {
+    for (extra, key) in [
+        ("stepz = 1", "stepz"),
+        ("[lora]\nranks = 4", "ranks"),
+        ("[optimizer]\nlr = 4", "lr"),
+        ("[schedule]\nwarm_up = 4", "warm_up"),
+        ("[checkpoints]\nevry = 4", "evry"),
+        ("[validation]\nshared = 4", "shared"),
+        ("[geometry]\nresolution = 4", "resolution"),
+    ] {
+        // Top-level keys must come before tables.
+        let text =
+            if extra.starts_with('[') { format!("{SMALL}\n{extra}") } else { format!("{extra}\n{SMALL}") };
+        let message = problems(&text);
+        assert!(message.contains(key) && message.contains("small.toml"), "{message}");
+    }
+    let objective = SMALL.replace("mask = ", "masks = ");
+    assert!(problems(&objective).contains("masks"));
+    assert!(problems(&SMALL.replace("dataset.path", "dataset.paths")).contains("paths"));
+}
+
+#[test]
+fn wrong_values_are_reported_all_at_once_with_key_expectation_and_finding() {
+    let text = r#"
+steps = 0
+batch = 0
+max_grad_norm = -1.0
+model.path = "m"
+dataset.path = "d"
+objective = [{ name = "a b" }, { name = "x", scale = 0.0 }, { name = "x" }]
+weighting = { kind = "fixed", weights = [1.0] }
+lora = { rank = 0, formats = [] }
+optimizer = { beta1 = 1.0, eps = 0.0 }
+validation = { share = 1.5 }
+"#;
+    let message = problems(text);
+    for part in [
+        "steps: expected at least 1, found 0",
+        "batch:",
+        "max_grad_norm:",
+        "objective 1 (\"a b\").name:",
+        "objective 2 (\"x\").scale:",
+        "objective 3 (\"x\").name: expected a name of its own",
+        "weighting: 1 fixed weights for 3 objectives",
+        "lora.rank:",
+        "lora.formats:",
+        "optimizer.beta1: expected a number in [0, 1), found 1",
+        "optimizer.eps:",
+        "validation.share:",
+    ] {
+        assert!(message.contains(part), "{part:?} is not in:\n{message}");
+    }
+}
+
+#[test]
+fn a_recipe_without_objectives_says_what_to_write() {
+    let text = SMALL.lines().filter(|l| !l.starts_with("objective")).collect::<Vec<_>>().join("\n");
+    assert!(problems(&text).contains("[[objective]]"));
+}
+
+#[test]
+fn the_resolved_recipe_is_a_recipe_that_resolves_to_itself() {
+    for extra in [
+        "",
+        "min_snr_gamma = 5.0\nmax_grad_norm = inf\nweighting = { kind = \"alpha-fair\", alpha = inf }",
+        "schedule = { decay = \"cosine\", warmup = 2 }\nvalidation = { samples = [\"images/1.png\"] }\nseed = 7",
+        "weighting = { kind = \"fixed\", weights = [1, 2.5] }\nout = \"/tmp/run\"\ncache = \"/tmp/cache\"",
+    ] {
+        let mut first = parse(&format!("{SMALL}\n{extra}")).unwrap();
+        // Saved recipes are read from wherever they are: relative paths are only right where they were resolved.
+        first.model.path = "/m".into();
+        first.dataset.path = "/d".into();
+        first.out = "/r".into();
+        first.cache = "/r/cache".into();
+        let again = Recipe::parse(Path::new("/r/recipe.toml"), &first.to_toml()).unwrap();
+        assert_eq!(first, again);
+    }
+}
+
+#[test]
+fn a_recipe_may_grow_in_steps_and_differ_in_nothing_that_is_learnt() {
+    let with = |extra: &str| parse(&format!("{SMALL}\n{extra}")).unwrap().to_toml();
+    let before = with("");
+    let longer = with("threads = 3\ncheckpoints.every = 7").replace("steps = 10", "steps = 20");
+    assert_eq!(differences(&before, &longer).unwrap(), []);
+
+    let other =
+        with("optimizer.learning_rate = 0.5\nmin_snr_gamma = 5.0").replace("scale = 5.0", "scale = 4.0");
+    let found: Vec<String> = differences(&before, &other).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "min_snr_gamma: (not set) -> 5.0",
+            "objective[1].scale: 5.0 -> 4.0",
+            "optimizer.learning_rate: 0.00001 -> 0.5",
+        ]
+    );
+}
+
+#[test]
+fn a_decay_that_follows_the_steps_is_named_when_they_grow() {
+    let linear = |steps: u64| {
+        let text = SMALL.replace("steps = 10", &format!("steps = {steps}"));
+        parse(&format!("{text}\nschedule.decay = \"linear\"")).unwrap().to_toml()
+    };
+    let found: Vec<String> =
+        differences(&linear(10), &linear(20)).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["schedule.decay_steps: 10 -> 20"]);
+}

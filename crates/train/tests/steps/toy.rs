@@ -1,0 +1,91 @@
+//! A network small enough to step in microseconds: two trained linear layers with a SiLU between, pixel by pixel.
+
+use fairhuman_engine::{Activation, Backend, Linear, ParamId, Params, Source, Tape, Var, Vector};
+use fairhuman_train::batch::Batch;
+use fairhuman_train::gradient::Denoiser;
+use fairhuman_train::objective::{Normalisation, Objective};
+
+const HIDDEN: usize = 6;
+
+pub struct Toy<B: Backend> {
+    pub params: Params<B>,
+    backend: B::Tensor,
+    first: Linear<B>,
+    second: Linear<B>,
+}
+
+fn values(count: usize, seed: usize, size: f32) -> Vec<f32> {
+    (0..count).map(|i| size * ((i * 37 + seed * 101) as f32 * 0.73).sin()).collect()
+}
+
+impl<B: Backend> Toy<B> {
+    pub fn new(backend: &B, seed: usize) -> Self {
+        let mut params = Params::default();
+        let mut add = |name: &str, shape: &[usize], seed| {
+            let values = values(shape.iter().product(), seed, 0.5);
+            params.add(name, backend.tensor(shape, &values))
+        };
+        let mut layer = |name: &str, inputs, outputs, seed| Linear {
+            weight: Source::Trained(add(&format!("{name}.weight"), &[outputs, inputs], seed)),
+            bias: Some(Vector::Trained(add(&format!("{name}.bias"), &[outputs], seed + 1))),
+            adapter: None,
+            inputs,
+            outputs,
+        };
+        let (first, second) = (layer("first", 4, HIDDEN, seed), layer("second", HIDDEN, 4, seed + 2));
+        let poison = backend.tensor(&[4], &[f32::NAN; 4]);
+        Self { params, backend: poison, first, second }
+    }
+
+    /// Makes the last bias NaN.
+    pub fn poison(&mut self) {
+        self.params.set(ParamId(3), self.backend.clone());
+    }
+}
+
+impl<B: Backend> Denoiser<B> for Toy<B> {
+    fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String> {
+        let shape = [batch.size, batch.height, batch.width, batch.channels];
+        let x = Var::constant(tape.backend().tensor(&shape, &batch.noisy));
+        let h = tape.linear(&x, &self.first, None);
+        let h = tape.activation(&h, Activation::Silu);
+        Ok(tape.linear(&h, &self.second, None))
+    }
+}
+
+/// Global, face, hand.
+pub fn objectives(normalisation: Normalisation) -> Vec<Objective> {
+    let o = |name: &str, mask: Option<&str>, scale| Objective {
+        name: name.into(),
+        mask: mask.map(Into::into),
+        scale,
+        normalisation,
+    };
+    vec![o("global", None, 1.0), o("face", Some("f"), 5.0), o("hand", Some("h"), 5.0)]
+}
+
+/// A batch; `present[k]` lists the samples with a mask of objective `k`, the first has none at all.
+pub fn batch(size: usize, present: &[&[usize]]) -> Batch {
+    let side = 4;
+    let cells = side * side;
+    let mask = |(k, samples): (usize, &&[usize])| {
+        let mut mask = vec![0.0; size * cells];
+        samples.iter().for_each(|n| mask[n * cells + k..n * cells + k + 5].fill(1.0));
+        (k > 0).then_some(mask)
+    };
+    Batch {
+        size,
+        height: side,
+        width: side,
+        channels: 4,
+        noisy: values(size * cells * 4, 1, 1.0),
+        target: values(size * cells * 4, 2, 1.0),
+        timesteps: vec![500; size],
+        prompt: Vec::new(),
+        tokens: 0,
+        pooled: Vec::new(),
+        time_ids: Vec::new(),
+        masks: present.iter().enumerate().map(mask).collect(),
+        weights: vec![1.0; size],
+    }
+}
