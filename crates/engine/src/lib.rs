@@ -24,10 +24,10 @@ mod tape;
 mod weight;
 
 pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
-pub use cpu::{Cpu, CpuTensor, CpuWeight};
+pub use cpu::{Compute, Cpu, CpuTensor, CpuWeight, Instructions, limit_instructions};
 pub use lanes::Lanes;
 pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
 pub use params::{Param, ParamGrads, ParamId, Params};
 pub use reference::{Array, Reference};
 pub use tape::{Tape, Var};
-pub use weight::{DType, WeightData};
+pub use weight::{DType, WeightBytes, WeightData};

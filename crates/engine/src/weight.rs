@@ -24,12 +24,27 @@ impl DType {
     }
 }
 
+/// Where stored tensors lie: memory, or a memory-mapped file.
+pub trait WeightBytes: Send + Sync {
+    /// All bytes.
+    fn bytes(&self) -> &[u8];
+
+    /// These bytes have been read and will hardly be needed again: a memory map may let go of their pages.
+    fn release(&self, _range: Range<usize>) {}
+}
+
+impl WeightBytes for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
 /// Shared bytes of a stored tensor, little-endian and row-major. A memory map stays a memory map.
 #[derive(Clone)]
 pub struct WeightData {
     dtype: DType,
     shape: Vec<usize>,
-    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    bytes: Arc<dyn WeightBytes>,
     range: Range<usize>,
 }
 
@@ -44,15 +59,10 @@ impl WeightData {
     ///
     /// # Panics
     /// If the range's length is not that of the shape and type.
-    pub fn new(
-        dtype: DType,
-        shape: Vec<usize>,
-        bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
-        range: Range<usize>,
-    ) -> Self {
+    pub fn new(dtype: DType, shape: Vec<usize>, bytes: Arc<dyn WeightBytes>, range: Range<usize>) -> Self {
         let expected = shape.iter().product::<usize>() * dtype.size();
         assert_eq!(range.len(), expected, "{} bytes given for {shape:?} {dtype:?}", range.len());
-        assert!(range.end <= (*bytes).as_ref().len(), "range {range:?} outside the bytes");
+        assert!(range.end <= bytes.bytes().len(), "range {range:?} outside the bytes");
         Self { dtype, shape, bytes, range }
     }
 
@@ -85,7 +95,12 @@ impl WeightData {
 
     /// The raw bytes; not necessarily aligned.
     pub fn bytes(&self) -> &[u8] {
-        &(*self.bytes).as_ref()[self.range.clone()]
+        &self.bytes.bytes()[self.range.clone()]
+    }
+
+    /// Says that the data has been copied elsewhere and will hardly be read again.
+    pub fn release(&self) {
+        self.bytes.release(self.range.clone());
     }
 
     /// The same data with another shape of as many elements.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use memmap2::Mmap;
+
+use super::mapped::Mapped;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -107,7 +109,7 @@ impl WeightFiles {
         // SAFETY: the map is read-only and private to this process's view of the file. As with every memory
         // map, a file that another program cuts short while it is mapped ends this one; files are replaced
         // here by renaming, which leaves the mapped one alone.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| io(path, e))?;
+        let map = Mapped(unsafe { Mmap::map(&file) }.map_err(|e| io(path, e))?);
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| WeightError::Corrupt {
             path: path.into(),
             problem: format!(

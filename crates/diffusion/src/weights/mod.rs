@@ -5,6 +5,7 @@
 //! the configuration asked for.
 
 mod files;
+mod mapped;
 mod write;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::{DType, WeightData};
-use memmap2::Mmap;
 
 pub use write::{TensorBytes, narrow, write_atomically, write_json, write_safetensors};
 
@@ -105,7 +105,7 @@ struct Entry {
 
 struct MappedFile {
     path: PathBuf,
-    map: Arc<Mmap>,
+    map: Arc<mapped::Mapped>,
 }
 
 /// Open weights of one component. Shared between threads; the tensors that it gives out outlive it.

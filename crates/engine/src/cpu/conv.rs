@@ -10,8 +10,8 @@ use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::linear;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
-use super::weight::{Direction, Held, trained_backward, trained_forward, trained_winograd};
-use super::winograd::{self, Addends, Filter, Grid};
+use super::weight::{Held, trained_backward, trained_forward};
+use super::winograd::{self, Addends, Grid};
 use crate::{Kernel, Lanes, Plus, Window};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -136,27 +136,6 @@ fn pointwise(window: Window) -> bool {
     window == Window::square(1, 1, 0)
 }
 
-/// The Winograd form of a kernel, where it suits, kept or made for this call.
-fn with_winograd<T>(
-    cpu: &Cpu,
-    weight: Kernel<'_, Cpu>,
-    window: Window,
-    direction: Direction,
-    run: impl FnOnce(&Filter) -> T,
-) -> Option<T> {
-    let (outputs, inputs) = match weight {
-        Kernel::Frozen(w) => (w.dims().0, w.dims().1),
-        Kernel::Trained(w) => (w.shape()[0], w.width()),
-    };
-    if !winograd::suits(window.kernel, window.stride, inputs, outputs) {
-        return None;
-    }
-    match weight {
-        Kernel::Frozen(w) => w.winograd(&cpu.pool, direction).map(run),
-        Kernel::Trained(w) => Some(run(&trained_winograd(&cpu.pool, w.data(), (outputs, inputs), direction))),
-    }
-}
-
 pub(super) fn conv2d(
     cpu: &Cpu,
     x: &CpuTensor,
@@ -177,22 +156,6 @@ pub(super) fn conv2d(
         return linear::linear(cpu, x, kernel, None, plus);
     }
     let out = window.output((height, width));
-    let by_winograd = with_winograd(cpu, weight, window, Direction::Forward, |filter| {
-        let (top, left) = (window.pad[0] as isize, window.pad[1] as isize);
-        let grid = Grid { data: x.data(), samples, height, width, top, left, out };
-        let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * filter.outputs());
-        let add = Addends {
-            bias: plus.bias.map(|b| b.data()),
-            shift: plus.shift.map(|s| s.data()),
-            residual: plus.residual.map(|r| r.data()),
-            accumulate: false,
-        };
-        winograd::convolve(&cpu.pool, grid, filter, &mut y, add);
-        CpuTensor::new(&[samples, out.0, out.1, filter.outputs()], y)
-    });
-    if let Some(y) = by_winograd {
-        return y;
-    }
     let taps = window.kernel.0 * window.kernel.1;
     let (outputs, panels) = match weight {
         Kernel::Frozen(w) => (w.dims().0, w.forward(&cpu.pool)),
@@ -201,6 +164,19 @@ pub(super) fn conv2d(
             (outputs, Held::Made(trained_forward(&cpu.pool, w.data(), (outputs, channels, taps))))
         }
     };
+    let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
+    let (top, left) = (window.pad[0] as isize, window.pad[1] as isize);
+    let grid = Grid { data: x.data(), samples, height, width, top, left, out };
+    if winograd::suits(window.kernel, window.stride, grid, (channels, outputs)) {
+        let add = Addends {
+            bias: plus.bias.map(|b| b.data()),
+            shift: plus.shift.map(|s| s.data()),
+            residual: plus.residual.map(|r| r.data()),
+            accumulate: false,
+        };
+        winograd::convolve(&cpu.pool, grid, &panels, (channels, outputs), &mut y, add);
+        return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
+    }
     let sight = Sight {
         data: x.data(),
         height,
@@ -208,11 +184,10 @@ pub(super) fn conv2d(
         channels,
         kernel: window.kernel,
         stride: window.stride,
-        top: window.pad[0] as isize,
-        left: window.pad[1] as isize,
+        top,
+        left,
         out,
     };
-    let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
     let extra = Extra {
         bias: plus.bias.map(|b| b.data()),
         add: plus.residual.map(|r| (r.data(), outputs)),
@@ -255,26 +230,23 @@ pub(super) fn conv2d_vjp(
         Some(acc) => acc.into_parts().1,
         None => Buffer::new(&cpu.pool, lanes * height * width * inputs),
     };
-    let by_winograd = with_winograd(cpu, weight, window, Direction::Backward, |filter| {
-        let grid = Grid {
-            data: g.data(),
-            samples: lanes,
-            height: out_height,
-            width: out_width,
-            top: 2 - window.pad[0] as isize,
-            left: 2 - window.pad[1] as isize,
-            out: (height, width),
-        };
-        winograd::convolve(&cpu.pool, grid, filter, &mut dx, Addends { accumulate, ..Addends::default() });
-    });
-    if by_winograd.is_some() {
-        return CpuTensor::new(&[lanes, height, width, inputs], dx);
-    }
     let panels = match weight {
         Kernel::Frozen(w) => w.backward(&cpu.pool),
         Kernel::Trained(w) => Held::Made(trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps))),
     };
-    if window.stride == 1 {
+    let grid = Grid {
+        data: g.data(),
+        samples: lanes,
+        height: out_height,
+        width: out_width,
+        top: window.kernel.0 as isize - 1 - window.pad[0] as isize,
+        left: window.kernel.1 as isize - 1 - window.pad[1] as isize,
+        out: (height, width),
+    };
+    if winograd::suits(window.kernel, window.stride, grid, (outputs, inputs)) {
+        let add = Addends { accumulate, ..Addends::default() };
+        winograd::convolve(&cpu.pool, grid, &panels, (outputs, inputs), &mut dx, add);
+    } else if window.stride == 1 {
         let sight = Sight {
             data: g.data(),
             height: out_height,
@@ -282,8 +254,8 @@ pub(super) fn conv2d_vjp(
             channels: outputs,
             kernel: window.kernel,
             stride: 1,
-            top: window.kernel.0 as isize - 1 - window.pad[0] as isize,
-            left: window.kernel.1 as isize - 1 - window.pad[1] as isize,
+            top: grid.top,
+            left: grid.left,
             out: (height, width),
         };
         let extra = Extra { accumulate, ..Extra::default() };

@@ -1,13 +1,48 @@
-//! Which instruction sets the kernels may use.
+//! Which instruction sets the kernels may use: those of the machine, or fewer, so that tests reach the kernels of
+//! other machines.
+
+use std::sync::OnceLock;
+
+/// The most that kernels written for an instruction set may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instructions {
+    /// Whatever the machine has.
+    Best,
+    /// On x86-64: AVX2 and fused multiply-add, no AVX-512.
+    Avx2,
+    /// What every machine of the architecture has.
+    Portable,
+}
+
+static LIMIT: OnceLock<Instructions> = OnceLock::new();
+
+/// Limits the instruction sets of this process's products and convolutions, for tests of kernels that the machine
+/// would not choose. Code that the compiler vectorises (norms, pointwise functions) keeps choosing by itself.
+/// Call it before anything else: the first use decides. Returns whether the limit is in force.
+pub fn limit_instructions(limit: Instructions) -> bool {
+    *LIMIT.get_or_init(|| limit) == limit
+}
+
+#[cfg(target_arch = "x86_64")]
+fn allows(wanted: Instructions) -> bool {
+    let limit = *LIMIT.get_or_init(|| Instructions::Best);
+    limit == Instructions::Best || limit == wanted
+}
 
 /// AVX-512 with all that the kernels need.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
+    allows(Instructions::Best) && is_x86_feature_detected!("avx512f")
 }
 
 /// AVX2 and fused multiply-add.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    allows(Instructions::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Products of bfloat16 pairs on top of AVX-512.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn bf16() -> bool {
+    avx512() && is_x86_feature_detected!("avx512bf16")
 }

@@ -5,8 +5,9 @@
 //! in the second-level cache. Rows of A whose distance is a multiple of 4 KiB would fall on one cache set: such
 //! rows are copied next to each other first. Nothing here depends on the number of threads but who does what.
 
+use super::bfloat::with_pairs;
 use super::buffer::{Buffer, Pool};
-use super::kernel::{MR, NR, Tile, tile_fn};
+use super::kernel::{MR, NR, Tile, TileFn, pair_tile_fn, tile_fn};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub(super) enum Columns<'a> {
     /// `ceil(n / 32)` panels of `[depth][32]`, the last one filled up with zeros; B is rows
     /// `start .. start + k` of them.
     Panels { data: &'a [f32], depth: usize, start: usize },
+    /// Panels of `[ceil(k / 2)][32]` pairs of bfloat16 (see [`Panels::to_pairs`]): A is rounded to bfloat16 as
+    /// well, sums stay f32.
+    Pairs { data: &'a [f32], depth: usize },
     /// Row-major with rows `usize` apart.
     Dense(&'a [f32], usize),
 }
@@ -114,7 +118,28 @@ pub(super) unsafe fn product_into(
         return;
     }
     check_operands(a, b, Size { m, k, n }, &extra);
-    let tile = tile_fn();
+    if let Columns::Pairs { data, depth } = b {
+        let panels = Columns::Panels { data, depth, start: 0 };
+        let tile = pair_tile_fn().expect("pairs are only made where the machine multiplies them");
+        return with_pairs(a, m, k, |words| {
+            let a = Rows::dense(words, depth);
+            // SAFETY: the caller's promise.
+            unsafe { tiles(tile, a, panels, Size { m, k: depth, n }, target, extra) }
+        });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { tiles(tile_fn(), a, b, Size { m, k, n }, target, extra) }
+}
+
+/// The product tile by tile.
+unsafe fn tiles(
+    tile: TileFn,
+    a: Rows<'_>,
+    b: Columns<'_>,
+    Size { m, k, n }: Size,
+    target: &Target,
+    extra: Extra<'_>,
+) {
     let mut start = 0;
     loop {
         let depth = (k - start).min(KC);
@@ -126,6 +151,7 @@ pub(super) unsafe fn product_into(
                     Columns::Panels { data, depth, start: from } => {
                         (data[column * depth + (from + start) * NR..].as_ptr(), NR)
                     }
+                    Columns::Pairs { .. } => unreachable!("pairs come as panels"),
                     Columns::Dense(data, row) if depth > 0 => (data[start * row + column..].as_ptr(), row),
                     Columns::Dense(data, row) => (data.as_ptr(), row),
                 };
@@ -172,6 +198,12 @@ fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &E
         match b {
             Columns::Panels { data, depth, start } => {
                 assert!(start + k <= depth && data.len() >= n.next_multiple_of(NR) * depth, "B too small");
+            }
+            Columns::Pairs { data, depth } => {
+                assert!(
+                    k.div_ceil(2) == depth && data.len() >= n.next_multiple_of(NR) * depth,
+                    "B too small"
+                );
             }
             Columns::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
         }
@@ -252,6 +284,7 @@ pub(super) fn parallel_product(
             Columns::Panels { data, depth, start } => {
                 Columns::Panels { data: &data[column * depth..], depth, start }
             }
+            Columns::Pairs { data, depth } => Columns::Pairs { data: &data[column * depth..], depth },
             Columns::Dense(data, distance) => {
                 Columns::Dense(data.get(column..).unwrap_or_default(), distance)
             }
@@ -270,6 +303,8 @@ pub(super) fn parallel_product(
 pub(super) struct Panels {
     data: Buffer,
     depth: usize,
+    /// Whether the values are pairs of bfloat16.
+    pairs: bool,
 }
 
 impl Panels {
@@ -286,47 +321,7 @@ impl Panels {
                 pack_columns(k, width, out, |j, values| column(panel * NR + j, values));
             });
         }
-        Self { data, depth: k }
-    }
-
-    /// Several matrices B, one behind the other: `column(n, values)` fills column `n` of all of them,
-    /// `[groups][k]`.
-    pub fn from_columns_of(
-        pool: &Arc<Pool>,
-        groups: usize,
-        (k, n): (usize, usize),
-        column: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Self {
-        let size = n.next_multiple_of(NR) * k;
-        let mut data = Buffer::new(pool, groups * size);
-        let target = Target::new(&mut data, NR);
-        (0..n.div_ceil(NR)).into_par_iter().for_each(|panel| {
-            let width = NR.min(n - panel * NR);
-            let mut lines = vec![0.0; groups * k * NR];
-            for (j, line) in lines.chunks_exact_mut(groups * k).take(width).enumerate() {
-                column(panel * NR + j, line);
-            }
-            for group in 0..groups {
-                // SAFETY: this panel of this group belongs to this task alone.
-                let out = unsafe {
-                    let start = target.at((group * size + panel * NR * k) / NR, 0).c;
-                    std::slice::from_raw_parts_mut(start, NR * k)
-                };
-                for (i, row) in out.chunks_exact_mut(NR).enumerate() {
-                    for (j, value) in row.iter_mut().enumerate() {
-                        *value = lines[(j * groups + group) * k + i];
-                    }
-                }
-            }
-        });
-        Self { data, depth: k }
-    }
-
-    /// One of the matrices of [`Panels::from_columns_of`].
-    pub fn group(&self, group: usize, groups: usize, k: usize, n: usize) -> Columns<'_> {
-        let size = n.next_multiple_of(NR) * k;
-        debug_assert_eq!(self.data.len(), groups * size);
-        Columns::Panels { data: &self.data[group * size..(group + 1) * size], depth: k, start: 0 }
+        Self { data, depth: k, pairs: false }
     }
 
     /// From rows of B: `rows(task, emit)` calls `emit(k, values)` for the rows of its task; together the
@@ -350,15 +345,40 @@ impl Panels {
                 }
             });
         });
-        Self { data, depth: k }
+        Self { data, depth: k, pairs: false }
+    }
+
+    /// One panel, `[k][32]`.
+    pub fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.depth * NR..(index + 1) * self.depth * NR]
+    }
+
+    /// The same matrix as pairs of bfloat16, rounded to nearest.
+    pub fn to_pairs(&self, pool: &Arc<Pool>) -> Self {
+        let depth = self.depth.div_ceil(2);
+        let mut data = Buffer::new(pool, self.data.len() / self.depth.max(1) * depth);
+        let panels = data.chunks_exact_mut((depth * NR).max(1));
+        for (from, to) in self.data.chunks_exact((self.depth * NR).max(1)).zip(panels) {
+            for (i, words) in to.chunks_exact_mut(NR).enumerate() {
+                let (first, second) = from[2 * i * NR..].split_at(NR);
+                for (j, word) in words.iter_mut().enumerate() {
+                    *word = super::bfloat::pair(first[j], second.get(j).copied().unwrap_or(0.0));
+                }
+            }
+        }
+        Self { data, depth, pairs: true }
     }
 
     pub fn columns(&self) -> Columns<'_> {
+        if self.pairs {
+            return Columns::Pairs { data: &self.data, depth: self.depth };
+        }
         self.columns_from(0)
     }
 
     /// B without its first `start` rows.
     pub fn columns_from(&self, start: usize) -> Columns<'_> {
+        assert!(!self.pairs, "pairs cannot be cut");
         Columns::Panels { data: &self.data, depth: self.depth, start }
     }
 }

@@ -6,7 +6,6 @@
 
 use super::buffer::Pool;
 use super::product::{Columns, Panels};
-use super::winograd::Filter;
 use crate::{Form, WeightData};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -16,19 +15,11 @@ pub struct CpuWeight {
     data: WeightData,
     form: Form,
     keep: bool,
+    /// Multiply as pairs of bfloat16 (matrices only).
+    pairs: bool,
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
-    winograd: [OnceLock<Filter>; 2],
     table: OnceLock<Vec<f32>>,
-}
-
-/// Direction of a product with a weight.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    /// Inputs to outputs.
-    Forward,
-    /// Output cotangents to input cotangents.
-    Backward,
 }
 
 /// Panels that are kept, or were made for this use.
@@ -54,7 +45,7 @@ impl Held<'_> {
 }
 
 impl CpuWeight {
-    pub(super) fn new(data: &WeightData, form: Form, keep: bool) -> Self {
+    pub(super) fn new(data: &WeightData, form: Form, keep: bool, bf16: bool) -> Self {
         let rank = data.shape().len();
         match form {
             Form::Matrix => {
@@ -67,9 +58,9 @@ impl CpuWeight {
             data: data.clone(),
             form,
             keep,
+            pairs: bf16 && form != Form::Table && data.shape()[2..].iter().all(|&taps| taps == 1),
             forward: OnceLock::new(),
             backward: OnceLock::new(),
-            winograd: [OnceLock::new(), OnceLock::new()],
             table: OnceLock::new(),
         }
     }
@@ -82,7 +73,7 @@ impl CpuWeight {
 
     /// B of the forward product: `[taps * I, O]`.
     pub(super) fn forward(&self, pool: &Arc<Pool>) -> Held<'_> {
-        self.held(&self.forward, || {
+        self.held(pool, &self.forward, || {
             let (outputs, inputs, taps) = self.dims();
             let size = (taps * inputs, outputs);
             Panels::from_columns(pool, size, |o, values| {
@@ -104,7 +95,7 @@ impl CpuWeight {
     /// B of the input gradient: `[taps * O, I]`, taps in reverse order (a correlation's transpose is the
     /// correlation with the flipped kernel).
     pub(super) fn backward(&self, pool: &Arc<Pool>) -> Held<'_> {
-        self.held(&self.backward, || {
+        self.held(pool, &self.backward, || {
             let (outputs, inputs, taps) = self.dims();
             Panels::from_rows(pool, (taps * outputs, inputs), outputs, |o, emit| {
                 let mut line = vec![0.0; inputs * taps];
@@ -123,31 +114,6 @@ impl CpuWeight {
         })
     }
 
-    /// The transformed 3x3 filter; none for weights that are not kept.
-    pub(super) fn winograd(&self, pool: &Arc<Pool>, direction: Direction) -> Option<&Filter> {
-        if !self.keep {
-            return None;
-        }
-        let (outputs, inputs, taps) = self.dims();
-        let filter = self.winograd[(direction == Direction::Backward) as usize].get_or_init(|| {
-            let values = self.data.to_f32();
-            let at = |o: usize, i: usize, tap: usize| values[(o * inputs + i) * taps + tap];
-            match direction {
-                Direction::Forward => Filter::new(pool, (inputs, outputs), |o, out| {
-                    for (tap, out) in out.chunks_exact_mut(inputs).enumerate() {
-                        out.iter_mut().enumerate().for_each(|(i, v)| *v = at(o, i, tap));
-                    }
-                }),
-                Direction::Backward => Filter::new(pool, (outputs, inputs), |i, out| {
-                    for (tap, out) in out.chunks_exact_mut(outputs).enumerate() {
-                        out.iter_mut().enumerate().for_each(|(o, v)| *v = at(o, i, taps - 1 - tap));
-                    }
-                }),
-            }
-        });
-        Some(filter)
-    }
-
     /// Row `index` of a table.
     pub(super) fn row(&self, index: usize, out: &mut [f32]) {
         assert_eq!(self.form, Form::Table);
@@ -159,7 +125,19 @@ impl CpuWeight {
         }
     }
 
-    fn held<'a>(&self, slot: &'a OnceLock<Panels>, make: impl FnOnce() -> Panels) -> Held<'a> {
+    fn held<'a>(
+        &self,
+        pool: &Arc<Pool>,
+        slot: &'a OnceLock<Panels>,
+        make: impl FnOnce() -> Panels,
+    ) -> Held<'a> {
+        let make = || {
+            let panels = make();
+            if self.keep {
+                self.data.release();
+            }
+            if self.pairs { panels.to_pairs(pool) } else { panels }
+        };
         if self.keep { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
     }
 }
@@ -188,25 +166,4 @@ pub(super) fn trained_backward(
             emit(tap * outputs + o, &kernel[start..start + inputs]);
         }
     })
-}
-
-/// The transformed 3x3 filter of a trained kernel `[O, 9, I]`.
-pub(super) fn trained_winograd(
-    pool: &Arc<Pool>,
-    kernel: &[f32],
-    (outputs, inputs): (usize, usize),
-    direction: Direction,
-) -> Filter {
-    match direction {
-        Direction::Forward => Filter::new(pool, (inputs, outputs), |o, out| {
-            out.copy_from_slice(&kernel[o * 9 * inputs..(o + 1) * 9 * inputs]);
-        }),
-        Direction::Backward => Filter::new(pool, (outputs, inputs), |i, out| {
-            for (tap, out) in out.chunks_exact_mut(outputs).enumerate() {
-                for (o, value) in out.iter_mut().enumerate() {
-                    *value = kernel[(o * 9 + 8 - tap) * inputs + i];
-                }
-            }
-        }),
-    }
 }

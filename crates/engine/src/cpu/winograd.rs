@@ -6,9 +6,9 @@
 //! input tiles 6x6 ──BᵀdB──▶ V [36][tiles, C] ──one matrix product per frequency──▶ M [36][tiles, O]
 //!     ──AᵀmA + bias + shift + residual──▶ output tiles 4x4
 //! ```
-//! The filter's transform `U [36][C, O]` is four times its size, so it is only made for weights that are kept
-//! or trained. While U fits the second-level cache a task takes a block of tiles through all stages; a larger
-//! U is read once, one frequency per task. f32 errors are about ten times those of a plain sum: 1e-6 relative.
+//! The filter's transform `U [36][C, O]` is four times its size and cheap to make, so it is made at every use.
+//! While U fits the second-level cache a task takes a block of tiles through all stages; a larger U is read
+//! once, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
 
 use super::buffer::{Buffer, Pool};
 use super::kernel::NR;
@@ -26,69 +26,102 @@ const FREQUENCIES: usize = IN * IN;
 /// Values of V and M that one task keeps in cache (768 KiB), and of U beside them.
 const RESIDENT: usize = 192 << 10;
 
-/// A transformed filter.
-pub(super) struct Filter {
-    panels: Panels,
+/// Beyond this size (16 MiB) U lies in memory, not in cache, and pays only for many tiles.
+const CACHED: usize = 4 << 20;
+
+/// A transformed filter U.
+struct Filter {
+    data: Buffer,
     inputs: usize,
     outputs: usize,
 }
 
-/// Whether a convolution is of the kind, and wide enough to be worth it.
-pub(super) fn suits(kernel: (usize, usize), stride: usize, inputs: usize, outputs: usize) -> bool {
-    kernel == (3, 3) && stride == 1 && inputs >= 16 && outputs >= 16
+/// Whether a convolution of this kind and size is faster this way.
+pub(super) fn suits(kernel: (usize, usize), stride: usize, grid: Grid<'_>, (i, o): (usize, usize)) -> bool {
+    let tiles = if FREQUENCIES * i * o <= CACHED { 8 } else { 32 };
+    kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && grid.count() >= tiles
 }
 
 impl Filter {
-    /// `element(o, values)` writes the nine taps of all inputs of output `o`, `[9][I]`.
-    pub fn new(
-        pool: &Arc<Pool>,
-        (inputs, outputs): (usize, usize),
-        taps: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Self {
-        let panels = Panels::from_columns_of(pool, FREQUENCIES, (inputs, outputs), |o, values| {
-            let mut kernel = vec![0.0; 9 * inputs];
-            taps(o, &mut kernel);
-            for i in 0..inputs {
-                let tap = |y: usize, x: usize| kernel[(3 * y + x) * inputs + i];
-                let mut rows = [[0.0; 3]; IN];
-                for x in 0..3 {
-                    for (row, value) in rows.iter_mut().zip(filter_line([tap(0, x), tap(1, x), tap(2, x)])) {
-                        row[x] = value;
-                    }
-                }
-                for (y, row) in rows.into_iter().enumerate() {
-                    for (x, value) in filter_line(row).into_iter().enumerate() {
-                        values[(y * IN + x) * inputs + i] = value;
-                    }
-                }
-            }
+    /// From the panels of the plain product, `[9 * I][32]` each.
+    fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
+        let count = outputs.div_ceil(NR);
+        let mut data = Buffer::new(pool, FREQUENCIES * count * inputs * NR);
+        let u = Target::new(&mut data, NR);
+        let rows = 32.min(inputs);
+        let parts = inputs.div_ceil(rows);
+        (0..count * parts).into_par_iter().for_each(|task| {
+            let (panel, first) = (task / parts, task % parts * rows);
+            let rows = first..(first + rows).min(inputs);
+            let weight = &panels.panel(panel)[..9 * inputs * NR];
+            // SAFETY: each task writes its own rows of its own panel.
+            unsafe { with_widest(FilterRows { weight, inputs, rows, panel, panels: count, u: &u }) }
         });
-        Self { panels, inputs, outputs }
-    }
-
-    pub fn outputs(&self) -> usize {
-        self.outputs
+        Self { data, inputs, outputs }
     }
 
     fn frequency(&self, f: usize) -> Columns<'_> {
-        self.panels.group(f, FREQUENCIES, self.inputs, self.outputs)
+        let size = self.data.len() / FREQUENCIES;
+        Columns::Panels { data: &self.data[f * size..(f + 1) * size], depth: self.inputs, start: 0 }
     }
+}
 
-    fn size(&self) -> usize {
-        FREQUENCIES * self.inputs * self.outputs.next_multiple_of(NR)
+/// Transforms some rows (inputs) of one panel (32 outputs).
+struct FilterRows<'a> {
+    weight: &'a [f32],
+    inputs: usize,
+    rows: std::ops::Range<usize>,
+    panel: usize,
+    panels: usize,
+    u: &'a Target,
+}
+
+impl Kernel for FilterRows<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for i in self.rows {
+            for lane in (0..NR).step_by(V::LANES) {
+                // SAFETY: the weight holds nine rows of every input; the rest is the caller's promise.
+                unsafe {
+                    let tap = |y: usize, x: usize| {
+                        let row = (3 * y + x) * self.inputs + i;
+                        V::load(self.weight.as_ptr().add(row * NR + lane), V::LANES)
+                    };
+                    let mut half = [[V::splat(0.0); 3]; IN];
+                    for x in 0..3 {
+                        for (row, value) in
+                            half.iter_mut().zip(filter_line([tap(0, x), tap(1, x), tap(2, x)]))
+                        {
+                            row[x] = value;
+                        }
+                    }
+                    for (y, row) in half.into_iter().enumerate() {
+                        for (x, value) in filter_line(row).into_iter().enumerate() {
+                            let row = ((y * IN + x) * self.panels + self.panel) * self.inputs + i;
+                            value.store(self.u.at(row, lane).c, V::LANES);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
 /// G of a line of three taps.
-fn filter_line([a, b, c]: [f32; 3]) -> [f32; IN] {
-    [
-        a / 4.0,
-        -(a + b + c) / 6.0,
-        -(a - b + c) / 6.0,
-        a / 24.0 + b / 12.0 + c / 6.0,
-        a / 24.0 - b / 12.0 + c / 6.0,
-        c,
-    ]
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn filter_line<V: Vector>([a, b, c]: [V; 3]) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero = V::splat(0.0);
+        let times = |v: V, factor: f32| v.mul_add(V::splat(factor), zero);
+        let outer = times(a.add(c), -1.0 / 6.0);
+        let (middle, near) = (times(b, 1.0 / 6.0), times(b, 1.0 / 12.0));
+        let far = a.mul_add(V::splat(1.0 / 24.0), times(c, 1.0 / 6.0));
+        [times(a, 0.25), outer.sub(middle), outer.add(middle), far.add(near), far.sub(near), c]
+    }
 }
 
 /// Images `[N, H, W, C]` and where the tiles lie on them.
@@ -134,15 +167,23 @@ pub(super) struct Addends<'a> {
     pub accumulate: bool,
 }
 
-/// `y [N, H', W', O]`.
-pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mut [f32], add: Addends<'_>) {
-    let (inputs, outputs, count) = (filter.inputs, filter.outputs, grid.count());
+/// `y [N, H', W', O]` with the filter in the panels of the plain product.
+pub(super) fn convolve(
+    pool: &Arc<Pool>,
+    grid: Grid<'_>,
+    panels: &Panels,
+    (inputs, outputs): (usize, usize),
+    y: &mut [f32],
+    add: Addends<'_>,
+) {
+    let filter = &Filter::new(pool, panels, (inputs, outputs));
+    let count = grid.count();
     assert_eq!(y.len(), grid.samples * grid.out.0 * grid.out.1 * outputs, "result of another size");
     let target = Target::new(y, outputs);
     let threads = rayon::current_num_threads();
     let per_tile = FREQUENCIES * (inputs + outputs);
     let stages = Stages { grid, filter, target: &target, add };
-    if filter.size() <= RESIDENT {
+    if filter.data.len() <= RESIDENT {
         let fitting = (RESIDENT / per_tile).clamp(12, 96);
         let block = count.div_ceil(count.div_ceil(fitting).next_multiple_of(threads));
         (0..count.div_ceil(block)).into_par_iter().with_max_len(1).for_each(|task| {

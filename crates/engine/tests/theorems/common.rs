@@ -26,6 +26,7 @@ impl Exact for Cpu {
 
 /// One thread; and three, a number that divides nothing, with no room for weights prepared in advance.
 pub static CPUS: LazyLock<[Cpu; 3]> = LazyLock::new(|| {
+    crate::instructions::limit_to_what_is_asked();
     [Cpu::new(1), Cpu::new(3), Cpu::with_panel_budget(3, 0)].map(|cpu| cpu.expect("threads"))
 });
 

@@ -2,6 +2,7 @@
 //!
 //! - [`agreement`]: `Cpu` computes what `Reference` computes, twice the same bits.
 //! - [`finite_differences`]: every vector-Jacobian product, against central differences in f64.
+//! - [`instructions`]: the agreement once more with the kernels for machines without AVX-512, and without AVX2.
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no bit.
 //! - [`cost`]: what is frozen or absent is not computed.
@@ -12,6 +13,7 @@ mod checkpoint;
 mod common;
 mod cost;
 mod finite_differences;
+mod instructions;
 mod lanes;
 mod net;
 mod updates;

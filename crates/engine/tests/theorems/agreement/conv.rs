@@ -1,8 +1,8 @@
 //! Convolutions.
 
 use super::{
-    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional, weight,
-    with_every_acc,
+    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree_within, lanes_with_gaps, optional,
+    weight, with_every_acc,
 };
 use crate::common::{Exact, tensor};
 use fairhuman_engine::{Form, Plus, Window};
@@ -66,17 +66,21 @@ fn assert_case(number: usize, window: Window, inputs: usize, outputs: usize, siz
         h + top + bottom >= window.kernel.0 && w + left + right >= window.kernel.1
     };
     let sizes: Vec<_> = sizes.iter().copied().filter(fits).collect();
-    assert_agree(&ConvCase {
-        samples: 1 + choose.index(3),
-        size: choose.of(&sizes),
-        inputs,
-        outputs,
-        window,
-        stored: STORED[number % 4],
-        bias: choose.flag(),
-        shift: choose.flag(),
-        residual: choose.flag(),
-    });
+    // Winograd's transforms cost a digit (see `cpu/winograd.rs`).
+    assert_agree_within(
+        4e-5,
+        &ConvCase {
+            samples: 1 + choose.index(3),
+            size: choose.of(&sizes),
+            inputs,
+            outputs,
+            window,
+            stored: STORED[number % 4],
+            bias: choose.flag(),
+            shift: choose.flag(),
+            residual: choose.flag(),
+        },
+    );
 }
 
 #[test]
