@@ -15,20 +15,23 @@
 //! - [`net`] is what they are made of: a plan of named layers, filled from files, a seed or a trainer.
 //! - [`lora`] puts LoRAs on a network and merges them; [`lora_file`] reads and writes their files.
 //! - [`weights`] maps safetensors files; [`config_check`] reads configurations so that nothing is overlooked.
+//! - [`sampler`] walks from noise to clean latents; [`generate`] makes pictures of prompts.
 //! - [`init`] makes random models.
 //!
 //! A setting that changes the mathematics and is not implemented is an error that names it, as is a tensor
 //! that is missing or left over. Golden files from PyTorch hold every network to its original.
 //!
-//! What it does not do: train, sample, touch pictures, or read pickled weights and single-file checkpoints.
+//! What it does not do: train, read or write picture files, or read pickled weights and single-file checkpoints.
 
 pub mod clip;
 pub mod config_check;
+pub mod generate;
 pub mod init;
 pub mod lora;
 pub mod lora_file;
 pub mod net;
 pub mod pipeline;
+pub mod sampler;
 pub mod schedule;
 pub mod tokenizer;
 pub mod unet;

@@ -70,7 +70,19 @@ impl<B: Backend> TextEncoders<B> {
     /// # Errors
     /// No prompts; tokenizers of unequal length.
     pub fn encode(&self, backend: &B, prompts: &[&str]) -> Result<TextEmbeddings<B>, ModelError> {
-        let params = Params::default();
+        self.encode_with(backend, &Params::default(), prompts)
+    }
+
+    /// The same where the encoders have LoRAs or other parameters.
+    ///
+    /// # Errors
+    /// As [`TextEncoders::encode`].
+    pub fn encode_with(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        prompts: &[&str],
+    ) -> Result<TextEmbeddings<B>, ModelError> {
         let mut embeddings: Option<B::Tensor> = None;
         let mut pooled = None;
         let mut truncated = vec![false; prompts.len()];
@@ -78,7 +90,7 @@ impl<B: Backend> TextEncoders<B> {
             let tokens: Vec<_> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
             truncated.iter_mut().zip(&tokens).for_each(|(any, tokens)| *any |= tokens.truncated);
             let ids: Vec<_> = tokens.into_iter().map(|tokens| tokens.ids).collect();
-            let output = encoder.forward(&mut Tape::new(backend, &params, false), &ids)?;
+            let output = encoder.forward(&mut Tape::new(backend, params, true), &ids)?;
             let states = match self.family {
                 Family::Sd => output.last,
                 Family::Sdxl => output.penultimate,

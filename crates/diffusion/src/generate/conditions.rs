@@ -1,0 +1,128 @@
+//! What the U-Net looks at beside the latents, and its guided prediction.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use fairhuman_engine::{Backend, Params, Tape, Var};
+
+use super::{Picture, Settings, zeros};
+use crate::net::ModelError;
+use crate::pipeline::Pipeline;
+use crate::unet::{Added, UNetInput};
+
+/// Texts and sizes of a batch: of guided pictures first all negatives, then all prompts.
+pub(super) struct Conditions<B: Backend> {
+    text: B::Tensor,
+    pooled: Option<B::Tensor>,
+    size: [f32; 6],
+    /// The guidance scale, where there is guidance.
+    guidance: Option<f64>,
+}
+
+/// Embedding and pooled embedding of one text.
+type Encoded = (Vec<f32>, Vec<f32>);
+
+impl<B: Backend> Conditions<B> {
+    /// Encodes the texts of `pictures`, each text once.
+    pub fn new(
+        backend: &B,
+        pipeline: &Pipeline<B>,
+        params: &Params<B>,
+        settings: &Settings,
+        pictures: &[Picture],
+    ) -> Result<Self, ModelError> {
+        let guidance = Some(settings.guidance).filter(|&scale| scale > 1.0);
+        let negative = |picture: &Picture| match (&picture.negative, zeros(&pipeline.folder)) {
+            (None, true) => None,
+            (negative, _) => Some(negative.clone().unwrap_or_default()),
+        };
+        // None stands for zeros.
+        let mut wanted: Vec<Option<String>> = Vec::new();
+        if guidance.is_some() {
+            wanted.extend(pictures.iter().map(negative));
+        }
+        wanted.extend(pictures.iter().map(|picture| Some(picture.prompt.clone())));
+
+        let mut texts: Vec<&str> = wanted.iter().flatten().map(String::as_str).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let encoded = pipeline.text.encode_with(backend, params, &texts)?;
+        let shape = B::shape(&encoded.embeddings);
+        let (tokens, width) = (shape[1], shape[2]);
+        let embeddings = backend.read(&encoded.embeddings);
+        let pooled_width = encoded.pooled.as_ref().map_or(0, |pooled| B::shape(pooled)[1]);
+        let pooled = encoded.pooled.as_ref().map_or_else(Vec::new, |pooled| backend.read(pooled));
+        let row = |values: &[f32], width: usize, at: usize| values[at * width..(at + 1) * width].to_vec();
+        let look_up = |text: &Option<String>| -> Encoded {
+            match text.as_deref().and_then(|text| texts.binary_search(&text).ok()) {
+                Some(at) => (row(&embeddings, tokens * width, at), row(&pooled, pooled_width, at)),
+                None => (vec![0.0; tokens * width], vec![0.0; pooled_width]),
+            }
+        };
+        let (text, pooled): (Vec<_>, Vec<_>) = wanted.iter().map(look_up).unzip();
+        let n = wanted.len();
+        let (height, width_of_picture) = (settings.height as f32, settings.width as f32);
+        Ok(Self {
+            text: backend.tensor(&[n, tokens, width], &text.concat()),
+            pooled: encoded.pooled.is_some().then(|| backend.tensor(&[n, pooled_width], &pooled.concat())),
+            // As large as the original, nothing cropped.
+            size: [height, width_of_picture, 0.0, 0.0, height, width_of_picture],
+            guidance,
+        })
+    }
+
+    /// The guided prediction at `x`, which has `shape [N, h, w, C]`.
+    pub fn predict(
+        &self,
+        backend: &B,
+        pipeline: &Pipeline<B>,
+        params: &Params<B>,
+        shape: &[usize; 4],
+        x: &[f32],
+        timestep: f64,
+    ) -> Result<Vec<f32>, ModelError> {
+        let &[pictures, h, w, channels] = shape;
+        let n = B::shape(&self.text)[0];
+        let input = UNetInput {
+            latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
+            timesteps: vec![timestep as f32; n],
+            text: self.text.clone(),
+            added: pipeline
+                .unet
+                .config()
+                .added
+                .and(self.pooled.as_ref())
+                .map(|pooled| Added { pooled: pooled.clone(), time_ids: vec![self.size; n] }),
+        };
+        let prediction = evaluate(backend, pipeline, params, input)?;
+        let Some(scale) = self.guidance else { return Ok(prediction) };
+        let (negative, prompt) = prediction.split_at(prediction.len() / 2);
+        let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
+        Ok(negative.iter().zip(prompt).map(guided).collect())
+    }
+}
+
+/// The U-Net's prediction, with nothing kept for a backward pass even where LoRAs are on it: a segment of a
+/// checkpointing tape is run without being recorded.
+fn evaluate<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    params: &Params<B>,
+    input: UNetInput<B>,
+) -> Result<Vec<f32>, ModelError> {
+    let unet = &pipeline.unet;
+    let problem = Rc::new(RefCell::new(None));
+    let report = problem.clone();
+    let mut tape = Tape::new(backend, params, true);
+    let prediction = tape.checkpoint(&[], move |tape, _| match unet.forward(tape, &input) {
+        Ok(prediction) => prediction,
+        Err(error) => {
+            report.replace(Some(error));
+            Var::constant(input.latents.clone())
+        }
+    });
+    match problem.take() {
+        Some(error) => Err(error),
+        None => Ok(backend.read(prediction.value())),
+    }
+}

@@ -1,0 +1,259 @@
+//! Pictures of prompts: text encoders, the guided sampling loop, and the autoencoder's decoder.
+//!
+//! A picture is a function of the model, its LoRAs, the settings, its prompt and its index. Its noise depends on (seed,
+//! index) alone, so it is the same whatever other pictures are made before or beside it.
+
+mod conditions;
+mod lora;
+
+use fairhuman_engine::{Backend, Params, Tape, Var};
+
+pub use lora::attach_loras;
+
+use crate::config_check::{Config, ConfigError};
+use crate::net::{Init, ModelError, random};
+use crate::pipeline::{Family, ModelFolder, Pipeline};
+use crate::sampler::{Level, Sampler, SamplerError, Spacing, Trajectory};
+use conditions::Conditions;
+
+/// What all pictures of a batch have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// How to walk from noise to picture.
+    pub sampler: Sampler,
+    /// In how many steps.
+    pub steps: usize,
+    /// Scale g of classifier-free guidance (Ho and Salimans 2022): p = p_negative + g (p_prompt - p_negative). At 1 or
+    /// less the negative prompt is not looked at, as in diffusers.
+    pub guidance: f64,
+    /// Width in pixels, a multiple of the autoencoder's reduction (8).
+    pub width: usize,
+    /// Height in pixels, likewise.
+    pub height: usize,
+    /// Decides the noise, together with each picture's index.
+    pub seed: u64,
+}
+
+/// A picture that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// What is to be seen.
+    pub prompt: String,
+    /// What is not. None: what the model has learnt as no text (zeros for SDXL base, the empty text else).
+    pub negative: Option<String>,
+    /// Decides the noise, together with the seed.
+    pub index: u64,
+}
+
+/// A picture that was made: 8 bits, three channels, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// `[height, width, 3]`.
+    pub pixels: Vec<u8>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Evaluations of the network that are done.
+    pub done: usize,
+    /// Evaluations in all.
+    pub of: usize,
+}
+
+/// Why there are no pictures.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A part of the model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The scheduler's settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The sampler.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// A size that has no latents.
+    #[error(
+        "{width}x{height} pixels: expected sides that are multiples of {multiple}, such as {}x{}",
+        rounded(*width, *multiple),
+        rounded(*height, *multiple)
+    )]
+    Size {
+        /// Width asked for.
+        width: usize,
+        /// Height asked for.
+        height: usize,
+        /// What sides must be multiples of.
+        multiple: usize,
+    },
+    /// A guidance scale that is not a number.
+    #[error("guidance {0}: expected a finite number")]
+    Guidance(f64),
+    /// Infinite numbers or NaN.
+    #[error(
+        "picture {index}: {what} gives numbers that are not finite; are the weights of the model or of a LoRA damaged, or is a LoRA's weight too large?"
+    )]
+    NotFinite {
+        /// The picture's index.
+        index: u64,
+        /// What gave them.
+        what: String,
+    },
+}
+
+fn rounded(side: usize, multiple: usize) -> usize {
+    (side.saturating_add(multiple / 2) / multiple).max(1) * multiple
+}
+
+/// Makes a batch of pictures. `params` are those of [`attach_loras`], or none. `progress` is called after every
+/// evaluation of the network.
+///
+/// # Errors
+/// See [`GenerateError`].
+pub fn generate<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Rgb>, GenerateError> {
+    let (h, w) = latent_size(pipeline, settings)?;
+    let length = h * w * pipeline.unet.config().in_channels;
+    let noise: Vec<f32> =
+        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
+    let latents = latents(backend, pipeline, params, settings, pictures, &noise, progress)?;
+    decode(backend, pipeline, settings, pictures, &latents)
+}
+
+/// The noise N(0, 1) that a picture starts from: `length` values for its latents `[h, w, C]`.
+pub fn initial_noise(seed: u64, index: u64, length: usize) -> Vec<f32> {
+    random::draw(seed, &format!("initial noise of picture {index}"), length, Init::Normal(1.0))
+}
+
+/// The noise that ancestral sampling adds to a picture in a step.
+fn step_noise(seed: u64, index: u64, step: usize, length: usize) -> Vec<f32> {
+    random::draw(seed, &format!("noise of step {step} of picture {index}"), length, Init::Normal(1.0))
+}
+
+/// Clean latents `[N, h, w, C]` of `pictures`, as the U-Net has them, from `noise` of the same shape.
+///
+/// # Errors
+/// See [`GenerateError`].
+pub fn latents<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    noise: &[f32],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<f32>, GenerateError> {
+    let (h, w) = latent_size(pipeline, settings)?;
+    let Settings { sampler, steps, guidance, seed, .. } = *settings;
+    if !guidance.is_finite() {
+        return Err(GenerateError::Guidance(guidance));
+    }
+    let spacing = Spacing::read(&pipeline.folder.schedule())?;
+    let way = Trajectory::new(sampler, steps, &pipeline.schedule, &spacing)?;
+    if pictures.is_empty() {
+        return Ok(Vec::new());
+    }
+    let conditions = Conditions::new(backend, pipeline, params, settings, pictures)?;
+    let shape = [pictures.len(), h, w, pipeline.unet.config().in_channels];
+    let length = noise.len() / pictures.len();
+    let prediction = pipeline.schedule.prediction();
+    let (mut done, of) = (0, sampler.evaluations(steps));
+    let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
+        let p = conditions.predict(backend, pipeline, params, &shape, x, level.timestep)?;
+        let (of_x, of_p) = level.clean(prediction);
+        let clean: Vec<f32> =
+            x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
+        finite(pictures, &clean, || format!("the U-Net at time step {}", level.timestep))?;
+        done += 1;
+        progress(Progress { done, of });
+        Ok(clean)
+    };
+    let mut fresh = |step| -> Vec<f32> {
+        pictures.iter().flat_map(|picture| step_noise(seed, picture.index, step, length)).collect()
+    };
+    let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
+    sampler.run(&way.steps, x, &mut denoise, &mut fresh)
+}
+
+/// The pictures of `latents [N, h, w, C]`, one after the other, so that memory does not grow with their number.
+///
+/// # Errors
+/// Latents that do not fit the autoencoder; see [`GenerateError`].
+pub fn decode<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    latents: &[f32],
+) -> Result<Vec<Rgb>, GenerateError> {
+    let (h, w) = latent_size(pipeline, settings)?;
+    let (factor, shift) = pipeline.vae.scaling();
+    let channels = pipeline.unet.config().in_channels;
+    let one = |(picture, latents): (&Picture, &[f32])| {
+        let z: Vec<f32> = latents.iter().map(|&v| (f64::from(v) / factor + shift) as f32).collect();
+        let params = Params::default();
+        let z = Var::constant(backend.tensor(&[1, h, w, channels], &z));
+        let decoded = pipeline.vae.decode(&mut Tape::new(backend, &params, false), &z)?;
+        if decoded.shape()[3] != 3 {
+            let problem = format!("gives {} channels, expected 3", decoded.shape()[3]);
+            return Err(ModelError::Input { model: "VAE", input: "latents", problem }.into());
+        }
+        let (height, width) = (decoded.shape()[1], decoded.shape()[2]);
+        let values = backend.read(decoded.value());
+        finite(std::slice::from_ref(picture), &values, || "the VAE".into())?;
+        let byte = |v: f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
+        Ok(Rgb { width, height, pixels: values.into_iter().map(byte).collect() })
+    };
+    pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(one).collect()
+}
+
+/// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net.
+///
+/// # Errors
+/// Configurations that cannot be read.
+pub fn default_size<B: Backend>(pipeline: &Pipeline<B>) -> Result<(usize, usize), GenerateError> {
+    let mut config = Config::read(&pipeline.folder.unet().join("config.json"))?;
+    let usual = match pipeline.folder.family {
+        Family::Sd => 64,
+        Family::Sdxl => 128,
+    };
+    let sides = config.usize_per_block("sample_size", 2)?.unwrap_or(vec![usual; 2]);
+    let reduction = pipeline.vae.config().reduction();
+    Ok((sides[1] * reduction, sides[0] * reduction))
+}
+
+/// Whether SDXL's zeros stand for an absent negative prompt.
+fn zeros(folder: &ModelFolder) -> bool {
+    folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
+}
+
+fn latent_size<B: Backend>(
+    pipeline: &Pipeline<B>,
+    settings: &Settings,
+) -> Result<(usize, usize), GenerateError> {
+    let Settings { width, height, .. } = *settings;
+    let multiple = pipeline.vae.config().reduction();
+    match [width, height].iter().all(|&side| side > 0 && side % multiple == 0) {
+        true => Ok((height / multiple, width / multiple)),
+        false => Err(GenerateError::Size { width, height, multiple }),
+    }
+}
+
+fn finite(pictures: &[Picture], values: &[f32], what: impl Fn() -> String) -> Result<(), GenerateError> {
+    let each = (values.len() / pictures.len().max(1)).max(1);
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(GenerateError::NotFinite { index: pictures[i / each].index, what: what() }),
+    }
+}
