@@ -7,7 +7,8 @@ use std::process::Command;
 /// Tells a process of these tests what it may use.
 const VARIABLE: &str = "FAIRHUMAN_TEST_INSTRUCTIONS";
 
-const LIMITS: [(&str, Instructions); 2] = [("avx2", Instructions::Avx2), ("portable", Instructions::Portable)];
+const LIMITS: [(&str, Instructions); 2] =
+    [("avx2", Instructions::Avx2), ("portable", Instructions::Portable)];
 
 /// Obeys the variable, before any backend is made.
 pub fn limit_to_what_is_asked() {
@@ -19,7 +20,8 @@ pub fn limit_to_what_is_asked() {
 
 fn assert_agreement_within(limit: &str) {
     let tests = std::env::current_exe().expect("this program");
-    let run = Command::new(tests).arg("agreement::").env(VARIABLE, limit).output().expect("this program runs");
+    let run =
+        Command::new(tests).arg("agreement::").env(VARIABLE, limit).output().expect("this program runs");
     let report = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{limit}:\n{report}\n{}", String::from_utf8_lossy(&run.stderr));
     assert!(!report.contains("running 0 tests"), "{limit}: nothing was tested");
