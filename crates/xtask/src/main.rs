@@ -1,0 +1,68 @@
+//! Development commands. `cargo run --release -p xtask -- speed` measures the fair training step beside PyTorch's
+//! on this machine and prints the table of the speed goals.
+
+mod machine;
+mod measurements;
+mod operations;
+mod ours;
+mod peak;
+mod python;
+mod report;
+mod speed;
+mod step;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", about = "Development commands of fairhuman")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Time the three-objective step beside PyTorch's, alternating, and print the table of the goals
+    Speed(Speed),
+}
+
+/// `xtask speed`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The PyTorch side runs in a virtual environment, .venv, that is made from reference/requirements.txt when it is not
+there (a download of some GB the first time). Without Python only our side is measured.
+
+Close everything else first: other programs make all of these numbers wrong. Allow half an hour, or a few minutes
+with --quick.")]
+struct Speed {
+    /// One pair of runs, few repeats, without the network of four times the channels: to see that all works
+    #[arg(long)]
+    quick: bool,
+    /// How often each comparison is repeated, PyTorch and ours in turn [default: 5, or 1 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: Option<u16>,
+    /// Threads on both sides [default: all cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Also write the report to this Markdown file; where it has the lines `<!-- speed:begin -->` and
+    /// `<!-- speed:end -->`, between them
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A Python that has PyTorch, diffusers and PEFT already, in place of .venv
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+    /// A fairhuman that is built already, to measure in place of this source's
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Measure our side only
+    #[arg(long, conflicts_with = "python")]
+    no_python: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Speed(options) => speed::run(&options),
+    }
+}

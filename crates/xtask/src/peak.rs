@@ -1,0 +1,130 @@
+//! The most multiply-adds that this machine can do: what shares of peak are shares of.
+//!
+//! Every thread runs fused multiply-adds on sixteen registers that depend on nothing but themselves: more chains
+//! than latency times units on any known core, and nothing in the loop but arithmetic.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::Instant;
+
+/// Independent chains.
+const CHAINS: usize = 16;
+/// Steps of every chain in one round: about 20 ms.
+const STEPS: usize = 4_000_000;
+/// Rounds, of which the fastest counts.
+const ROUNDS: usize = 15;
+
+/// A loop: does [`STEPS`] steps, returns something that depends on all of them and its operations.
+type Loop = fn() -> (f32, usize);
+
+/// GFLOP/s in f32 of `threads` threads together, and the instructions used.
+pub(crate) fn measure(threads: usize) -> (f64, &'static str) {
+    let (work, name) = choose();
+    let round = || {
+        let barrier = Barrier::new(threads);
+        let (start, end, flops) = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let start = Instant::now();
+                        let (value, flops) = work();
+                        black_box(value);
+                        (start, Instant::now(), flops)
+                    })
+                })
+                .collect();
+            workers
+                .into_iter()
+                .filter_map(|w| w.join().ok())
+                .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1), a.2 + b.2))
+                .unwrap_or((Instant::now(), Instant::now(), 0))
+        });
+        flops as f64 / (end - start).as_secs_f64().max(1e-9) * 1e-9
+    };
+    ((0..ROUNDS).map(|_| round()).fold(0.0, f64::max), name)
+}
+
+fn choose() -> (Loop, &'static str) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: just detected.
+            return (|| unsafe { x86::avx512() }, "AVX-512");
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: just detected.
+            return (|| unsafe { x86::avx2() }, "AVX2 and FMA");
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        (neon, "NEON")
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    (plain, "no fused multiply-add")
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{CHAINS, STEPS, black_box};
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn avx512() -> (f32, usize) {
+        let mut chains: [__m512; CHAINS] = std::array::from_fn(|i| _mm512_set1_ps(i as f32));
+        let (factor, addend) = (black_box(_mm512_set1_ps(0.999)), black_box(_mm512_set1_ps(1e-3)));
+        for _ in 0..STEPS {
+            for chain in &mut chains {
+                *chain = _mm512_fmadd_ps(*chain, factor, addend);
+            }
+        }
+        let sum = chains.into_iter().fold(_mm512_setzero_ps(), |a, b| _mm512_add_ps(a, b));
+        (_mm512_reduce_add_ps(sum), 2 * 16 * CHAINS * STEPS)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2() -> (f32, usize) {
+        // Four chains fewer: AVX2 has sixteen in all, and the constants need theirs.
+        const CHAINS: usize = super::CHAINS - 4;
+        let mut chains: [__m256; CHAINS] = std::array::from_fn(|i| _mm256_set1_ps(i as f32));
+        let (factor, addend) = (black_box(_mm256_set1_ps(0.999)), black_box(_mm256_set1_ps(1e-3)));
+        for _ in 0..STEPS {
+            for chain in &mut chains {
+                *chain = _mm256_fmadd_ps(*chain, factor, addend);
+            }
+        }
+        let sum = chains.into_iter().fold(_mm256_setzero_ps(), |a, b| _mm256_add_ps(a, b));
+        (_mm_cvtss_f32(_mm256_castps256_ps128(sum)), 2 * 8 * CHAINS * STEPS)
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn neon() -> (f32, usize) {
+    use std::arch::aarch64::*;
+    // SAFETY: NEON is part of the architecture.
+    unsafe {
+        let mut chains: [float32x4_t; CHAINS] = std::array::from_fn(|i| vdupq_n_f32(i as f32));
+        let (factor, addend) = (black_box(vdupq_n_f32(0.999)), black_box(vdupq_n_f32(1e-3)));
+        for _ in 0..STEPS {
+            for chain in &mut chains {
+                // Adds to its first argument in place.
+                *chain = vfmaq_f32(*chain, factor, addend);
+            }
+        }
+        let sum = chains.into_iter().fold(vdupq_n_f32(0.0), |a, b| vaddq_f32(a, b));
+        (vaddvq_f32(sum), 2 * 4 * CHAINS * STEPS)
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn plain() -> (f32, usize) {
+    let mut chains = [[0.0f32; 4]; CHAINS / 2];
+    let (factor, addend) = (black_box(0.999f32), black_box(1e-3f32));
+    for _ in 0..STEPS {
+        for value in chains.as_flattened_mut() {
+            *value = *value * factor + addend;
+        }
+    }
+    (chains.as_flattened().iter().sum(), 2 * 4 * (CHAINS / 2) * STEPS)
+}

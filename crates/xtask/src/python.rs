@@ -1,0 +1,122 @@
+//! PyTorch's side: a virtual environment of pinned versions, and `reference/step_reference.py` in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use crate::measurements::Measurement;
+use crate::ours::run;
+use crate::step::StepSize;
+
+/// CPU wheels, a tenth of the size of the CUDA ones that are taken where this index is out of reach.
+const CPU_WHEELS: &str = "https://download.pytorch.org/whl/cpu";
+
+/// A Python that can run the script.
+#[derive(Debug, Clone)]
+pub(crate) struct Python {
+    program: PathBuf,
+    script: PathBuf,
+}
+
+/// What PyTorch is asked to time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Variant {
+    /// Autocast to bfloat16.
+    pub bf16: bool,
+    /// Images stored as NHWC.
+    pub channels_last: bool,
+    /// One objective and one backward pass in place of the exact step.
+    pub plain: bool,
+}
+
+impl Python {
+    /// A Python of the user's.
+    pub(crate) fn given(root: &Path, program: &Path) -> Self {
+        Self { program: program.into(), script: script(root) }
+    }
+
+    /// The Python of `.venv`, which is made when it is not there or was made from other versions; none where the
+    /// machine has no Python.
+    pub(crate) fn pinned(root: &Path) -> anyhow::Result<Option<Self>> {
+        let python3 = |arguments: &[&str]| {
+            Command::new("python3").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()
+        };
+        if !python3(&["-c", "import venv, ensurepip"]).is_ok_and(|status| status.success()) {
+            return Ok(None);
+        }
+        let requirements = root.join("reference/requirements.txt");
+        let wanted = fs::read_to_string(&requirements)
+            .with_context(|| format!("cannot read {}", requirements.display()))?;
+        let folder = root.join(".venv");
+        let (program, stamp) = (folder.join("bin/python"), folder.join("installed-requirements.txt"));
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(Some(Self { program, script: script(root) }));
+        }
+        eprintln!("making {} from {} (some GB to download)", folder.display(), requirements.display());
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        let mut pip = Command::new(&program);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
+        pip.args(["--extra-index-url", CPU_WHEELS, "-r"]).arg(&requirements);
+        let status = pip.stdout(Stdio::null()).status().context("cannot start pip")?;
+        ensure!(
+            status.success(),
+            "pip cannot install {}; --python FILE takes a Python that has it all, --no-python measures our side only",
+            requirements.display()
+        );
+        fs::write(&stamp, wanted)?;
+        Ok(Some(Self { program, script: script(root) }))
+    }
+
+    /// PyTorch's version.
+    pub(crate) fn torch(&self) -> anyhow::Result<String> {
+        let program = "import torch; print(torch.__version__)";
+        Ok(run(Command::new(&self.program).args(["-c", program]))?.trim().to_owned())
+    }
+
+    fn step(&self, command: &str, preset: &str, size: StepSize) -> Command {
+        let mut process = Command::new(&self.program);
+        process.arg(&self.script).args([command, "--preset", preset]);
+        for (name, value) in [("--batch", size.batch), ("--latent", size.latent), ("--rank", size.rank)] {
+            process.args([name, &value.to_string()]);
+        }
+        process
+    }
+
+    /// Makes the model, the inputs and the expected outputs of a step in `folder`.
+    pub(crate) fn make(&self, preset: &str, size: StepSize, folder: &Path) -> anyhow::Result<()> {
+        run(self.step("make", preset, size).arg("--out").arg(folder))?;
+        Ok(())
+    }
+
+    /// Largest relative differences between expected and actual outputs, by kind; a failure beyond 1e-3.
+    pub(crate) fn compare(&self, expected: &Path, actual: &Path) -> anyhow::Result<String> {
+        let mut process = Command::new(&self.program);
+        process.arg(&self.script).arg("compare").arg(expected).arg(actual);
+        Ok(run(&mut process).context("our step is not PyTorch's")?.trim().to_owned())
+    }
+
+    /// Times a step.
+    pub(crate) fn bench(
+        &self,
+        preset: &str,
+        size: StepSize,
+        (repeat, threads): (usize, usize),
+        variant: Variant,
+    ) -> anyhow::Result<Measurement> {
+        let mut process = self.step("bench", preset, size);
+        process.args(["--repeat", &repeat.to_string(), "--threads", &threads.to_string()]);
+        let flags = [
+            (variant.bf16, "--bf16"),
+            (variant.channels_last, "--channels-last"),
+            (variant.plain, "--plain"),
+        ];
+        process.args(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
+        Ok(Measurement::from_output(&run(&mut process)?)?.0)
+    }
+}
+
+fn script(root: &Path) -> PathBuf {
+    root.join("reference/step_reference.py")
+}
