@@ -99,6 +99,11 @@ impl Region {
         Self { center: [width as f32 / 2.0, height as f32 / 2.0], size: [side; 2], angle: 0.0 }
     }
 
+    /// A region of no size, where none is known.
+    pub fn nowhere() -> Self {
+        Self { center: [0.0; 2], size: [0.0; 2], angle: 0.0 }
+    }
+
     /// An upright square.
     pub fn square(center: [f32; 2], side: f32) -> Self {
         Self { center, size: [side; 2], angle: 0.0 }

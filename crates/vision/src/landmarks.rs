@@ -38,6 +38,9 @@ pub struct Pose {
     pub visibility: Vec<f32>,
     /// How sure the network is that this is a person.
     pub score: f32,
+    /// The region that these points suggest: another look at it places them better.
+    #[serde(skip, default = "Region::nowhere")]
+    pub region: Region,
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -98,6 +101,8 @@ pub struct PoseLandmarks(Network);
 const HEAT: usize = 64;
 /// Points of the body network: 33 of the body and 6 auxiliary ones.
 const POSE_POINTS: usize = 39;
+/// Points of a body; two more give the hips and the reach of the next look.
+const BODY: usize = 33;
 
 impl PoseLandmarks {
     /// Loads `pose_landmark_full.tflite` (or lite, or heavy).
@@ -108,7 +113,10 @@ impl PoseLandmarks {
 
     /// The region of a detected person: a circle around the hips that reaches all limbs.
     pub fn region(person: &Detection) -> Region {
-        let (hips, reach) = (person.points[0], person.points[1]);
+        Self::around(person.points[0], person.points[1])
+    }
+
+    fn around(hips: [f32; 2], reach: [f32; 2]) -> Region {
         let radius = (reach[0] - hips[0]).hypot(reach[1] - hips[1]);
         Region { center: hips, size: [2.0 * radius; 2], angle: turn(hips, reach, FRAC_PI_2) }
             .squared([0.0, 0.0], 1.25)
@@ -120,12 +128,15 @@ impl PoseLandmarks {
         let raw = &outputs[0];
         let mut points = Vec::new();
         let mut visibility = Vec::new();
-        for (i, p) in raw.chunks_exact(5).take(33).enumerate() {
+        for (i, p) in raw.chunks_exact(5).take(BODY + 2).enumerate() {
             let [u, v] = refined([p[0] / 256.0, p[1] / 256.0], &outputs[2], i);
             points.push(region.point(u, v));
             visibility.push(sigmoid(p[3]));
         }
-        Pose { points, visibility, score: outputs[1][0] }
+        let region = Self::around(points[BODY], points[BODY + 1]);
+        points.truncate(BODY);
+        visibility.truncate(BODY);
+        Pose { points, visibility, score: outputs[1][0], region }
     }
 }
 

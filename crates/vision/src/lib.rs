@@ -8,6 +8,8 @@ pub mod crop;
 pub mod detectors;
 pub mod geometry;
 pub mod landmarks;
+pub mod look;
 pub mod models;
+pub mod people;
 pub mod ssd;
 pub mod tflite;

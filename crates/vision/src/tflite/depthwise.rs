@@ -1,7 +1,7 @@
 //! Depthwise convolution, channels last: every channel has a filter of its own.
 //!
-//! One vector of channels of one output pixel at a time: its sum stays in a register while the taps
-//! that lie inside the image are visited.
+//! One vector of channels of four neighbouring output pixels at a time: their sums stay in registers
+//! while the taps that lie inside the image are visited.
 
 use std::ops::Range;
 
@@ -56,29 +56,79 @@ impl WithSimd for Depthwise<'_> {
         let rows = taps(window, 0, xs.h, os.h);
         let columns = taps(window, 1, xs.w, os.w);
         let step = [window.dilation[0] * xs.w * channels, window.dilation[1] * channels];
-        let whole = channels - channels % S::F32_LANES;
+        // Columns under which every tap meets the image, so that neighbours read alike.
+        let all = 0..window.kernel[1];
+        let first = columns.iter().position(|(kx, _)| *kx == all).unwrap_or(os.w);
+        let last = columns.iter().rposition(|(kx, _)| *kx == all).map_or(first, |i| i + 1);
         for (y, (ky, row)) in rows.iter().enumerate() {
-            for (x_at, (kx, column)) in columns.iter().enumerate() {
-                let corner = (row * xs.w + column) * channels;
-                let out = &mut out[(y * os.w + x_at) * channels..][..channels];
-                for c in (0..channels).step_by(S::F32_LANES) {
-                    let width = if c < whole { S::F32_LANES } else { channels - whole };
-                    let mut sum = load(simd, &bias[c..c + width]);
-                    for (i, ky) in ky.clone().enumerate() {
-                        let mut at = corner + i * step[0] + c;
-                        let mut tap = (ky * window.kernel[1] + kx.start) * channels + c;
-                        for _ in kx.clone() {
-                            let x = load(simd, &x[at..at + width]);
-                            let w = load(simd, &weight[tap..tap + width]);
-                            sum = simd.mul_add_e_f32s(x, w, sum);
-                            at += step[1];
-                            tap += channels;
+            let out = &mut out[y * os.w * channels..][..os.w * channels];
+            for c in (0..channels).step_by(S::F32_LANES) {
+                let width = S::F32_LANES.min(channels - c);
+                let bias = load(simd, &bias[c..c + width]);
+                let mut x_at = 0;
+                while x_at < os.w {
+                    let (kx, column) = &columns[x_at];
+                    let corner = (row * xs.w + column) * channels + c;
+                    let tap = (ky.start * window.kernel[1] + kx.start) * channels + c;
+                    let area = Area {
+                        x: &x[corner..],
+                        weight: &weight[tap..],
+                        taps: [ky.len(), kx.len()],
+                        step,
+                        weight_step: [window.kernel[1] * channels, channels],
+                        next: window.stride[1] * channels,
+                        width,
+                    };
+                    if x_at >= first && x_at + PIXELS <= last {
+                        let sums = area.sums::<S, PIXELS>(simd, bias);
+                        for sum in sums {
+                            simd.partial_store_f32s(&mut out[x_at * channels + c..][..width], sum);
+                            x_at += 1;
                         }
+                    } else {
+                        let [sum] = area.sums::<S, 1>(simd, bias);
+                        simd.partial_store_f32s(&mut out[x_at * channels + c..][..width], sum);
+                        x_at += 1;
                     }
-                    simd.partial_store_f32s(&mut out[c..c + width], sum);
                 }
             }
         }
+    }
+}
+
+/// Output pixels side by side that share the loads of the weights.
+const PIXELS: usize = 4;
+
+/// The image and the weights from the first tap on, for one vector of channels.
+struct Area<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    taps: [usize; 2],
+    step: [usize; 2],
+    weight_step: [usize; 2],
+    /// From one output pixel's first tap to the next one's.
+    next: usize,
+    width: usize,
+}
+
+impl Area<'_> {
+    #[inline(always)]
+    fn sums<S: Simd, const P: usize>(&self, simd: S, bias: S::f32s) -> [S::f32s; P] {
+        let mut sums = [bias; P];
+        for ky in 0..self.taps[0] {
+            for kx in 0..self.taps[1] {
+                let w = load(
+                    simd,
+                    &self.weight[ky * self.weight_step[0] + kx * self.weight_step[1]..][..self.width],
+                );
+                let at = ky * self.step[0] + kx * self.step[1];
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    let x = load(simd, &self.x[at + p * self.next..][..self.width]);
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
+            }
+        }
+        sums
     }
 }
 

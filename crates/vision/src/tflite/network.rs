@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::depthwise::depthwise;
 use super::kernels;
@@ -58,6 +59,8 @@ pub struct Network {
     steps: Vec<Step>,
     /// Side of the square RGB input.
     side: usize,
+    /// Buffers of earlier runs: fresh memory would cost more than some of the operators.
+    spare: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Network {
@@ -94,7 +97,7 @@ impl Network {
         let ends: Vec<i32> = wanted.iter().map(|&(i, _)| graph.outputs[i]).collect();
         let steps =
             plan::plan(&graph, &ends).map_err(|source| NetworkError::Plan { file: file.into(), source })?;
-        Ok(Self { input: graph.inputs[0], outputs: ends, steps, side })
+        Ok(Self { input: graph.inputs[0], outputs: ends, steps, side, spare: Mutex::default() })
     }
 
     /// Side of the square input image.
@@ -109,11 +112,16 @@ impl Network {
     pub fn run(&self, image: Vec<f32>) -> Vec<Vec<f32>> {
         assert_eq!(image.len(), self.side * self.side * 3, "elements of the input image");
         let mut live: HashMap<i32, Vec<f32>> = HashMap::from([(self.input, image)]);
-        let mut spare = Vec::new();
+        let mut spare = self.spare.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
         for step in &self.steps {
             step.run(&mut live, &mut spare);
         }
-        self.outputs.iter().map(|t| live.get(t).cloned().unwrap_or_default()).collect()
+        let outputs = self.outputs.iter().map(|t| live.remove(t).unwrap_or_default()).collect();
+        spare.extend(live.into_values());
+        if let Ok(mut kept) = self.spare.lock() {
+            *kept = spare;
+        }
+        outputs
     }
 }
 
