@@ -95,6 +95,46 @@ fn pictures_are_those_of_diffusers_from_the_same_noise() {
     }
 }
 
+/// Copies a folder's files and folders.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => assert!(std::fs::copy(&path, &to).is_ok()),
+        }
+    }
+}
+
+#[test]
+fn stable_diffusion_2_that_predicts_v_gives_the_pictures_of_diffusers() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let model = tempfile::tempdir().unwrap();
+    copy(&data.join("sampler/sd"), model.path());
+    copy(&data.join("tokenizer/tokenizer"), &model.path().join("tokenizer"));
+    let backend = Cpu::new(2).unwrap();
+    let pipeline = Pipeline::open(&backend, model.path()).unwrap();
+    let golden = WeightFiles::open_file(&data.join("sampler/sd/case.safetensors")).unwrap();
+    let get =
+        |name: String, channels| channels_last(&golden.get_any_shape(&name).unwrap().to_f32(), channels);
+    let pictures = [picture("a photo of a woman waving with an open hand", None, 0)];
+    for sampler in [Sampler::Euler, Sampler::Heun] {
+        let settings = Settings { sampler, steps: 5, guidance: 3.0, width: 18, height: 12, seed: 0 };
+        let (params, noise) = (Params::default(), get("noise".into(), 4));
+        let latents =
+            generate::latents(&backend, &pipeline, &params, &settings, &pictures, &noise, &mut |_| {});
+        let latents = latents.unwrap();
+        let made = generate::decode(&backend, &pipeline, &settings, &pictures, &latents).unwrap();
+        for (found, expected) in latents.iter().zip(get(format!("{sampler}.latents"), 4)) {
+            assert!((found - expected).abs() < 1e-3, "{sampler}: {found} for {expected}");
+        }
+        let expected = get(format!("{sampler}.picture"), 3);
+        let expected: Vec<u8> = expected.iter().map(|v| (v * 255.0).round() as u8).collect();
+        assert!(apart(&made[0].pixels, &expected) < 0.1, "{sampler}");
+    }
+}
+
 #[test]
 fn a_picture_depends_on_seed_and_index_not_on_its_neighbours() {
     let world = world();
