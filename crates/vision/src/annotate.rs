@@ -1,0 +1,374 @@
+//! From a folder of photographs to a dataset: masks, control images, captions and a contact sheet.
+//!
+//! ```text
+//! images/PHOTO                      the photograph itself (linked where the disk allows, else copied)
+//! masks/face/PHOTO.png              white where a face is; absent where there is none
+//! masks/hand/PHOTO.png
+//! conditioning/PHOTO.png            bodies, hands and faces in OpenPose's colours
+//! annotations/PHOTO.json            boxes, scores, key points; and the proof that the photograph is done
+//! thumbnails/PHOTO.jpg              with frames and scores, for the contact sheet
+//! metadata.jsonl                    image, text, mask_face, mask_hand, conditioning_image; written last
+//! index.html, contact-sheet*.png    to look at
+//! ```
+//! PHOTO is the photograph's path with its ending, so that no two photographs share a name. A photograph's
+//! annotation is written after its other files: the same command again continues.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::detectors::Detectors;
+use crate::files::{self, FilesError};
+use crate::look::{Findings, Found, Look, look};
+use crate::masks::{self, Shape};
+use crate::models::sum;
+use crate::photo;
+use crate::sheet::{self, Entry};
+use crate::skeleton::skeleton;
+
+/// What to look for and how to write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Look a second time, for small faces and hands.
+    pub second_look: bool,
+    /// Form of the masks.
+    pub shape: Shape,
+    /// Caption of a photograph without a `.txt` file: `{people}` becomes "one person" or "3 people",
+    /// `{name}` the file's name in words.
+    pub caption: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { second_look: true, shape: Shape::Box, caption: "a photo of {people}".into() }
+    }
+}
+
+/// What finds faces and hands.
+pub struct Finders<'a> {
+    /// MediaPipe's networks.
+    pub detectors: &'a Detectors,
+    /// The user's own network for faces, instead.
+    pub faces: Option<&'a dyn Finder>,
+    /// The user's own network for hands, instead.
+    pub hands: Option<&'a dyn Finder>,
+}
+
+/// A network of the user's.
+pub trait Finder: Sync {
+    /// Regions of a photograph, or why there can be none.
+    fn find(&self, photo: &image::RgbImage) -> Result<Vec<Found>, String>;
+    /// What it is, to notice that another one was used: a file's SHA-256.
+    fn identity(&self) -> String;
+}
+
+/// How far the work is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Photographs finished, this one included.
+    pub done: usize,
+    /// All photographs.
+    pub total: usize,
+    /// This one, relative to the folder.
+    pub photo: String,
+    /// What happened to it.
+    pub outcome: Outcome,
+}
+
+/// What happened to a photograph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Looked at: numbers of faces and hands.
+    Annotated(usize, usize),
+    /// Found finished by an earlier run.
+    Kept,
+    /// Cannot be used, and why.
+    Skipped(String),
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Photographs in the dataset.
+    pub photographs: usize,
+    /// Those looked at by this run.
+    pub annotated: usize,
+    /// Those with a face.
+    pub with_faces: usize,
+    /// Those with a hand.
+    pub with_hands: usize,
+    /// Files left out and why.
+    pub problems: Vec<(String, String)>,
+    /// Whether the run was interrupted: the dataset's own files are then not written yet.
+    pub interrupted: bool,
+}
+
+/// A photograph's annotation as stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Annotation {
+    image: String,
+    sha256: String,
+    width: u32,
+    height: u32,
+    #[serde(skip)]
+    text: String,
+    settings: serde_json::Value,
+    #[serde(flatten)]
+    found: Findings,
+}
+
+/// Annotates every photograph below `photos` into the dataset `out`. `progress` is called from several
+/// threads; raising `stop` ends the run after the photographs in work.
+pub fn annotate(
+    photos: &Path,
+    out: &Path,
+    options: &Options,
+    finders: &Finders,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Summary, FilesError> {
+    let list = files::photographs(photos, out)?;
+    let settings = json!({
+        "version": 1,
+        "second_look": options.second_look,
+        "shape": options.shape,
+        "faces": finders.faces.map(|f| f.identity()),
+        "hands": finders.hands.map(|f| f.identity()),
+    });
+    let job = Job { photos, out, options, finders, settings };
+    let done = AtomicUsize::new(0);
+    let results: Vec<Option<Result<(Annotation, Outcome), String>>> = list
+        .par_iter()
+        .with_max_len(1)
+        .map(|name| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let result = job.one(name)?;
+            let outcome = match &result {
+                Ok((_, outcome)) => outcome.clone(),
+                Err(reason) => Outcome::Skipped(reason.clone()),
+            };
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(Progress { done, total: list.len(), photo: name.clone(), outcome });
+            Ok(Some(result))
+        })
+        .collect::<Result<_, FilesError>>()?;
+    let mut summary = Summary { interrupted: results.iter().any(Option::is_none), ..Summary::default() };
+    let mut annotations = Vec::new();
+    for (name, result) in list.iter().zip(results) {
+        match result {
+            Some(Ok((annotation, outcome))) => {
+                summary.photographs += 1;
+                summary.annotated += usize::from(outcome != Outcome::Kept);
+                summary.with_faces += usize::from(!annotation.found.faces.is_empty());
+                summary.with_hands += usize::from(!annotation.found.hands.is_empty());
+                annotations.push((name, annotation));
+            }
+            Some(Err(reason)) => summary.problems.push((name.clone(), reason)),
+            None => {}
+        }
+    }
+    if !summary.interrupted {
+        finish(out, &annotations, &summary.problems)?;
+    }
+    Ok(summary)
+}
+
+/// Paths of a photograph's files, relative to the dataset.
+struct Paths {
+    image: String,
+    face: String,
+    hand: String,
+    conditioning: String,
+    annotation: String,
+    thumbnail: String,
+}
+
+impl Paths {
+    fn of(name: &str) -> Self {
+        Self {
+            image: format!("images/{name}"),
+            face: format!("masks/face/{name}.png"),
+            hand: format!("masks/hand/{name}.png"),
+            conditioning: format!("conditioning/{name}.png"),
+            annotation: format!("annotations/{name}.json"),
+            thumbnail: format!("thumbnails/{name}.jpg"),
+        }
+    }
+}
+
+struct Job<'a> {
+    photos: &'a Path,
+    out: &'a Path,
+    options: &'a Options,
+    finders: &'a Finders<'a>,
+    settings: serde_json::Value,
+}
+
+impl Job<'_> {
+    /// One photograph: a fault of the photograph is the inner error, a fault of the disk the outer one.
+    fn one(&self, name: &str) -> Result<Result<(Annotation, Outcome), String>, FilesError> {
+        let source = self.photos.join(name);
+        let bytes = match std::fs::read(&source) {
+            Ok(bytes) => bytes,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        let caption = match files::caption(&source) {
+            Ok(caption) => caption,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let sha256 = sum(&bytes);
+        let paths = Paths::of(name);
+        if let Some(mut kept) = self.kept(&paths, &sha256) {
+            // A caption may have been written or changed since.
+            kept.text = caption.unwrap_or_else(|| self.template(name, &kept.found));
+            return Ok(Ok((kept, Outcome::Kept)));
+        }
+        let picture = match photo::decode(&source, &bytes) {
+            Ok(picture) => picture,
+            Err(e) => return Ok(Err(e.reason)),
+        };
+        let found = match self.look(&picture) {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let text = caption.unwrap_or_else(|| self.template(name, &found));
+        let (width, height) = picture.dimensions();
+        let annotation = Annotation {
+            image: paths.image.clone(),
+            sha256,
+            width,
+            height,
+            text,
+            settings: self.settings.clone(),
+            found,
+        };
+        self.write(&source, &picture, &paths, &annotation)?;
+        let found = &annotation.found;
+        let outcome = Outcome::Annotated(found.faces.len(), found.hands.len());
+        Ok(Ok((annotation, outcome)))
+    }
+
+    /// The annotation of an earlier run, if it is of this very photograph and these settings.
+    fn kept(&self, paths: &Paths, sha256: &str) -> Option<Annotation> {
+        let bytes = std::fs::read(self.out.join(&paths.annotation)).ok()?;
+        let kept: Annotation = serde_json::from_slice(&bytes).ok()?;
+        let there = |path: &str| self.out.join(path).is_file();
+        let complete = there(&paths.image)
+            && there(&paths.conditioning)
+            && there(&paths.thumbnail)
+            && (kept.found.faces.is_empty() || there(&paths.face))
+            && (kept.found.hands.is_empty() || there(&paths.hand));
+        (kept.sha256 == sha256 && kept.settings == self.settings && complete).then_some(kept)
+    }
+
+    fn look(&self, picture: &image::RgbImage) -> Result<Findings, String> {
+        let mut found = look(picture, self.finders.detectors, Look { second: self.options.second_look });
+        if let Some(faces) = self.finders.faces {
+            found.faces = faces.find(picture)?;
+        }
+        if let Some(hands) = self.finders.hands {
+            found.hands = hands.find(picture)?;
+        }
+        Ok(found)
+    }
+
+    fn template(&self, name: &str, found: &Findings) -> String {
+        let people = match found.people.len().max(found.faces.len()) {
+            0 | 1 => "one person".to_string(),
+            n => format!("{n} people"),
+        };
+        let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
+        let words = stem.replace(['_', '-', '.'], " ");
+        self.options.caption.replace("{people}", &people).replace("{name}", words.trim())
+    }
+
+    fn write(
+        &self,
+        source: &Path,
+        picture: &image::RgbImage,
+        paths: &Paths,
+        annotation: &Annotation,
+    ) -> Result<(), FilesError> {
+        let (width, height) = picture.dimensions();
+        let found = &annotation.found;
+        let target = |path: &str| self.out.join(path);
+        files::link(source, &target(&paths.image))?;
+        for (regions, path) in [(&found.faces, &paths.face), (&found.hands, &paths.hand)] {
+            if regions.is_empty() {
+                files::remove(&target(path))?;
+            } else {
+                let mask = masks::mask(width, height, regions, self.options.shape);
+                files::picture(&target(path), &mask.into())?;
+            }
+        }
+        files::picture(&target(&paths.conditioning), &skeleton(width, height, found).into())?;
+        files::picture(&target(&paths.thumbnail), &sheet::thumbnail(picture, found).into())?;
+        let text = serde_json::to_vec(annotation).unwrap_or_default();
+        files::write(&target(&paths.annotation), &text)
+    }
+}
+
+/// The dataset's own files.
+fn finish(
+    out: &Path,
+    annotations: &[(&String, Annotation)],
+    problems: &[(String, String)],
+) -> Result<(), FilesError> {
+    let mut entries = Vec::new();
+    let mut metadata = String::new();
+    let mut thumbnails = Vec::new();
+    for (name, annotation) in annotations {
+        let paths = Paths::of(name);
+        let found = &annotation.found;
+        let mask = |regions: &[Found], path: &str| (!regions.is_empty()).then(|| path.to_string());
+        let line = json!({
+            "image": paths.image,
+            "text": annotation.text,
+            "mask_face": mask(&found.faces, &paths.face),
+            "mask_hand": mask(&found.hands, &paths.hand),
+            "conditioning_image": paths.conditioning,
+        });
+        metadata += &format!("{line}\n");
+        thumbnails.push(out.join(&paths.thumbnail));
+        entries.push(Entry {
+            thumbnail: paths.thumbnail,
+            image: paths.image,
+            text: annotation.text.clone(),
+            faces: found.faces.iter().map(|f| f.score).collect(),
+            hands: found.hands.iter().map(|f| f.score).collect(),
+            people: found.people.len(),
+            conditioning: paths.conditioning,
+        });
+    }
+    files::folder(out)?;
+    sheet::write_pages(out, &thumbnails)?;
+    files::write(&out.join("index.html"), sheet::html(&entries, problems).as_bytes())?;
+    files::write(&out.join("metadata.jsonl"), metadata.as_bytes())
+}
+
+/// The folder with MediaPipe's networks, checked and loaded.
+pub fn load_detectors(folder: &Path) -> Result<Detectors, LoadError> {
+    crate::models::check(folder).map_err(|source| LoadError::Models { folder: folder.into(), source })?;
+    Ok(Detectors::load(folder)?)
+}
+
+/// Why the detectors are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder lacks a network or holds a wrong one.
+    #[error("the detectors' networks are not in {folder}: {source}; `fairhuman models get` puts them there")]
+    Models {
+        /// The folder looked into.
+        folder: PathBuf,
+        /// What was found.
+        source: crate::models::ModelsError,
+    },
+    /// A network cannot be run.
+    #[error(transparent)]
+    Network(#[from] crate::tflite::NetworkError),
+}

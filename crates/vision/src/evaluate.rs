@@ -1,0 +1,237 @@
+//! How many faces and hands are found: recall and precision against annotated photographs.
+//!
+//! Reads COCO-WholeBody annotations (arXiv 2007.11858: `face_box`, `lefthand_box`, `righthand_box` with
+//! `*_valid` flags) and the key points of drawn people. A found region counts once, for the
+//! annotated one that it overlaps best, from an intersection over union of [`OVERLAP`] on.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::detectors::Detectors;
+use crate::geometry::Box2;
+use crate::look::{Findings, Found, Look, look};
+use crate::photo;
+
+/// Overlap from which a found region is the annotated one.
+pub const OVERLAP: f32 = 0.3;
+
+/// An annotated photograph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Truth {
+    /// The photograph.
+    pub photo: PathBuf,
+    /// Annotated faces.
+    pub faces: Vec<Box2>,
+    /// Annotated hands.
+    pub hands: Vec<Box2>,
+}
+
+/// Counts over all photographs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// Annotated regions.
+    pub annotated: usize,
+    /// Found regions.
+    pub found: usize,
+    /// Found regions that are annotated ones.
+    pub right: usize,
+    /// Most found regions without an annotated one in a single photograph.
+    pub most_false: usize,
+}
+
+impl Score {
+    /// Share of the annotated regions that were found; 1 where nothing is annotated.
+    pub fn recall(&self) -> f64 {
+        if self.annotated == 0 { 1.0 } else { self.right as f64 / self.annotated as f64 }
+    }
+
+    /// Share of the found regions that are annotated; 1 where nothing was found.
+    pub fn precision(&self) -> f64 {
+        if self.found == 0 { 1.0 } else { self.right as f64 / self.found as f64 }
+    }
+
+    fn add(&mut self, found: &[Found], annotated: &[Box2]) -> usize {
+        let right = matches(found, annotated);
+        self.annotated += annotated.len();
+        self.found += found.len();
+        self.right += right;
+        self.most_false = self.most_false.max(found.len() - right);
+        found.len() - right
+    }
+}
+
+/// Faces and hands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Faces.
+    pub faces: Score,
+    /// Hands.
+    pub hands: Score,
+    /// Most false regions, faces and hands together, in a single photograph.
+    pub most_false: usize,
+}
+
+/// The same photographs with the first look alone and with the second one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Photographs.
+    pub photographs: usize,
+    /// MediaPipe on the whole photograph.
+    pub before: Scores,
+    /// With the second look.
+    pub after: Scores,
+}
+
+/// Why an evaluation is impossible.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The annotations could not be read.
+    #[error("{file}: {reason}")]
+    Annotations {
+        /// The file or folder.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A photograph could not be read.
+    #[error(transparent)]
+    Photo(#[from] photo::PhotoError),
+}
+
+/// Looks at every photograph with and without the second look; `done` is told the number of
+/// photographs finished.
+pub fn evaluate(
+    truths: &[Truth],
+    detectors: &Detectors,
+    done: &mut dyn FnMut(usize),
+) -> Result<Evaluation, EvaluateError> {
+    let mut evaluation = Evaluation { photographs: truths.len(), ..Default::default() };
+    for (i, truth) in truths.iter().enumerate() {
+        let photo = photo::read(&truth.photo)?;
+        let count = |scores: &mut Scores, found: &Findings| {
+            let wrong =
+                scores.faces.add(&found.faces, &truth.faces) + scores.hands.add(&found.hands, &truth.hands);
+            scores.most_false = scores.most_false.max(wrong);
+        };
+        count(&mut evaluation.before, &look(&photo, detectors, Look { second: false }));
+        count(&mut evaluation.after, &look(&photo, detectors, Look { second: true }));
+        done(i + 1);
+    }
+    Ok(evaluation)
+}
+
+/// Found regions that are annotated ones, each annotated region once, best overlaps first.
+fn matches(found: &[Found], annotated: &[Box2]) -> usize {
+    let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
+    for (f, region) in found.iter().enumerate() {
+        for (a, truth) in annotated.iter().enumerate() {
+            pairs.push((region.bbox.iou(truth), f, a));
+        }
+    }
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut used_f, mut used_a) = (vec![false; found.len()], vec![false; annotated.len()]);
+    let mut right = 0;
+    for (overlap, f, a) in pairs {
+        if overlap >= OVERLAP && !used_f[f] && !used_a[a] {
+            (used_f[f], used_a[a]) = (true, true);
+            right += 1;
+        }
+    }
+    right
+}
+
+fn parse(file: &Path) -> Result<Value, EvaluateError> {
+    let fail = |reason: String| EvaluateError::Annotations { file: file.into(), reason };
+    let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))
+}
+
+/// Reads COCO-WholeBody annotations of photographs in a folder.
+pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<Truth>, EvaluateError> {
+    let json = parse(file)?;
+    let list = |key: &str| {
+        json[key].as_array().ok_or_else(|| EvaluateError::Annotations {
+            file: file.into(),
+            reason: format!("expected a list `{key}` as in COCO annotations"),
+        })
+    };
+    let mut by_image: HashMap<i64, Truth> = HashMap::new();
+    for image in list("images")? {
+        if let (Some(id), Some(name)) = (image["id"].as_i64(), image["file_name"].as_str()) {
+            let truth = Truth { photo: photos.join(name), faces: Vec::new(), hands: Vec::new() };
+            by_image.insert(id, truth);
+        }
+    }
+    for person in list("annotations")? {
+        let Some(truth) = person["image_id"].as_i64().and_then(|id| by_image.get_mut(&id)) else {
+            continue;
+        };
+        let region = |part: &str| {
+            let valid = person[format!("{part}_valid")].as_bool() == Some(true);
+            let value = |i: usize| person[format!("{part}_box")][i].as_f64().map(|v| v as f32);
+            let (x0, y0, w, h) = (value(0)?, value(1)?, value(2)?, value(3)?);
+            (valid && w > 0.0 && h > 0.0).then_some(Box2 { x0, y0, x1: x0 + w, y1: y0 + h })
+        };
+        truth.faces.extend(region("face"));
+        truth.hands.extend(region("lefthand"));
+        truth.hands.extend(region("righthand"));
+    }
+    let mut truths: Vec<Truth> = by_image.into_values().collect();
+    truths.sort_by(|a, b| a.photo.cmp(&b.photo));
+    Ok(truths)
+}
+
+/// Reads a folder of drawn people (`images/` and `keypoints/`): boxes around the visible points.
+pub fn read_people(folder: &Path) -> Result<Vec<Truth>, EvaluateError> {
+    let keypoints = folder.join("keypoints");
+    let entries = std::fs::read_dir(&keypoints)
+        .map_err(|e| EvaluateError::Annotations { file: keypoints.clone(), reason: e.to_string() })?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "json"));
+    files.sort();
+    let mut truths = Vec::new();
+    for file in files {
+        let json = parse(&file)?;
+        let photo = folder.join(json["image"].as_str().unwrap_or_default());
+        let mut truth = Truth { photo, faces: Vec::new(), hands: Vec::new() };
+        for figure in json["figures"].as_array().into_iter().flatten() {
+            truth.faces.extend(drawn(&figure["face"], |name| !name.contains("ear")));
+            for hand in ["left_hand", "right_hand"] {
+                truth.hands.extend(drawn(&figure[hand]["points"], |_| true));
+            }
+        }
+        truths.push(truth);
+    }
+    Ok(truths)
+}
+
+/// The box of drawn points, where most of them are visible.
+fn drawn(points: &Value, counts: impl Fn(&str) -> bool) -> Option<Box2> {
+    let points: Vec<&Value> =
+        points.as_array()?.iter().filter(|p| counts(p["name"].as_str().unwrap_or_default())).collect();
+    let seen: Vec<[f32; 2]> = points
+        .iter()
+        .filter(|p| p["visibility"].as_u64() == Some(2))
+        .filter_map(|p| Some([p["x"].as_f64()? as f32, p["y"].as_f64()? as f32]))
+        .collect();
+    if 2 * seen.len() > points.len() { Box2::around(&seen) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Box2, Found, matches};
+    use crate::look::Source;
+
+    #[test]
+    fn an_annotated_region_counts_once() {
+        let square = |x0: f32| Box2 { x0, y0: 0.0, x1: x0 + 10.0, y1: 10.0 };
+        let found = |x0: f32| Found { bbox: square(x0), score: 1.0, source: Source::Whole, points: vec![] };
+        assert_eq!(matches(&[found(0.0), found(1.0)], &[square(0.0)]), 1);
+        assert_eq!(matches(&[found(0.0), found(1.0)], &[square(0.0), square(2.0)]), 2);
+        assert_eq!(matches(&[found(9.0)], &[square(0.0)]), 0);
+        assert_eq!(matches(&[], &[square(0.0)]), 0);
+    }
+}

@@ -1,0 +1,170 @@
+//! Control images: bodies, hands and faces as OpenPose draws them, which pose ControlNets expect.
+//!
+//! Eighteen body points (COCO's seventeen and the neck) with seventeen limbs in the rainbow of the
+//! OpenPose paper (arXiv 1812.08008), 21 points per hand with one hue per bone, and 70 white points per
+//! face (the 68 of the iBUG annotation and the pupils), on black.
+
+use image::RgbImage;
+use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
+
+use crate::detectors::THRESHOLD;
+use crate::landmarks::Pose;
+use crate::look::Findings;
+use crate::people::middle;
+
+/// MediaPipe's points for OpenPose's, the neck (number 1) being between the shoulders.
+const BODY: [usize; 18] = [0, 12, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7];
+const NECK: usize = 1;
+
+/// Limbs as pairs of OpenPose's points; limb i has colour i.
+const LIMBS: [(usize, usize); 17] = [
+    (1, 2),
+    (1, 5),
+    (2, 3),
+    (3, 4),
+    (5, 6),
+    (6, 7),
+    (1, 8),
+    (8, 9),
+    (9, 10),
+    (1, 11),
+    (11, 12),
+    (12, 13),
+    (1, 0),
+    (0, 14),
+    (14, 16),
+    (0, 15),
+    (15, 17),
+];
+
+/// Colours of points, and of limbs at 60 %.
+const COLOURS: [[u8; 3]; 18] = [
+    [255, 0, 0],
+    [255, 85, 0],
+    [255, 170, 0],
+    [255, 255, 0],
+    [170, 255, 0],
+    [85, 255, 0],
+    [0, 255, 0],
+    [0, 255, 85],
+    [0, 255, 170],
+    [0, 255, 255],
+    [0, 170, 255],
+    [0, 85, 255],
+    [0, 0, 255],
+    [85, 0, 255],
+    [170, 0, 255],
+    [255, 0, 255],
+    [255, 0, 170],
+    [255, 0, 85],
+];
+
+/// MediaPipe's face points for the 68 of iBUG: jaw, brows, nose, eyes, mouth; then the pupils, which lie
+/// between the corners of the eyes.
+const FACE: [usize; 68] = [
+    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356, // jaw
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300, // brows
+    168, 6, 195, 4, 98, 97, 2, 326, 327, // nose
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, // eyes
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, // outer lips
+    78, 82, 13, 312, 308, 317, 14, 87, // inner lips
+];
+const EYES: [(usize, usize); 2] = [(33, 133), (362, 263)];
+
+/// A point of the body is drawn from this visibility on.
+const VISIBLE: f32 = THRESHOLD;
+
+/// Draws everyone found in a photograph of the given size.
+pub fn skeleton(width: u32, height: u32, found: &Findings) -> RgbImage {
+    let Some(mut canvas) = Pixmap::new(width, height) else {
+        return RgbImage::new(width, height);
+    };
+    canvas.fill(Color::BLACK);
+    // The usual radii (4 pixels of joints, 3 of face points) are for pictures of 512.
+    let unit = width.max(height) as f32 / 512.0;
+    for pose in &found.people {
+        body(&mut canvas, pose, unit);
+    }
+    for hand in found.hands.iter().filter(|hand| hand.points.len() == 21) {
+        fingers(&mut canvas, &hand.points, unit);
+    }
+    for face in found.faces.iter().filter(|face| face.points.len() == 468) {
+        let pupils = EYES.map(|(a, b)| middle(face.points[a], face.points[b]));
+        for p in FACE.iter().map(|&i| face.points[i]).chain(pupils) {
+            dot(&mut canvas, p, 3.0 * unit, [255; 3]);
+        }
+    }
+    let rgb = canvas.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    RgbImage::from_raw(width, height, rgb).unwrap_or_else(|| RgbImage::new(width, height))
+}
+
+fn body(canvas: &mut Pixmap, pose: &Pose, unit: f32) {
+    let point = |i: usize| -> Option<[f32; 2]> {
+        let seen = |i: usize| (pose.visibility[i] >= VISIBLE).then(|| pose.points[i]);
+        if i == NECK { Some(middle(seen(11)?, seen(12)?)) } else { seen(BODY[i]) }
+    };
+    for (i, (a, b)) in LIMBS.into_iter().enumerate() {
+        if let (Some(a), Some(b)) = (point(a), point(b)) {
+            let dimmed = COLOURS[i].map(|c| (f32::from(c) * 0.6) as u8);
+            limb(canvas, a, b, 4.0 * unit, dimmed);
+        }
+    }
+    for (i, colour) in COLOURS.into_iter().enumerate() {
+        if let Some(p) = point(i) {
+            dot(canvas, p, 4.0 * unit, colour);
+        }
+    }
+}
+
+/// An ellipse from joint to joint.
+fn limb(canvas: &mut Pixmap, a: [f32; 2], b: [f32; 2], thick: f32, colour: [u8; 3]) {
+    let length = (b[0] - a[0]).hypot(b[1] - a[1]);
+    let bounds = tiny_skia::Rect::from_xywh(-length / 2.0, -thick, length, 2.0 * thick);
+    let Some(path) = bounds.and_then(PathBuilder::from_oval) else {
+        return;
+    };
+    let angle = (b[1] - a[1]).atan2(b[0] - a[0]).to_degrees();
+    let [x, y] = middle(a, b);
+    let place = Transform::from_rotate(angle).post_translate(x, y);
+    canvas.fill_path(&path, &paint(colour), FillRule::Winding, place, None);
+}
+
+/// Twenty bones from the wrist to the finger tips, hue after hue, and blue joints.
+fn fingers(canvas: &mut Pixmap, points: &[[f32; 2]], unit: f32) {
+    for finger in 0..5 {
+        for bone in 0..4 {
+            let end = 1 + 4 * finger + bone;
+            let start = if bone == 0 { 0 } else { end - 1 };
+            let mut line = PathBuilder::new();
+            line.move_to(points[start][0], points[start][1]);
+            line.line_to(points[end][0], points[end][1]);
+            let Some(path) = line.finish() else { continue };
+            let stroke = Stroke { width: 2.0 * unit, ..Stroke::default() };
+            let colour = hue((4 * finger + bone) as f32 / 20.0);
+            canvas.stroke_path(&path, &paint(colour), &stroke, Transform::identity(), None);
+        }
+    }
+    for p in points {
+        dot(canvas, *p, 4.0 * unit, [0, 0, 255]);
+    }
+}
+
+fn dot(canvas: &mut Pixmap, [x, y]: [f32; 2], radius: f32, colour: [u8; 3]) {
+    if let Some(path) = PathBuilder::from_circle(x, y, radius.max(0.5)) {
+        canvas.fill_path(&path, &paint(colour), FillRule::Winding, Transform::identity(), None);
+    }
+}
+
+fn paint([r, g, b]: [u8; 3]) -> Paint<'static> {
+    let mut paint = Paint::default();
+    paint.set_color_rgba8(r, g, b, 255);
+    paint
+}
+
+/// A fully saturated colour, `at` in `0..1` around the circle from red.
+fn hue(at: f32) -> [u8; 3] {
+    [0.0, 4.0, 2.0].map(|shift| {
+        let k = (at * 6.0 + shift) % 6.0;
+        (((k - 3.0).abs() - 1.0).clamp(0.0, 1.0) * 255.0) as u8
+    })
+}
