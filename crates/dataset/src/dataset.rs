@@ -1,19 +1,19 @@
 //! A dataset that has been checked, and the loading of its items.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use image::metadata::Orientation;
 use rayon::prelude::*;
 
+use crate::captions::caption;
+use crate::content::Content;
 use crate::geometry::Draw;
 use crate::header::{self, Header};
-use crate::layout::{self, Item};
-use crate::paths::{resolve, unreadable};
+use crate::layout::{self, Item, Listing};
+use crate::part::Part;
 use crate::pixels::{self, Under};
 use crate::problem::{DatasetError, Fault, Problem, Problems, Subject};
 use crate::resample;
-use crate::spec::{DatasetSpec, MaskOrientation, Region};
+use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Pictures, masks and captions whose headers have all been read and fit each other.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Dataset {
     spec: DatasetSpec,
     regions: Vec<Region>,
     items: Vec<Item>,
+    layout: Layout,
+    notes: Vec<String>,
 }
 
 /// One item as a network takes it.
@@ -65,20 +67,10 @@ impl Dataset {
     pub fn open(base: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Dataset, Problems> {
         let path = base.join(&spec.path);
         let problems = |list| Problems { dataset: path.clone(), list };
-        let faults = spec.faults(regions);
-        if !faults.is_empty() {
-            let recipe =
-                |fault| Problem { origin: None, subject: Subject::Dataset, file: PathBuf::new(), fault };
-            return Err(problems(faults.into_iter().map(recipe).collect()));
-        }
-        let listing = layout::read(&path, spec, regions).map_err(|p| problems(vec![p]))?;
+        let listing = Dataset::list(&path, spec, regions).map_err(problems)?;
+        let mut dataset = Dataset::of(&listing, spec, regions);
+        dataset.items = listing.items;
         let mut list = listing.problems;
-        let mut dataset = Dataset {
-            root: listing.root,
-            spec: spec.clone(),
-            regions: regions.to_vec(),
-            items: listing.items,
-        };
         let checked: Vec<_> = dataset.items.par_iter().map(|item| dataset.check(item)).collect();
         for (item, result) in dataset.items.iter_mut().zip(checked) {
             match result {
@@ -92,6 +84,55 @@ impl Dataset {
         // Problems of the list and of the files come from two passes; a reader wants them line by line.
         list.sort_by_key(|p| p.origin.as_ref().map(|o| o.line));
         Err(problems(list))
+    }
+
+    /// Reads the list alone. Problems of single items are in it; the error is of the whole.
+    pub(crate) fn list(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Vec<Problem>> {
+        let faults = spec.faults(regions);
+        if !faults.is_empty() {
+            let recipe =
+                |fault| Problem { origin: None, subject: Subject::Dataset, file: PathBuf::new(), fault };
+            return Err(faults.into_iter().map(recipe).collect());
+        }
+        layout::read(path, spec, regions).map_err(|p| vec![p])
+    }
+
+    /// A dataset without items, to look at the files of a listing.
+    pub(crate) fn of(listing: &Listing, spec: &DatasetSpec, regions: &[Region]) -> Dataset {
+        Dataset {
+            root: listing.root.clone(),
+            spec: spec.clone(),
+            regions: regions.to_vec(),
+            items: Vec::new(),
+            layout: listing.layout,
+            notes: listing.notes.clone(),
+        }
+    }
+
+    /// The layout that was read; never `Auto`.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// What the layout's reader passed over and a person should know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The indices of an epoch, each as often as its item's repeats, not shuffled.
+    pub fn epoch(&self) -> Vec<usize> {
+        let times = |(i, item): (usize, &Item)| std::iter::repeat_n(i, item.repeats as usize);
+        self.items.iter().enumerate().flat_map(times).collect()
+    }
+
+    /// The caption that sample `sample` of step `step` sees of item `i`: shuffled, shortened or left out as the
+    /// recipe says; a pure function of its arguments.
+    ///
+    /// # Panics
+    /// As [`Dataset::item`].
+    pub fn caption(&self, i: usize, seed: u64, step: u64, sample: u64) -> String {
+        let item = &self.items[i];
+        caption(&item.captions, &item.caption, seed, step, sample)
     }
 
     /// The number of items.
@@ -122,6 +163,11 @@ impl Dataset {
         &self.regions
     }
 
+    /// What the recipe says about this dataset.
+    pub fn spec(&self) -> &DatasetSpec {
+        &self.spec
+    }
+
     /// The dataset's folder: the paths of its items are relative to it.
     pub fn root(&self) -> &Path {
         &self.root
@@ -133,37 +179,31 @@ impl Dataset {
     pub fn load(&self, i: usize, draw: &Draw, latent_factor: usize) -> Result<Sample, DatasetError> {
         let item = self.get(i)?;
         draw.check(item.size, latent_factor)?;
-        let image = &item.image;
-        let at = |subject: Subject, file: &PathBuf| {
-            let (origin, file) = (item.origin.clone(), file.clone());
+        let at = |part: Part| {
+            let (origin, file, subject) = (item.origin.clone(), part.name(item).to_owned(), part.subject);
             move |fault| Problem { origin, subject, file, fault }
         };
-        let (header, rgb) = self.picture(item).map_err(at(Subject::Picture, image))?;
+        let (header, rgb) = self.picture(item).map_err(at(Part::picture(item)))?;
         let unexpected = |text: String| DatasetError::Geometry(text);
         let rgb = resample::picture(&rgb, draw, 2.0, -1.0).map_err(unexpected)?;
 
         let (rows, cols) = (draw.height as usize / latent_factor, draw.width as usize / latent_factor);
-        let mut masks = Vec::with_capacity(item.masks.len());
-        for (file, region) in item.masks.iter().zip(&self.regions) {
-            let Some(file) = file else {
-                masks.push(None);
-                continue;
-            };
-            let pixels = self
-                .beside(file, &header)
-                .and_then(pixels::mask)
-                .map_err(at(Subject::Mask(region.name.clone()), file))?;
-            let cover = resample::cover(&pixels, draw, cols, rows);
-            masks.push(latent_mask(&cover, rows, cols, self.spec.mask_threshold));
-        }
-        let conditioning = match &item.conditioning {
-            Some(file) => {
-                let picture = self.beside(file, &header).map_err(at(Subject::Conditioning, file))?;
-                let rgb = pixels::rgb(picture, Under::Black);
-                Some(resample::picture(&rgb, draw, 1.0, 0.0).map_err(unexpected)?)
+        let mut masks = vec![None; item.masks.len()];
+        let mut conditioning = None;
+        for part in self.others(item) {
+            let picture = self.beside(item, &part, &header).map_err(at(part.clone()))?;
+            match part.region {
+                Some(region) => {
+                    let pixels = pixels::mask(picture).map_err(at(part))?;
+                    let cover = resample::cover(&pixels, draw, cols, rows);
+                    masks[region] = latent_mask(&cover, rows, cols, self.spec.mask_threshold);
+                }
+                None => {
+                    let rgb = pixels::rgb(picture, Under::Black);
+                    conditioning = Some(resample::picture(&rgb, draw, 1.0, 0.0).map_err(unexpected)?);
+                }
             }
-            None => None,
-        };
+        }
         Ok(Sample {
             image: rgb,
             height: draw.height as usize,
@@ -178,17 +218,17 @@ impl Dataset {
     /// BLAKE3 of the picture's file, orientation included: with the [`Draw`], the key of a cached latent.
     pub fn image_hash(&self, i: usize) -> Result<[u8; 32], DatasetError> {
         let item = self.get(i)?;
-        let hash = || -> std::io::Result<[u8; 32]> {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(File::open(self.root.join(&item.image))?)?;
-            Ok(hasher.finalize().into())
-        };
-        hash().map_err(|e| {
+        let mut hash = Content::find(&self.root, &item.source).and_then(|content| content.hash());
+        if item.takes_alpha() {
+            // The same file gives other colours where its alpha is a mask.
+            hash = hash.map(|hash| blake3::hash(&[&hash[..], b"alpha"].concat()).into());
+        }
+        hash.map_err(|fault| {
             DatasetError::File(Problem {
                 origin: item.origin.clone(),
                 subject: Subject::Picture,
                 file: item.image.clone(),
-                fault: unreadable(&e),
+                fault,
             })
         })
     }
@@ -207,36 +247,30 @@ impl Dataset {
         self.items.get(index).ok_or(DatasetError::Index { index, len })
     }
 
-    /// The files of an item other than its picture.
-    fn others<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = (Subject, &'a PathBuf)> {
-        let masks = item.masks.iter().zip(&self.regions);
-        let masks = masks.filter_map(|(m, r)| Some((Subject::Mask(r.name.clone()), m.as_ref()?)));
-        masks.chain(item.conditioning.iter().map(|c| (Subject::Conditioning, c)))
-    }
-
     /// Checks the headers of an item's files; its size as shown, or what is wrong.
     fn check(&self, item: &Item) -> Result<(u32, u32), Vec<Problem>> {
         let mut found = Vec::new();
-        let mut note = |subject, file: &PathBuf, fault| {
-            found.push(Problem { origin: item.origin.clone(), subject, file: file.clone(), fault });
+        let mut note = |part: Part, fault| {
+            let (origin, file) = (item.origin.clone(), part.name(item).to_owned());
+            found.push(Problem { origin, subject: part.subject, file, fault });
         };
-        let read = |file: &PathBuf| {
-            resolve(&self.root, file).and_then(|path| header::read(&path, self.spec.max_pixels))
-        };
-        let picture = match read(&item.image) {
+        let picture = match self.header(&item.source) {
             Ok(header) => Some(header),
             Err(fault) => {
-                note(Subject::Picture, &item.image, fault);
+                note(Part::picture(item), fault);
                 None
             }
         };
-        for (subject, file) in self.others(item) {
-            let fits = read(file).and_then(|header| match &picture {
-                Some(picture) => self.fit(&header, picture).map(|_| ()),
-                None => Ok(()),
-            });
+        for part in self.others(item) {
+            let fits = match &picture {
+                Some(picture) => self.fit(&part, picture).map(|_| ()),
+                None => match part.source() {
+                    Some(source) => self.header(source).map(|_| ()),
+                    None => Ok(()),
+                },
+            };
             if let Err(fault) = fits {
-                note(subject, file, fault);
+                note(part, fault);
             }
         }
         match picture {
@@ -245,36 +279,10 @@ impl Dataset {
         }
     }
 
-    /// The orientation to apply to a mask or conditioning image so that it fits its picture.
-    fn fit(&self, other: &Header, picture: &Header) -> Result<Orientation, Fault> {
-        let orientation = match self.spec.mask_orientation {
-            MaskOrientation::Shown => other.orientation,
-            MaskOrientation::Stored => picture.orientation,
-        };
-        let found = header::oriented(other.stored, orientation);
-        let expected = picture.shown();
-        if found == expected {
-            return Ok(orientation);
-        }
-        let turned = picture.stored != expected && other.stored == picture.stored;
-        let hint = match self.spec.mask_orientation {
-            MaskOrientation::Shown if turned => {
-                " as its EXIF orientation shows it; for masks made of the pixels as stored set \
-                 `mask_orientation = \"stored\"`"
-            }
-            MaskOrientation::Stored if other.stored == expected => {
-                " as its EXIF orientation shows it; it seems to be made of the picture as shown: set \
-                 `mask_orientation = \"shown\"`"
-            }
-            _ => "",
-        };
-        Err(Fault::Size { found, expected, hint: hint.into() })
-    }
-
     /// The picture's header and RGB bytes, of the size that the first pass saw.
     fn picture(&self, item: &Item) -> Result<(Header, Vec<u8>), Fault> {
-        let path = self.root.join(&item.image);
-        let header = header::read(&path, self.spec.max_pixels)?;
+        let content = Content::find(&self.root, &item.source)?;
+        let header = header::read(&content, self.spec.max_pixels)?;
         if header.shown() != item.size {
             return Err(Fault::Size {
                 found: header.shown(),
@@ -282,44 +290,38 @@ impl Dataset {
                 hint: " when the dataset was opened: the file has changed since".into(),
             });
         }
-        let picture = pixels::decode(&path, &header, header.orientation)?;
-        Ok((header, pixels::rgb(picture, Under::White)))
-    }
-
-    /// A mask or conditioning image, turned to fit its picture.
-    fn beside(&self, file: &Path, picture: &Header) -> Result<image::DynamicImage, Fault> {
-        let path = self.root.join(file);
-        let header = header::read(&path, self.spec.max_pixels)?;
-        let orientation = self.fit(&header, picture)?;
-        pixels::decode(&path, &header, orientation)
+        let picture = pixels::decode(&content, &header, header.orientation)?;
+        let under = if item.takes_alpha() { Under::AsStored } else { Under::White };
+        Ok((header, pixels::rgb(picture, under)))
     }
 
     fn decode_all(&self, item: &Item) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut note = |subject, file: &PathBuf, fault| {
-            found.push(Problem { origin: item.origin.clone(), subject, file: file.clone(), fault });
+        let mut note = |part: Part, fault| {
+            let (origin, file) = (item.origin.clone(), part.name(item).to_owned());
+            found.push(Problem { origin, subject: part.subject, file, fault });
         };
         let picture = self.picture(item).map(|(header, _)| header);
-        for (subject, file) in self.others(item) {
+        for part in self.others(item) {
             let Ok(header) = &picture else { break };
-            let decoded = self.beside(file, header);
-            let result = match &subject {
-                Subject::Mask(_) => decoded.and_then(pixels::mask).map(|_| ()),
-                _ => decoded.map(|_| ()),
+            let decoded = self.beside(item, &part, header);
+            let result = match part.region {
+                Some(_) => decoded.and_then(pixels::mask).map(|_| ()),
+                None => decoded.map(|_| ()),
             };
             if let Err(fault) = result {
-                note(subject, file, fault);
+                note(part, fault);
             }
         }
         if let Err(fault) = picture {
-            note(Subject::Picture, &item.image, fault);
+            note(Part::picture(item), fault);
         }
         found
     }
 }
 
 /// The cells with at least `threshold` of their area in the region, or `None` if there are none.
-fn latent_mask(cover: &[f32], height: usize, width: usize, threshold: f32) -> Option<LatentMask> {
+pub(crate) fn latent_mask(cover: &[f32], height: usize, width: usize, threshold: f32) -> Option<LatentMask> {
     // Rounding must not decide about a cell that is covered by exactly the threshold.
     let inside = |c: &f32| if *c >= threshold - 1e-6 { 1.0 } else { 0.0 };
     let cells: Vec<f32> = cover.iter().map(inside).collect();

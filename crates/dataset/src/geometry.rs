@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::buckets::{self, BucketList, BucketSpec};
 use crate::problem::DatasetError;
 
 /// The target size and what may vary.
@@ -22,11 +23,15 @@ pub struct GeometrySpec {
     /// The probability, in [0, 1], that a sample is mirrored left to right. Default 0: captions that say "left"
     /// and "right", and text in the picture, would become wrong.
     pub flip: f32,
+    /// Aspect-ratio buckets: every picture is trained at the size of about this area whose shape is nearest to its
+    /// own. Default: none, all pictures are `width` times `height`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<BucketSpec>,
 }
 
 impl Default for GeometrySpec {
     fn default() -> Self {
-        GeometrySpec { width: 1024, height: 1024, crop: Crop::Center, flip: 0.0 }
+        GeometrySpec { width: 1024, height: 1024, crop: Crop::Center, flip: 0.0, buckets: None }
     }
 }
 
@@ -40,7 +45,28 @@ impl GeometrySpec {
                 self.flip
             )));
         }
-        Ok(())
+        let Some(buckets) = &self.buckets else { return Ok(()) };
+        if buckets.list == BucketList::Sdxl && (self.width, self.height) != (1024, 1024) {
+            return Err(DatasetError::Geometry(format!(
+                "SDXL's buckets are for 1024 x 1024 pixels, not {} x {}: use the list \"area\"",
+                self.width, self.height
+            )));
+        }
+        let sizes = buckets::list(buckets, self.width, self.height);
+        if sizes.is_empty() || buckets.step == 0 {
+            return Err(DatasetError::Geometry(format!(
+                "there is no bucket: no multiples of step {} between min_side and max_side have an area of at \
+                 most {} x {}",
+                buckets.step, self.width, self.height
+            )));
+        }
+        sizes.into_iter().try_for_each(|(width, height)| check_size(width, height, latent_factor))
+    }
+
+    /// The target size of a picture of size `original`: its bucket, or the one size that there is.
+    pub fn target(&self, original: (u32, u32)) -> (u32, u32) {
+        let assign = |b: &BucketSpec| buckets::assign(&buckets::list(b, self.width, self.height), original);
+        self.buckets.as_ref().and_then(assign).unwrap_or((self.width, self.height))
     }
 }
 
@@ -131,7 +157,8 @@ pub fn draw(spec: &GeometrySpec, original: (u32, u32), seed: u64, step: u64, sam
     let mut words = ChaCha8Rng::from_seed(key);
     let [left, top, mirror] = [(); 3].map(|()| words.next_u64());
 
-    let resized = cover(original, (spec.width, spec.height));
+    let (width, height) = spec.target(original);
+    let resized = cover(original, (width, height));
     let place = |word: u64, all: u32, kept: u32| {
         let spare = all.saturating_sub(kept);
         match spec.crop {
@@ -143,10 +170,10 @@ pub fn draw(spec: &GeometrySpec, original: (u32, u32), seed: u64, step: u64, sam
     Draw {
         original,
         resized,
-        crop_left: place(left, resized.0, spec.width),
-        crop_top: place(top, resized.1, spec.height),
-        width: spec.width,
-        height: spec.height,
+        crop_left: place(left, resized.0, width),
+        crop_top: place(top, resized.1, height),
+        width,
+        height,
         flip: ((mirror >> 40) as f32) < spec.flip * (1u32 << 24) as f32,
     }
 }

@@ -3,14 +3,13 @@
 //! The first pass over a dataset reads only this. Decoders are lenient about files that were cut off (a JPEG is
 //! filled up with gray), so completeness is checked here, from each format's own framing.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError, ImageFormat};
 
+use crate::content::Content;
 use crate::paths::unreadable;
 use crate::problem::Fault;
 
@@ -21,6 +20,21 @@ pub(crate) struct Header {
     /// Width and height of the pixels as stored.
     pub stored: (u32, u32),
     pub orientation: Orientation,
+    /// Whether it has an alpha channel.
+    pub alpha: bool,
+    /// What is lost when it becomes 8-bit RGB.
+    pub traits: Traits,
+}
+
+/// Properties of the file that training does not see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// More than one frame.
+    pub animated: bool,
+    /// More than 8 bits per channel.
+    pub deep: bool,
+    /// Four inks instead of three colours.
+    pub cmyk: bool,
 }
 
 impl Header {
@@ -39,30 +53,32 @@ pub(crate) fn oriented(size: (u32, u32), orientation: Orientation) -> (u32, u32)
     }
 }
 
-/// Reads the header of the picture at `path` and checks that the file is complete and not too large to decode.
-pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Header, Fault> {
-    let file = File::open(path).map_err(|e| unreadable(&e))?;
-    let length = file.metadata().map_err(|e| unreadable(&e))?.len();
-    let mut file = BufReader::new(file);
+/// Reads a picture's header and checks that the file is complete and not too large to decode.
+pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Fault> {
+    let (mut file, length) = content.open()?;
     let mut magic = Vec::new();
     let io = |e: std::io::Error| unreadable(&e);
-    file.by_ref().take(16).read_to_end(&mut magic).map_err(io)?;
+    file.by_ref().take(32).read_to_end(&mut magic).map_err(io)?;
     if magic.is_empty() {
         return Err(Fault::Truncated("it is empty".into()));
     }
-    let (format, stored, orientation) = match image::guess_format(&magic) {
+    let mut traits = Traits::default();
+    let (format, stored, orientation, alpha) = match image::guess_format(&magic) {
         Ok(ImageFormat::Png) => {
-            let exif = png_walk(&mut file, length)?;
+            let (exif, animated) = png_walk(&mut file, length)?;
             file.rewind().map_err(io)?;
             let decoder = PngDecoder::new(file).map_err(|e| undecodable(&e))?;
             let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&exif));
-            (ImageFormat::Png, decoder.dimensions(), orientation)
+            // The bits per channel stand in the first chunk, after its head and the size.
+            traits = Traits { animated, deep: magic.get(24) == Some(&16), cmyk: false };
+            (ImageFormat::Png, decoder.dimensions(), orientation, decoder.color_type().has_alpha())
         }
         Ok(ImageFormat::Jpeg) => {
-            let headers = jpeg_walk(&mut file, length)?;
+            let (headers, cmyk) = jpeg_walk(&mut file, length)?;
             let mut decoder = JpegDecoder::new(Cursor::new(headers)).map_err(|e| undecodable(&e))?;
             let orientation = decoder.orientation().ok();
-            (ImageFormat::Jpeg, decoder.dimensions(), orientation)
+            traits.cmyk = cmyk;
+            (ImageFormat::Jpeg, decoder.dimensions(), orientation, false)
         }
         Ok(ImageFormat::WebP) => {
             let declared = magic.get(4..8).and_then(|b| b.try_into().ok());
@@ -73,7 +89,8 @@ pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Header, Fault> {
             file.rewind().map_err(io)?;
             let mut decoder = WebPDecoder::new(file).map_err(|e| undecodable(&e))?;
             let orientation = decoder.orientation().ok();
-            (ImageFormat::WebP, decoder.dimensions(), orientation)
+            traits.animated = decoder.has_animation();
+            (ImageFormat::WebP, decoder.dimensions(), orientation, decoder.color_type().has_alpha())
         }
         Ok(other) => {
             return Err(Fault::Undecodable(format!(
@@ -93,7 +110,8 @@ pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Header, Fault> {
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(Fault::TooLarge { width, height, limit: max_pixels });
     }
-    Ok(Header { format, stored, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    Ok(Header { format, stored, orientation, alpha, traits })
 }
 
 /// A decoder's error as a fault.
@@ -107,10 +125,11 @@ pub(crate) fn undecodable(error: &ImageError) -> Fault {
     }
 }
 
-/// Steps over a PNG's chunks to its end and returns its EXIF chunk, which may stand before or after the pixels.
-fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Option<Vec<u8>>, Fault> {
+/// Steps over a PNG's chunks to its end and returns its EXIF chunk, which may stand before or after the pixels,
+/// and whether it is animated.
+fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8>>, bool), Fault> {
     let io = |e: std::io::Error| unreadable(&e);
-    let mut exif = None;
+    let (mut exif, mut animated) = (None, false);
     let mut at = 8; // the signature
     loop {
         let cut = || Fault::Truncated(format!("{length} bytes without an end mark"));
@@ -127,7 +146,8 @@ fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Option<Vec<u8>
             return Err(cut());
         }
         match &kind {
-            b"IEND" => return Ok(exif),
+            b"IEND" => return Ok((exif, animated)),
+            b"acTL" => animated = true,
             b"eXIf" if size <= 1 << 20 => {
                 let mut chunk = vec![0; size as usize];
                 file.read_exact(&mut chunk).map_err(io)?;
@@ -139,13 +159,14 @@ fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Option<Vec<u8>
     }
 }
 
-/// Returns a JPEG's segments up to its first scan, after checking that its end mark exists.
-fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<u8>, Fault> {
+/// Returns a JPEG's segments up to its first scan, and whether it has four inks, after checking that its end mark
+/// exists.
+fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, bool), Fault> {
     let io = |e: std::io::Error| match e.kind() {
         ErrorKind::UnexpectedEof => Fault::Truncated("it ends before its pixels".into()),
         _ => unreadable(&e),
     };
-    let mut headers = vec![0; 2];
+    let (mut headers, mut cmyk) = (vec![0; 2], false);
     file.rewind().map_err(io)?;
     file.read_exact(&mut headers).map_err(io)?;
     loop {
@@ -165,8 +186,13 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<u8>, Faul
         file.read_exact(&mut size).map_err(io)?;
         headers.extend(size);
         let content = u64::from(u16::from_be_bytes(size).saturating_sub(2));
+        let start = headers.len();
         if file.by_ref().take(content).read_to_end(&mut headers).map_err(io)? as u64 != content {
             return Err(Fault::Truncated("it ends before its pixels".into()));
+        }
+        // A frame header holds precision, height, width, and the number of components.
+        if matches!(marker[1], 0xc0..=0xcf) && !matches!(marker[1], 0xc4 | 0xc8 | 0xcc) {
+            cmyk = headers.get(start + 5) == Some(&4);
         }
         if marker[1] == 0xda {
             break;
@@ -178,7 +204,7 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<u8>, Faul
     for from in [start.max(length.saturating_sub(1 << 16)), start] {
         file.seek(SeekFrom::Start(from)).map_err(io)?;
         if contains_end_mark(file).map_err(io)? {
-            return Ok(headers);
+            return Ok((headers, cmyk));
         }
     }
     Err(Fault::Truncated(format!("{length} bytes without an end mark")))

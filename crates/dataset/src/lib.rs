@@ -8,7 +8,7 @@
 //! ```
 //! use fairhuman_dataset::{Crop, GeometrySpec, draw};
 //!
-//! let spec = GeometrySpec { width: 512, height: 512, crop: Crop::Random, flip: 0.5 };
+//! let spec = GeometrySpec { width: 512, height: 512, crop: Crop::Random, flip: 0.5, buckets: None };
 //! let a = draw(&spec, (1200, 800), 42, 7, 3); // a 1200 x 800 picture, seed 42, step 7, sample 3
 //! let b = draw(&spec, (1200, 800), 42, 7, 3);
 //! assert_eq!(a, b); // nothing is remembered between calls
@@ -46,18 +46,25 @@
 //! gives [`Dataset::image_hash`] and a serialisable [`Draw`] for cache keys) and keeps no random state.
 #![deny(missing_docs)]
 
+pub mod buckets;
+mod captions;
+mod content;
 mod dataset;
 mod geometry;
 mod header;
 mod layout;
+mod part;
 mod paths;
 mod pixels;
 mod problem;
 mod resample;
+mod source;
 mod spec;
 
+pub use captions::{CaptionSpec, caption};
 pub use dataset::{Dataset, LatentMask, Sample};
 pub use geometry::{Crop, Draw, GeometrySpec, draw};
 pub use layout::{Item, Origin};
 pub use problem::{DatasetError, Fault, Problem, Problems, Subject};
-pub use spec::{DatasetSpec, Layout, MaskOrientation, MissingMask, Region};
+pub use source::{Cell, MaskSource, Shape, Shapes, Source};
+pub use spec::{CocoShape, CocoSpec, DatasetSpec, FolderSpec, Layout, MaskOrientation, MissingMask, Region};

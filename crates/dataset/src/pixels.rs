@@ -1,14 +1,10 @@
 //! From a file to 8-bit pixels, turned the right way up: RGB for pictures, one channel for masks.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
-
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageReader, Limits};
 
+use crate::content::Content;
 use crate::header::{Header, undecodable};
-use crate::paths::unreadable;
 use crate::problem::Fault;
 
 /// What lies under the transparent parts of a picture.
@@ -16,12 +12,18 @@ use crate::problem::Fault;
 pub(crate) enum Under {
     White,
     Black,
+    /// Nothing: the colours are taken as stored.
+    AsStored,
 }
 
-/// Decodes the picture at `path`, whose header was read just before, and applies `orientation`.
-pub(crate) fn decode(path: &Path, header: &Header, orientation: Orientation) -> Result<DynamicImage, Fault> {
-    let file = File::open(path).map_err(|e| unreadable(&e))?;
-    let mut reader = ImageReader::with_format(BufReader::new(file), header.format);
+/// Decodes a picture, whose header was read just before, and applies `orientation`.
+pub(crate) fn decode(
+    content: &Content,
+    header: &Header,
+    orientation: Orientation,
+) -> Result<DynamicImage, Fault> {
+    let (stream, _) = content.open()?;
+    let mut reader = ImageReader::with_format(stream, header.format);
     let (width, height) = header.stored;
     let mut limits = Limits::default();
     limits.max_image_width = Some(width);
@@ -49,6 +51,7 @@ pub(crate) fn rgb(picture: DynamicImage, under: Under) -> Vec<u8> {
     let under: u16 = match under {
         Under::White => 255,
         Under::Black => 0,
+        Under::AsStored => return picture.into_rgb8().into_raw(),
     };
     let rgba = picture.into_rgba8().into_raw();
     let mut out = Vec::with_capacity(rgba.len() / 4 * 3);
@@ -58,6 +61,14 @@ pub(crate) fn rgb(picture: DynamicImage, under: Under) -> Vec<u8> {
         out.extend(pixel[..3].iter().map(|&v| over(v)));
     }
     out
+}
+
+/// The alpha channel as a gray picture; opaque where there is none.
+pub(crate) fn alpha(picture: &DynamicImage) -> DynamicImage {
+    let rgba = picture.to_rgba8();
+    let values = rgba.pixels().map(|p| p.0[3]).collect();
+    let gray = image::GrayImage::from_raw(rgba.width(), rgba.height(), values);
+    DynamicImage::ImageLuma8(gray.unwrap_or_default())
 }
 
 /// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour.

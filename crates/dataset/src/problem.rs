@@ -93,6 +93,12 @@ pub enum Fault {
         /// The brightest value found, at 8 bits.
         brightest: u8,
     },
+    /// The mask is to come from the alpha channel, and there is none.
+    #[error(
+        "has no alpha channel to take the mask from (where a picture has no such region, set \
+         `missing_mask = \"absent\"`)"
+    )]
+    NoAlpha,
     /// A line that is not a JSON object in UTF-8.
     #[error("{0}")]
     Json(String),

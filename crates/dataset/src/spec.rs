@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::captions::CaptionSpec;
 use crate::problem::Fault;
 
 /// Where a dataset lies and how it is read: the `[dataset]` table of a recipe.
 ///
-/// Two layouts are read.
+/// Every layout gives the same list of items; see [`Layout`] for the ones that are known. The two plain ones:
 ///
 /// **`metadata`**: a folder with `metadata.jsonl`, one JSON object per line; paths are relative to the folder.
 ///
@@ -21,21 +22,21 @@ use crate::problem::Fault;
 ///
 /// **`files`**: pictures directly in a folder, each with its caption beside it (`1.png`, `1.txt`). Masks are
 /// files beside the picture (`1-masklabel.png`) or files of the same name in a folder per region
-/// (`masks/face/1.png`); see [`Region::mask`]. Subfolders are not searched for pictures; files whose name starts
-/// with a dot, and `NAME-masklabel` and `NAME-condlabel` files, are not taken for pictures.
+/// (`masks/face/1.png`); see [`Region::mask`]. Only the subfolders in `folders` are searched for pictures; files
+/// whose name starts with a dot, and `NAME-masklabel` and `NAME-condlabel` files, are not taken for pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSpec {
-    /// The dataset's folder, or one `.jsonl` file in it (then that file is read instead of `metadata.jsonl`).
-    /// Relative to the recipe's folder. Required.
+    /// The dataset's folder, or the list in it: a `.jsonl` or `.csv` file of another name than `metadata`, a
+    /// `.parquet` file, COCO's `.json`, kohya's `.toml`. Relative to the recipe's folder. Required.
     pub path: PathBuf,
-    /// `"auto"` (default: `metadata` where there is a `metadata.jsonl`, else `files`), `"metadata"` or `"files"`.
+    /// How the files are arranged. Default `"auto"`: told from what there is; see [`Layout`].
     #[serde(default)]
     pub layout: Layout,
-    /// Layout `metadata`: the column with the picture's path. Default `"image"`.
+    /// Layouts with columns: the one with the picture. Default `"image"` (`imagefolder`: `"file_name"`).
     #[serde(default = "image_column")]
     pub image_column: String,
-    /// Layout `metadata`: the column with the caption. Default `"text"` (the published data: `"text_english"`).
+    /// Layouts with columns: the one with the caption. Default `"text"` (the published data: `"text_english"`).
     #[serde(default = "text_column")]
     pub text_column: String,
     /// Where conditioning images (for ControlNet and the like) come from, in the notation of [`Region::mask`];
@@ -49,7 +50,7 @@ pub struct DatasetSpec {
     /// How masks and conditioning images relate to a picture with an EXIF orientation. Default `"shown"`.
     #[serde(default)]
     pub mask_orientation: MaskOrientation,
-    /// Layout `files`: what a picture without a mask file means. Default `"error"`.
+    /// Layouts without columns: what a picture without a mask means. Default `"error"`.
     #[serde(default)]
     pub missing_mask: MissingMask,
     /// Whether a caption may be empty. Default `false`: an empty caption is reported.
@@ -59,6 +60,25 @@ pub struct DatasetSpec {
     /// small file can unpack to any size. Default 100,000,000 (10,000 x 10,000).
     #[serde(default = "max_pixels")]
     pub max_pixels: u64,
+    /// Layouts `files` and `kohya`: the extension of caption files. Default `"txt"`.
+    #[serde(default = "caption_extension")]
+    pub caption_extension: String,
+    /// The caption of pictures that have none. Default: a picture without a caption is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_caption: Option<String>,
+    /// Layouts `imagefolder` and `parquet`: which split is read. Default `"train"` where there are splits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// How captions vary from step to step. Default: not at all.
+    #[serde(default)]
+    pub captions: CaptionSpec,
+    /// Layout `coco`: its files, and how regions are drawn.
+    #[serde(default)]
+    pub coco: CocoSpec,
+    /// Repeats and weights of parts of the dataset. Layout `files`: the folders that are read, instead of the
+    /// pictures directly in `path`. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderSpec>,
 }
 
 fn image_column() -> String {
@@ -72,6 +92,9 @@ fn mask_threshold() -> f32 {
 }
 fn max_pixels() -> u64 {
     100_000_000
+}
+fn caption_extension() -> String {
+    "txt".into()
 }
 
 impl DatasetSpec {
@@ -88,6 +111,12 @@ impl DatasetSpec {
             missing_mask: MissingMask::Error,
             allow_empty_captions: false,
             max_pixels: max_pixels(),
+            caption_extension: caption_extension(),
+            default_caption: None,
+            split: None,
+            captions: CaptionSpec::default(),
+            coco: CocoSpec::default(),
+            folders: Vec::new(),
         }
     }
 
@@ -100,6 +129,17 @@ impl DatasetSpec {
         }
         if self.max_pixels == 0 {
             fault("max_pixels is 0: no picture could be read".into());
+        }
+        self.captions.faults().into_iter().for_each(&mut fault);
+        for folder in &self.folders {
+            if folder.repeats == 0 || !(folder.weight >= 0.0 && folder.weight.is_finite()) {
+                fault(format!(
+                    "folder {}: repeats ({}) must be at least 1 and weight ({}) 0 or more",
+                    folder.path.display(),
+                    folder.repeats,
+                    folder.weight
+                ));
+            }
         }
         for (i, region) in regions.iter().enumerate() {
             if region.name.is_empty() || region.mask.is_empty() {
@@ -121,13 +161,98 @@ impl DatasetSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// `metadata` where the folder has a `metadata.jsonl` (or `path` is a file), else `files`.
+    /// Told from what there is: a file by its extension; a folder with `metadata.jsonl` or `metadata.csv`,
+    /// with Parquet files, with `N_name` folders; else `files`. What fits two of them is an error.
     #[default]
     Auto,
     /// A `metadata.jsonl` lists pictures, captions and masks.
     Metadata,
-    /// Captions and masks are found by the picture's name.
+    /// Captions and masks are found by the picture's name. OneTrainer's concepts are of this layout, with the
+    /// mask `"-masklabel.png"`; `"onetrainer"` is another name for it.
+    #[serde(alias = "onetrainer")]
     Files,
+    /// sd-scripts: folders `N_name` with N repeats each, or a TOML dataset config. Masks: `"conditioning"` (files
+    /// in `conditioning_data_dir`), `"alpha"`, or as in `files`.
+    Kohya,
+    /// Hugging Face: `metadata.jsonl` or `metadata.csv` with a column `file_name`, per split or for all.
+    ImageFolder,
+    /// Hugging Face: Parquet files with the pictures' bytes in columns of `{bytes, path}`.
+    Parquet,
+    /// COCO and COCO-WholeBody annotations: regions are drawn from boxes, key points and polygons.
+    Coco,
+}
+
+/// Repeats and weight of a part of the dataset: `[[dataset.folders]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderSpec {
+    /// The folder, relative to the dataset's. Of several that hold a picture the longest path counts.
+    pub path: PathBuf,
+    /// How often every picture of it comes in an epoch. Default 1.
+    #[serde(default = "one")]
+    pub repeats: u32,
+    /// Multiplies the squared errors of its pictures, in all objectives alike. Default 1.
+    #[serde(default = "full")]
+    pub weight: f32,
+}
+
+fn one() -> u32 {
+    1
+}
+fn full() -> f32 {
+    1.0
+}
+
+/// The files of the layout `coco`: `[dataset.coco]`.
+///
+/// A region's mask ([`Region::mask`]) is one or several names joined by `+`. A name of the annotation's categories
+/// stands for their objects. Otherwise `face` and `hand` (and `lefthand`, `righthand`) are COCO-WholeBody's, or,
+/// where there are only COCO's 17 body points, an estimate from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CocoSpec {
+    /// The annotation file, relative to the dataset's folder, where `path` is a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<PathBuf>,
+    /// A file of COCO captions; the first one of a picture counts. Default: `caption` in the picture's record, a
+    /// text file beside the picture, or `default_caption`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captions: Option<PathBuf>,
+    /// The pictures' folder. Default: found (the dataset's folder, `images`, `val2017` for `..._val2017.json`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    /// What is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key points
+    /// (categories: their polygons).
+    pub shape: CocoShape,
+    /// Widening in pixels of a picture with 1024 pixels at its longer side, scaled with the size. Default 16, as
+    /// in the paper.
+    pub dilate: f32,
+    /// Whether pictures without any annotation are left out. Default `false`: they have no regions.
+    pub annotated_only: bool,
+}
+
+impl Default for CocoSpec {
+    fn default() -> Self {
+        CocoSpec {
+            annotations: None,
+            captions: None,
+            images: None,
+            shape: CocoShape::Box,
+            dilate: 16.0,
+            annotated_only: false,
+        }
+    }
+}
+
+/// What is drawn of a COCO annotation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CocoShape {
+    /// Its box.
+    #[default]
+    Box,
+    /// The convex hull of its key points, or its polygons.
+    Points,
 }
 
 /// Which way up masks and conditioning images are, where the picture carries an EXIF orientation.
@@ -142,7 +267,7 @@ pub enum MaskOrientation {
     Stored,
 }
 
-/// What a missing mask file means in the layout `files`.
+/// What a missing mask means in layouts without mask columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingMask {
@@ -159,9 +284,10 @@ pub enum MissingMask {
 pub struct Region {
     /// The region's name, as in "face".
     pub name: String,
-    /// Layout `metadata`: the column with the mask's path. Layout `files`: the end of the mask's file name, put
+    /// Layouts with columns: the column with the mask. Layout `files`: the end of the mask's file name, put
     /// after the picture's name without its extension (`"-masklabel.png"`), or, if it does not end in `.png`,
-    /// `.jpg`, `.jpeg` or `.webp`, a folder in the dataset with files of the pictures' names (`"masks/face"`).
+    /// `.jpg`, `.jpeg` or `.webp`, a folder in the dataset with files of the pictures' names (`"masks/face"`), or
+    /// `"alpha"`: the picture's own alpha channel, opaque where the region is. Others: see [`Layout`].
     pub mask: String,
 }
 

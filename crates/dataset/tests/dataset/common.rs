@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
+use fairhuman_dataset::DatasetSpec;
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder, Luma};
+use tempfile::TempDir;
 
 /// A black and white scene: the boxes (left, top, width, height) in parts of the picture are white.
 #[derive(Debug, Clone)]
@@ -108,4 +110,28 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &b| {
         (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
     })
+}
+
+/// White pictures of 16 x 16 pixels, with their folders.
+pub fn write_all(dir: &TempDir, names: &[&str]) {
+    write_all_sized(dir, names, 16, 16);
+}
+
+/// White pictures, with their folders.
+pub fn write_all_sized(dir: &TempDir, names: &[&str], width: u32, height: u32) {
+    for name in names {
+        write(&dir.path().join(name), &plain(width, height, 255), None);
+    }
+}
+
+/// Writes a file, with its folder.
+pub fn put(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = dir.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The `[dataset]` table of a recipe.
+pub fn spec(text: &str) -> DatasetSpec {
+    toml::from_str(text).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -6,7 +6,7 @@ use fairhuman_dataset::{Crop, Draw, GeometrySpec, draw};
 use proptest::prelude::*;
 
 fn random(width: u32, height: u32) -> GeometrySpec {
-    GeometrySpec { width, height, crop: Crop::Random, flip: 0.5 }
+    GeometrySpec { width, height, crop: Crop::Random, flip: 0.5, buckets: None }
 }
 
 proptest! {

@@ -1,7 +1,11 @@
 //! Both layouts give the same items; the published column names, editors' habits and awkward names are read.
 
 use crate::common::{Scene, plain, write};
-use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Layout, MissingMask, Region, draw};
+use std::path::Path;
+
+use fairhuman_dataset::{
+    Dataset, DatasetSpec, GeometrySpec, Item, Layout, MaskSource, MissingMask, Region, draw,
+};
 use tempfile::TempDir;
 
 fn regions() -> [Region; 2] {
@@ -10,6 +14,10 @@ fn regions() -> [Region; 2] {
 
 fn spec(text: &str) -> DatasetSpec {
     toml::from_str(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn mask_path(item: &Item, region: usize) -> Option<&Path> {
+    item.masks[region].as_ref()?.path()
 }
 
 fn small(dir: &TempDir, names: &[&str]) {
@@ -39,9 +47,9 @@ fn published_column_names_are_read() {
     let data = Dataset::open(dir.path(), &spec, &regions()).unwrap();
     let item = data.item(0);
     assert_eq!((data.len(), item.caption.as_str(), item.size), (1, "a woman", (16, 16)));
-    assert_eq!(item.masks[0].as_deref(), Some("h/1.png".as_ref()));
-    assert_eq!(item.masks[1].as_deref(), Some("f/1.png".as_ref()));
-    assert_eq!(item.conditioning.as_deref(), Some("pose/1.png".as_ref()));
+    assert_eq!(mask_path(item, 0), Some("h/1.png".as_ref()));
+    assert_eq!(mask_path(item, 1), Some("f/1.png".as_ref()));
+    assert_eq!(item.conditioning, Some("pose/1.png".into()));
     let d = draw(&GeometrySpec { width: 16, height: 16, ..Default::default() }, (16, 16), 0, 0, 0);
     let s = data.load(0, &d, 8).unwrap();
     assert_eq!((s.caption.as_str(), s.masks.len()), ("a woman", 2));
@@ -115,10 +123,12 @@ fn masks_beside_pictures_and_in_folders_are_found() {
         .map(|i| (i.image.to_str().unwrap(), i.caption.as_str(), i.masks.clone()))
         .collect();
     let masks = |n: &str| {
-        vec![Some(format!("{n}-masklabel.png").into()), Some(format!("masks/face/{n}.webp").into())]
+        [format!("{n}-masklabel.png"), format!("masks/face/{n}.webp")]
+            .map(|path| Some(MaskSource::Picture(path.into())))
+            .to_vec()
     };
     assert_eq!(found, [("a.jpg", "caption of a", masks("a")), ("b.c.jpg", "caption of b.c", masks("b.c"))]);
-    assert_eq!(data.item(1).conditioning.as_deref(), Some("pose/b.c.png".as_ref()));
+    assert_eq!(data.item(1).conditioning, Some("pose/b.c.png".into()));
     let d = draw(&GeometrySpec { width: 32, height: 16, ..Default::default() }, (32, 16), 0, 0, 0);
     let s = data.load(0, &d, 8).unwrap();
     assert_eq!(s.masks[0], s.masks[1]);
@@ -159,7 +169,8 @@ fn a_missing_mask_is_absence_only_when_the_recipe_says_so() {
 
 #[test]
 fn recipes_refuse_unknown_keys_and_survive_a_round_trip() {
-    for bad in ["path = \"x\"\nmask_treshold = 0.1", "layout = \"auto\"", "path = \"x\"\nlayout = \"coco\""] {
+    for bad in ["path = \"x\"\nmask_treshold = 0.1", "layout = \"auto\"", "path = \"x\"\nlayout = \"cocoa\""]
+    {
         assert!(toml::from_str::<DatasetSpec>(bad).is_err(), "{bad}");
     }
     let minimal = spec("path = \"x\"");

@@ -1,7 +1,12 @@
 //! What the dataset promises, as one program, so that the tests share their helpers and link once.
 
+mod buckets;
+mod captions;
+mod coco;
 mod common;
 mod geometry;
+mod huggingface;
+mod kohya;
 mod layouts;
 mod masks;
 mod pixels;

@@ -158,7 +158,7 @@ fn masks_may_be_coloured_transparent_or_16_bit() {
     for kind in ["red", "transparent", "16-bit"] {
         let dir = TempDir::new().unwrap();
         save(kind, &dir.path().join("mask.png"));
-        let spec = GeometrySpec { width: 32, height: 16, crop: Crop::Random, flip: 0.0 };
+        let spec = GeometrySpec { width: 32, height: 16, crop: Crop::Random, flip: 0.0, buckets: None };
         let s = load_in(&dir, (32, 16), &spec, None).unwrap();
         assert_eq!(only(&s).cells, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], "{kind}");
     }

@@ -57,7 +57,7 @@ fn picture_mask_and_conditioning_coincide_in_every_draw() {
     let rows: Vec<_> = files.iter().map(|f| (f.as_str(), f.as_str(), f.as_str())).collect();
     let data = dataset(&dir, &rows, MaskOrientation::Shown);
     for (width, height) in [(64, 64), (96, 40), (33, 71)] {
-        let spec = GeometrySpec { width, height, crop: Crop::Random, flip: 0.5 };
+        let spec = GeometrySpec { width, height, crop: Crop::Random, flip: 0.5, buckets: None };
         for step in 0..40 {
             for i in 0..data.len() {
                 let d = draw(&spec, data.item(i).size, 3, step, i as u64);
@@ -80,7 +80,7 @@ proptest! {
         let scene = Scene { size: (w, h), boxes };
         write(&dir.path().join("a.png"), &scene.shown(), None);
         let data = dataset(&dir, &[("a.png", "a.png", "a.png")], MaskOrientation::Shown);
-        let spec = GeometrySpec { width: 48, height: 40, crop: Crop::Random, flip: 0.5 };
+        let spec = GeometrySpec { width: 48, height: 40, crop: Crop::Random, flip: 0.5, buckets: None };
         let d = draw(&spec, (w, h), 0, step, 0);
         assert_coincide(&data.load(0, &d, 1).unwrap());
     }
@@ -123,7 +123,7 @@ fn every_exif_orientation_shows_the_same_scene() {
         // An upright mask, and one that is stored and tagged like its picture, must both fit.
         let rows: Vec<_> = names.iter().map(|n| (n.as_str(), "mask.png", n.as_str())).collect();
         let data = dataset(&dir, &rows, MaskOrientation::Shown);
-        let spec = GeometrySpec { width: 64, height: 56, crop: Crop::Random, flip: 0.5 };
+        let spec = GeometrySpec { width: 64, height: 56, crop: Crop::Random, flip: 0.5, buckets: None };
         for step in 0..6 {
             let d = draw(&spec, (120, 80), 5, step, 0);
             let upright = data.load(0, &d, 1).unwrap();

@@ -1,0 +1,55 @@
+//! The encoded bytes of a picture, from a file or from a table, behind one reader.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use crate::paths::{resolve, unreadable};
+use crate::problem::Fault;
+use crate::source::Source;
+
+/// What decoders read from.
+pub(crate) trait Stream: BufRead + Seek {}
+impl<T: BufRead + Seek> Stream for T {}
+
+/// A picture as it is stored.
+pub(crate) enum Content {
+    /// A file that lies in the dataset's folder.
+    File(PathBuf),
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    /// Finds `source` in the dataset's folder `root`, which must be canonical.
+    pub fn find(root: &Path, source: &Source) -> Result<Content, Fault> {
+        let file = resolve(root, source.file())?;
+        match source {
+            Source::File(_) => Ok(Content::File(file)),
+            #[cfg(feature = "parquet")]
+            Source::Cell(cell) => crate::layout::parquet::cell(&file, cell).map(Content::Bytes),
+            #[cfg(not(feature = "parquet"))]
+            Source::Cell(_) => Err(Fault::Unreadable(crate::layout::NO_PARQUET.into())),
+        }
+    }
+
+    /// A reader at the beginning, and the number of bytes.
+    pub fn open(&self) -> Result<(Box<dyn Stream + '_>, u64), Fault> {
+        match self {
+            Content::File(path) => {
+                let file = File::open(path).map_err(|e| unreadable(&e))?;
+                let length = file.metadata().map_err(|e| unreadable(&e))?.len();
+                Ok((Box::new(BufReader::new(file)), length))
+            }
+            Content::Bytes(bytes) => Ok((Box::new(Cursor::new(bytes)), bytes.len() as u64)),
+        }
+    }
+
+    /// BLAKE3 of the bytes.
+    pub fn hash(&self) -> Result<[u8; 32], Fault> {
+        let mut hasher = blake3::Hasher::new();
+        let (stream, length) = self.open()?;
+        hasher.update_reader(stream.take(length)).map_err(|e| unreadable(&e))?;
+        Ok(hasher.finalize().into())
+    }
+}

@@ -1,0 +1,130 @@
+//! Hugging Face's `imagefolder`: a list with a column `file_name`, in the folder of a split or above the splits.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::table::{Row, add_rows};
+use super::{Listing, Origin, metadata};
+use crate::problem::{Fault, Problem, Subject};
+use crate::spec::{DatasetSpec, Layout, Region};
+
+/// Splits and the folder names that stand for them.
+pub(super) const SPLITS: [(&str, &[&str]); 3] = [
+    ("train", &["train", "training"]),
+    ("validation", &["validation", "valid", "val", "dev"]),
+    ("test", &["test", "testing", "eval", "evaluation"]),
+];
+
+const LISTS: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
+
+/// The names under which a split may appear.
+pub(super) fn aliases(split: &str) -> Vec<&str> {
+    let known = SPLITS.iter().find(|(name, others)| *name == split || others.contains(&split));
+    known.map_or_else(|| vec![split], |(_, names)| names.to_vec())
+}
+
+/// Reads the list at `path`, or the one in the folder `path`.
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
+    let problem = |file: &Path, text: String| Problem {
+        origin: None,
+        subject: Subject::Dataset,
+        file: file.to_owned(),
+        fault: Fault::Recipe(text),
+    };
+    let (root, list) = if path.is_file() {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        (folder, PathBuf::from(path.file_name().unwrap_or_default()))
+    } else {
+        let Some(list) = find(&path, spec.split.as_deref()) else {
+            let split = spec.split.as_deref().unwrap_or("train");
+            let text = format!("has no metadata.jsonl or metadata.csv, nor one in a folder `{split}`");
+            return Err(problem(&path, text));
+        };
+        (path, list)
+    };
+    let folder = list.parent().unwrap_or(Path::new("")).to_owned();
+    let mut listing = Listing::new(root.clone(), Layout::ImageFolder);
+    let is_csv = list.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+    let mut rows = if is_csv {
+        csv_rows(&root.join(&list), &list, &mut listing)?
+    } else {
+        metadata::rows(&root.join(&list), &list, &mut listing)?
+    };
+    let custom = spec.image_column != "image";
+    let image = if custom { spec.image_column.as_str() } else { "file_name" };
+    keep_split(&mut rows, image, spec.split.as_deref(), &folder);
+    add_rows(&mut listing, &list, &folder, rows, image, spec, regions);
+    if listing.items.is_empty() && listing.problems.is_empty() {
+        return Err(problem(&list, "lists no picture of this split".into()));
+    }
+    Ok(listing)
+}
+
+/// The list of a split, or the one for all splits, relative to `root`.
+fn find(root: &Path, split: Option<&str>) -> Option<PathBuf> {
+    let in_folder = |folder: &str| {
+        let lists = LISTS.iter().map(|l| Path::new(folder).join(l));
+        lists.into_iter().find(|l| root.join(l).is_file())
+    };
+    let names = aliases(split.unwrap_or("train"));
+    names.iter().find_map(|name| in_folder(name)).or_else(|| in_folder(""))
+}
+
+/// Leaves the rows of one split, where a list above the splits names them by their folders.
+fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, folder: &Path) {
+    if !folder.as_os_str().is_empty() {
+        return;
+    }
+    let first = |row: &Row| {
+        let name = row.get(image).and_then(Value::as_str)?;
+        let (folder, _) = name.trim_start_matches("./").split_once('/')?;
+        Some(folder.to_owned())
+    };
+    let names = aliases(split.unwrap_or("train"));
+    let chosen = |row: &Row| first(row).is_some_and(|f| names.contains(&f.as_str()));
+    if split.is_some() || rows.iter().any(|(_, row)| chosen(row)) {
+        rows.retain(|(_, row)| chosen(row));
+    }
+}
+
+/// The lines of a CSV list with a head line.
+fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Problem> {
+    let dataset = |fault| Problem { origin: None, subject: Subject::Dataset, file: name.to_owned(), fault };
+    let bytes = std::fs::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    listing.used.push(name.to_owned());
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let head = reader.byte_headers().map_err(|e| dataset(Fault::Json(e.to_string())))?.clone();
+    let head: Vec<String> = head.iter().map(|h| String::from_utf8_lossy(h).trim().to_owned()).collect();
+    if let Some(twice) = head.iter().enumerate().find(|(i, h)| head[..*i].contains(h)) {
+        return Err(dataset(Fault::Json(format!("the column {:?} stands twice", twice.1))));
+    }
+    let mut rows = Vec::new();
+    for record in reader.byte_records() {
+        let record = record.map_err(|e| dataset(Fault::Json(e.to_string())))?;
+        let line = record.position().map_or(0, |p| p.line() as usize);
+        let origin = Origin { list: name.to_owned(), line };
+        let bad = |text: String| Problem {
+            origin: Some(origin.clone()),
+            subject: Subject::Line,
+            file: PathBuf::new(),
+            fault: Fault::Json(text),
+        };
+        if record.len() != head.len() {
+            let text = format!("has {} fields, but the head line has {}", record.len(), head.len());
+            listing.problems.push(bad(text));
+            continue;
+        }
+        let values: Result<Vec<String>, _> =
+            record.iter().map(|field| std::str::from_utf8(field).map(str::to_owned)).collect();
+        match values {
+            Ok(values) => {
+                let row = head.iter().cloned().zip(values.into_iter().map(Value::String)).collect();
+                rows.push((origin, Row(row)));
+            }
+            Err(_) => listing.problems.push(bad("is not UTF-8 text".into())),
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,312 @@
+//! Hugging Face's Parquet files: pictures as bytes in columns of `{bytes, path}`, as `datasets` writes them.
+//!
+//! Only captions are read at first, and which masks there are. A picture's bytes are read when they are needed:
+//! pages before its own are skipped by their heads, so a large table costs no memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::basic::Type;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::schema::types::SchemaDescriptor;
+
+use super::files::{entries, extension};
+use super::imagefolder::aliases;
+use super::table::{Column, columns, missing_column};
+use super::{Item, Listing, Origin, caption};
+use crate::paths::{resolve, unreadable};
+use crate::problem::{Fault, Problem, Subject};
+use crate::source::{Cell, MaskSource, Source};
+use crate::spec::{DatasetSpec, Layout, Region};
+
+/// Rows that are decoded at once where only their presence is asked for.
+const CHUNK: usize = 64;
+
+/// Reads the table at `path`, or the tables in the folder or its subfolder `data`.
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
+    let dataset = |file: &Path, fault| Problem {
+        origin: None,
+        subject: Subject::Dataset,
+        file: file.to_owned(),
+        fault,
+    };
+    let (root, tables) = if path.is_file() {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        (folder, vec![PathBuf::from(path.file_name().unwrap_or_default())])
+    } else {
+        let tables = tables(&path, spec.split.as_deref()).map_err(|fault| dataset(&path, fault))?;
+        (path, tables)
+    };
+    let mut listing = Listing::new(root, Layout::Parquet);
+    if tables.is_empty() {
+        let split = spec.split.as_deref().map_or(String::new(), |s| format!(" of the split {s:?}"));
+        let fault = Fault::Recipe(format!("holds no Parquet file{split}, nor does its folder data"));
+        return Err(dataset(&listing.root, fault));
+    }
+    for table in tables {
+        let added = resolve(&listing.root, &table)
+            .and_then(|file| add_table(&mut listing, &file, &table, spec, regions));
+        if let Err(fault) = added {
+            listing.problem(Subject::Dataset, &table, fault);
+        }
+        listing.used.push(table);
+    }
+    if listing.items.is_empty() && listing.problems.is_empty() {
+        return Err(dataset(&listing.root, Fault::Recipe("its tables have no rows".into())));
+    }
+    Ok(listing)
+}
+
+/// The bytes in a cell of the table at `file`.
+pub(crate) fn cell(file: &Path, cell: &Cell) -> Result<Vec<u8>, Fault> {
+    let group = reader(file)?;
+    let group = group.get_row_group(cell.group).map_err(fault)?;
+    let mut column = byte_column(&*group, cell.column)?;
+    column.skip_records(cell.row).map_err(fault)?;
+    let mut values: Vec<ByteArray> = Vec::new();
+    let (mut definition, mut repetition) = (Vec::new(), Vec::new());
+    column.read_records(1, Some(&mut definition), Some(&mut repetition), &mut values).map_err(fault)?;
+    match values.first() {
+        Some(bytes) => Ok(bytes.data().to_vec()),
+        None => Err(Fault::Missing(" in this row: the file has changed since it was opened".into())),
+    }
+}
+
+/// The tables of a split, sorted, relative to `root`.
+fn tables(root: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, Fault> {
+    let mut found = Vec::new();
+    for folder in ["", "data"] {
+        if root.join(folder).is_dir() {
+            let names = entries(&root.join(folder))?.into_iter();
+            let names = names.filter(|n| extension(n).as_deref() == Some("parquet"));
+            found.extend(names.map(|n| Path::new(folder).join(n)));
+        }
+    }
+    let names = aliases(split.unwrap_or("train"));
+    let chosen = |table: &PathBuf| {
+        let stem = table.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+        names.iter().any(|n| stem == *n || stem.strip_prefix(n).is_some_and(|rest| rest.starts_with('-')))
+    };
+    if split.is_some() || found.iter().any(chosen) {
+        found.retain(chosen);
+    }
+    Ok(found)
+}
+
+/// A column of pictures: the leaves with their bytes and their paths.
+struct Pictures {
+    bytes: usize,
+    path: Option<usize>,
+}
+
+fn add_table(
+    listing: &mut Listing,
+    file: &Path,
+    table: &Path,
+    spec: &DatasetSpec,
+    regions: &[Region],
+) -> Result<(), Fault> {
+    let reader = reader(file)?;
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let tops: Vec<&str> = schema.columns().iter().map(|c| c.path().parts()[0].as_str()).collect();
+    let mut missing = false;
+    let mut texts = None;
+    let mut pictures = Vec::new();
+    for column in columns(spec, regions, &spec.image_column, |name| tops.contains(&name)) {
+        let problem = if !tops.contains(&column.name.as_str()) {
+            Some(missing_column(&column, tops.iter().copied()))
+        } else if column.subject == Subject::Caption {
+            texts = leaf(schema, &[&column.name]);
+            let text = format!("the column {:?} does not hold texts", column.name);
+            texts.is_none().then_some(Fault::Column(text))
+        } else {
+            let found = leaf(schema, &[&column.name, "bytes"])
+                .map(|bytes| Pictures { bytes, path: leaf(schema, &[&column.name, "path"]) })
+                .or_else(|| leaf(schema, &[&column.name]).map(|bytes| Pictures { bytes, path: None }));
+            let text =
+                format!("the column {:?} holds neither pictures as {{bytes, path}} nor bytes", column.name);
+            let fault = found.is_none().then_some(Fault::Column(text));
+            pictures.extend(found.map(|found| (column, found)));
+            fault
+        };
+        if let Some(fault) = problem {
+            missing = true;
+            listing.problem(Subject::Dataset, table, fault);
+        }
+    }
+    if missing {
+        return Ok(());
+    }
+    let mut first = 0;
+    for group in 0..reader.num_row_groups() {
+        let rows = reader.get_row_group(group).map_err(fault)?;
+        let place = Place { table, group, first };
+        first += add_rows(listing, &*rows, place, texts, &pictures, spec)?;
+    }
+    Ok(())
+}
+
+/// Where a row group stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    table: &'a Path,
+    group: usize,
+    /// The rows before it.
+    first: usize,
+}
+
+/// Adds the rows of a group and returns their number.
+fn add_rows(
+    listing: &mut Listing,
+    group: &dyn RowGroupReader,
+    place: Place,
+    texts: Option<usize>,
+    pictures: &[(Column, Pictures)],
+    spec: &DatasetSpec,
+) -> Result<usize, Fault> {
+    let count = group.metadata().num_rows().max(0) as usize;
+    let texts = texts.map(|leaf| strings(group, leaf, count)).transpose()?;
+    let mut cells = Vec::new();
+    for (_, column) in pictures {
+        let paths = column.path.map(|leaf| strings(group, leaf, count)).transpose()?;
+        cells.push((column.bytes, present(group, column.bytes, count)?, paths));
+    }
+    for row in 0..count {
+        let origin = Origin { list: place.table.to_owned(), line: place.first + row + 1 };
+        let mut found = Vec::new();
+        for ((column, _), (leaf, present, paths)) in pictures.iter().zip(&cells) {
+            let path = paths.as_ref().and_then(|p| p[row].clone()).filter(|p| !p.is_empty());
+            let source = match (present[row], path) {
+                (true, _) => {
+                    let mut name = format!("{}#{}", place.table.display(), place.first + row);
+                    if column.subject != Subject::Picture {
+                        name.push_str(&format!(" {}", column.name));
+                    }
+                    let (file, column) = (place.table.to_owned(), *leaf);
+                    Some(Source::Cell(Cell { file, group: place.group, row, column, name: name.into() }))
+                }
+                // Without bytes the cell is a reference to a file.
+                (false, Some(path)) => Some(Source::File(path.into())),
+                (false, None) => None,
+            };
+            found.push((&column.subject, source));
+        }
+        let text = texts.as_ref().map_or("", |t| t[row].as_deref().unwrap_or(""));
+        let text = caption(text, spec);
+        let mut problem = |subject: Subject, fault| {
+            let file = PathBuf::new();
+            listing.problems.push(Problem { origin: Some(origin.clone()), subject, file, fault });
+        };
+        let mut good = true;
+        let mut item = Item::new(Source::File(PathBuf::new()), String::new());
+        item.origin = Some(origin.clone());
+        let mut pictured = false;
+        for (subject, source) in found {
+            match (subject, source) {
+                (Subject::Picture, Some(source)) => {
+                    pictured = true;
+                    item.image = source.name().to_owned();
+                    item.source = source;
+                }
+                (Subject::Conditioning, Some(source)) => item.conditioning = Some(source),
+                (Subject::Picture | Subject::Conditioning, None) => {
+                    good = false;
+                    problem(subject.clone(), Fault::Column("this row has none".into()));
+                }
+                (_, source) => item.masks.push(source.map(MaskSource::Picture)),
+            }
+        }
+        match text {
+            Ok(text) => item.caption = text,
+            Err(fault) => {
+                good = false;
+                problem(Subject::Caption, fault);
+            }
+        }
+        match (good, pictured) {
+            (true, _) => listing.items.push(item),
+            (false, true) => listing.broken.push(item),
+            (false, false) => {}
+        }
+    }
+    Ok(count)
+}
+
+fn reader(file: &Path) -> Result<SerializedFileReader<File>, Fault> {
+    let file = File::open(file).map_err(|e| unreadable(&e))?;
+    SerializedFileReader::new(file).map_err(fault)
+}
+
+/// The leaf column of bytes at `path`, unless it is a list.
+fn leaf(schema: &SchemaDescriptor, path: &[&str]) -> Option<usize> {
+    schema.columns().iter().position(|c| {
+        c.path().parts() == path && c.physical_type() == Type::BYTE_ARRAY && c.max_rep_level() == 0
+    })
+}
+
+fn byte_column(group: &dyn RowGroupReader, leaf: usize) -> Result<ColumnReaderImpl<ByteArrayType>, Fault> {
+    match group.get_column_reader(leaf).map_err(fault)? {
+        ColumnReader::ByteArrayColumnReader(reader) => Ok(reader),
+        _ => Err(Fault::Column("the column does not hold bytes".into())),
+    }
+}
+
+/// A column's values, in `CHUNK`s, with none where there is none.
+fn each(
+    group: &dyn RowGroupReader,
+    leaf: usize,
+    count: usize,
+    take: &mut dyn FnMut(Option<&ByteArray>),
+) -> Result<(), Fault> {
+    let mut column = byte_column(group, leaf)?;
+    let full = group.metadata().column(leaf).column_descr().max_def_level();
+    let mut done = 0;
+    while done < count {
+        let mut values: Vec<ByteArray> = Vec::new();
+        let (mut definition, mut repetition) = (Vec::new(), Vec::new());
+        let (records, ..) = column
+            .read_records(CHUNK, Some(&mut definition), Some(&mut repetition), &mut values)
+            .map_err(fault)?;
+        if records == 0 {
+            return Err(Fault::Truncated(format!("{done} of {count} rows")));
+        }
+        let mut values = values.iter();
+        for row in 0..records {
+            let there = full == 0 || definition.get(row) == Some(&full);
+            take(if there { values.next() } else { None });
+        }
+        done += records;
+    }
+    Ok(())
+}
+
+fn strings(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<String>>, Fault> {
+    let mut texts = Vec::with_capacity(count);
+    let text = |bytes: &ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
+    each(group, leaf, count, &mut |value| texts.push(value.map(text)))?;
+    Ok(texts)
+}
+
+/// In which rows a column has a value.
+fn present(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<bool>, Fault> {
+    let statistics = group.metadata().column(leaf).statistics();
+    if statistics.and_then(|s| s.null_count_opt()) == Some(0) {
+        return Ok(vec![true; count]);
+    }
+    let mut there = Vec::with_capacity(count);
+    each(group, leaf, count, &mut |value| there.push(value.is_some_and(|v| !v.is_empty())))?;
+    Ok(there)
+}
+
+fn fault(error: ParquetError) -> Fault {
+    let text = error.to_string();
+    if text.contains("Disabled feature") {
+        return Fault::Unreadable(format!(
+            "{text}; Parquet is read with Snappy, gzip or no compression, as `datasets` writes it"
+        ));
+    }
+    Fault::Unreadable(text)
+}

@@ -1,0 +1,165 @@
+//! Lists with columns: which columns a recipe needs, and one row as an item. For JSON lines, CSV and Parquet.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Item, Listing, Origin, caption};
+use crate::problem::{Fault, Problem, Subject};
+use crate::source::{MaskSource, Source};
+use crate::spec::{DatasetSpec, Region};
+
+/// One row: names and values in order, all names different.
+pub(super) struct Row(pub Vec<(String, Value)>);
+
+impl Row {
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v)
+    }
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(k, _)| k.as_str())
+    }
+}
+
+/// A column that every row must have.
+pub(super) struct Column {
+    pub name: String,
+    pub subject: Subject,
+    /// The recipe's key that names the column.
+    pub key: &'static str,
+    /// Whether "nothing" is a possible value.
+    pub optional: bool,
+}
+
+/// The columns in the order in which [`item`] takes their values. `image` is the picture's, and `exists` tells
+/// which columns there are: Hugging Face calls further pictures `NAME_file_name`.
+pub(super) fn columns(
+    spec: &DatasetSpec,
+    regions: &[Region],
+    image: &str,
+    exists: impl Fn(&str) -> bool,
+) -> Vec<Column> {
+    let column =
+        |name: &str, subject, key, optional| Column { name: name.to_owned(), subject, key, optional };
+    let further = |name: &str| {
+        let long = format!("{name}_file_name");
+        if !exists(name) && exists(&long) { long } else { name.to_owned() }
+    };
+    let mut columns = vec![column(image, Subject::Picture, "image_column", false)];
+    if spec.default_caption.is_none() || exists(&spec.text_column) {
+        columns.push(column(&spec.text_column, Subject::Caption, "text_column", false));
+    }
+    for region in regions {
+        let subject = Subject::Mask(region.name.clone());
+        columns.push(column(&further(&region.mask), subject, "mask", true));
+    }
+    if let Some(name) = &spec.conditioning {
+        columns.push(column(&further(name), Subject::Conditioning, "conditioning", false));
+    }
+    columns
+}
+
+/// What is said about a column that no row has.
+pub(super) fn missing_column<'a>(column: &Column, found: impl Iterator<Item = &'a str>) -> Fault {
+    Fault::Column(format!(
+        "no line has the column {:?}; the columns are {}: set `{}`",
+        column.name,
+        names(found),
+        column.key
+    ))
+}
+
+/// Adds all rows to a listing. Paths in them are relative to `folder`, which is relative to the dataset's.
+pub(super) fn add_rows(
+    listing: &mut Listing,
+    list: &Path,
+    folder: &Path,
+    rows: Vec<(Origin, Row)>,
+    image: &str,
+    spec: &DatasetSpec,
+    regions: &[Region],
+) {
+    let has = |name: &str| rows.iter().any(|(_, row)| row.get(name).is_some());
+    let columns = columns(spec, regions, image, has);
+    // A misspelt column is one problem, not one per line.
+    let missing: Vec<&Column> = columns.iter().filter(|c| !rows.is_empty() && !has(&c.name)).collect();
+    for column in &missing {
+        let fault = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()));
+        listing.problem(column.subject.clone(), list, fault);
+    }
+    for (origin, row) in rows {
+        let mut fields = Vec::with_capacity(columns.len());
+        let mut good = missing.is_empty();
+        for column in &columns {
+            let field = match field(&row, column, spec) {
+                Ok(field) => field,
+                Err(fault) => {
+                    good = false;
+                    if !missing.iter().any(|m| m.name == column.name) {
+                        listing.problems.push(Problem {
+                            origin: Some(origin.clone()),
+                            subject: column.subject.clone(),
+                            file: Default::default(),
+                            fault,
+                        });
+                    }
+                    None
+                }
+            };
+            fields.push((&column.subject, field));
+        }
+        if let Some(item) = item(origin, fields, folder) {
+            if good {
+                listing.items.push(item);
+            } else {
+                listing.broken.push(item);
+            }
+        }
+    }
+}
+
+/// An item of its fields, unless there is no picture.
+fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) -> Option<Item> {
+    let mut item = Item::new(Source::File(Default::default()), String::new());
+    item.origin = Some(origin);
+    let file = |name: String| Source::File(folder.join(name));
+    for (subject, value) in fields {
+        match subject {
+            Subject::Picture => {
+                item.source = file(value?);
+                item.image = item.source.name().to_owned();
+            }
+            Subject::Caption => item.caption = value.unwrap_or_default(),
+            Subject::Mask(_) => item.masks.push(value.map(|name| MaskSource::Picture(file(name)))),
+            Subject::Conditioning => item.conditioning = value.map(file),
+            Subject::Dataset | Subject::Line => {}
+        }
+    }
+    Some(item)
+}
+
+fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Fault> {
+    let name = &column.name;
+    match row.get(name) {
+        Some(Value::String(text)) if column.subject == Subject::Caption => caption(text, spec).map(Some),
+        Some(Value::Null) if column.subject == Subject::Caption => caption("", spec).map(Some),
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
+        Some(Value::String(_) | Value::Null) if column.optional => Ok(None),
+        Some(Value::String(_) | Value::Null) => Err(Fault::Column(format!("the column {name:?} is empty"))),
+        Some(other) => Err(Fault::Column(format!("the column {name:?} must be text, but holds {other}"))),
+        None => Err(Fault::Column(format!(
+            "the column {name:?} is missing; the line has {}{}",
+            names(row.keys()),
+            if column.optional { " (write \"\" where the picture has no such region)" } else { "" }
+        ))),
+    }
+}
+
+fn names<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let keys: BTreeSet<&str> = keys.collect();
+    if keys.is_empty() {
+        return "none".into();
+    }
+    keys.into_iter().collect::<Vec<_>>().join(", ")
+}

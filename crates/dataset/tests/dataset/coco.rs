@@ -1,0 +1,115 @@
+//! COCO and COCO-WholeBody annotations become masks of the right pixels.
+
+use crate::common::{put, spec, write_all_sized};
+use fairhuman_dataset::{Dataset, GeometrySpec, Layout, Region, draw};
+use tempfile::TempDir;
+
+const ANNOTATIONS: &str = r#"{
+  "images": [
+    {"id": 7, "file_name": "a.png", "width": 64, "height": 32, "caption": "two people"},
+    {"id": 8, "file_name": "b.png", "width": 64, "height": 32, "caption": "nobody"}
+  ],
+  "categories": [{"id": 1, "name": "person"}, {"id": 3, "name": "glove"}],
+  "annotations": [
+    {"image_id": 7, "category_id": 1, "bbox": [0, 0, 30, 32],
+     "face_valid": true, "face_box": [8, 4, 8, 8], "face_kpts": [9, 5, 1, 15, 5, 1, 12, 11, 1, 40, 30, 0],
+     "lefthand_valid": false, "lefthand_box": [0, 0, 0, 0],
+     "righthand_valid": true, "righthand_box": [24.5, 16, 3, 3]},
+    {"image_id": 7, "category_id": 1, "bbox": [40, 0, 20, 32],
+     "keypoints": [48,5,2, 46,4,2, 50,4,2, 43,5,2, 53,5,2, 0,0,0, 0,0,0, 0,0,0, 44,10,2, 0,0,0, 44,18,2]},
+    {"image_id": 7, "category_id": 3, "bbox": [56, 24, 8, 8],
+     "segmentation": [[56, 24, 64, 24, 64, 32]]}
+  ]
+}"#;
+
+/// The pixels of region 0 of the first picture.
+fn mask(text: &str, region: &str) -> Vec<(usize, usize)> {
+    let dir = dataset();
+    let text = format!("path = \"annotations/people_val2017.json\"\n{text}");
+    let data = Dataset::open(dir.path(), &spec(&text), &[Region::new("r", region)]).unwrap();
+    assert_eq!((data.layout(), data.len()), (Layout::Coco, 2));
+    assert!(data.item(1).masks[0].is_none());
+    let geometry = GeometrySpec { width: 64, height: 32, ..GeometrySpec::default() };
+    let sample = data.load(0, &draw(&geometry, (64, 32), 0, 0, 0), 1).unwrap();
+    let cells = &sample.masks[0].as_ref().unwrap().cells;
+    (0..64 * 32).filter(|i| cells[*i] == 1.0).map(|i| (i % 64, i / 64)).collect()
+}
+
+fn dataset() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    write_all_sized(&dir, &["val2017/a.png", "val2017/b.png"], 64, 32);
+    put(&dir, "annotations/people_val2017.json", ANNOTATIONS);
+    dir
+}
+
+fn filled(boxes: &[(usize, usize, usize, usize)]) -> Vec<(usize, usize)> {
+    let inside = |x, y| boxes.iter().any(|&(l, t, r, b)| x >= l && x < r && y >= t && y < b);
+    (0..32).flat_map(|y| (0..64).map(move |x| (x, y))).filter(|&(x, y)| inside(x, y)).collect()
+}
+
+#[test]
+fn whole_body_boxes_are_filled_and_body_points_stand_in_where_there_are_none() {
+    // The first person has a face box; the second only points: ears 10 apart, so 12 wide around (48, 4.6).
+    assert_eq!(mask("coco.dilate = 0", "face"), filled(&[(8, 4, 16, 12), (42, 0, 54, 11)]));
+    // A right hand's box, widened to whole pixels, and one beyond a wrist 8 below its elbow.
+    assert_eq!(mask("coco.dilate = 0", "hand"), filled(&[(24, 16, 28, 19), (41, 17, 47, 24)]));
+    assert_eq!(mask("coco.dilate = 0", "righthand"), mask("coco.dilate = 0", "hand"));
+}
+
+#[test]
+fn boxes_grow_with_the_size_of_the_picture() {
+    // 16 pixels at 1024 are one pixel at 64.
+    assert_eq!(mask("", "glove"), filled(&[(55, 23, 64, 32)]));
+    assert_eq!(mask("coco.dilate = 32", "glove"), filled(&[(54, 22, 64, 32)]));
+}
+
+#[test]
+fn categories_and_parts_may_be_joined_and_drawn_as_polygons() {
+    assert_eq!(
+        mask("coco.dilate = 0", "glove + person"),
+        filled(&[(0, 0, 30, 32), (40, 0, 60, 32), (56, 24, 64, 32)])
+    );
+    let triangle = mask("coco.dilate = 0\ncoco.shape = \"points\"", "glove");
+    assert_eq!(triangle.len(), 36, "half of 64 and half of the diagonal: {triangle:?}");
+    assert!(triangle.contains(&(63, 24)) && !triangle.contains(&(56, 31)));
+    let face = mask("coco.dilate = 0\ncoco.shape = \"points\"", "face");
+    let first: Vec<_> = face.iter().filter(|p| p.0 < 30).collect();
+    assert!(first.contains(&&(12, 7)) && !first.contains(&&(9, 10)), "{first:?}");
+    assert!(!first.iter().any(|p| p.1 > 11), "points that are not seen count for nothing");
+}
+
+#[test]
+fn coco_faults_are_named() {
+    let dir = dataset();
+    let open = |text: &str, region: &str| {
+        let text = format!("path = \".\"\n{text}");
+        Dataset::open(dir.path(), &spec(&text), &[Region::new("r", region)]).unwrap_err().to_string()
+    };
+    let list = "coco.annotations = \"annotations/people_val2017.json\"";
+    let error = open(list, "nose");
+    assert!(error.contains("names \"nose\"; the annotations have face, glove, hand"), "{error}");
+    put(&dir, "broken.json", "{\"images\": 3}");
+    assert!(open("coco.annotations = \"broken.json\"", "face").contains("is not a COCO annotation file"));
+    assert!(open("layout = \"coco\"", "face").contains("set `coco.annotations`"));
+    write_all_sized(&dir, &["val2017/a.png"], 32, 32);
+    let error = open(list, "face");
+    assert!(error.contains("people_val2017.json: is 64 x 32 pixels, but 32 x 32 are needed"), "{error}");
+    put(&dir, "annotations/people_val2017.json", ANNOTATIONS.replace("\"caption\": \"nobody\"", "\"x\": 0"));
+    assert!(open(list, "face").contains("b.png: the picture has no caption"), "{}", open(list, "face"));
+}
+
+#[test]
+fn captions_come_from_their_own_file() {
+    let dir = dataset();
+    put(
+        &dir,
+        "annotations/c.json",
+        r#"{"annotations": [{"image_id": 8, "id": 1, "caption": " B "}, {"image_id": 8, "id": 2, "caption": "C"}]}"#,
+    );
+    let text = "path = \"annotations/people_val2017.json\"\ncoco.captions = \"annotations/c.json\"";
+    let data = Dataset::open(dir.path(), &spec(text), &[]).unwrap();
+    let found: Vec<_> = data.items().iter().map(|i| i.caption.as_str()).collect();
+    assert_eq!(found, ["two people", "B"]);
+    let data = Dataset::open(dir.path(), &spec(&format!("{text}\ncoco.annotated_only = true")), &[]).unwrap();
+    assert_eq!(data.len(), 1);
+}

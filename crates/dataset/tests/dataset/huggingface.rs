@@ -1,0 +1,149 @@
+//! `imagefolder` lists and Parquet tables as `datasets` writes them (reference/dataset/parquet_fixture.py).
+
+use std::path::Path;
+
+use crate::common::{put, spec, write_all};
+use fairhuman_dataset::{Dataset, DatasetError, GeometrySpec, Layout, Region, Source, draw};
+use tempfile::TempDir;
+
+fn face() -> [Region; 1] {
+    [Region::new("face", "mask_face")]
+}
+
+fn images(data: &Dataset) -> Vec<&str> {
+    data.items().iter().map(|i| i.image.to_str().unwrap()).collect()
+}
+
+#[test]
+fn file_names_are_read_from_json_lines_and_csv_per_split() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["train/a.png", "train/m/a.png", "val/b.png"]);
+    put(&dir, "train/metadata.csv", "file_name,text,mask_face\na.png,\"a \"\"face\"\", seen\",m/a.png\n");
+    put(&dir, "val/metadata.jsonl", r#"{"file_name":"b.png","text":"b","mask_face":null}"#);
+    let data = Dataset::open(dir.path(), &spec("path = \".\""), &face()).unwrap();
+    assert_eq!((data.layout(), images(&data)), (Layout::ImageFolder, vec!["train/a.png"]));
+    assert_eq!(data.item(0).caption, "a \"face\", seen");
+    assert_eq!(data.item(0).masks[0].as_ref().unwrap().path(), Some(Path::new("train/m/a.png")));
+    assert_eq!(data.item(0).origin.as_ref().unwrap().to_string(), "train/metadata.csv line 2");
+    let data = Dataset::open(dir.path(), &spec("path = \".\"\nsplit = \"validation\""), &face()).unwrap();
+    assert_eq!((images(&data), data.item(0).masks[0].is_none()), (vec!["val/b.png"], true));
+    let error =
+        Dataset::open(dir.path(), &spec("path = \".\"\nlayout = \"imagefolder\"\nsplit = \"test\""), &[]);
+    assert!(error.unwrap_err().to_string().contains("nor one in a folder `test`"));
+}
+
+#[test]
+fn one_list_above_the_splits_names_further_pictures_by_their_long_names() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["train/a.png", "test/b.png", "m.png"]);
+    put(
+        &dir,
+        "metadata.jsonl",
+        "{\"file_name\":\"train/a.png\",\"text\":\"a\",\"mask_face_file_name\":\"m.png\"}\n\
+         {\"file_name\":\"test/b.png\",\"text\":\"b\",\"mask_face_file_name\":\"\"}\n",
+    );
+    for (split, expected) in [("", "train/a.png"), ("split = \"test\"", "test/b.png")] {
+        let data = Dataset::open(dir.path(), &spec(&format!("path = \".\"\n{split}")), &face()).unwrap();
+        assert_eq!((data.layout(), images(&data)), (Layout::ImageFolder, vec![expected]));
+    }
+}
+
+#[test]
+fn csv_faults_are_named_by_line() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png"]);
+    put(&dir, "metadata.csv", b"file_name,text\na.png\na.png,\xff\na.png,\n../a.png,x\n");
+    let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err();
+    let lines: Vec<String> = error.list.iter().map(ToString::to_string).collect();
+    let expected = [
+        "metadata.csv line 2: has 1 fields, but the head line has 2",
+        "metadata.csv line 3: is not UTF-8 text",
+        "metadata.csv line 4: caption: is empty",
+        "metadata.csv line 5: picture ../a.png: `..` leads out",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{error}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_that_fits_two_layouts_is_not_guessed() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["5_cat/a.png", "b.png"]);
+    put(&dir, "b.txt", "b");
+    let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err().to_string();
+    assert!(error.contains("looks like the layout `kohya` and like `files`: set `layout`"), "{error}");
+    let data = Dataset::open(dir.path(), &spec("path = \".\"\nlayout = \"onetrainer\""), &[]).unwrap();
+    assert_eq!((data.layout(), images(&data)), (Layout::Files, vec!["b.png"]));
+}
+
+fn tables() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"))
+}
+
+/// The red of the first pixel, 0 to 255, and how many columns of 16 the mask covers.
+fn look(data: &Dataset, i: usize) -> Result<(f32, usize), DatasetError> {
+    let geometry = GeometrySpec { width: 16, height: 12, ..GeometrySpec::default() };
+    let sample = data.load(i, &draw(&geometry, data.item(i).size, 0, 0, 0), 1)?;
+    let covered = sample.masks[0].as_ref().map_or(0, |m| m.cells[..16].iter().filter(|c| **c > 0.0).count());
+    Ok(((sample.image[0] + 1.0) * 127.5, covered))
+}
+
+#[test]
+fn parquet_files_of_datasets_hold_pictures_masks_and_captions() {
+    let data = Dataset::open(tables(), &spec("path = \"people.parquet\""), &face()).unwrap();
+    assert_eq!((data.layout(), data.len()), (Layout::Parquet, 5));
+    data.verify().unwrap();
+    for i in 0..5 {
+        let item = data.item(i);
+        assert_eq!((item.caption.clone(), item.size), (format!("picture {i}"), (16, 12)));
+        assert_eq!(item.image, Path::new(&format!("people.parquet#{i}")));
+        assert!(matches!(item.source, Source::Cell(_)));
+        assert_eq!(item.masks[0].is_some(), i % 3 != 0);
+        let (red, covered) = look(&data, i).unwrap();
+        assert!((red - 10.0 * i as f32).abs() < 1e-3, "{red}");
+        assert_eq!(covered, if i % 3 == 0 { 0 } else { i });
+    }
+    assert_ne!(data.image_hash(0).unwrap(), data.image_hash(1).unwrap());
+}
+
+#[test]
+fn any_row_of_any_row_group_and_page_is_found() {
+    let data = Dataset::open(tables(), &spec("path = \"pages.parquet\""), &face()).unwrap();
+    assert_eq!(data.len(), 20);
+    for i in [19, 0, 13, 6, 7, 8, 14] {
+        let (red, covered) = look(&data, i).unwrap();
+        assert!((red - 10.0 * i as f32).abs() < 1e-3, "row {i}: {red}");
+        assert_eq!(covered, (i % 16).max(1));
+    }
+}
+
+#[test]
+fn splits_and_faults_of_parquet_files_are_named() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    for name in ["train-00000-of-00001", "test-00000-of-00001"] {
+        let to = dir.path().join(format!("data/{name}.parquet"));
+        std::fs::copy(tables().join("people.parquet"), to).unwrap();
+    }
+    let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
+    assert_eq!((data.len(), images(&data)[0]), (5, "data/train-00000-of-00001.parquet#0"));
+    let open = |text: &str, regions: &[Region]| {
+        Dataset::open(dir.path(), &spec(text), regions).unwrap_err().to_string()
+    };
+    let error = open("path = \".\"", &[Region::new("hand", "mask_hand")]);
+    assert!(
+        error.contains("no line has the column \"mask_hand\"; the columns are image, mask_face, text"),
+        "{error}"
+    );
+    let error = open("path = \".\"\nimage_column = \"text\"\ntext_column = \"image\"", &[]);
+    assert!(error.contains("the column \"image\" does not hold texts"), "{error}");
+    let error = open("path = \".\"\nsplit = \"validation\"", &[]);
+    assert!(error.contains("no Parquet file of the split \"validation\""), "{error}");
+    let path = dir.path().join("data/train-00000-of-00001.parquet");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    let error = open("path = \".\"", &[]);
+    assert!(error.contains("train-00000-of-00001.parquet: cannot be read"), "{error}");
+}
