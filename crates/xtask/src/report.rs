@@ -174,7 +174,8 @@ fn compose(report: &Report, text: &mut String) -> std::fmt::Result {
     writeln!(text, "Measured by `cargo run --release -p xtask -- speed`.\n")?;
     writeln!(text, "- {}; {}", m.processor, m.instructions)?;
     let memory = m.memory_gib.map_or_else(String::new, |gib| format!(", {gib:.0} GiB of memory"));
-    writeln!(text, "- {} threads{memory}", m.threads)?;
+    let threads = if m.threads == 1 { "thread" } else { "threads" };
+    writeln!(text, "- {} {threads}{memory}", m.threads)?;
     writeln!(text, "- f32 peak {:.0} GFLOP/s, measured ({})", report.peak, report.peak_instructions)?;
     if let Some(torch) = &m.torch {
         writeln!(text, "- PyTorch {torch}")?;
@@ -281,6 +282,45 @@ fn merged(old: &str, report: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run of so many milliseconds, a quarter of it forward, and MiB.
+    fn series(step: f64, memory: f64) -> Series {
+        let (forward, backward, solve) = (Some(0.25 * step), Some(0.75 * step), Some(0.01 * step));
+        Series(vec![Measurement { step, forward, backward, solve, memory: Some(memory) }])
+    }
+
+    fn line<'a>(goals: &'a [Goal], start: &str) -> &'a Goal {
+        goals.iter().find(|g| g.what.starts_with(start)).expect("the goal is in the table")
+    }
+
+    #[test]
+    fn goals_are_judged() {
+        let runs: Runs = [
+            (F32, series(1200.0, 2000.0)),
+            (BF16, series(900.0, 2000.0)),
+            (BF16_LAST, series(840.0, 2000.0)),
+            (PLAIN, series(600.0, 2000.0)),
+            (OURS, series(400.0, 900.0)),
+            (NO_HAND, series(300.0, 900.0)),
+            (CHECKPOINTED, series(540.0, 450.0)),
+        ]
+        .into();
+        let goals = main_goals(&runs, Some(300.0));
+        let judged = |start: &str| {
+            let goal = line(&goals, start);
+            (goal.found.as_str(), goal.met)
+        };
+        assert_eq!(judged("PyTorch f32 exact"), ("3.00 (3.00 to 3.00)", Some(true)));
+        assert_eq!(judged("PyTorch's best"), ("2.10 (2.10 to 2.10)", Some(false)));
+        assert!(line(&goals, "PyTorch's best").what.contains(BF16_LAST));
+        assert_eq!(judged("PyTorch f32 one-objective"), ("1.50 (1.50 to 1.50)", Some(true)));
+        assert_eq!(judged("peak memory"), ("0.45 (0.45 to 0.45)", Some(true)));
+        assert_eq!(judged("no hand"), ("0.750 beside 0.750: +0.0 %", Some(true)));
+        assert_eq!(judged("checkpointing / without: time"), ("1.35 (1.35 to 1.35)", Some(false)));
+        assert_eq!(judged("checkpointing / without: peak"), ("0.25 (150 MiB / 600 MiB)", Some(true)));
+        assert_eq!(judged("fair solve"), ("1.00 %", Some(true)));
+        assert!(main_goals(&Runs::new(), None).is_empty());
+    }
 
     #[test]
     fn prose_around_the_report_is_kept() {
