@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fairhuman_diffusion::sampler::Sampler;
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as fairly
 /// as the whole picture.
@@ -30,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Fine-tune as a recipe says; the same command again resumes
     Train(Train),
+    /// Make pictures of prompts with a model and LoRA files
+    Sample(Sample),
     /// Run one training step from recorded tensors, and time it
     Replay(Replay),
     /// Draw a dataset of people with exact masks, key points and captions
@@ -67,6 +71,75 @@ pub struct Train {
     pub threads: Option<usize>,
 }
 
+/// `fairhuman sample`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman sample --model models/sdxl --prompt \"a woman waving\" --count 4 --out pictures
+  fairhuman sample --model models/sdxl --lora runs/people/lora.safetensors --lora-weight 0.8 \\
+      --prompts prompts.txt --negative \"blurry\" --seed 1 --out pictures
+
+Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and
+--index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text
+(\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
+pub struct Sample {
+    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL)
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// What is to be seen; again for more
+    #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
+    pub prompt: Vec<String>,
+    /// A text file with a prompt on every line; empty lines and lines that begin with # do not count
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// What is not to be seen [default: what the model has learnt as no text]
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+    /// A LoRA file, by kohya, PEFT or diffusers; again for more
+    #[arg(long, value_name = "FILE")]
+    pub lora: Vec<PathBuf>,
+    /// How much of the LoRA, once for each --lora [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub lora_weight: Vec<f32>,
+    /// Steps from noise to picture
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub steps: usize,
+    /// How much the prompt counts (classifier-free guidance); 1 or less: without guidance, in half the time
+    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true)]
+    pub guidance: f64,
+    /// How to walk from noise to picture
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
+    pub sampler: Sampler,
+    /// Width in pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    pub width: Option<usize>,
+    /// Height in pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    pub height: Option<usize>,
+    /// Decides the noise, together with a picture's index
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub seed: u64,
+    /// Index of the first picture
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    pub index: u64,
+    /// Pictures of each prompt
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: u64,
+    /// Pictures that are made at the same time: more memory, less time for each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: u64,
+    /// Threads; 0 for all cores
+    #[arg(long, value_name = "T", default_value_t = 0)]
+    pub threads: usize,
+    /// The folder of the pictures; files of the same names are replaced
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+fn sampler() -> impl TypedValueParser<Value = Sampler> {
+    PossibleValuesParser::new(Sampler::ALL.map(Sampler::name)).try_map(|name| name.parse::<Sampler>())
+}
+
 /// `fairhuman replay`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,6 +167,9 @@ pub struct Replay {
     /// Recompute activations in the backward pass: less memory, more time, the same numbers
     #[arg(long)]
     pub checkpointing: bool,
+    /// Multiply with frozen matrices in bfloat16 (processors with AVX512-BF16)
+    #[arg(long)]
+    pub bf16: bool,
     /// Print where the time goes, per operation
     #[arg(long)]
     pub profile: bool,

@@ -1,5 +1,8 @@
 //! What the machine tells about itself and this process.
 
+use anyhow::Context;
+use fairhuman_engine::{Compute, Cpu};
+
 /// The most memory this process has held at once, in MiB; none where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -33,4 +36,17 @@ pub fn vector_instructions() -> &'static str {
     {
         "none known"
     }
+}
+
+/// The CPU backend with `threads` threads (0: one per core).
+///
+/// # Errors
+/// Threads that the system refuses, or an arithmetic that the processor lacks.
+pub fn backend(threads: usize, compute: Compute) -> anyhow::Result<Cpu> {
+    if !compute.available() {
+        anyhow::bail!(
+            "this processor has no AVX512-BF16 instructions: use f32 (in a recipe: compute = \"f32\")"
+        );
+    }
+    Ok(Cpu::new(threads).context("cannot start the threads")?.with_compute(compute))
 }

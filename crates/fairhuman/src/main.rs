@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(options) => commands::train::run(&options),
+        Command::Sample(options) => commands::sample::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),
         Command::InitModel(options) => commands::init_model::run(&options),

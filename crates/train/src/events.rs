@@ -177,7 +177,7 @@ pub struct EventLog {
 
 impl EventLog {
     /// Opens the log for a run with `step` steps done: what came later, and a last line cut off by a crash,
-    /// are removed.
+    /// are removed. A run without a step begins an empty log.
     ///
     /// # Errors
     /// A file that cannot be read or written.
@@ -187,7 +187,7 @@ impl EventLog {
             for line in BufReader::new(File::open(path)?).split(b'\n') {
                 let line = line?;
                 let event: Result<At, _> = serde_json::from_slice(&line);
-                if event.is_ok_and(|at| at.step <= step) {
+                if step > 0 && event.is_ok_and(|at| at.step <= step) {
                     kept.extend_from_slice(&line);
                     kept.push(b'\n');
                 }
@@ -272,6 +272,8 @@ mod tests {
         let mut log = EventLog::resume(&path, 3).unwrap();
         log.write(&checkpoint(4)).unwrap();
         assert_eq!(read(&path).unwrap(), (1..=4).map(checkpoint).collect::<Vec<_>>());
+        EventLog::resume(&path, 0).unwrap();
+        assert_eq!(read(&path).unwrap(), []);
     }
 
     #[test]

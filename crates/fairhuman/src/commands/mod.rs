@@ -3,5 +3,6 @@
 pub mod init_model;
 pub mod people;
 pub mod replay;
+pub mod sample;
 pub mod train;
 pub mod version;

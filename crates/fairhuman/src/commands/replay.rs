@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-use fairhuman_engine::Cpu;
 use fairhuman_engine::observe::Observer;
+use fairhuman_engine::{Backend, Compute, Cpu};
 use fairhuman_train::gradient::Run;
-use fairhuman_train::recorded::{read_inputs, write_tensors};
+use fairhuman_train::recorded::{Inputs, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
 
@@ -20,14 +19,20 @@ const WARM_UP: usize = 2;
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
-    let backend = Cpu::new(options.threads).context("cannot start the threads")?;
+    let compute = if options.bf16 { Compute::Bf16 } else { Compute::F32 };
+    let backend = machine::backend(options.threads, compute)?;
+    // All repeats inside the thread pool: their operations start without a detour.
+    backend.scope(|| time(&backend, &inputs, options))
+}
+
+fn time(backend: &Cpu, inputs: &Inputs, options: &Replay) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let profile = Profile::default();
     let observer = options.profile.then_some(&profile as &dyn Observer);
-    let passes = Run { backend: &backend, checkpointing: options.checkpointing, clock: &clock, observer };
+    let passes = Run { backend, checkpointing: options.checkpointing, clock: &clock, observer };
     let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
     let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
-    let (outputs, times) = replay(&passes, &options.model, &inputs, warm_up + repeats, &mut |repeat| {
+    let (outputs, times) = replay(&passes, &options.model, inputs, warm_up + repeats, &mut |repeat| {
         if repeat == warm_up {
             profile.clear();
         }

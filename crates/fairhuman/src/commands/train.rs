@@ -1,17 +1,17 @@
 //! `fairhuman train`: a recipe to a LoRA file.
 
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
-use fairhuman_engine::Cpu;
+use fairhuman_engine::{Backend, Compute, Cpu};
 use fairhuman_train::events::Reason;
-use fairhuman_train::recipe::Recipe;
+use fairhuman_train::recipe::{Arithmetic, Recipe};
 use fairhuman_train::train::{Surroundings, train};
 
 use crate::cli::Train;
 use crate::interrupt::{self, INTERRUPTED};
 use crate::progress::Screen;
-use crate::{clock, units};
+use crate::{clock, machine, units};
 
 /// Trains, and says where things are.
 pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
@@ -21,19 +21,28 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     println!("{}", recipe.to_toml());
-    let backend = Cpu::new(recipe.threads).context("cannot start the threads")?;
+    let compute = match recipe.compute {
+        Arithmetic::F32 => Compute::F32,
+        Arithmetic::Bf16 => Compute::Bf16,
+    };
+    let backend = machine::backend(recipe.threads, compute)?;
     let stop = interrupt::flag()?;
+    // The whole run inside the thread pool: its operations start without a detour.
+    backend.scope(|| follow(&backend, &recipe, options, &stop))
+}
+
+fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let mut screen = Screen::new();
     let around = Surroundings {
         clock: &clock,
-        stop: &stop,
+        stop,
         reporter: &mut screen,
         observer: None,
         until: options.steps,
         record: options.record,
     };
-    let summary = train(&backend, &recipe, around)?;
+    let summary = train(backend, recipe, around)?;
     let folder = recipe.out.display();
     let time = units::duration(clock());
     match summary.reason {

@@ -12,6 +12,9 @@ use fairhuman_engine::Backend;
 use super::{DataError, Preparing};
 use crate::cache::{Cache, Entry, Key, hash_folders};
 
+/// Captions that are encoded together.
+const BATCH: usize = 16;
+
 /// One encoded caption.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Text {
@@ -49,32 +52,34 @@ impl Captions {
         let unique: Vec<&str> = captions.iter().copied().filter(|caption| seen.insert(*caption)).collect();
         let tokenizer = ClipTokenizer::open(&parts[0].0).map_err(ModelError::from)?;
         let mut keys = HashMap::new();
-        let mut encoders: Option<TextEncoders<B>> = None;
-        for (done, caption) in unique.iter().enumerate() {
+        let mut missing = Vec::new();
+        for caption in &unique {
             let key = Key::new("text").with(&hash).with(caption.as_bytes()).finish();
             keys.insert((*caption).to_owned(), key);
-            if cache.get(&key).and_then(read).is_some() {
-                continue;
+            if cache.get(&key).and_then(read).is_none() {
+                missing.push((*caption, key));
             }
-            preparing("encoding captions", done, unique.len());
-            let encoders = match encoders.take() {
-                Some(loaded) => encoders.insert(loaded),
-                None => encoders.insert(TextEncoders::load(backend, model)?),
-            };
-            let text = encode(backend, encoders, caption)?;
-            if text.prompt.iter().chain(&text.pooled).any(|v| !v.is_finite()) {
-                return Err(DataError::Problem(format!(
-                    "the text encoders give numbers that are not finite for the caption {caption:?}; \
-                     are the files in {} damaged?",
-                    model.path.display()
-                )));
+        }
+        let encoders = if missing.is_empty() { None } else { Some(TextEncoders::<B>::load(backend, model)?) };
+        for (done, batch) in missing.chunks(BATCH).enumerate() {
+            preparing("encoding captions", done * BATCH, missing.len());
+            let Some(encoders) = &encoders else { break };
+            let captions: Vec<&str> = batch.iter().map(|(caption, _)| *caption).collect();
+            for (text, (caption, key)) in encode(backend, encoders, &captions)?.into_iter().zip(batch) {
+                if text.prompt.iter().chain(&text.pooled).any(|v| !v.is_finite()) {
+                    return Err(DataError::Problem(format!(
+                        "the text encoders give numbers that are not finite for the caption {caption:?}; \
+                         are the files in {} damaged?",
+                        model.path.display()
+                    )));
+                }
+                let width = text.prompt.len() / text.tokens.max(1);
+                let entry = Entry::from([
+                    ("prompt".to_owned(), (vec![text.tokens, width], text.prompt)),
+                    ("pooled".to_owned(), (vec![text.pooled.len()], text.pooled)),
+                ]);
+                cache.put(key, &entry)?;
             }
-            let width = text.prompt.len() / text.tokens.max(1);
-            let entry = Entry::from([
-                ("prompt".to_owned(), (vec![text.tokens, width], text.prompt)),
-                ("pooled".to_owned(), (vec![text.pooled.len()], text.pooled)),
-            ]);
-            cache.put(&key, &entry)?;
         }
         let truncated = captions.iter().filter(|caption| tokenizer.encode(caption).truncated).count();
         Ok(Self { cache, keys, truncated })
@@ -96,10 +101,20 @@ impl Captions {
     }
 }
 
-fn encode<B: Backend>(backend: &B, encoders: &TextEncoders<B>, caption: &str) -> Result<Text, DataError> {
-    let text = encoders.encode(backend, &[caption])?;
+/// Several captions at once: a large encoder's weights are widened once for all of them.
+fn encode<B: Backend>(
+    backend: &B,
+    encoders: &TextEncoders<B>,
+    captions: &[&str],
+) -> Result<Vec<Text>, DataError> {
+    let text = encoders.encode(backend, captions)?;
+    let tokens = B::shape(&text.embeddings)[1];
+    let prompts = backend.read(&text.embeddings);
     let pooled = text.pooled.map_or_else(Vec::new, |pooled| backend.read(&pooled));
-    Ok(Text { tokens: B::shape(&text.embeddings)[1], prompt: backend.read(&text.embeddings), pooled })
+    let count = captions.len();
+    let part =
+        |values: &[f32], i: usize| values[i * values.len() / count..(i + 1) * values.len() / count].to_vec();
+    Ok((0..count).map(|i| Text { prompt: part(&prompts, i), tokens, pooled: part(&pooled, i) }).collect())
 }
 
 fn read(mut entry: Entry) -> Option<Text> {

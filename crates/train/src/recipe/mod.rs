@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_fairness::Weighting;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use compare::{Difference, differences};
 pub use raw::{
@@ -72,6 +72,8 @@ pub struct Recipe {
     pub stop_after_bad_steps: u64,
     /// Recompute activations.
     pub activation_checkpointing: bool,
+    /// Arithmetic of the products with frozen matrices.
+    pub compute: Arithmetic,
     /// Threads, 0 for all cores.
     pub threads: usize,
     /// Run folder.
@@ -98,6 +100,17 @@ pub struct Recipe {
     pub checkpoints: Checkpoints,
     /// Validation.
     pub validation: Validation,
+}
+
+/// Arithmetic of the products with frozen matrices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16 factors, 32-bit sums.
+    Bf16,
 }
 
 /// The model to fine-tune.

@@ -9,6 +9,7 @@ use fairhuman_dataset::{DatasetSpec, GeometrySpec};
 use fairhuman_fairness::Weighting;
 use serde::Deserialize;
 
+use super::Arithmetic;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
 
@@ -35,6 +36,11 @@ pub struct RawRecipe {
     /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
+    /// Arithmetic of the products with frozen matrices: `f32`, or `bf16` where the processor has AVX512-BF16:
+    /// factors rounded to bfloat16, sums in f32; about a quarter less time per step, losses and gradients
+    /// within one percent (see docs/PERFORMANCE.md). Default `f32`.
+    #[serde(default)]
+    pub compute: Arithmetic,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
     pub threads: Option<usize>,
     /// The run folder. Default: `runs/NAME` in the current folder, for a recipe file `NAME.toml`.
@@ -180,8 +186,9 @@ pub struct RawCheckpoints {
 }
 
 /// `[validation]`: the losses of held-out pictures at fixed noise and time steps, without crop or mirroring
-/// drawn at random, the same for every step and every run with the same seed. Always at the first and last
-/// step.
+/// drawn at random, the same for every step and every run with the same seed. The latents are the mean of the
+/// autoencoder's posterior (training samples it), and min-SNR is off, so that runs with and without it compare.
+/// Always before the first step and after the last.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {

@@ -1,0 +1,176 @@
+//! `fairhuman sample`: pictures of prompts, as PNG files that say how they were made, and a grid of all.
+
+mod grid;
+mod png;
+mod text;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
+use fairhuman_diffusion::pipeline::Pipeline;
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_engine::Cpu;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::Sample;
+use crate::{clock, units};
+use grid::Grid;
+use text::About;
+
+/// Seconds between lines where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Makes the pictures, and says where they are.
+pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
+    let prompts = prompts(options)?;
+    let loras = loras(options)?;
+    let pictures = pictures(options, &prompts)?;
+    std::fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
+    let backend = Cpu::new(options.threads).context("cannot start the threads")?;
+    let mut pipeline = Pipeline::open(&backend, &options.model)?;
+    let params = generate::attach_loras(&backend, &mut pipeline, &loras)?;
+    let (width, height) = generate::default_size(&pipeline)?;
+    let settings = Settings {
+        sampler: options.sampler,
+        steps: options.steps,
+        guidance: options.guidance,
+        width: options.width.unwrap_or(width),
+        height: options.height.unwrap_or(height),
+        seed: options.seed,
+    };
+    note_truncated(&pipeline, &prompts, options.negative.as_deref());
+    let mut grid = Grid::new(pictures.len(), settings.width, settings.height);
+    let clock = clock::start();
+    let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(settings.steps));
+    let mut first = 0;
+    for batch in pictures.chunks(usize::try_from(options.batch)?) {
+        let last = first + batch.len();
+        let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
+        let made = generate::generate(&backend, &pipeline, &params, &settings, batch, &mut progress)?;
+        for (picture, rgb) in batch.iter().zip(&made) {
+            let about = About { settings: &settings, picture, model: &options.model, loras: &loras };
+            write(&options.out.join(format!("{:04}.png", picture.index)), rgb, &about.chunks())?;
+            grid.add(rgb)?;
+        }
+        first = last;
+    }
+    let time = clock();
+    screen.bar.finish_and_clear();
+    let columns = usize::try_from(options.count)?;
+    let sheet = grid.draw(&prompts, columns);
+    let whole = options.out.join("grid.png");
+    write(&whole, &sheet, &[])?;
+    let each = units::short(time / pictures.len() as f64);
+    println!(
+        "{} in {} ({}, {each} s each)",
+        match pictures.len() {
+            1 => "1 picture".to_owned(),
+            n => format!("{n} pictures"),
+        },
+        options.out.display(),
+        units::duration(time)
+    );
+    println!("  {}", whole.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The prompts of the command line, then those of the file.
+fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
+    let mut prompts = options.prompt.clone();
+    if let Some(path) = &options.prompts {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            anyhow::anyhow!("{}, line {line}: not UTF-8 text; save the file as UTF-8", path.display())
+        })?;
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        let before = prompts.len();
+        prompts.extend(lines.filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned));
+        if prompts.len() == before {
+            bail!("{} holds no prompt: expected one on every line", path.display());
+        }
+    }
+    Ok(prompts)
+}
+
+/// LoRA files with their weights.
+fn loras(options: &Sample) -> anyhow::Result<Vec<(PathBuf, f32)>> {
+    let (files, weights) = (&options.lora, &options.lora_weight);
+    if !weights.is_empty() && weights.len() != files.len() {
+        bail!(
+            "{} --lora and {} --lora-weight: give a weight for each file, or none at all",
+            files.len(),
+            weights.len()
+        );
+    }
+    let weight = |i: usize| weights.get(i).copied().unwrap_or(1.0);
+    Ok(files.iter().enumerate().map(|(i, file)| (file.clone(), weight(i))).collect())
+}
+
+fn pictures(options: &Sample, prompts: &[String]) -> anyhow::Result<Vec<Picture>> {
+    let total = options.count.checked_mul(prompts.len() as u64);
+    let Some(end) = total.and_then(|total| options.index.checked_add(total)) else {
+        bail!("--index {} and --count {}: too large", options.index, options.count);
+    };
+    let picture = |index| {
+        let prompt = prompts[((index - options.index) / options.count) as usize].clone();
+        Picture { prompt, negative: options.negative.clone(), index }
+    };
+    Ok((options.index..end).map(picture).collect())
+}
+
+/// Says which prompts are longer than the text encoders read.
+fn note_truncated(pipeline: &Pipeline<Cpu>, prompts: &[String], negative: Option<&str>) {
+    for prompt in prompts.iter().map(String::as_str).chain(negative) {
+        if pipeline.text.encoders.iter().any(|(tokenizer, _)| tokenizer.encode(prompt).truncated) {
+            let beginning: String = prompt.chars().take(60).collect();
+            eprintln!("note: longer than the text encoder reads, its end is cut off: {beginning}...");
+        }
+    }
+}
+
+fn write(path: &Path, rgb: &Rgb, chunks: &[(&str, String)]) -> anyhow::Result<()> {
+    let bytes = png::encode(rgb, chunks).with_context(|| format!("cannot encode {}", path.display()))?;
+    write_atomically(path, &bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A bar on a terminal, a line now and then elsewhere.
+struct Screen {
+    bar: ProgressBar,
+    terminal: bool,
+    pictures: usize,
+    evaluations: usize,
+    spoke: Instant,
+}
+
+impl Screen {
+    fn new(pictures: usize, evaluations: usize) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::new((pictures * evaluations) as u64);
+        if !terminal {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        // The template is constant and valid; the default style is as good a reaction as any.
+        let style = ProgressStyle::with_template("{bar:24} {msg}, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, terminal, pictures, evaluations, spoke: Instant::now() }
+    }
+
+    /// Pictures `first..last` have `done` evaluations behind them.
+    fn show(&mut self, first: usize, last: usize, done: usize) {
+        let which = if last - first == 1 { format!("{last}") } else { format!("{} to {last}", first + 1) };
+        let line = format!("picture {which} of {}, step {done}/{}", self.pictures, self.evaluations);
+        self.bar.set_position((first * self.evaluations + (last - first) * done) as u64);
+        if !self.terminal && self.spoke.elapsed() >= PAUSE {
+            self.spoke = Instant::now();
+            eprintln!("{line}");
+        }
+        self.bar.set_message(line);
+    }
+}

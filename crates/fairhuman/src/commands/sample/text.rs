@@ -1,0 +1,86 @@
+//! What a picture says about itself: a text in the form that other programs read, and everything as JSON.
+
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::generate::{Picture, Settings};
+use fairhuman_diffusion::sampler::Sampler;
+use serde_json::json;
+
+/// How a picture was made.
+pub struct About<'a> {
+    /// What all pictures have in common.
+    pub settings: &'a Settings,
+    /// What is its own.
+    pub picture: &'a Picture,
+    /// The model's folder.
+    pub model: &'a Path,
+    /// LoRA files and weights.
+    pub loras: &'a [(PathBuf, f32)],
+}
+
+impl About<'_> {
+    /// Keywords and contents for a PNG file.
+    pub fn chunks(&self) -> [(&'static str, String); 2] {
+        [("parameters", self.parameters()), ("fairhuman", self.json())]
+    }
+
+    /// Prompt, negative prompt, and a line of settings: the form of the AUTOMATIC1111 web interface.
+    fn parameters(&self) -> String {
+        let Settings { steps, guidance, width, height, seed, .. } = self.settings;
+        let mut text = self.picture.prompt.clone();
+        if let Some(negative) = &self.picture.negative {
+            text.push_str(&format!("\nNegative prompt: {negative}"));
+        }
+        let sampler = match self.settings.sampler {
+            Sampler::UniPc => "UniPC",
+            Sampler::Ddim => "DDIM",
+            Sampler::Euler => "Euler",
+            Sampler::EulerAncestral => "Euler a",
+            Sampler::DpmPp2m => "DPM++ 2M",
+            Sampler::Heun => "Heun",
+        };
+        text.push_str(&format!(
+            "\nSteps: {steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, Size: {width}x{height}, \
+             Model: {}",
+            stem(self.model)
+        ));
+        if !self.loras.is_empty() {
+            let list: Vec<String> =
+                self.loras.iter().map(|(file, weight)| format!("{}: {weight}", stem(file))).collect();
+            text.push_str(&format!(", Lora: \"{}\"", list.join(", ")));
+        }
+        text.push_str(&format!(
+            ", Index: {}, Version: fairhuman {}",
+            self.picture.index,
+            env!("CARGO_PKG_VERSION")
+        ));
+        text
+    }
+
+    fn json(&self) -> String {
+        let Settings { sampler, steps, guidance, width, height, seed } = self.settings;
+        let file =
+            |(file, weight): &(PathBuf, f32)| json!({"file": file.display().to_string(), "weight": weight});
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "model": self.model.display().to_string(),
+            "loras": self.loras.iter().map(file).collect::<Vec<_>>(),
+            "prompt": self.picture.prompt,
+            "negative": self.picture.negative,
+            "seed": seed,
+            "index": self.picture.index,
+            "sampler": sampler.name(),
+            "steps": steps,
+            "guidance": guidance,
+            "width": width,
+            "height": height,
+        })
+        .to_string()
+    }
+}
+
+/// The last part of a path, without its ending if it is a file's.
+fn stem(path: &Path) -> String {
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,101 @@
+//! Replaying: the golden step of PyTorch, and the steps that training records.
+
+use std::path::Path;
+
+use fairhuman_train::recorded::{TensorFile, read_tensors};
+
+use crate::world::World;
+
+/// Every tensor of `expected` is in `found`, within `tolerance` of its norm.
+fn assert_agrees(found: &Path, expected: &Path, tolerance: f64) {
+    let (found, expected) = (read_tensors(found).unwrap(), read_tensors(expected).unwrap());
+    assert_eq!(names(&found), names(&expected));
+    for (name, tensor) in &expected.tensors {
+        assert_eq!(found.tensors[name].shape, tensor.shape, "{name}");
+        let (x, y) = (tensor.to_f32(), found.tensors[name].to_f32());
+        let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+        let difference = square(&mut x.iter().zip(&y).map(|(a, b)| f64::from(a - b)));
+        let size = square(&mut x.iter().map(|&v| f64::from(v)));
+        assert!(difference <= tolerance * size, "{name}: {difference} of {size}");
+    }
+}
+
+fn names(file: &TensorFile) -> Vec<&String> {
+    file.tensors.keys().collect()
+}
+
+fn golden(name: &str) -> String {
+    format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_golden_step_agrees_with_pytorch_checkpointed_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for extra in [&[][..], &["--checkpointing"], &["--threads", "1"]] {
+        let outputs = folder.path().join("outputs.safetensors");
+        let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+        command.args(["replay", "--model", &golden("model"), "--inputs", &golden("inputs.safetensors")]);
+        command.arg("--outputs").arg(&outputs).args(extra);
+        command.assert().success();
+        assert_agrees(&outputs, Path::new(&golden("expected.safetensors")), 1e-4);
+    }
+}
+
+#[test]
+fn the_last_line_is_one_json_object_of_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = folder.path().join("outputs.safetensors");
+    let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+    command.args(["replay", "--model", &golden("model"), "--inputs", &golden("inputs.safetensors")]);
+    command.arg("--outputs").arg(&outputs).args(["--repeat", "2", "--profile"]);
+    let stdout = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+    let last: serde_json::Value = serde_json::from_str(stdout.trim_end().lines().last().unwrap()).unwrap();
+    for key in ["forward_ms", "backward_ms", "solve_ms", "update_ms", "step_ms"] {
+        assert!(last[key].as_f64().is_some_and(|ms| ms > 0.0), "{key} in {last}");
+    }
+    assert!(last.get("peak_rss_mb").is_some());
+    for operation in ["conv2d", "attention vjp", "lora gradient", "everything else"] {
+        assert!(stdout.contains(operation), "{operation} in\n{stdout}");
+    }
+}
+
+#[test]
+fn a_recorded_step_replays_to_what_the_training_step_gave() {
+    let world = World::new(&[("steps = 6", "steps = 3\nmin_snr_gamma = 5.0")]);
+    world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
+    let folder = world.path("run/record/step-00000003");
+    let inputs = folder.join("inputs.safetensors").display().to_string();
+    world.ok(&["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "outputs.safetensors"]);
+    assert_agrees(&world.path("outputs.safetensors"), &folder.join("expected.safetensors"), 1e-5);
+    let step = world.steps("run").pop().unwrap();
+    let outputs = read_tensors(&world.path("outputs.safetensors")).unwrap();
+    for (loss, found) in step.losses.iter().zip(outputs.tensors["losses"].to_f32()) {
+        assert!((loss - f64::from(found)).abs() <= 1e-5 * loss, "{loss} {found}");
+    }
+
+    let error = world.fails(&["train", "recipe.toml", "--out", "run", "--record", "2"]);
+    assert!(error.contains("--record 2"), "{error}");
+}
+
+#[test]
+fn inputs_that_lack_something_are_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("inputs.safetensors");
+    let mut file = read_tensors(Path::new(&golden("inputs.safetensors"))).unwrap();
+    file.tensors.remove("time_ids");
+    file.metadata.remove("eps");
+    fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
+    let replay = |inputs: &Path| {
+        let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+        command.args(["replay", "--model", &golden("model"), "--inputs"]).arg(inputs);
+        let output = command.arg("--outputs").arg(folder.path().join("o")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(replay(&broken).contains("\"eps\""));
+    file.metadata.insert("eps".into(), "1e-8".into());
+    fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
+    assert!(replay(&broken).contains("time_ids"));
+    std::fs::write(&broken, b"nothing").unwrap();
+    assert!(replay(&broken).contains("safetensors"));
+}

@@ -1,0 +1,136 @@
+//! `fairhuman sample` from outside, with a random model: files, their texts, and what is said when something is wrong.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use assert_cmd::Command;
+use fairhuman_diffusion::init::{Preset, init_model};
+use fairhuman_engine::DType;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A random model, made once.
+static MODEL: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    init_model(Preset::Tiny, DType::F16, 7, &folder.path().join("tiny")).unwrap();
+    folder
+});
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// `fairhuman sample` with small pictures and few steps.
+    fn command(&self, extra: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("fairhuman").unwrap();
+        command.current_dir(self.0.path()).args(["sample", "--model"]).arg(MODEL.path().join("tiny"));
+        command.args(["--width", "64", "--height", "48", "--steps", "2"]).args(extra);
+        command
+    }
+
+    fn ok(&self, extra: &[&str]) -> String {
+        String::from_utf8(self.command(extra).assert().success().get_output().stdout.clone()).unwrap()
+    }
+
+    fn fails(&self, extra: &[&str]) -> String {
+        String::from_utf8(self.command(extra).assert().failure().get_output().stderr.clone()).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Size, pixels and texts of a PNG file.
+    fn png(&self, name: &str) -> (u32, u32, Vec<u8>, Vec<(String, String)>) {
+        let bytes = std::fs::read(self.path(name)).unwrap();
+        let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        let info = reader.info();
+        let plain = info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.text.clone()));
+        let wide = info.utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().unwrap()));
+        (info.width, info.height, pixels, plain.chain(wide).collect())
+    }
+}
+
+#[test]
+fn pictures_carry_their_settings_and_a_grid_shows_them() {
+    let place = Place::new();
+    std::fs::write(place.path("prompts.txt"), "\u{feff}# people\na woman waving\r\n\n zwei Männer 🙂 \n")
+        .unwrap();
+    let options =
+        ["--prompts", "prompts.txt", "--negative", "blurry", "--count", "2", "--batch", "3", "--seed", "9"];
+    let said = place.ok(&[&options[..], &["--out", "new/out", "--sampler", "dpmpp-2m"]].concat());
+    assert!(said.contains("4 pictures in new/out") && said.contains("grid.png"), "{said}");
+
+    let (width, height, _, texts) = place.png("new/out/0002.png");
+    assert_eq!((width, height), (64, 48));
+    let text = |key: &str| &texts.iter().find(|(keyword, _)| keyword == key).unwrap().1;
+    assert_eq!(
+        *text("parameters"),
+        format!(
+            "zwei Männer 🙂\nNegative prompt: blurry\nSteps: 2, Sampler: DPM++ 2M, CFG scale: 7.5, Seed: 9, \
+             Size: 64x48, Model: tiny, Index: 2, Version: fairhuman {}",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
+    let json: Value = serde_json::from_str(text("fairhuman")).unwrap();
+    assert_eq!((&json["prompt"], &json["index"]), (&"zwei Männer 🙂".into(), &2.into()));
+
+    let (width, height, ..) = place.png("new/out/grid.png");
+    assert!(width > 2 * 192 && height > 2 * 144, "{width}x{height}");
+    let files = std::fs::read_dir(place.path("new/out")).unwrap().count();
+    assert_eq!(files, 5, "four pictures, a grid, nothing temporary");
+}
+
+#[test]
+fn a_picture_of_a_longer_run_comes_again_alone() {
+    let place = Place::new();
+    for sampler in ["unipc", "euler-a"] {
+        let common = ["--prompt", "a man", "--sampler", sampler];
+        place.ok(&[&common[..], &["--count", "3", "--out", "long"]].concat());
+        place.ok(&[&common[..], &["--index", "2", "--out", "alone"]].concat());
+        let again = std::fs::read(place.path("alone/0002.png")).unwrap();
+        assert_eq!(std::fs::read(place.path("long/0002.png")).unwrap(), again);
+        assert_ne!(place.png("long/0001.png").2, place.png("long/0002.png").2);
+    }
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    let place = Place::new();
+    std::fs::write(place.path("latin1.txt"), b"a man\na caf\xe9\n").unwrap();
+    std::fs::write(place.path("empty.txt"), "# nothing\n").unwrap();
+    std::fs::write(place.path("no.safetensors"), "text").unwrap();
+    let prompt = ["--prompt", "a man", "--out", "out"];
+    for (extra, expected) in [
+        (&["--out", "out"][..], "--prompt"),
+        (&["--prompts", "nowhere.txt", "--out", "out"], "nowhere.txt"),
+        (&["--prompts", "latin1.txt", "--out", "out"], "latin1.txt, line 2: not UTF-8"),
+        (&["--prompts", "empty.txt", "--out", "out"], "empty.txt holds no prompt"),
+        (&[&prompt[..], &["--sampler", "plms"]].concat(), "unipc"),
+        (&[&prompt[..], &["--lora-weight", "0.5"]].concat(), "0 --lora and 1 --lora-weight"),
+        (&[&prompt[..], &["--lora", "no.safetensors"]].concat(), "no.safetensors"),
+        (&[&prompt[..], &["--index", "18446744073709551615", "--count", "2"]].concat(), "--index"),
+        (&[&prompt[..], &["--sampler", "ddim", "--guidance", "nan"]].concat(), "guidance NaN"),
+    ] {
+        let said = place.fails(extra);
+        assert!(said.contains(expected), "{extra:?}: {said}");
+    }
+    // Options given twice replace nothing silently.
+    assert!(place.fails(&[&prompt[..], &["--width", "60"]].concat()).contains("--width"));
+    let size = Command::cargo_bin("fairhuman")
+        .unwrap()
+        .args(["sample", "--width", "60", "--prompt", "a man", "--model"])
+        .arg(MODEL.path().join("tiny"))
+        .arg("--out")
+        .arg(place.path("out"))
+        .assert()
+        .failure();
+    let said = String::from_utf8_lossy(&size.get_output().stderr).into_owned();
+    assert!(said.contains("60x256") && said.contains("multiples of 8"), "{said}");
+}

@@ -1,0 +1,86 @@
+//! The run folder: one process at a time, checkpoints that are whole or not there, the newest that stay.
+
+use std::collections::BTreeMap;
+
+use fairhuman_engine::{Backend, Cpu, Params};
+use fairhuman_train::checkpoint::{self, CheckpointError, Identity, Progress};
+use fairhuman_train::error::TrainError;
+use fairhuman_train::folder::RunFolder;
+use fairhuman_train::optimizer::Moments;
+
+fn params(backend: &Cpu, value: f32) -> Params<Cpu> {
+    let mut params = Params::default();
+    params.add("lora.a", backend.tensor(&[2, 3], &[value; 6]));
+    params.add("lora.b", backend.tensor(&[4], &[-value; 4]));
+    params
+}
+
+fn values(backend: &Cpu, params: &Params<Cpu>) -> Vec<f32> {
+    params.iter().flat_map(|p| backend.read(&p.value)).collect()
+}
+
+#[test]
+fn two_runs_cannot_share_a_folder_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = RunFolder::lock(folder.path()).unwrap();
+    assert!(matches!(RunFolder::lock(folder.path()), Err(TrainError::InUse { .. })));
+    drop(first);
+    RunFolder::lock(folder.path()).unwrap();
+}
+
+#[test]
+fn a_checkpoint_gives_back_everything_that_was_saved() {
+    let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
+    let saved = params(&backend, 1.5);
+    let mut moments = Moments::new(&backend, &saved);
+    moments.updates = 7;
+    moments.second[1] = backend.tensor(&[4], &[0.25; 4]);
+    let progress = Progress { step: 9, bad_in_a_row: 2 };
+    let identity = Identity { recipe: "steps = 1\n".into(), dataset: "abc".into() };
+    let path = checkpoint::save(&backend, folder.path(), &saved, &moments, &progress, &identity).unwrap();
+
+    let opened = checkpoint::open(&path).unwrap();
+    assert_eq!((&opened.progress, &opened.identity), (&progress, &identity));
+    let mut other = params(&backend, 0.0);
+    let restored = opened.restore(&backend, &mut other).unwrap();
+    assert_eq!(values(&backend, &other), values(&backend, &saved));
+    assert_eq!(restored.updates, 7);
+    assert_eq!(backend.read(&restored.second[1]), [0.25; 4]);
+
+    // Another adapter: nothing is restored, and the message names the tensor.
+    let mut smaller = Params::default();
+    smaller.add("lora.a", backend.tensor(&[2, 3], &[0.0; 6]));
+    let error = checkpoint::open(&path).unwrap().restore(&backend, &mut smaller).err().unwrap();
+    assert!(error.to_string().contains("lora.b"), "{error}");
+    assert_eq!(values(&backend, &smaller), [0.0; 6]);
+}
+
+#[test]
+fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
+    let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
+    let params = params(&backend, 1.0);
+    let moments = Moments::new(&backend, &params);
+    for step in [2, 10, 4] {
+        let progress = Progress { step, bad_in_a_row: 0 };
+        checkpoint::save(&backend, folder.path(), &params, &moments, &progress, &Identity::default())
+            .unwrap();
+    }
+    std::fs::write(folder.path().join(".step-00000099.safetensors.1.tmp"), b"half").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), b"mine").unwrap();
+    let steps = || checkpoint::list(folder.path()).unwrap().into_iter().map(|(s, _)| s).collect::<Vec<_>>();
+    assert_eq!(steps(), [2, 4, 10]);
+    checkpoint::prune(folder.path(), 0).unwrap();
+    assert_eq!(steps(), [2, 4, 10]);
+    checkpoint::prune(folder.path(), 2).unwrap();
+    assert_eq!(steps(), [4, 10]);
+    assert!(folder.path().join("notes.txt").exists());
+    assert_eq!(checkpoint::list(&folder.path().join("absent")).unwrap(), []);
+}
+
+#[test]
+fn a_file_that_is_no_checkpoint_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("step-00000001.safetensors");
+    fairhuman_diffusion::weights::write_safetensors(&path, &BTreeMap::new(), &BTreeMap::new()).unwrap();
+    assert!(matches!(checkpoint::open(&path), Err(CheckpointError::Foreign { .. })));
+}
