@@ -1,8 +1,8 @@
 //! `fairhuman sample`: pictures of prompts, as PNG files that say how they were made, and a grid of all.
 
+mod about;
+mod file;
 mod grid;
-mod png;
-mod text;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use anyhow::{Context, bail};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_engine::Cpu;
+use fairhuman_engine::{Backend, Compute, Cpu};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Sample;
-use crate::{clock, units};
+use crate::{clock, machine, units};
+use about::About;
 use grid::Grid;
-use text::About;
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -29,11 +29,21 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(options)?;
     let pictures = pictures(options, &prompts)?;
-    std::fs::create_dir_all(&options.out)
-        .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
-    let backend = Cpu::new(options.threads).context("cannot start the threads")?;
-    let mut pipeline = Pipeline::open(&backend, &options.model)?;
-    let params = generate::attach_loras(&backend, &mut pipeline, &loras)?;
+    let backend = machine::backend(options.threads, Compute::F32)?;
+    // The whole run inside the thread pool: its operations start without a detour.
+    backend.scope(|| follow(&backend, options, &prompts, &loras, &pictures))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn follow(
+    backend: &Cpu,
+    options: &Sample,
+    prompts: &[String],
+    loras: &[(PathBuf, f32)],
+    pictures: &[Picture],
+) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::open(backend, &options.model)?;
+    let params = generate::attach_loras(backend, &mut pipeline, loras)?;
     let (width, height) = generate::default_size(&pipeline)?;
     let settings = Settings {
         sampler: options.sampler,
@@ -43,7 +53,9 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
         height: options.height.unwrap_or(height),
         seed: options.seed,
     };
-    note_truncated(&pipeline, &prompts, options.negative.as_deref());
+    note_truncated(&pipeline, prompts, options.negative.as_deref());
+    std::fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
     let mut grid = Grid::new(pictures.len(), settings.width, settings.height);
     let clock = clock::start();
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(settings.steps));
@@ -51,9 +63,9 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     for batch in pictures.chunks(usize::try_from(options.batch)?) {
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
-        let made = generate::generate(&backend, &pipeline, &params, &settings, batch, &mut progress)?;
+        let made = generate::generate(backend, &pipeline, &params, &settings, batch, &mut progress)?;
         for (picture, rgb) in batch.iter().zip(&made) {
-            let about = About { settings: &settings, picture, model: &options.model, loras: &loras };
+            let about = About { settings: &settings, picture, model: &options.model, loras };
             write(&options.out.join(format!("{:04}.png", picture.index)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }
@@ -61,22 +73,16 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     let time = clock();
     screen.bar.finish_and_clear();
-    let columns = usize::try_from(options.count)?;
-    let sheet = grid.draw(&prompts, columns);
-    let whole = options.out.join("grid.png");
-    write(&whole, &sheet, &[])?;
+    let sheet = options.out.join("grid.png");
+    write(&sheet, &grid.draw(prompts, usize::try_from(options.count)?), &[])?;
+    let count = match pictures.len() {
+        1 => "1 picture".to_owned(),
+        n => format!("{n} pictures"),
+    };
     let each = units::short(time / pictures.len() as f64);
-    println!(
-        "{} in {} ({}, {each} s each)",
-        match pictures.len() {
-            1 => "1 picture".to_owned(),
-            n => format!("{n} pictures"),
-        },
-        options.out.display(),
-        units::duration(time)
-    );
-    println!("  {}", whole.display());
-    Ok(ExitCode::SUCCESS)
+    println!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));
+    println!("  {}", sheet.display());
+    Ok(())
 }
 
 /// The prompts of the command line, then those of the file.
@@ -136,7 +142,7 @@ fn note_truncated(pipeline: &Pipeline<Cpu>, prompts: &[String], negative: Option
 }
 
 fn write(path: &Path, rgb: &Rgb, chunks: &[(&str, String)]) -> anyhow::Result<()> {
-    let bytes = png::encode(rgb, chunks).with_context(|| format!("cannot encode {}", path.display()))?;
+    let bytes = file::encode(rgb, chunks).with_context(|| format!("cannot encode {}", path.display()))?;
     write_atomically(path, &bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
