@@ -32,7 +32,8 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The PyTorch side runs in a virtual environment, .venv, that is made from reference/requirements.txt when it is not
-there (a download of some GB the first time). Without Python only our side is measured.
+there (a download of some GB the first time; pip's own settings apply: PIP_EXTRA_INDEX_URL set to PyTorch's index of
+CPU wheels makes it ten times less). Without Python only our side is measured.
 
 Close everything else first: other programs make all of these numbers wrong. Allow half an hour, or a few minutes
 with --quick.")]

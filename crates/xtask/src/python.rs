@@ -10,9 +10,6 @@ use crate::measurements::Measurement;
 use crate::ours::run;
 use crate::step::StepSize;
 
-/// CPU wheels, a tenth of the size of the CUDA ones that are taken where this index is out of reach.
-const CPU_WHEELS: &str = "https://download.pytorch.org/whl/cpu";
-
 /// A Python that can run the script.
 #[derive(Debug, Clone)]
 pub(crate) struct Python {
@@ -57,8 +54,8 @@ impl Python {
         eprintln!("making {} from {} (some GB to download)", folder.display(), requirements.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         let mut pip = Command::new(&program);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
-        pip.args(["--extra-index-url", CPU_WHEELS, "-r"]).arg(&requirements);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+        pip.arg(&requirements);
         let status = pip.stdout(Stdio::null()).status().context("cannot start pip")?;
         ensure!(
             status.success(),
