@@ -226,13 +226,11 @@ mod tests {
             assert_eq!(divided, divisors(&objectives, std::slice::from_ref(&whole)));
             let at_once = losses(&objectives, &whole, &divided, &prediction);
             let half = prediction.len() / 2;
-            for k in 0..3 {
-                let sum: f64 = parts
-                    .iter()
-                    .zip(prediction.chunks(half))
-                    .map(|(b, p)| losses(&objectives, b, &divided, p)[k].iter().sum::<f64>())
-                    .sum();
-                assert!((sum - at_once[k].iter().sum::<f64>()).abs() < 1e-12, "{k}");
+            for (k, whole) in at_once.iter().enumerate() {
+                let pairs = parts.iter().zip(prediction.chunks(half));
+                let sum: f64 =
+                    pairs.map(|(b, p)| losses(&objectives, b, &divided, p)[k].iter().sum::<f64>()).sum();
+                assert!((sum - whole.iter().sum::<f64>()).abs() < 1e-12, "{k}");
             }
         }
     }
