@@ -48,6 +48,7 @@
 
 pub mod buckets;
 mod captions;
+pub mod check;
 mod content;
 mod dataset;
 mod geometry;
