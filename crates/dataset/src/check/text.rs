@@ -53,14 +53,8 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
         writeln!(
             out,
-            "  {:<12} {:>9} {:>9} {:>11} {:>7}   {:<22} {}",
-            "region",
-            "pictures",
-            "cells",
-            "where seen",
-            "parts",
-            "cells per part",
-            "1-3 / 4-15 / 16-63 / 64-255 / more"
+            "  {:<12} {:>9} {:>9} {:>11} {:>7}   {:<22} 1-3 / 4-15 / 16-63 / 64-255 / more",
+            "region", "pictures", "cells", "where seen", "parts", "cells per part",
         )?;
         for region in &report.regions {
             writeln!(out, "{}", line(region))?;
