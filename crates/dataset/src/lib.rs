@@ -48,7 +48,6 @@
 
 pub mod buckets;
 mod captions;
-pub mod check;
 mod content;
 mod dataset;
 mod geometry;

@@ -2,7 +2,6 @@
 
 mod buckets;
 mod captions;
-mod check;
 mod coco;
 mod common;
 mod geometry;
