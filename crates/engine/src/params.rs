@@ -19,6 +19,19 @@ pub struct Params<B: Backend> {
     list: Vec<Param<B>>,
 }
 
+impl<B: Backend> Clone for Param<B> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), value: self.value.clone() }
+    }
+}
+
+/// Cheap: the values are shared.
+impl<B: Backend> Clone for Params<B> {
+    fn clone(&self) -> Self {
+        Self { list: self.list.clone() }
+    }
+}
+
 impl<B: Backend> Default for Params<B> {
     fn default() -> Self {
         Self { list: Vec::new() }

@@ -192,6 +192,9 @@ pub struct People {
     /// Decides what is drawn
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub seed: u64,
+    /// People in a picture at most, 1 to 3
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub figures: u32,
     /// The dataset's folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -224,6 +227,8 @@ pub struct InitModel {
 pub enum Preset {
     /// 2 million parameters in the U-Net: tests in seconds
     Tiny,
+    /// 7 million: every weight of it is trained on a laptop
+    Small,
     /// 37 million: SDXL's shape at a size that trains on a laptop
     Mini,
     /// SDXL's own sizes, 2.6 billion (bf16: 7 GB on disk)

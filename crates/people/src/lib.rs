@@ -37,7 +37,7 @@ mod write;
 
 pub use caption::VOCABULARY;
 pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint};
-pub use write::{MAX_SIZE, MIN_SIZE, Options, PeopleError, Summary, write_dataset};
+pub use write::{MAX_SIZE, MIN_SIZE, MOST_FIGURES, Options, PeopleError, Summary, write_dataset};
 
 use image::{GrayImage, RgbImage};
 
@@ -58,8 +58,13 @@ pub struct Picture {
 
 /// Draws picture `index` of `seed` with `size` x `size` pixels; `size` is brought into [`MIN_SIZE`]`..=`[`MAX_SIZE`].
 pub fn draw(size: u32, seed: u64, index: u64) -> Picture {
+    draw_few(size, seed, index, MOST_FIGURES)
+}
+
+/// The same with at most `figures` people in the picture.
+pub fn draw_few(size: u32, seed: u64, index: u64, figures: u32) -> Picture {
     let size = size.clamp(MIN_SIZE, MAX_SIZE);
-    let composed = scene::compose(seed, index);
+    let composed = scene::compose(seed, index, figures);
     let pixels = render::render(&composed.shapes, size);
     Picture {
         image: pixels.image,

@@ -36,10 +36,10 @@ pub struct Composed {
     pub drawn: Vec<Drawn>,
 }
 
-/// Composes picture `index` of `seed`: nothing else decides what is in it.
-pub fn compose(seed: u64, index: u64) -> Composed {
+/// Composes picture `index` of `seed` with at most `figures` people: nothing else decides what is in it.
+pub fn compose(seed: u64, index: u64, figures: u32) -> Composed {
     let mut dice = Dice::new(seed, index);
-    let scene = choose(&mut dice);
+    let scene = choose(&mut dice, figures);
     let mut shapes = Vec::with_capacity(600);
     let mut pen = Pen::new(&mut shapes);
     background::draw(&mut pen, &mut dice, &scene.place, scene.framing, scene.light);
@@ -60,8 +60,8 @@ pub fn compose(seed: u64, index: u64) -> Composed {
     Composed { drawn: drawn.into_iter().flatten().collect(), scene, shapes }
 }
 
-fn choose(dice: &mut Dice) -> Scene {
-    let count = dice.weighted(&[(0.58, 1), (0.27, 2), (0.15, 3)]);
+fn choose(dice: &mut Dice, figures: u32) -> Scene {
+    let count = dice.weighted(&[(0.58, 1), (0.27, 2), (0.15, 3)]).min(figures.max(1));
     let framing = match count {
         1 => dice.weighted(&[(0.5, Framing::Full), (0.32, Framing::Half), (0.18, Framing::Portrait)]),
         2 => dice.weighted(&[(0.7, Framing::Full), (0.3, Framing::Half)]),

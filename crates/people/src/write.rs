@@ -20,12 +20,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::keypoints::Figure;
-use crate::{Picture, draw};
+use crate::{Picture, draw_few};
 
 /// The smallest side of a picture.
 pub const MIN_SIZE: u32 = 16;
 /// The largest side of a picture.
 pub const MAX_SIZE: u32 = 4096;
+/// People in a picture at most.
+pub const MOST_FIGURES: u32 = 3;
 /// Raised when the same options draw other pictures than before.
 const DRAWING: u32 = 1;
 const OPTIONS_FILE: &str = "people.json";
@@ -38,8 +40,15 @@ pub struct Options {
     pub count: u64,
     /// Side of the pictures in pixels.
     pub size: u32,
-    /// Pictures are functions of (seed, index).
+    /// Pictures are functions of (seed, index) and of the next option.
     pub seed: u64,
+    /// People in a picture at most, 1 to 3.
+    #[serde(default = "most_figures")]
+    pub figures: u32,
+}
+
+fn most_figures() -> u32 {
+    MOST_FIGURES
 }
 
 /// What a folder holds now.
@@ -137,6 +146,10 @@ pub fn write_dataset(
     if options.count == 0 {
         return Err(PeopleError::Option { option: "count", found: 0, expected: "at least 1".into() });
     }
+    if !(1..=MOST_FIGURES).contains(&options.figures) {
+        let expected = format!("from 1 to {MOST_FIGURES}");
+        return Err(PeopleError::Option { option: "figures", found: options.figures.into(), expected });
+    }
     if !(MIN_SIZE..=MAX_SIZE).contains(&options.size) {
         let expected = format!("from {MIN_SIZE} to {MAX_SIZE} pixels");
         return Err(PeopleError::Option { option: "size", found: options.size.into(), expected });
@@ -203,17 +216,17 @@ fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
         if theirs == ours {
             return Ok(());
         }
-        let Options { count, size, seed } = theirs.options;
+        let Options { count, size, seed, figures } = theirs.options;
         let version =
             if theirs.drawing == DRAWING { "" } else { " by another version of the drawing program" };
         return Err(occupied(format!(
-            "holds {count} pictures of size {size} and seed {seed} drawn{version}"
+            "holds {count} pictures of size {size} and seed {seed} with at most {figures} people drawn{version}"
         )));
     }
     if fs::read_dir(out).map_err(io("read", out))?.next().is_some() {
         return Err(occupied("holds files that were not drawn here".into()));
     }
-    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed });
+    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed, "figures": options.figures });
     put(&file, format!("{text}\n").as_bytes(), Durable::Yes)
 }
 
@@ -237,7 +250,7 @@ fn one(
             return Ok(line(&done.text, done.mask_face.as_deref(), done.mask_hand.as_deref()));
         }
     }
-    let picture = draw(options.size, options.seed, index);
+    let picture = draw_few(options.size, options.seed, index, options.figures);
     let face = (!is_empty(&picture.face_mask)).then(|| format!("masks/face/{name}.png"));
     let hand = (!is_empty(&picture.hand_mask)).then(|| format!("masks/hand/{name}.png"));
     write_png(&out.join(&image), picture.image.as_raw(), options.size, image::ExtendedColorType::Rgb8)?;

@@ -12,12 +12,15 @@ pub struct Batch {
     pub width: usize,
     /// Latent channels.
     pub channels: usize,
-    /// zt, `[N, height, width, channels]`.
+    /// zt, `[N, height, width, channels]`. For an autoencoder the noise that the latents are drawn with,
+    /// `[N, h, w, latent channels]`; empty: their mean is taken.
     pub noisy: Vec<f32>,
-    /// y, of the same shape.
+    /// y, `[N, height, width, channels]`. For an autoencoder the pictures themselves, in pixels.
     pub target: Vec<f32>,
     /// t of every sample.
     pub timesteps: Vec<usize>,
+    /// Token ids per text encoder and sample, where the text encoders are trained; there are no embeddings then.
+    pub texts: Vec<Vec<Vec<u32>>>,
     /// Text embeddings, `[N, tokens, width]` as one list.
     pub prompt: Vec<f32>,
     /// Tokens per text.
@@ -55,6 +58,7 @@ impl Batch {
             noisy: part(&self.noisy, of, from, to),
             target: part(&self.target, of, from, to),
             timesteps: part(&self.timesteps, of, from, to),
+            texts: self.texts.iter().map(|texts| part(texts, of, from, to)).collect(),
             prompt: part(&self.prompt, of, from, to),
             tokens: self.tokens,
             pooled: part(&self.pooled, of, from, to),
@@ -103,6 +107,7 @@ pub(crate) fn example(size: usize, side: usize, masks: &[Option<&[usize]>]) -> B
         noisy: values(size * side * side * 4, 0.37),
         target: values(size * side * side * 4, 1.13),
         timesteps: (0..size).map(|n| 10 + 100 * n).collect(),
+        texts: Vec::new(),
         prompt: values(size * 3 * 8, 0.61),
         tokens: 3,
         pooled: values(size * 4, 0.23),

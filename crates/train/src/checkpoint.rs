@@ -1,4 +1,4 @@
-//! Checkpoints: the trained values, what AdamW remembers, and where the run is, in one safetensors file.
+//! Checkpoints: the trained values and their averages, what AdamW remembers, and where the run is, in one safetensors file.
 //!
 //! A checkpoint is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
 //! whole. Older ones are deleted only after the new one is in place.
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Params};
 
+use crate::average::Averages;
 use crate::optimizer::Moments;
 
 /// Where a run is.
@@ -60,6 +61,7 @@ const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
 const FIRST: &str = "adamw.first.";
 const SECOND: &str = "adamw.second.";
+const AVERAGE: &str = "ema.";
 
 /// The file name of the checkpoint after `step` steps.
 pub fn file_name(step: u64) -> String {
@@ -74,6 +76,7 @@ pub fn save<B: Backend>(
     backend: &B,
     folder: &Path,
     params: &Params<B>,
+    averages: Option<&Averages<B>>,
     moments: &Moments<B>,
     progress: &Progress,
     identity: &Identity,
@@ -84,8 +87,13 @@ pub fn save<B: Backend>(
         let name = &param.name;
         [(name.clone(), &param.value), (format!("{FIRST}{name}"), first), (format!("{SECOND}{name}"), second)]
     });
-    let held: Vec<(String, Vec<usize>, Vec<f32>)> =
-        tensors.map(|(name, tensor)| (name, B::shape(tensor).to_vec(), backend.read(tensor))).collect();
+    let averages = averages.iter().flat_map(|averages| {
+        params.iter().zip(&averages.values).map(|(param, value)| (format!("{AVERAGE}{}", param.name), value))
+    });
+    let held: Vec<(String, Vec<usize>, Vec<f32>)> = tensors
+        .chain(averages)
+        .map(|(name, tensor)| (name, B::shape(tensor).to_vec(), backend.read(tensor)))
+        .collect();
     let views = held.iter().map(|(name, shape, values)| (name.clone(), TensorBytes::f32(shape, values)));
     let metadata = BTreeMap::from([
         ("format".to_owned(), "fairhuman checkpoint 1".to_owned()),
@@ -171,7 +179,7 @@ pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
 }
 
 impl Saved {
-    /// Puts the saved values into `params` and returns AdamW's state.
+    /// Puts the saved values into `params` and `averages` and returns AdamW's state.
     ///
     /// # Errors
     /// Parameters that the file lacks, has in another shape, or has too many of: all or nothing is restored.
@@ -179,6 +187,7 @@ impl Saved {
         &self,
         backend: &B,
         params: &mut Params<B>,
+        averages: Option<&mut Averages<B>>,
     ) -> Result<Moments<B>, CheckpointError> {
         let get = |name: String, like: &B::Tensor| -> Result<B::Tensor, CheckpointError> {
             let shape = B::shape(like);
@@ -186,13 +195,22 @@ impl Saved {
         };
         let mut values = Vec::new();
         let mut moments = Moments { updates: self.updates, first: Vec::new(), second: Vec::new() };
+        let mut averaged = Vec::new();
         for param in params.iter() {
             values.push(get(param.name.clone(), &param.value)?);
             moments.first.push(get(format!("{FIRST}{}", param.name), &param.value)?);
             moments.second.push(get(format!("{SECOND}{}", param.name), &param.value)?);
         }
+        if averages.is_some() {
+            for param in params.iter() {
+                averaged.push(get(format!("{AVERAGE}{}", param.name), &param.value)?);
+            }
+        }
         self.files.finish(&[])?;
         params.ids().zip(values).for_each(|(id, value)| params.set(id, value));
+        if let Some(averages) = averages {
+            averages.values = averaged;
+        }
         Ok(moments)
     }
 

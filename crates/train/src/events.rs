@@ -34,7 +34,7 @@ pub enum Event {
         step: u64,
         /// Why.
         reason: Reason,
-        /// LoRA files written, relative to the run folder.
+        /// LoRA files or the model folder written, relative to the run folder.
         files: Vec<PathBuf>,
     },
 }

@@ -5,6 +5,7 @@
 //! RUN/events.jsonl           everything of every step
 //! RUN/checkpoints/step-N.safetensors
 //! RUN/lora.safetensors       the adapter for other programs (kohya keys); lora_peft.safetensors on request
+//! RUN/model/                 methods full and vae: a whole model folder with the trained network
 //! RUN/record/step-N/         recorded steps (--record)
 //! RUN/cache/                 encoded pictures and captions, unless the recipe names another folder
 //! ```
@@ -98,6 +99,11 @@ pub fn lora_file(run: &Path, format: Format) -> PathBuf {
         Format::Kohya => "lora.safetensors",
         Format::Peft => "lora_peft.safetensors",
     })
+}
+
+/// Where the model folder of a run that trains a whole network is.
+pub fn model(run: &Path) -> PathBuf {
+    run.join("model")
 }
 
 /// Where a recorded step is.

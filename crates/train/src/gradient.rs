@@ -17,6 +17,90 @@ pub trait Denoiser<B: Backend>: Sync {
     fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String>;
 }
 
+/// What objectives' losses are taken of: a denoiser ([`Denoising`]), or an autoencoder.
+pub trait Learner<B: Backend>: Sync {
+    /// One forward pass, and where an objective has lanes one backward pass with all of them.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, losses that are not finite (samples by their positions in `task.batch`).
+    fn pass(&self, run: &Run<'_, B>, params: &Params<B>, task: &Task<'_>) -> Result<Pass<B>, Refused>;
+
+    /// The losses alone, as for held-out pictures: `[K][N]`, divided by `task.divisors`.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, in words.
+    fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String>;
+}
+
+/// What a pass is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// The objectives.
+    pub objectives: &'a [Objective],
+    /// The samples.
+    pub batch: &'a Batch,
+    /// What each objective's sum is divided by.
+    pub divisors: &'a [f64],
+    /// The samples in which each objective has pixels.
+    pub present: &'a [Vec<usize>],
+}
+
+impl Task<'_> {
+    /// The lanes of the backward pass.
+    pub fn lanes(&self) -> Lanes {
+        Lanes::new(self.batch.size, self.present)
+    }
+}
+
+/// What a pass gives.
+pub struct Pass<B: Backend> {
+    /// What each sample adds to each objective's loss, `[K][N]`.
+    pub losses: Vec<Vec<f64>>,
+    /// What the network says, `[N, h, w, C]`.
+    pub prediction: Vec<f32>,
+    /// Gradients `[K, ...]` of every parameter.
+    pub grads: ParamGrads<B>,
+    /// Seconds of the forward pass.
+    pub forward: f64,
+    /// Seconds of the backward pass.
+    pub backward: f64,
+}
+
+/// A denoiser whose prediction is compared with the target.
+pub struct Denoising<'a, D>(pub &'a D);
+
+impl<B: Backend, D: Denoiser<B>> Learner<B> for Denoising<'_, D> {
+    fn pass(&self, run: &Run<'_, B>, params: &Params<B>, task: &Task<'_>) -> Result<Pass<B>, Refused> {
+        let Task { objectives, batch, divisors, present } = *task;
+        let lanes = task.lanes();
+        let start = (run.clock)();
+        let mut tape = Tape::new(run.backend, params, run.checkpointing).observed(run.observer);
+        let output = self.0.predict(&mut tape, batch).map_err(|problem| Refused::Shape { problem })?;
+        let prediction = run.backend.read(output.value());
+        let forward = (run.clock)();
+        let losses = objective::losses(objectives, batch, divisors, &prediction);
+        refuse_non_finite(objectives, &losses)?;
+        let mut grads = ParamGrads::new(params, &lanes);
+        if !lanes.is_empty() {
+            let cotangent = objective::cotangents(objectives, batch, divisors, present, &prediction);
+            let shape = [lanes.len(), batch.height, batch.width, batch.channels];
+            let cotangent = run.backend.tensor(&shape, &cotangent);
+            tape.backward(&output, cotangent, &lanes, &[], &mut grads);
+        }
+        let backward = (run.clock)();
+        Ok(Pass { losses, prediction, grads, forward: forward - start, backward: backward - forward })
+    }
+
+    fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String> {
+        // A checkpointing tape keeps next to nothing: there is no backward pass here.
+        let prediction = backend.scope(|| {
+            let output = self.0.predict(&mut Tape::new(backend, params, true), task.batch)?;
+            Ok::<_, String>(backend.read(output.value()))
+        })?;
+        Ok(objective::losses(task.objectives, task.batch, task.divisors, &prediction))
+    }
+}
+
 /// How passes are run, apart from what they compute.
 pub struct Run<'a, B: Backend> {
     /// The backend.
@@ -102,6 +186,14 @@ fn among(samples: &[usize]) -> String {
 }
 
 impl Refused {
+    /// The same for samples of a micro-batch whose first one is number `first` of the step.
+    fn shifted(mut self, first: usize) -> Self {
+        if let Refused::Input { samples, .. } | Refused::Loss { samples, .. } = &mut self {
+            samples.iter_mut().for_each(|n| *n += first);
+        }
+        self
+    }
+
     /// The same with the names of the step's samples in place of their positions.
     pub fn named(&self, names: &[String]) -> String {
         let list = |samples: &[usize]| -> String {
@@ -125,17 +217,17 @@ impl Refused {
 /// Inputs or losses that are not finite, with objective and samples.
 pub fn objective_gradients<B: Backend>(
     run: &Run<'_, B>,
-    denoiser: &impl Denoiser<B>,
+    learner: &impl Learner<B>,
     params: &Params<B>,
     objectives: &[Objective],
     batches: &[Batch],
 ) -> Result<Gradients<B>, Refused> {
-    run.backend.scope(|| passes(run, denoiser, params, objectives, batches))
+    run.backend.scope(|| passes(run, learner, params, objectives, batches))
 }
 
 fn passes<B: Backend>(
     run: &Run<'_, B>,
-    denoiser: &impl Denoiser<B>,
+    learner: &impl Learner<B>,
     params: &Params<B>,
     objectives: &[Objective],
     batches: &[Batch],
@@ -145,48 +237,29 @@ fn passes<B: Backend>(
     let mut total: Option<Gradients<B>> = None;
     let mut first = 0;
     for batch in batches {
-        let shifted = |samples: Vec<usize>| samples.into_iter().map(|n| n + first).collect::<Vec<_>>();
         if let Some((what, samples)) = batch.non_finite() {
-            return Err(Refused::Input { what, samples: shifted(samples) });
+            return Err(Refused::Input { what, samples }.shifted(first));
         }
         let present = objective::present(batch, count);
-        let lanes = Lanes::new(batch.size, &present);
+        let task = Task { objectives, batch, divisors: &divisors, present: &present };
+        let pass = learner.pass(run, params, &task).map_err(|refused| refused.shifted(first))?;
 
-        let start = (run.clock)();
-        let mut tape = Tape::new(run.backend, params, run.checkpointing).observed(run.observer);
-        let output = denoiser.predict(&mut tape, batch).map_err(|problem| Refused::Shape { problem })?;
-        let prediction = run.backend.read(output.value());
-        let forward = (run.clock)();
-        let losses = objective::losses(objectives, batch, &divisors, &prediction);
-        if let Some((k, samples)) = not_finite(&losses) {
-            return Err(Refused::Loss { objective: objectives[k].name.clone(), samples: shifted(samples) });
-        }
-
-        let mut grads = ParamGrads::new(params, &lanes);
-        if !lanes.is_empty() {
-            let cotangent = objective::cotangents(objectives, batch, &divisors, &present, &prediction);
-            let shape = [lanes.len(), batch.height, batch.width, batch.channels];
-            let cotangent = run.backend.tensor(&shape, &cotangent);
-            tape.backward(&output, cotangent, &lanes, &[], &mut grads);
-        }
-        let backward = (run.clock)();
-
-        let sums = losses.iter().map(|samples| samples.iter().sum()).collect();
+        let sums: Vec<f64> = pass.losses.iter().map(|samples| samples.iter().sum()).collect();
         let sum = total.get_or_insert_with(|| Gradients {
             losses: vec![0.0; count],
             present: vec![0; count],
             area: objective::area(objectives, batches),
             prediction: Vec::new(),
-            grads: ParamGrads::new(params, &lanes),
+            grads: ParamGrads::new(params, &task.lanes()),
             forward: 0.0,
             backward: 0.0,
         });
         add(&mut sum.losses, &sums);
         sum.present.iter_mut().zip(&present).for_each(|(n, samples)| *n += samples.len());
-        sum.prediction.extend(prediction);
-        sum.grads.add_all(run.backend, grads);
-        sum.forward += forward - start;
-        sum.backward += backward - forward;
+        sum.prediction.extend(pass.prediction);
+        sum.grads.add_all(run.backend, pass.grads);
+        sum.forward += pass.forward;
+        sum.backward += pass.backward;
         first += batch.size;
     }
     total.ok_or_else(|| Refused::Shape { problem: "a step needs at least one batch".into() })
@@ -228,14 +301,18 @@ pub fn clip_factor(norm: f64, max: f64) -> f64 {
     (max / (norm + 1e-6)).min(1.0)
 }
 
-fn add(sum: &mut [f64], values: &Vec<f64>) {
+fn add(sum: &mut [f64], values: &[f64]) {
     sum.iter_mut().zip(values).for_each(|(s, v)| *s += v);
 }
 
+/// # Errors
 /// The first objective with a loss that is not finite, and the samples where it is not.
-fn not_finite(losses: &[Vec<f64>]) -> Option<(usize, Vec<usize>)> {
-    losses.iter().enumerate().find_map(|(k, list)| {
-        let bad: Vec<usize> = (0..list.len()).filter(|&n| !list[n].is_finite()).collect();
-        (!bad.is_empty()).then_some((k, bad))
-    })
+pub(crate) fn refuse_non_finite(objectives: &[Objective], losses: &[Vec<f64>]) -> Result<(), Refused> {
+    for (objective, list) in objectives.iter().zip(losses) {
+        let samples: Vec<usize> = (0..list.len()).filter(|&n| !list[n].is_finite()).collect();
+        if !samples.is_empty() {
+            return Err(Refused::Loss { objective: objective.name.clone(), samples });
+        }
+    }
+    Ok(())
 }

@@ -28,12 +28,15 @@
 //! What it does not do: print, read a clock or the environment (both are passed in), know what a face is.
 #![deny(missing_docs)]
 
+pub mod autoencoder;
+pub mod average;
 pub mod batch;
 pub mod cache;
 pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod folder;
 pub mod gradient;
 pub mod model;

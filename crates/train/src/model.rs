@@ -1,37 +1,123 @@
-//! The U-Net with its adapter, as the training step sees it.
+//! The network that a run trains, as the training step sees it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use fairhuman_diffusion::lora::{AdaptedModule, LoraInit, LoraSpec};
 use fairhuman_diffusion::lora_file::{LoraFile, LoraModule, LoraTensor};
 use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
 use fairhuman_diffusion::unet::{Added, UNet, UNetInput};
+use fairhuman_diffusion::vae::AutoencoderKl;
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 
+use crate::autoencoder::Autoencoder;
+use crate::average::Averages;
 use crate::batch::Batch;
-use crate::gradient::Denoiser;
-use crate::recipe::{Init, Lora};
+use crate::gradient::{Denoiser, Denoising, Learner, Pass, Refused, Run, Task};
+use crate::recipe::{Init, Lora, Method, Recipe};
 use crate::recorded::Tensor;
 
-/// A frozen U-Net and the adapter that is trained on it.
-pub struct Adapted<B: Backend> {
-    /// The U-Net.
-    pub unet: UNet<B>,
-    /// What carries an adapter.
-    pub modules: Vec<AdaptedModule>,
-    /// The adapter's values.
+/// What a run trains, its trained values, and their averages where a recipe asks for them.
+pub struct Model<B: Backend> {
+    /// The network.
+    pub network: Network<B>,
+    /// The trained values.
     pub params: Params<B>,
+    /// Their moving averages.
+    pub averages: Option<Averages<B>>,
 }
 
-/// Reads `unet/` of a model folder and adds a fresh adapter.
-///
-/// # Errors
-/// What is wrong with the files, or a target that names nothing.
-pub fn load<B: Backend>(backend: &B, model: &Path, lora: &Lora, seed: u64) -> Result<Adapted<B>, ModelError> {
-    let mut unet = UNet::load(backend, &model.join("unet"), Trainable::None)?;
-    let mut params = Params::default();
-    let spec = LoraSpec {
+/// A network in training.
+pub enum Network<B: Backend> {
+    /// A frozen U-Net with an adapter.
+    Adapted {
+        /// The U-Net.
+        unet: UNet<B>,
+        /// What carries an adapter.
+        modules: Vec<AdaptedModule>,
+    },
+    /// A whole U-Net, and the text encoders if they are trained with it.
+    Whole {
+        /// The U-Net.
+        unet: UNet<B>,
+        /// The text encoders.
+        text: Option<TextEncoders<B>>,
+    },
+    /// An autoencoder.
+    Autoencoder(Autoencoder<B>),
+}
+
+impl<B: Backend> Model<B> {
+    /// Reads what the recipe trains from its model folder; a fresh adapter is drawn from `seed`.
+    ///
+    /// # Errors
+    /// What is wrong with the files, or a target that names nothing.
+    pub fn open(backend: &B, recipe: &Recipe, seed: u64) -> Result<Self, ModelError> {
+        let folder = &recipe.model.path;
+        let mut params = Params::default();
+        let network = match &recipe.method {
+            Method::Lora { lora } => {
+                let mut unet = UNet::load(backend, &folder.join("unet"), Trainable::None)?;
+                let modules = unet.add_lora(backend, &mut params, &spec(lora, seed))?;
+                Network::Adapted { unet, modules }
+            }
+            Method::Full { full } => {
+                let unet = UNet::load(backend, &folder.join("unet"), Trainable::All(&mut params))?;
+                let model = ModelFolder::open(folder)?;
+                let text = match full.text_encoders {
+                    true => Some(TextEncoders::load_trained(backend, &model, &mut params)?),
+                    false => None,
+                };
+                Network::Whole { unet, text }
+            }
+            Method::Vae { vae: settings } => {
+                let vae = AutoencoderKl::load(backend, &folder.join("vae"), Trainable::All(&mut params))?;
+                Network::Autoencoder(Autoencoder { vae, settings: *settings })
+            }
+        };
+        let averages = recipe.ema.map(|decay| Averages::new(&params, decay));
+        Ok(Self { network, params, averages })
+    }
+
+    /// The values that are looked at and exported: the averages where there are some.
+    pub fn shown(&self) -> Cow<'_, Params<B>> {
+        match &self.averages {
+            Some(averages) => Cow::Owned(averages.params(&self.params)),
+            None => Cow::Borrowed(&self.params),
+        }
+    }
+}
+
+impl<B: Backend> Learner<B> for Network<B> {
+    fn pass(&self, run: &Run<'_, B>, params: &Params<B>, task: &Task<'_>) -> Result<Pass<B>, Refused> {
+        match self {
+            Network::Whole { unet, text: Some(text) } => {
+                Denoising(&Reading { unet, text }).pass(run, params, task)
+            }
+            Network::Adapted { unet, .. } | Network::Whole { unet, .. } => {
+                Denoising(unet).pass(run, params, task)
+            }
+            Network::Autoencoder(autoencoder) => autoencoder.pass(run, params, task),
+        }
+    }
+
+    fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String> {
+        match self {
+            Network::Whole { unet, text: Some(text) } => {
+                Denoising(&Reading { unet, text }).losses(backend, params, task)
+            }
+            Network::Adapted { unet, .. } | Network::Whole { unet, .. } => {
+                Denoising(unet).losses(backend, params, task)
+            }
+            Network::Autoencoder(autoencoder) => autoencoder.losses(backend, params, task),
+        }
+    }
+}
+
+fn spec(lora: &Lora, seed: u64) -> LoraSpec {
+    LoraSpec {
         rank: lora.rank,
         alpha: lora.alpha as f32,
         targets: targets(&lora.targets),
@@ -40,9 +126,17 @@ pub fn load<B: Backend>(backend: &B, model: &Path, lora: &Lora, seed: u64) -> Re
             Init::Kaiming => LoraInit::Kaiming,
         },
         seed,
-    };
-    let modules = unet.add_lora(backend, &mut params, &spec)?;
-    Ok(Adapted { unet, modules, params })
+    }
+}
+
+/// A frozen U-Net and the adapter of a recorded step.
+pub struct Adapted<B: Backend> {
+    /// The U-Net.
+    pub unet: UNet<B>,
+    /// What carries an adapter.
+    pub modules: Vec<AdaptedModule>,
+    /// The adapter's values.
+    pub params: Params<B>,
 }
 
 /// Reads `unet/` of a model folder and adds the adapter of a recorded step.
@@ -90,20 +184,45 @@ fn targets(list: &[String]) -> Vec<String> {
 
 impl<B: Backend> Denoiser<B> for UNet<B> {
     fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String> {
-        let backend = tape.backend();
-        let n = batch.size;
-        let latents = backend.tensor(&[n, batch.height, batch.width, batch.channels], &batch.noisy);
+        let (backend, n) = (tape.backend(), batch.size);
         let width = batch.prompt.len() / (n * batch.tokens).max(1);
-        let added = self.config().added.map(|_| Added {
-            pooled: backend.tensor(&[n, batch.pooled.len() / n.max(1)], &batch.pooled),
-            time_ids: batch.time_ids.as_chunks::<6>().0.to_vec(),
-        });
-        let input = UNetInput {
-            latents,
-            timesteps: batch.timesteps.iter().map(|&t| t as f32).collect(),
-            text: backend.tensor(&[n, batch.tokens, width], &batch.prompt),
-            added,
-        };
-        self.forward(tape, &input).map_err(|e| e.to_string())
+        let text = backend.tensor(&[n, batch.tokens, width], &batch.prompt);
+        let width = batch.pooled.len() / n.max(1);
+        let pooled = (width > 0).then(|| Var::constant(backend.tensor(&[n, width], &batch.pooled)));
+        denoise(self, tape, batch, Var::constant(text), pooled)
     }
+}
+
+/// A U-Net and the text encoders that are trained with it.
+struct Reading<'a, B: Backend> {
+    unet: &'a UNet<B>,
+    text: &'a TextEncoders<B>,
+}
+
+impl<B: Backend> Denoiser<B> for Reading<'_, B> {
+    fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String> {
+        let (text, pooled) = self.text.forward(tape, &batch.texts).map_err(|e| e.to_string())?;
+        denoise(self.unet, tape, batch, text, pooled)
+    }
+}
+
+fn denoise<'m, B: Backend>(
+    unet: &'m UNet<B>,
+    tape: &mut Tape<'m, B>,
+    batch: &Batch,
+    text: Var<B>,
+    pooled: Option<Var<B>>,
+) -> Result<Var<B>, String> {
+    let shape = [batch.size, batch.height, batch.width, batch.channels];
+    let input = UNetInput {
+        latents: tape.backend().tensor(&shape, &batch.noisy),
+        timesteps: batch.timesteps.iter().map(|&t| t as f32).collect(),
+        text,
+        added: unet
+            .config()
+            .added
+            .and(pooled)
+            .map(|pooled| Added { pooled, time_ids: batch.time_ids.as_chunks::<6>().0.to_vec() }),
+    };
+    unet.forward(tape, &input).map_err(|e| e.to_string())
 }

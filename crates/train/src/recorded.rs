@@ -318,6 +318,7 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
         noisy: channels_last(&noisy, [n, c, h, w]),
         target: channels_last(&target, [n, c, h, w]),
         timesteps: timesteps.iter().map(|&t| t.max(0.0) as usize).collect(),
+        texts: Vec::new(),
         prompt,
         tokens: prompt_shape[1],
         pooled,

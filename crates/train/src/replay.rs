@@ -5,7 +5,7 @@ use std::path::Path;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_engine::Backend;
 
-use crate::gradient::{Refused, Run, clip_factor, fair_direction, objective_gradients};
+use crate::gradient::{Denoising, Refused, Run, clip_factor, fair_direction, objective_gradients};
 use crate::optimizer::{Moments, update};
 use crate::recorded::{Inputs, TensorFile};
 use crate::{model, record};
@@ -64,7 +64,8 @@ pub fn replay<B: Backend>(
         let mut moments = Moments::new(run.backend, params);
 
         let start = (run.clock)();
-        let gradients = objective_gradients(run, &adapted.unet, params, &inputs.objectives, batches)?;
+        let gradients =
+            objective_gradients(run, &Denoising(&adapted.unet), params, &inputs.objectives, batches)?;
         let direction = fair_direction(run, &inputs.objectives, &inputs.weighting, &gradients)?;
         let solved = (run.clock)();
         let clip = clip_factor(direction.norm, inputs.max_grad_norm);

@@ -2,22 +2,20 @@
 
 use std::path::PathBuf;
 
-use fairhuman_diffusion::lora_file::{
-    BaseModel, Convention, LoraAbout, UnetLayout, kohya_metadata, write_lora,
-};
-use fairhuman_engine::{Backend, DType, Params, Tape};
+use fairhuman_engine::{Backend, Params};
 
 use crate::checkpoint::{self, Identity, Progress};
 use crate::data::{Data, DataError, Preparing, StepData};
 use crate::error::TrainError;
 use crate::events::{Event, Start, Validation};
+use crate::export;
 use crate::folder::{self, RunFolder};
-use crate::gradient::{Denoiser, Direction, Gradients, Run};
-use crate::model::{self, Adapted};
+use crate::gradient::{Direction, Gradients, Learner, Run, Task};
+use crate::model::{Model, Network};
 use crate::objective::{self, Objective};
 use crate::optimizer::{Moments, update};
 use crate::random::{Purpose, stream};
-use crate::recipe::{Format, Optimizer, Recipe, differences};
+use crate::recipe::{Optimizer, Recipe, differences};
 use crate::record::{self, Settings};
 use crate::recorded::write_tensors;
 
@@ -26,8 +24,8 @@ pub struct Session<'a, B: Backend> {
     recipe: &'a Recipe,
     /// Pictures and captions.
     pub data: Data<'a, B>,
-    /// Network and adapter.
-    pub model: Adapted<B>,
+    /// Network and trained values.
+    pub model: Model<B>,
     /// AdamW's state.
     pub moments: Moments<B>,
     /// Where the run is.
@@ -64,9 +62,15 @@ impl<'a, B: Backend> Session<'a, B> {
             return Err(TrainError::DatasetChanged { path: recipe.out.clone() });
         }
         preparing("reading the model", 0, 1);
-        let mut model = model::load(backend, &recipe.model.path, &recipe.lora, adapter_seed(recipe.seed))?;
+        let mut model = Model::open(backend, recipe, adapter_seed(recipe.seed))?;
         let (moments, progress) = match &saved {
-            Some(saved) => (saved.restore(backend, &mut model.params)?, saved.progress.clone()),
+            Some(saved) => (
+                {
+                    let Model { params, averages, .. } = &mut model;
+                    saved.restore(backend, params, averages.as_mut())?
+                },
+                saved.progress.clone(),
+            ),
             None => (Moments::new(backend, &model.params), Progress::default()),
         };
         let folder = RunFolder::open(&recipe.out, lock, recipe, progress.step)?;
@@ -99,14 +103,16 @@ impl<'a, B: Backend> Session<'a, B> {
         }
         self.folder.sync()?;
         let folder = folder::checkpoints(&self.recipe.out);
-        let (params, moments) = (&self.model.params, &self.moments);
-        let path = checkpoint::save(backend, &folder, params, moments, &self.progress, &self.identity)?;
+        let Model { params, averages, .. } = &self.model;
+        let (averages, moments) = (averages.as_ref(), &self.moments);
+        let path =
+            checkpoint::save(backend, &folder, params, averages, moments, &self.progress, &self.identity)?;
         checkpoint::prune(&folder, self.recipe.checkpoints.keep)?;
         self.saved = Some(step);
         Ok(Some(Event::Checkpoint { step, file: self.folder.relative(&path) }))
     }
 
-    /// The held-out losses of the adapter as it is; none without held-out pictures.
+    /// The held-out losses of what is trained as it is, or of its averages; none without held-out pictures.
     ///
     /// # Errors
     /// Files that cannot be read, a network that cannot take the data.
@@ -116,46 +122,23 @@ impl<'a, B: Backend> Session<'a, B> {
         }
         let start = (run.clock)();
         let objectives = &self.recipe.objective;
-        let (unet, params) = (&self.model.unet, &self.model.params);
+        let (network, params) = (&self.model.network, self.model.shown());
         let mut sums = Sums::new(objectives.len());
         self.data.validate(self.recipe.batch, &mut |batch| {
-            sums.add(run.backend, unet, params, objectives, batch).map_err(DataError::Problem)
+            sums.add(run.backend, network, &params, objectives, batch).map_err(DataError::Problem)
         })?;
         let (losses, present) = sums.losses(objectives);
         let seconds = (run.clock)() - start;
         Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
     }
 
-    /// Writes the adapter for other programs, in every format of the recipe; paths relative to the run folder.
+    /// Writes what was learnt for other programs; paths relative to the run folder.
     ///
     /// # Errors
-    /// Files that cannot be written.
-    pub fn export(&self, backend: &B) -> Result<Vec<PathBuf>, TrainError> {
-        let unet = &self.model.unet;
-        let mut lora = unet.export_lora(backend, &self.model.params, &self.model.modules, DType::F32)?;
-        let layout: UnetLayout = unet.config().lora_layout();
-        let about = LoraAbout {
-            title: self.recipe.out.file_name().map_or("lora".into(), |n| n.to_string_lossy().into_owned()),
-            base: match (layout.sdxl, unet.config().text_width) {
-                (true, _) => BaseModel::Sdxl,
-                (false, 1024) => BaseModel::Sd2,
-                (false, _) => BaseModel::Sd1,
-            },
-            prediction: self.data.schedule().prediction(),
-            resolution: (self.recipe.geometry.width as usize, self.recipe.geometry.height as usize),
-        };
-        lora.metadata = kohya_metadata(&lora, &about);
-        let mut files = Vec::new();
-        for &format in &self.recipe.lora.formats {
-            let path = folder::lora_file(&self.recipe.out, format);
-            let convention = match format {
-                Format::Kohya => Convention::Kohya,
-                Format::Peft => Convention::Peft,
-            };
-            write_lora(&path, &lora, convention, &layout)?;
-            files.push(self.folder.relative(&path));
-        }
-        Ok(files)
+    /// Files that cannot be read or written.
+    pub fn export(&mut self, backend: &B) -> Result<Vec<PathBuf>, TrainError> {
+        let files = export::export(backend, self.recipe, &self.model, &mut self.data)?;
+        Ok(files.iter().map(|path| self.folder.relative(path)).collect())
     }
 
     /// Writes a step as files: its inputs, and what it gives when AdamW starts from zero, as replays do.
@@ -174,7 +157,11 @@ impl<'a, B: Backend> Session<'a, B> {
         let step = self.progress.step + 1;
         let folder = folder::record(&self.recipe.out, step);
         std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
-        let (unet, modules) = (&self.model.unet, &self.model.modules);
+        let (Network::Adapted { unet, modules }, Some(lora)) = (&self.model.network, self.recipe.lora())
+        else {
+            let problem = "steps are recorded where a LoRA is trained (method = \"lora\")".into();
+            return Err(TrainError::RecordStep { step, problem });
+        };
         let values = |params: &Params<B>| {
             record::adapter(backend, unet, params, modules)
                 .map_err(|problem| TrainError::RecordStep { step, problem })
@@ -185,8 +172,8 @@ impl<'a, B: Backend> Session<'a, B> {
             weighting: &self.recipe.weighting,
             optimizer,
             max_grad_norm: self.recipe.max_grad_norm,
-            rank: self.recipe.lora.rank,
-            lora_alpha: self.recipe.lora.alpha,
+            rank: lora.rank,
+            lora_alpha: lora.alpha,
         };
         let inputs = folder.join("inputs.safetensors");
         record::write_inputs(&inputs, &data.batch, &settings, values(&self.model.params)?)?;
@@ -225,19 +212,15 @@ impl Sums {
     fn add<B: Backend>(
         &mut self,
         backend: &B,
-        denoiser: &impl Denoiser<B>,
+        learner: &impl Learner<B>,
         params: &Params<B>,
         objectives: &[Objective],
         batch: &crate::batch::Batch,
     ) -> Result<(), String> {
-        // A checkpointing tape keeps next to nothing: there is no backward pass here.
-        let prediction = backend.scope(|| {
-            let output = denoiser.predict(&mut Tape::new(backend, params, true), batch)?;
-            Ok::<_, String>(backend.read(output.value()))
-        })?;
         let ones = vec![1.0; objectives.len()];
-        let losses = objective::losses(objectives, batch, &ones, &prediction);
         let present = objective::present(batch, objectives.len());
+        let task = Task { objectives, batch, divisors: &ones, present: &present };
+        let losses = learner.losses(backend, params, &task)?;
         for k in 0..objectives.len() {
             self.squares[k] += losses[k].iter().sum::<f64>();
             self.inside[k] += objective::inside(k, std::slice::from_ref(batch));

@@ -9,6 +9,7 @@ use fairhuman_engine::observe::Observer;
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
 use crate::gradient::{Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients};
+use crate::model::Model;
 use crate::optimizer::update;
 use crate::recipe::Recipe;
 use crate::session::Session;
@@ -44,7 +45,7 @@ pub struct Summary {
     pub step: u64,
     /// Why it ended.
     pub reason: Reason,
-    /// LoRA files, relative to the run folder.
+    /// LoRA files or the model folder, relative to the run folder.
     pub files: Vec<PathBuf>,
 }
 
@@ -78,17 +79,12 @@ pub fn train<B: Backend>(
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 
-        let found = objective_gradients(
-            &passes,
-            &run.model.unet,
-            &run.model.params,
-            &recipe.objective,
-            &micro_batches,
-        )
-        .and_then(|gradients| {
-            let direction = fair_direction(&passes, &recipe.objective, &recipe.weighting, &gradients)?;
-            Ok((gradients, direction))
-        });
+        let Model { network, params, .. } = &run.model;
+        let found = objective_gradients(&passes, network, params, &recipe.objective, &micro_batches)
+            .and_then(|gradients| {
+                let direction = fair_direction(&passes, &recipe.objective, &recipe.weighting, &gradients)?;
+                Ok((gradients, direction))
+            });
         let solved = clock();
         match &found {
             Ok((gradients, direction)) => {
@@ -97,16 +93,12 @@ pub fn train<B: Backend>(
                     run.record(backend, &data, learning_rate, gradients, direction, clip)?;
                 }
                 if gradients.present.iter().any(|&lanes| lanes > 0) {
-                    let (params, moments) = (&mut run.model.params, &mut run.moments);
-                    update(
-                        backend,
-                        params,
-                        moments,
-                        &direction.combined,
-                        clip,
-                        &recipe.optimizer,
-                        learning_rate,
-                    );
+                    let (Model { params, averages, .. }, moments) = (&mut run.model, &mut run.moments);
+                    let (optimizer, gradient) = (&recipe.optimizer, &direction.combined);
+                    update(backend, params, moments, gradient, clip, optimizer, learning_rate);
+                    if let Some(averages) = averages {
+                        averages.follow(backend, params, moments.updates);
+                    }
                 }
                 run.progress.bad_in_a_row = 0;
             }

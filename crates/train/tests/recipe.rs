@@ -24,8 +24,9 @@ fn defaults_are_the_papers_settings() {
     let r = parse(SMALL).unwrap();
     assert_eq!((r.seed, r.batch, r.accumulation, r.max_grad_norm), (0, 1, 1, 1.0));
     assert_eq!((r.objective[0].scale, r.objective[1].scale), (1.0, 5.0));
-    assert_eq!((r.lora.rank, r.lora.alpha), (256, 256.0));
-    assert_eq!(r.lora.targets, ["attention"]);
+    let lora = r.lora().expect("a LoRA is what is trained by default");
+    assert_eq!((lora.rank, lora.alpha), (256, 256.0));
+    assert_eq!(lora.targets, ["attention"]);
     let o = r.optimizer;
     assert_eq!((o.learning_rate, o.beta1, o.beta2, o.eps, o.weight_decay), (1e-5, 0.9, 0.999, 1e-8, 1e-2));
     assert_eq!((r.geometry.width, r.geometry.height), (1024, 1024));

@@ -37,12 +37,13 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     moments.second[1] = backend.tensor(&[4], &[0.25; 4]);
     let progress = Progress { step: 9, bad_in_a_row: 2 };
     let identity = Identity { recipe: "steps = 1\n".into(), dataset: "abc".into() };
-    let path = checkpoint::save(&backend, folder.path(), &saved, &moments, &progress, &identity).unwrap();
+    let path =
+        checkpoint::save(&backend, folder.path(), &saved, None, &moments, &progress, &identity).unwrap();
 
     let opened = checkpoint::open(&path).unwrap();
     assert_eq!((&opened.progress, &opened.identity), (&progress, &identity));
     let mut other = params(&backend, 0.0);
-    let restored = opened.restore(&backend, &mut other).unwrap();
+    let restored = opened.restore(&backend, &mut other, None).unwrap();
     assert_eq!(values(&backend, &other), values(&backend, &saved));
     assert_eq!(restored.updates, 7);
     assert_eq!(backend.read(&restored.second[1]), [0.25; 4]);
@@ -50,7 +51,7 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     // Another adapter: nothing is restored, and the message names the tensor.
     let mut smaller = Params::default();
     smaller.add("lora.a", backend.tensor(&[2, 3], &[0.0; 6]));
-    let error = checkpoint::open(&path).unwrap().restore(&backend, &mut smaller).err().unwrap();
+    let error = checkpoint::open(&path).unwrap().restore(&backend, &mut smaller, None).err().unwrap();
     assert!(error.to_string().contains("lora.b"), "{error}");
     assert_eq!(values(&backend, &smaller), [0.0; 6]);
 }
@@ -62,7 +63,7 @@ fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
     let moments = Moments::new(&backend, &params);
     for step in [2, 10, 4] {
         let progress = Progress { step, bad_in_a_row: 0 };
-        checkpoint::save(&backend, folder.path(), &params, &moments, &progress, &Identity::default())
+        checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
             .unwrap();
     }
     std::fs::write(folder.path().join(".step-00000099.safetensors.1.tmp"), b"half").unwrap();

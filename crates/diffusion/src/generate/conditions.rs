@@ -83,17 +83,16 @@ impl<B: Backend> Conditions<B> {
     ) -> Result<Vec<f32>, ModelError> {
         let &[pictures, h, w, channels] = shape;
         let n = B::shape(&self.text)[0];
-        let input = UNetInput {
-            latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
-            timesteps: vec![timestep as f32; n],
-            text: self.text.clone(),
-            added: pipeline
-                .unet
-                .config()
-                .added
-                .and(self.pooled.as_ref())
-                .map(|pooled| Added { pooled: pooled.clone(), time_ids: vec![self.size; n] }),
-        };
+        let input =
+            UNetInput {
+                latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
+                timesteps: vec![timestep as f32; n],
+                text: Var::constant(self.text.clone()),
+                added: pipeline.unet.config().added.and(self.pooled.as_ref()).map(|pooled| Added {
+                    pooled: Var::constant(pooled.clone()),
+                    time_ids: vec![self.size; n],
+                }),
+            };
         let prediction = evaluate(backend, pipeline, params, input)?;
         let Some(scale) = self.guidance else { return Ok(prediction) };
         let (negative, prompt) = prediction.split_at(prediction.len() / 2);

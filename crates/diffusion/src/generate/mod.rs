@@ -13,7 +13,7 @@ pub use lora::attach_loras;
 use crate::config_check::{Config, ConfigError};
 use crate::net::{Init, ModelError, random};
 use crate::pipeline::{Family, ModelFolder, Pipeline};
-use crate::sampler::{Level, Sampler, SamplerError, Spacing, Trajectory};
+use crate::sampler::{Level, Sampler, SamplerError, Spacing, Step, Trajectory};
 use conditions::Conditions;
 
 /// What all pictures of a batch have in common.
@@ -154,21 +154,71 @@ pub fn latents<B: Backend>(
     noise: &[f32],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<f32>, GenerateError> {
+    let way = way(pipeline, settings)?;
+    let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
+    walk(backend, pipeline, params, settings, pictures, (&way.steps, x), progress)
+}
+
+/// Pictures that begin as others: their clean latents `[N, h, w, C]` (as the U-Net has them) with as much noise as
+/// after the share 1 - `strength` of the way (Meng et al. 2022, SDEdit; diffusers' img2img). At strength 1 little of
+/// them is left, at 0 all.
+///
+/// # Errors
+/// See [`GenerateError`].
+pub fn variations<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    (clean, strength): (&[f32], f64),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Rgb>, GenerateError> {
+    let way = way(pipeline, settings)?;
+    let kept = (strength.clamp(0.0, 1.0) * way.steps.len() as f64) as usize;
+    let steps = &way.steps[way.steps.len() - kept..];
+    let latents = match steps.first() {
+        None => clean.to_vec(),
+        Some(first) => {
+            let length = clean.len() / pictures.len().max(1);
+            let noise = pictures.iter().flat_map(|p| initial_noise(settings.seed, p.index, length));
+            let Level { signal, noise: sigma, .. } = first.from;
+            let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
+            let x = clean.iter().zip(noise).map(mix).collect();
+            walk(backend, pipeline, params, settings, pictures, (steps, x), progress)?
+        }
+    };
+    decode(backend, pipeline, settings, pictures, &latents)
+}
+
+fn way<B: Backend>(pipeline: &Pipeline<B>, settings: &Settings) -> Result<Trajectory, GenerateError> {
+    let spacing = Spacing::read(&pipeline.folder.schedule())?;
+    Ok(Trajectory::new(settings.sampler, settings.steps, &pipeline.schedule, &spacing)?)
+}
+
+/// Clean latents at the end of `steps` from `x`.
+fn walk<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    (steps, x): (&[Step], Vec<f32>),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<f32>, GenerateError> {
     let (h, w) = latent_size(pipeline, settings)?;
-    let Settings { sampler, steps, guidance, seed, .. } = *settings;
+    let Settings { sampler, guidance, seed, .. } = *settings;
     if !guidance.is_finite() {
         return Err(GenerateError::Guidance(guidance));
     }
-    let spacing = Spacing::read(&pipeline.folder.schedule())?;
-    let way = Trajectory::new(sampler, steps, &pipeline.schedule, &spacing)?;
     if pictures.is_empty() {
         return Ok(Vec::new());
     }
     let conditions = Conditions::new(backend, pipeline, params, settings, pictures)?;
     let shape = [pictures.len(), h, w, pipeline.unet.config().in_channels];
-    let length = noise.len() / pictures.len();
+    let length = x.len() / pictures.len();
     let prediction = pipeline.schedule.prediction();
-    let (mut done, of) = (0, sampler.evaluations(steps));
+    let (mut done, of) = (0, sampler.evaluations(steps.len()));
     let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
         let p = conditions.predict(backend, pipeline, params, &shape, x, level.timestep)?;
         let (of_x, of_p) = level.clean(prediction);
@@ -182,8 +232,7 @@ pub fn latents<B: Backend>(
     let mut fresh = |step| -> Vec<f32> {
         pictures.iter().flat_map(|picture| step_noise(seed, picture.index, step, length)).collect()
     };
-    let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
-    sampler.run(&way.steps, x, &mut denoise, &mut fresh)
+    sampler.run(steps, x, &mut denoise, &mut fresh)
 }
 
 /// The pictures of `latents [N, h, w, C]`, one after the other, so that memory does not grow with their number.

@@ -35,6 +35,27 @@ pub(super) const CORPUS: [&str; 24] = [
     "a figure with arms raised, arms down, arms crossed, legs apart, head tilted, body turned",
 ];
 
+/// The words of drawn people's captions.
+pub(super) const PEOPLE: [&str; 8] = [
+    "a an and angry at back background bald balloon beach beanie beard behind bench black blond blue bob both boy",
+    "braids brown bun calm cap chin city close cream curly dark dotted dress fingers fist flower forest girl gives",
+    "glasses gray green hair hand hands hat hips holds ice in jacket jumps laughing light long makes man moustache of",
+    "old on open orange palm park peace people pink points ponytail portrait purple raises red room sad shirt short",
+    "shorts shows side sign signs sits skin skirt smiling snow spiky stands striped sunset surprised sweater tan the",
+    "three thumb thumbs to trousers two up view walks waves white winking with woman yellow",
+    "women men girls boys person figure drawing picture photo",
+    "one four five many left right top bottom face faces eyes mouth nose arm arms leg legs shoe shoes",
+];
+
+/// What a preset's tokenizers are learnt from.
+pub(super) fn corpus(preset: Preset) -> Vec<&'static str> {
+    match preset {
+        // What occurs twice gets a token of its own.
+        Preset::Small => PEOPLE.repeat(2),
+        _ => CORPUS.to_vec(),
+    }
+}
+
 /// What a preset's configurations are made from.
 pub(super) struct Sizes {
     sample: usize,
@@ -49,7 +70,7 @@ pub(super) struct Sizes {
     pooled: usize,
     /// Tokens that the text encoders have room for; none: as many as the tokenizer has.
     vocabulary: Option<usize>,
-    vae_channels: [usize; 4],
+    vae_channels: &'static [usize],
     vae_layers: usize,
     vae_groups: usize,
 }
@@ -68,7 +89,22 @@ impl Sizes {
                 text: [[16, 64, 2, 2], [16, 64, 2, 2]],
                 pooled: 24,
                 vocabulary: None,
-                vae_channels: [16, 32, 32, 32],
+                vae_channels: &[16, 32, 32, 32],
+                vae_layers: 1,
+                vae_groups: 8,
+            },
+            Preset::Small => Self {
+                sample: 24,
+                channels: [64, 128, 160],
+                layers: 1,
+                depth: [1, 1, 1],
+                heads: [2, 4, 5],
+                groups: 16,
+                time_dim: 8,
+                text: [[64, 256, 3, 2], [64, 256, 3, 2]],
+                pooled: 64,
+                vocabulary: None,
+                vae_channels: &[16, 32, 64],
                 vae_layers: 1,
                 vae_groups: 8,
             },
@@ -83,7 +119,7 @@ impl Sizes {
                 text: [[128, 512, 4, 4], [128, 512, 4, 4]],
                 pooled: 128,
                 vocabulary: None,
-                vae_channels: [16, 32, 32, 32],
+                vae_channels: &[16, 32, 32, 32],
                 vae_layers: 1,
                 vae_groups: 8,
             },
@@ -98,7 +134,7 @@ impl Sizes {
                 text: [[768, 3072, 12, 12], [1280, 5120, 32, 20]],
                 pooled: 1280,
                 vocabulary: Some(49_408),
-                vae_channels: [128, 256, 512, 512],
+                vae_channels: &[128, 256, 512, 512],
                 vae_layers: 2,
                 vae_groups: 32,
             },
@@ -139,16 +175,16 @@ impl Sizes {
             "_diffusers_version": "0.32.2",
             "act_fn": "silu",
             "block_out_channels": self.vae_channels,
-            "down_block_types": vec!["DownEncoderBlock2D"; 4],
+            "down_block_types": vec!["DownEncoderBlock2D"; self.vae_channels.len()],
             "force_upcast": true,
             "in_channels": 3,
             "latent_channels": 4,
             "layers_per_block": self.vae_layers,
             "norm_num_groups": self.vae_groups,
             "out_channels": 3,
-            "sample_size": 8 * self.sample,
+            "sample_size": self.sample << (self.vae_channels.len() - 1),
             "scaling_factor": 0.13025,
-            "up_block_types": vec!["UpDecoderBlock2D"; 4],
+            "up_block_types": vec!["UpDecoderBlock2D"; self.vae_channels.len()],
         })
     }
 
@@ -187,8 +223,9 @@ impl Sizes {
     }
 }
 
-/// SDXL base's.
-pub(super) fn scheduler() -> Value {
+/// SDXL base's; the small model predicts velocities, which are learnt sooner.
+pub(super) fn scheduler(preset: Preset) -> Value {
+    let prediction = if preset == Preset::Small { "v_prediction" } else { "epsilon" };
     json!({
         "_class_name": "EulerDiscreteScheduler",
         "_diffusers_version": "0.32.2",
@@ -197,7 +234,7 @@ pub(super) fn scheduler() -> Value {
         "beta_start": 0.00085,
         "interpolation_type": "linear",
         "num_train_timesteps": 1000,
-        "prediction_type": "epsilon",
+        "prediction_type": prediction,
         "steps_offset": 1,
         "timestep_spacing": "leading",
         "use_karras_sigmas": false,

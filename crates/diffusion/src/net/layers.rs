@@ -18,8 +18,8 @@ pub struct Layers<B: Backend> {
     pub(crate) plan: Plan,
     pub(crate) linears: Vec<Linear<B>>,
     pub(crate) convs: Vec<Conv2d<B>>,
-    norms: Vec<Norm<B>>,
-    tables: Vec<Source<B>>,
+    pub(super) norms: Vec<Norm<B>>,
+    pub(super) tables: Vec<Source<B>>,
 }
 
 struct Filler<'a, 'p, B: Backend> {

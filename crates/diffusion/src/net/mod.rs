@@ -6,6 +6,7 @@
 
 mod component;
 mod error;
+mod export;
 mod layers;
 mod plan;
 pub(crate) mod random;

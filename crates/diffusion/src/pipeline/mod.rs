@@ -1,5 +1,6 @@
 //! A whole model folder in diffusers' layout: which family it is, where its parts lie, and all of them loaded.
 
+mod copy;
 mod folder;
 mod text;
 
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use fairhuman_engine::Backend;
 
+pub use copy::copy_model;
 pub use folder::{Family, ModelFolder};
 pub use text::{TextEmbeddings, TextEncoders};
 

@@ -1,6 +1,6 @@
 //! Texts to embeddings, as diffusers' pipelines make them.
 
-use fairhuman_engine::{Backend, Params, Tape};
+use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::{Family, ModelFolder};
 use crate::clip::ClipText;
@@ -30,10 +30,35 @@ impl<B: Backend> TextEncoders<B> {
     /// # Errors
     /// What a part refuses, and a tokenizer that knows more tokens than its encoder.
     pub fn load(backend: &B, folder: &ModelFolder) -> Result<Self, ModelError> {
+        Self::load_with(backend, folder, None)
+    }
+
+    /// The same with every weight of the encoders as a parameter, named `<component>.<tensor>`.
+    ///
+    /// # Errors
+    /// As [`TextEncoders::load`].
+    pub fn load_trained(
+        backend: &B,
+        folder: &ModelFolder,
+        params: &mut Params<B>,
+    ) -> Result<Self, ModelError> {
+        Self::load_with(backend, folder, Some(params))
+    }
+
+    fn load_with(
+        backend: &B,
+        folder: &ModelFolder,
+        mut params: Option<&mut Params<B>>,
+    ) -> Result<Self, ModelError> {
         let mut encoders = Vec::new();
         for (tokens, weights, component) in folder.texts() {
             let tokenizer = ClipTokenizer::open(&tokens)?;
-            let encoder = ClipText::load(backend, &weights, component, Trainable::None)?;
+            let encoder = ClipText::load(
+                backend,
+                &weights,
+                component,
+                params.as_deref_mut().map_or(Trainable::None, Trainable::All),
+            )?;
             let (known, rows) = (tokenizer.vocab_size(), encoder.config().vocabulary);
             let (length, positions) = (tokenizer.max_length(), encoder.config().positions);
             let wrong = |key: &str, expected: String, found: usize| crate::config_check::ConfigError::Value {
@@ -83,31 +108,55 @@ impl<B: Backend> TextEncoders<B> {
         params: &Params<B>,
         prompts: &[&str],
     ) -> Result<TextEmbeddings<B>, ModelError> {
-        let mut embeddings: Option<B::Tensor> = None;
-        let mut pooled = None;
+        if prompts.is_empty() {
+            return Err(ModelError::shape("text encoders", "texts", &[0], "at least one"));
+        }
+        let (ids, truncated) = self.tokens(prompts);
+        let (embeddings, pooled) = self.forward(&mut Tape::new(backend, params, true), &ids)?;
+        let pooled = pooled.map(|pooled| pooled.value().clone());
+        Ok(TextEmbeddings { embeddings: embeddings.value().clone(), pooled, truncated })
+    }
+
+    /// Token ids per encoder and prompt, and whether the end of each prompt was cut off.
+    pub fn tokens(&self, prompts: &[&str]) -> (Vec<Vec<Vec<u32>>>, Vec<bool>) {
         let mut truncated = vec![false; prompts.len()];
-        for (tokenizer, encoder) in &self.encoders {
+        let of = |(tokenizer, _): &(ClipTokenizer, ClipText<B>)| {
             let tokens: Vec<_> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
             truncated.iter_mut().zip(&tokens).for_each(|(any, tokens)| *any |= tokens.truncated);
-            let ids: Vec<_> = tokens.into_iter().map(|tokens| tokens.ids).collect();
-            let output = encoder.forward(&mut Tape::new(backend, params, true), &ids)?;
+            tokens.into_iter().map(|tokens| tokens.ids).collect()
+        };
+        (self.encoders.iter().map(of).collect(), truncated)
+    }
+
+    /// What the U-Net reads of texts given as `ids` per encoder and text: embeddings `[N, T, D]` and, for SDXL,
+    /// the pooled one `[N, P]`.
+    ///
+    /// # Errors
+    /// Ids that do not fit the encoders, tokenizers of unequal length.
+    pub fn forward<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        ids: &[Vec<Vec<u32>>],
+    ) -> Result<(Var<B>, Option<Var<B>>), ModelError> {
+        let mut embeddings: Option<Var<B>> = None;
+        let mut pooled = None;
+        for ((_, encoder), ids) in self.encoders.iter().zip(ids) {
+            let output = encoder.forward(tape, ids)?;
             let states = match self.family {
                 Family::Sd => output.last,
                 Family::Sdxl => output.penultimate,
             };
-            if let Some(first) = &embeddings
-                && B::shape(first)[..2] != states.shape()[..2]
-            {
-                let expected = format!("{:?}, as the first tokenizer's", &B::shape(first)[..2]);
-                return Err(ModelError::shape("text encoders", "texts", states.shape(), &expected));
-            }
             embeddings = Some(match embeddings {
-                None => states.value().clone(),
-                Some(first) => backend.concat(&first, states.value()),
+                None => states,
+                Some(first) if first.shape()[..2] != states.shape()[..2] => {
+                    let expected = format!("{:?}, as the first tokenizer's", &first.shape()[..2]);
+                    return Err(ModelError::shape("text encoders", "texts", states.shape(), &expected));
+                }
+                Some(first) => tape.concat(&first, &states),
             });
-            pooled = (self.family == Family::Sdxl).then(|| output.pooled.value().clone());
+            pooled = (self.family == Family::Sdxl).then_some(output.pooled);
         }
-        let nothing = || ModelError::shape("text encoders", "texts", &[0], "at least one");
-        Ok(TextEmbeddings { embeddings: embeddings.ok_or_else(nothing)?, pooled, truncated })
+        let nothing = || ModelError::shape("text encoders", "texts", &[0], "one list for each encoder");
+        Ok((embeddings.ok_or_else(nothing)?, pooled))
     }
 }

@@ -37,8 +37,8 @@ pub struct UNetInput<B: Backend> {
     pub latents: B::Tensor,
     /// Timestep of each sample.
     pub timesteps: Vec<f32>,
-    /// Text embeddings, `[N, T, D]`.
-    pub text: B::Tensor,
+    /// Text embeddings, `[N, T, D]`; tracked where the text encoders are trained.
+    pub text: Var<B>,
     /// SDXL's added conditions; none for SD 1.5 and 2.x.
     pub added: Option<Added<B>>,
 }
@@ -46,7 +46,7 @@ pub struct UNetInput<B: Backend> {
 /// SDXL's added conditions.
 pub struct Added<B: Backend> {
     /// Pooled text embedding, `[N, P]`.
-    pub pooled: B::Tensor,
+    pub pooled: Var<B>,
     /// Of each sample: original height and width, top and left of the crop, target height and width, in pixels.
     pub time_ids: Vec<[f32; 6]>,
 }
@@ -98,7 +98,6 @@ impl<B: Backend> UNet<B> {
         let net = &self.layers;
         let s = &self.structure;
         let time = self.embed_time(tape, input);
-        let text = Var::constant(input.text.clone());
         let latents = Var::constant(input.latents.clone());
         let mut x = net.conv(tape, s.conv_in, &latents, None, None);
         let mut skips = vec![x.clone()];
@@ -106,7 +105,7 @@ impl<B: Backend> UNet<B> {
             for (resnet, attention) in layers {
                 x = resnet.forward(net, tape, &x, Some(&time));
                 if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &text);
+                    x = attention.forward(net, tape, &x, &input.text);
                 }
                 skips.push(x.clone());
             }
@@ -117,7 +116,7 @@ impl<B: Backend> UNet<B> {
         }
         if let Some(middle) = &s.middle {
             x = middle.first.forward(net, tape, &x, Some(&time));
-            x = middle.attention.forward(net, tape, &x, &text);
+            x = middle.attention.forward(net, tape, &x, &input.text);
             x = middle.last.forward(net, tape, &x, Some(&time));
         }
         for Stage { layers, resample } in &s.up {
@@ -126,7 +125,7 @@ impl<B: Backend> UNet<B> {
                     x = resnet.forward_joined(net, tape, &x, &skip, &time);
                 }
                 if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &text);
+                    x = attention.forward(net, tape, &x, &input.text);
                 }
             }
             if let (Some(conv), Some(skip)) = (*resample, skips.last()) {
@@ -153,8 +152,8 @@ impl<B: Backend> UNet<B> {
         let mut time = self.embed(tape, self.structure.time, Var::constant(time), None);
         if let (Some(layers), Some(settings), Some(added)) = (self.structure.added, c.added, &input.added) {
             let ids = sinusoids(added.time_ids.as_flattened(), settings.time_dim);
-            let ids = backend.tensor(&[n, 6 * settings.time_dim], &ids);
-            let conditions = Var::constant(backend.concat(&added.pooled, &ids));
+            let ids = Var::constant(backend.tensor(&[n, 6 * settings.time_dim], &ids));
+            let conditions = tape.concat(&added.pooled, &ids);
             time = self.embed(tape, layers, conditions, Some(&time));
         }
         tape.activation(&time, Activation::Silu)
@@ -186,7 +185,7 @@ impl<B: Backend> UNet<B> {
                 ));
             }
         };
-        let text = B::shape(&input.text);
+        let text = input.text.shape();
         if !matches!(*text, [batch, tokens, width] if batch == n && tokens > 0 && width == c.text_width) {
             let expected = format!("[{n}, T, {}] (the text encoders of another model?)", c.text_width);
             return Err(ModelError::shape(MODEL, "text", text, &expected));
@@ -204,7 +203,7 @@ impl<B: Backend> UNet<B> {
             (Some(_), None) => problem("are given, but this network has none (it is not SDXL's)"),
             (None, Some(_)) => problem("are absent, but this network (SDXL's) needs pooled text and sizes"),
             (Some(added), Some(settings)) => {
-                let pooled = B::shape(&added.pooled);
+                let pooled = added.pooled.shape();
                 if pooled != [n, settings.pooled] {
                     return Err(ModelError::shape(
                         MODEL,

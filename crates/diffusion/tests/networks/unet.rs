@@ -8,7 +8,7 @@ use fairhuman_diffusion::lora_file::{LoraFile, LoraModule, LoraTensor};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::unet::{Added, UNet, UNetInput};
 use fairhuman_diffusion::weights::WeightFiles;
-use fairhuman_engine::{Backend, Cpu, DType, Lanes, ParamGrads, Params, Tape};
+use fairhuman_engine::{Backend, Cpu, DType, Lanes, ParamGrads, Params, Tape, Var};
 
 fn backend() -> Cpu {
     Cpu::new(2).unwrap()
@@ -16,13 +16,13 @@ fn backend() -> Cpu {
 
 pub fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
     let added = file.contains("pooled").then(|| Added {
-        pooled: tensor(backend, &get(file, "pooled")),
+        pooled: Var::constant(tensor(backend, &get(file, "pooled"))),
         time_ids: get(file, "time_ids").values.as_chunks::<6>().0.to_vec(),
     });
     UNetInput {
         latents: tensor(backend, &channels_last(&get(file, "latents"))),
         timesteps: get(file, "timesteps").values,
-        text: tensor(backend, &get(file, "text")),
+        text: Var::constant(tensor(backend, &get(file, "text"))),
         added,
     }
 }
@@ -224,7 +224,7 @@ fn inputs_of_wrong_shape_are_refused_by_name() {
     assert!(
         refused(&|i| i.latents = backend.zeros(&[3, 8, 8, 5])).contains("latents has shape [3, 8, 8, 5]")
     );
-    assert!(refused(&|i| i.text = backend.zeros(&[3, 5, 12])).contains("text has shape"));
+    assert!(refused(&|i| i.text = Var::constant(backend.zeros(&[3, 5, 12]))).contains("text has shape"));
     assert!(refused(&|i| i.timesteps = vec![1.0]).contains("timesteps"));
     assert!(refused(&|i| i.added = None).contains("added conditions"));
 }

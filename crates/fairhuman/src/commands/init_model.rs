@@ -16,6 +16,7 @@ pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
     }
     let preset = match options.preset {
         Preset::Tiny => init::Preset::Tiny,
+        Preset::Small => init::Preset::Small,
         Preset::Mini => init::Preset::Mini,
         Preset::Sdxl => init::Preset::Sdxl,
     };

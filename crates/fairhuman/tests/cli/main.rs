@@ -3,4 +3,5 @@
 mod replay;
 mod resume;
 mod train;
+mod whole;
 mod world;

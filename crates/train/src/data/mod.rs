@@ -1,31 +1,32 @@
 //! From a dataset and a model folder to batches: what a step sees is a function of (seed, step, slot).
 //!
-//! Pictures are encoded by the autoencoder, whose posterior is kept (mean and log-variance) and sampled anew
+//! For an autoencoder samples are pictures. For a U-Net, pictures are encoded by the autoencoder, whose posterior is kept (mean and log-variance) and sampled anew
 //! at every step; captions by the text encoders, once, before the first step. Both are cached on disk.
 //! Latents are cached only where the crop is not random.
 
+mod autoencoding;
+mod denoising;
 mod latents;
 mod noise;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_dataset::{Crop, Dataset, DatasetError, GeometrySpec, Problems, Sample, draw};
+use fairhuman_dataset::{Crop, Dataset, DatasetError, Draw, GeometrySpec, Problems, Sample, draw};
 use fairhuman_diffusion::config_check::ConfigError;
 use fairhuman_diffusion::net::ModelError;
-use fairhuman_diffusion::pipeline::ModelFolder;
-use fairhuman_diffusion::schedule::NoiseSchedule;
-use fairhuman_diffusion::unet::UNetConfig;
+use fairhuman_diffusion::schedule::Prediction;
+use fairhuman_diffusion::vae::AutoencoderKl;
 use fairhuman_diffusion::weights::WeightError;
-use fairhuman_engine::Backend;
+use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use crate::batch::Batch;
-use crate::cache::{Cache, Key};
+use crate::cache::Key;
 use crate::order::{Order, held_out};
-use crate::recipe::{Recipe, Validation};
-use latents::{Latents, Posterior};
+use crate::recipe::{Method, Recipe, Validation};
+use autoencoding::Autoencoding;
+use denoising::Denoising;
 pub use noise::{Noised, noised};
-use text::Captions;
 
 /// Why the data of a run could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -78,16 +79,60 @@ pub struct Data<'b, B: Backend> {
     regions: Vec<Option<usize>>,
     seed: u64,
     geometry: GeometrySpec,
-    min_snr_gamma: Option<f64>,
     samples_per_step: usize,
     order: Order,
-    training: usize,
+    training: Vec<usize>,
     held_out: Vec<usize>,
     validation: Validation,
-    schedule: NoiseSchedule,
-    captions: Captions,
-    latents: Latents<'b, B>,
-    size_conditions: bool,
+    source: Source<'b, B>,
+}
+
+/// What becomes of a picture.
+enum Source<'b, B: Backend> {
+    Denoising(Box<Denoising<'b, B>>),
+    Autoencoding(Autoencoding),
+}
+
+/// A loaded picture.
+#[derive(Clone, Copy)]
+struct Picture<'a> {
+    dataset: &'a Dataset,
+    index: usize,
+    draw: &'a Draw,
+    sample: &'a Sample,
+}
+
+/// Where in a run a picture is used: what decides its random numbers.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    /// For a step.
+    Step { step: u64, slot: u64 },
+    /// For validation: position among `of` held-out pictures, and which of how many draws.
+    HeldOut { position: usize, of: usize, draw: (usize, usize) },
+}
+
+impl<'b, B: Backend> Source<'b, B> {
+    fn reduction(&self) -> usize {
+        match self {
+            Source::Denoising(denoising) => denoising.reduction(),
+            Source::Autoencoding(autoencoding) => autoencoding.reduction(),
+        }
+    }
+
+    /// Pixels per cell of the masks, in one direction: objectives are about latents, or about pictures.
+    fn mask_cell(&self) -> usize {
+        match self {
+            Source::Denoising(denoising) => denoising.reduction(),
+            Source::Autoencoding(_) => 1,
+        }
+    }
+
+    fn batch(&mut self, picture: &Picture<'_>, when: When) -> Result<Batch, DataError> {
+        match self {
+            Source::Denoising(denoising) => denoising.batch(picture, when),
+            Source::Autoencoding(autoencoding) => Ok(autoencoding.batch(picture, when)),
+        }
+    }
 }
 
 impl<'b, B: Backend> Data<'b, B> {
@@ -104,14 +149,11 @@ impl<'b, B: Backend> Data<'b, B> {
             let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
             return Err(DataError::Problem(text));
         }
-        let model = ModelFolder::open(&recipe.model.path)?;
-        let schedule = NoiseSchedule::read(&model.schedule())?;
-        let cache = Cache::new(&recipe.cache);
-        let unet = UNetConfig::open(&model.unet().join("config.json"))?;
-        let latents =
-            Latents::open(backend, &model.vae(), cache.clone(), recipe.geometry.crop == Crop::Center)?;
-        recipe.geometry.check(latents.reduction())?;
-        let captions = Captions::prepare(backend, &model, cache, &dataset, preparing)?;
+        let source = match recipe.method {
+            Method::Vae { .. } => Source::Autoencoding(Autoencoding::open(recipe)?),
+            _ => Source::Denoising(Box::new(Denoising::open(backend, recipe, &dataset, preparing)?)),
+        };
+        recipe.geometry.check(source.reduction())?;
         let mut next = 0;
         let regions = recipe.objective.iter().map(|o| {
             o.mask.as_ref().map(|_| {
@@ -124,23 +166,19 @@ impl<'b, B: Backend> Data<'b, B> {
             regions: regions.collect(),
             seed: recipe.seed,
             geometry: recipe.geometry,
-            min_snr_gamma: recipe.min_snr_gamma,
             samples_per_step: recipe.samples_per_step(),
-            training: training.len(),
-            order: Order::new(recipe.seed, training),
+            order: Order::new(recipe.seed, training.clone()),
+            training,
             held_out,
             validation: recipe.validation.clone(),
-            schedule,
-            captions,
-            latents,
-            size_conditions: unet.added.is_some(),
+            source,
             dataset,
         })
     }
 
     /// Number of pictures that are trained on.
     pub fn training_samples(&self) -> usize {
-        self.training
+        self.training.len()
     }
 
     /// Names of the held-out pictures.
@@ -150,12 +188,27 @@ impl<'b, B: Backend> Data<'b, B> {
 
     /// Captions that were cut off.
     pub fn truncated_captions(&self) -> usize {
-        self.captions.truncated()
+        match &self.source {
+            Source::Denoising(denoising) => match &denoising.text {
+                denoising::Text::Encoded(captions) => captions.truncated(),
+                denoising::Text::Tokens(tokenizers) => {
+                    let cut = |caption: &str| tokenizers.iter().any(|t| t.encode(caption).truncated);
+                    self.dataset.items().iter().filter(|item| cut(&item.caption)).count()
+                }
+            },
+            Source::Autoencoding(_) => 0,
+        }
     }
 
-    /// The noise schedule of the model.
-    pub fn schedule(&self) -> &NoiseSchedule {
-        &self.schedule
+    /// What the U-Net predicts.
+    ///
+    /// # Errors
+    /// There is no U-Net in this run.
+    pub fn prediction(&self) -> Result<Prediction, DataError> {
+        match &self.source {
+            Source::Denoising(denoising) => Ok(denoising.schedule.prediction()),
+            Source::Autoencoding(_) => Err(DataError::Problem("an autoencoder predicts nothing".into())),
+        }
     }
 
     /// Hash of the list of samples, in order: a run goes on with the list that it was started with.
@@ -182,13 +235,8 @@ impl<'b, B: Backend> Data<'b, B> {
         for (slot, &i) in indices.iter().enumerate() {
             let slot = slot as u64;
             let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
-            let sample = self.dataset.load(i, &draw, self.latents.reduction())?;
-            let posterior = self.latents.posterior(&self.dataset, i, &draw, &sample)?;
-            let clean = posterior.sample(self.seed, step, slot, self.latents.scaling());
-            let timestep = noise::timestep(self.seed, step, slot, self.schedule.steps());
-            let noise = noise::of_step(self.seed, step, slot, clean.len());
-            let noised = noised(&self.schedule, &clean, &noise, timestep);
-            samples.push(self.one(i, &sample, &posterior, noised, timestep, self.min_snr_gamma)?);
+            let sample = self.dataset.load(i, &draw, self.source.mask_cell())?;
+            samples.push(self.one(i, &draw, &sample, When::Step { step, slot })?);
         }
         Ok(StepData { batch: join(&samples)?, names: indices.iter().map(|&i| self.name(i)).collect() })
     }
@@ -204,18 +252,18 @@ impl<'b, B: Backend> Data<'b, B> {
         each: &mut dyn FnMut(&Batch) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
         let geometry = GeometrySpec { crop: Crop::Center, flip: 0.0, ..self.geometry };
-        let draws = self.validation.draws;
+        // An autoencoder's held-out losses depend on the picture alone.
+        let draws = match self.source {
+            Source::Denoising(_) => self.validation.draws,
+            Source::Autoencoding(_) => 1,
+        };
         let mut waiting = Vec::new();
         for (position, i) in self.held_out.clone().into_iter().enumerate() {
             let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let sample = self.dataset.load(i, &drawn, self.latents.reduction())?;
-            let posterior = self.latents.posterior(&self.dataset, i, &drawn, &sample)?;
-            let clean = posterior.mean(self.latents.scaling());
+            let sample = self.dataset.load(i, &drawn, self.source.mask_cell())?;
             for j in 0..draws {
-                let timestep = noise::spread(position, self.held_out.len(), j, draws, self.schedule.steps());
-                let noise = noise::of_validation(self.seed, i as u64, j as u64, clean.len());
-                let noised = noised(&self.schedule, &clean, &noise, timestep);
-                waiting.push(self.one(i, &sample, &posterior, noised, timestep, None)?);
+                let when = When::HeldOut { position, of: self.held_out.len(), draw: (j, draws) };
+                waiting.push(self.one(i, &drawn, &sample, when)?);
                 if waiting.len() == batch {
                     each(&join(&waiting)?)?;
                     waiting.clear();
@@ -228,6 +276,41 @@ impl<'b, B: Backend> Data<'b, B> {
         Ok(())
     }
 
+    /// Standard deviation of an autoencoder's latents over the first pictures of the training set.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read, latents that are all the same.
+    pub fn latent_deviation(&self, vae: &AutoencoderKl<B>, params: &Params<B>) -> Result<f64, DataError> {
+        const PICTURES: usize = 256;
+        let geometry = GeometrySpec { crop: Crop::Center, flip: 0.0, ..self.geometry };
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for &i in self.training.iter().take(PICTURES) {
+            let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
+            let sample = self.dataset.load(i, &drawn, 1)?;
+            let picture = self.backend.tensor(&[1, sample.height, sample.width, 3], &sample.image);
+            let moments = self.backend.scope(|| {
+                let mut tape = Tape::new(self.backend, params, true);
+                let moments = vae.encode(&mut tape, &Var::constant(picture))?;
+                Ok::<_, ModelError>(self.backend.read(moments.value()))
+            })?;
+            let channels = vae.config().latent_channels;
+            for cell in moments.chunks_exact(2 * channels) {
+                for (&mean, &log_variance) in cell[..channels].iter().zip(&cell[channels..]) {
+                    let mean = f64::from(mean);
+                    count += 1.0;
+                    sum += mean;
+                    squares += mean * mean + f64::from(log_variance.clamp(-30.0, 20.0)).exp();
+                }
+            }
+        }
+        let deviation = (squares / count - (sum / count).powi(2)).sqrt();
+        if deviation > 0.0 && deviation.is_finite() {
+            return Ok(deviation);
+        }
+        let text = format!("the autoencoder's latents have the standard deviation {deviation}");
+        Err(DataError::Problem(text))
+    }
+
     /// Whether there is anything to validate with.
     pub fn validates(&self) -> bool {
         !self.held_out.is_empty()
@@ -238,36 +321,15 @@ impl<'b, B: Backend> Data<'b, B> {
     }
 
     /// A batch of one sample.
-    fn one(
-        &self,
-        i: usize,
-        sample: &Sample,
-        posterior: &Posterior,
-        noised: Noised,
-        timestep: usize,
-        min_snr_gamma: Option<f64>,
-    ) -> Result<Batch, DataError> {
-        let (height, width, channels) = posterior.shape();
-        let text = self.captions.get(&self.dataset.item(i).caption)?;
+    fn one(&mut self, index: usize, draw: &Draw, sample: &Sample, when: When) -> Result<Batch, DataError> {
+        let picture = Picture { dataset: &self.dataset, index, draw, sample };
+        let mut batch = self.source.batch(&picture, when)?;
         let mask = |region: usize| match &sample.masks[region] {
             Some(mask) => mask.cells.clone(),
-            None => vec![0.0; height * width],
+            None => vec![0.0; batch.height * batch.width],
         };
-        Ok(Batch {
-            size: 1,
-            height,
-            width,
-            channels,
-            noisy: noised.noisy,
-            target: noised.target,
-            timesteps: vec![timestep],
-            prompt: text.prompt,
-            tokens: text.tokens,
-            pooled: if self.size_conditions { text.pooled } else { Vec::new() },
-            time_ids: if self.size_conditions { sample.time_ids.to_vec() } else { Vec::new() },
-            masks: self.regions.iter().map(|r| r.map(mask)).collect(),
-            weights: vec![min_snr_gamma.map_or(1.0, |gamma| self.schedule.min_snr_weight(timestep, gamma))],
-        })
+        batch.masks = self.regions.iter().map(|r| r.map(mask)).collect();
+        Ok(batch)
     }
 
     /// The backend that encodes.
@@ -289,6 +351,9 @@ fn join(samples: &[Batch]) -> Result<Batch, DataError> {
         all.noisy.extend(&next.noisy);
         all.target.extend(&next.target);
         all.timesteps.extend(&next.timesteps);
+        for (texts, more) in all.texts.iter_mut().zip(&next.texts) {
+            texts.extend_from_slice(more);
+        }
         all.prompt.extend(&next.prompt);
         all.pooled.extend(&next.pooled);
         all.time_ids.extend(&next.time_ids);

@@ -16,7 +16,7 @@ use crate::cache::{Cache, Entry, Key, hash_folders};
 const BATCH: usize = 16;
 
 /// One encoded caption.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Text {
     /// `[tokens, width]`.
     pub prompt: Vec<f32>,

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
 /// how fast. (`dataset.path` may change with the folder: the pictures themselves are compared.)
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
     "steps",
     "threads",
     "out",
@@ -13,6 +13,8 @@ const FREE: [&str; 10] = [
     "checkpoints.every",
     "checkpoints.keep",
     "lora.formats",
+    "full.dtype",
+    "vae.dtype",
     "stop_after_bad_steps",
     "validation.every",
 ];

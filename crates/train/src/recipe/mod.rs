@@ -4,6 +4,7 @@
 //! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
 
 mod compare;
+mod method;
 mod raw;
 mod resolve;
 
@@ -14,9 +15,10 @@ use fairhuman_fairness::Weighting;
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Difference, differences};
+pub use method::{Autoencoder, Full, Lora, Method};
 pub use raw::{
-    Format, Init, RawCheckpoints, RawLora, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSchedule,
-    RawValidation,
+    Format, Init, MethodName, RawCheckpoints, RawFull, RawLora, RawModel, RawObjective, RawOptimizer,
+    RawRecipe, RawSchedule, RawVae, RawValidation, StoredType,
 };
 pub use resolve::resolve;
 
@@ -80,6 +82,12 @@ pub struct Recipe {
     pub out: PathBuf,
     /// Cache folder.
     pub cache: PathBuf,
+    /// Decay of the trained values' moving average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// What is trained, and how.
+    #[serde(flatten)]
+    pub method: Method,
     /// The model.
     pub model: Model,
     /// The pictures.
@@ -90,8 +98,6 @@ pub struct Recipe {
     pub objective: Vec<Objective>,
     /// Their weighting.
     pub weighting: Weighting,
-    /// The adapter.
-    pub lora: Lora,
     /// AdamW.
     pub optimizer: Optimizer,
     /// The learning rate.
@@ -118,21 +124,6 @@ pub enum Arithmetic {
 pub struct Model {
     /// Folder in diffusers' layout.
     pub path: PathBuf,
-}
-
-/// The adapter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Lora {
-    /// Rank.
-    pub rank: usize,
-    /// Multiplier times the rank.
-    pub alpha: f64,
-    /// Modules.
-    pub targets: Vec<String>,
-    /// First values of A.
-    pub init: Init,
-    /// Files.
-    pub formats: Vec<Format>,
 }
 
 /// Constants of AdamW.
@@ -218,5 +209,13 @@ impl Recipe {
     /// Samples of one step.
     pub fn samples_per_step(&self) -> usize {
         self.batch * self.accumulation
+    }
+
+    /// The adapter, where one is trained.
+    pub fn lora(&self) -> Option<&Lora> {
+        match &self.method {
+            Method::Lora { lora } => Some(lora),
+            _ => None,
+        }
     }
 }

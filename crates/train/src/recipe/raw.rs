@@ -19,6 +19,11 @@ use crate::rate::Decay;
 pub struct RawRecipe {
     /// Number of training steps. Required. May be raised later: the same command then goes on.
     pub steps: u64,
+    /// What is trained: `"lora"` (default), an adapter of the U-Net; `"full"`, every weight of the U-Net;
+    /// `"vae"`, every weight of the autoencoder, to make the pictures that go in come out again. `full` and `vae`
+    /// keep one gradient per objective of every weight: with several objectives they are for smaller networks.
+    #[serde(default)]
+    pub method: MethodName,
     /// Decides all random numbers of the run. Default 0.
     pub seed: Option<u64>,
     /// Samples of one forward and backward pass. Default 1.
@@ -63,9 +68,15 @@ pub struct RawRecipe {
     /// Potential Delay weights of the paper.
     #[serde(default)]
     pub weighting: Weighting,
-    /// The adapter that is trained.
-    #[serde(default)]
-    pub lora: RawLora,
+    /// Decay of an exponential moving average of the trained values, such as 0.999; held-out losses and files are
+    /// then the averages'. It rises with the updates t as (1 + t) / (10 + t) up to this value. Default: none.
+    pub ema: Option<f64>,
+    /// The adapter that is trained; for `method = "lora"`.
+    pub lora: Option<RawLora>,
+    /// What is written; for `method = "full"`.
+    pub full: Option<RawFull>,
+    /// The autoencoder's losses, and what is written; for `method = "vae"`.
+    pub vae: Option<RawVae>,
     /// AdamW.
     #[serde(default)]
     pub optimizer: RawOptimizer,
@@ -123,6 +134,59 @@ pub struct RawLora {
     /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
     /// `["kohya"]`.
     pub formats: Option<Vec<Format>>,
+}
+
+/// What a run trains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodName {
+    /// An adapter of the U-Net.
+    #[default]
+    Lora,
+    /// The U-Net.
+    Full,
+    /// The autoencoder.
+    Vae,
+}
+
+/// `[full]`: the run folder gets a whole model folder, `model`, in which the U-Net is the trained one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFull {
+    /// Whether the text encoders are trained with it. Default false. Their captions are then read anew at every
+    /// step instead of coming from the cache.
+    pub text_encoders: Option<bool>,
+    /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
+    pub dtype: Option<StoredType>,
+}
+
+/// `[vae]`: an objective is the mean squared error of the pictures that come out (RGB in [-1, 1], masks in pixels),
+/// plus `edges` times that of their differences between neighbouring pixels; objectives without a mask also have
+/// `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent elements. The run folder
+/// gets a whole model folder, `model`, whose U-Net no longer fits its autoencoder.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawVae {
+    /// Weight of the divergence (Kingma and Welling 2014). More makes latents easier to learn for a U-Net and
+    /// pictures less sharp. Default 1e-4.
+    pub kl: Option<f64>,
+    /// Weight of the neighbours' differences: what is small and sharp counts more. Default 1.
+    pub edges: Option<f64>,
+    /// Type of the written weights, as in `[full]`.
+    pub dtype: Option<StoredType>,
+}
+
+/// Types of stored weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredType {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, IEEE.
+    F16,
+    /// 16 bits, bfloat.
+    Bf16,
 }
 
 /// First values of a LoRA's A.

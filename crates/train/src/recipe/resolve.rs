@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::method::method;
 use super::{
-    Checkpoints, Format, Lora, Model, Optimizer, RawLora, RawObjective, RawOptimizer, RawRecipe,
-    RawValidation, Recipe, Validation,
+    Checkpoints, MethodName, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe,
+    Validation,
 };
 use crate::objective::Objective;
 use crate::rate::Schedule;
 
 /// Problems found so far, one line each, with their key.
-struct Problems(Vec<String>);
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn check(&mut self, fine: bool, key: &str, expected: &str, found: impl std::fmt::Display) {
+    pub(super) fn check(&mut self, fine: bool, key: &str, expected: &str, found: impl std::fmt::Display) {
         if !fine {
             self.0.push(format!("{key}: expected {expected}, found {found}"));
         }
@@ -25,8 +26,13 @@ impl Problems {
 ///
 /// # Errors
 /// One line per problem, with the key, what was expected and what was found.
-pub fn resolve(raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
+pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
     let mut problems = Problems(Vec::new());
+    if raw.method == MethodName::Vae {
+        let found = raw.min_snr_gamma.unwrap_or_default();
+        problems.check(raw.min_snr_gamma.is_none(), "min_snr_gamma", "none for an autoencoder", found);
+    }
+    let method = method(&mut raw, &mut problems);
     let base = path.parent().unwrap_or(Path::new(""));
     let name = path.file_stem().map_or_else(|| PathBuf::from("run"), PathBuf::from);
     let out = raw.out.map_or_else(|| Path::new("runs").join(name), |out| base.join(out));
@@ -47,12 +53,13 @@ pub fn resolve(raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
         threads: raw.threads.unwrap_or(0),
         out,
         cache,
+        ema: raw.ema,
+        method,
         model: Model { path: base.join(raw.model.path) },
         dataset,
         geometry: raw.geometry,
         objective: raw.objective.into_iter().map(objective).collect(),
         weighting: raw.weighting,
-        lora: lora(raw.lora),
         optimizer: optimizer(&raw.optimizer),
         schedule: Schedule {
             decay: raw.schedule.decay,
@@ -72,17 +79,6 @@ pub fn resolve(raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
 fn objective(raw: RawObjective) -> Objective {
     let scale = raw.scale.unwrap_or(if raw.mask.is_some() { 5.0 } else { 1.0 });
     Objective { name: raw.name, mask: raw.mask, scale, normalisation: raw.normalisation }
-}
-
-fn lora(raw: RawLora) -> Lora {
-    let rank = raw.rank.unwrap_or(256);
-    Lora {
-        rank,
-        alpha: raw.alpha.unwrap_or(rank as f64),
-        targets: raw.targets.unwrap_or_else(|| vec!["attention".into()]),
-        init: raw.init.unwrap_or_default(),
-        formats: raw.formats.unwrap_or_else(|| vec![Format::Kohya]),
-    }
 }
 
 fn optimizer(raw: &RawOptimizer) -> Optimizer {
@@ -121,15 +117,9 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
         problems.0.push(format!("weighting: {e}"));
     }
-    problems.check(r.lora.rank > 0, "lora.rank", "at least 1", r.lora.rank);
-    problems.check(
-        positive(r.lora.alpha) && r.lora.alpha.is_finite(),
-        "lora.alpha",
-        "more than 0",
-        r.lora.alpha,
-    );
-    problems.check(!r.lora.targets.is_empty(), "lora.targets", "at least one", "none");
-    problems.check(!r.lora.formats.is_empty(), "lora.formats", "\"kohya\", \"peft\" or both", "none");
+    if let Some(ema) = r.ema {
+        problems.check(share(ema), "ema", "a decay in [0, 1)", ema);
+    }
     let o = r.optimizer;
     problems.check(finite(o.learning_rate), "optimizer.learning_rate", "0 or more", o.learning_rate);
     problems.check(share(o.beta1), "optimizer.beta1", "a number in [0, 1)", o.beta1);

@@ -6,7 +6,7 @@ use fairhuman_engine::{Backend, Cpu, ParamGrads, Reference};
 use fairhuman_fairness::Weighting;
 use fairhuman_train::batch::Batch;
 use fairhuman_train::gradient::{
-    Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients,
+    Denoising, Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients,
 };
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::optimizer::{Moments, update};
@@ -31,7 +31,7 @@ fn step<B: Backend>(
     batches: &[Batch],
 ) -> Result<(Gradients<B>, Direction<B>), Refused> {
     let run = run(backend);
-    let gradients = objective_gradients(&run, toy, &toy.params, objectives, batches)?;
+    let gradients = objective_gradients(&run, &Denoising(toy), &toy.params, objectives, batches)?;
     let direction = fair_direction(&run, objectives, &MPD, &gradients)?;
     Ok((gradients, direction))
 }

@@ -81,6 +81,7 @@ pub fn batch(size: usize, present: &[&[usize]]) -> Batch {
         noisy: values(size * cells * 4, 1, 1.0),
         target: values(size * cells * 4, 2, 1.0),
         timesteps: vec![500; size],
+        texts: Vec::new(),
         prompt: Vec::new(),
         tokens: 0,
         pooled: Vec::new(),

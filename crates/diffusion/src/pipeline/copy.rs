@@ -1,0 +1,74 @@
+//! A model folder with some parts replaced: what whole-network training leaves behind.
+
+use std::path::Path;
+
+use super::ModelFolder;
+use crate::net::ModelError;
+
+/// Makes the model folder `to` from `from`: every component is copied but those `replaced`, which
+/// get their `config.json` and what `write` puts into them (told the component and its folder). `to` appears under its name when all of it is there; a folder that
+/// was there before is replaced by it.
+///
+/// # Errors
+/// Files that cannot be read or written, what `write` returns.
+pub fn copy_model(
+    from: &Path,
+    to: &Path,
+    replaced: &[&str],
+    write: impl Fn(&str, &Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    ModelFolder::open(from)?;
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| ModelError::Io { path, source }
+    };
+    let partial = to.with_extension("partial");
+    remove(&partial)?;
+    std::fs::create_dir_all(&partial).map_err(io(&partial))?;
+    for entry in std::fs::read_dir(from).map_err(io(from))? {
+        let entry = entry.map_err(io(from))?;
+        let (path, copy) = (entry.path(), partial.join(entry.file_name()));
+        if path.is_file() {
+            if path.extension().is_some_and(|e| e == "json") {
+                std::fs::copy(&path, &copy).map_err(io(&path))?;
+            }
+        } else if path.is_dir() && is_component(&path) {
+            std::fs::create_dir_all(&copy).map_err(io(&copy))?;
+            let replaced = replaced.iter().any(|name| entry.file_name() == *name);
+            copy_files(&path, &copy, replaced)?;
+        }
+    }
+    for component in replaced {
+        write(component, &partial.join(component))?;
+    }
+    remove(to)?;
+    std::fs::rename(&partial, to).map_err(io(to))
+}
+
+/// Whether a folder belongs to a model: it has a configuration or a tokenizer.
+fn is_component(path: &Path) -> bool {
+    ["config.json", "scheduler_config.json", "vocab.json", "tokenizer_config.json"]
+        .iter()
+        .any(|name| path.join(name).is_file())
+}
+
+fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelError> {
+    let fail = |path: &Path, source| ModelError::Io { path: path.into(), source };
+    for entry in std::fs::read_dir(from).map_err(|e| fail(from, e))? {
+        let path = entry.map_err(|e| fail(from, e))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_file() && (!only_config || name == "config.json") {
+            std::fs::copy(&path, to.join(name)).map_err(|e| fail(&path, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), ModelError> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(ModelError::Io { path: path.into(), source: e })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,100 @@
+//! Training whole networks: the U-Net (with the text encoders) and the autoencoder, to folders that other commands
+//! read.
+
+use fairhuman_train::recorded::read_tensors;
+
+use crate::world::World;
+
+const FULL: (&str, &str) = (
+    "lora = { rank = 2, targets = [\"attention\", \"conv\"] }",
+    "method = \"full\"\nema = 0.9\nfull = { text_encoders = true, dtype = \"f16\" }",
+);
+const VAE: (&str, &str) = (
+    "lora = { rank = 2, targets = [\"attention\", \"conv\"] }",
+    "method = \"vae\"\nvae = { kl = 1e-4, edges = 0.5 }",
+);
+
+#[test]
+fn a_whole_unet_is_trained_and_its_folder_gives_pictures() {
+    let world = World::new(&[FULL]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let validations = world.validations("run");
+    assert_ne!(validations[0].losses, validations[2].losses);
+    assert_eq!(world.files("run/model"), world.files("tiny"), "every file of the base, and no other");
+    let weights = "unet/diffusion_pytorch_model.safetensors";
+    assert_ne!(world.bytes(&format!("run/model/{weights}")), world.bytes(&format!("tiny/{weights}")));
+    for component in ["text_encoder", "text_encoder_2"] {
+        let file = format!("{component}/model.safetensors");
+        assert_ne!(world.bytes(&format!("run/model/{file}")), world.bytes(&format!("tiny/{file}")));
+    }
+    assert_eq!(world.bytes("run/model/vae/config.json"), world.bytes("tiny/vae/config.json"));
+    world.ok(&[
+        "sample",
+        "--model",
+        "run/model",
+        "--prompt",
+        "a woman",
+        "--steps",
+        "2",
+        "--width",
+        "64",
+        "--height",
+        "64",
+        "--out",
+        "pictures",
+    ]);
+    // The folder is itself something to train.
+    world.recipe("again.toml", &[("model.path = \"tiny\"", "model.path = \"run/model\"")]);
+    world.ok(&["train", "again.toml", "--out", "again", "--steps", "1"]);
+}
+
+#[test]
+fn whole_networks_resume_bit_for_bit_with_their_averages() {
+    for method in [FULL, VAE] {
+        let world = World::new(&[method]);
+        world.ok(&["train", "recipe.toml", "--out", "whole"]);
+        world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "4"]);
+        world.ok(&["train", "recipe.toml", "--out", "parts"]);
+        let last = |run: &str| {
+            let path = world.path(run).join("checkpoints/step-00000006.safetensors");
+            read_tensors(&path).unwrap().tensors
+        };
+        let tensors = last("whole");
+        assert_eq!(tensors, last("parts"));
+        assert_eq!(tensors.keys().any(|name| name.starts_with("ema.")), method == FULL);
+        assert_eq!(world.steps("whole"), world.steps("parts"));
+        assert_eq!(world.validations("whole").pop(), world.validations("parts").pop());
+    }
+}
+
+#[test]
+fn an_autoencoder_learns_its_pictures_and_tells_how_large_its_latents_are() {
+    let world = World::new(&[VAE, ("steps = 6", "steps = 30"), ("every = 3", "every = 30")]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let validations = world.validations("run");
+    let (first, last) = (&validations[0], &validations[1]);
+    for k in 0..3 {
+        assert!(last.losses[k] < 0.8 * first.losses[k], "objective {k}: {first:?} {last:?}");
+    }
+    // The regions' masks are those of the pictures, not of latent cells: a face is a small share of the pixels.
+    let step = &world.steps("run")[0];
+    assert!(step.area[1] > 0.0 && step.area[1] < 0.2, "{:?}", step.area);
+    let config: serde_json::Value =
+        serde_json::from_slice(&world.bytes("run/model/vae/config.json")).unwrap();
+    let factor = config["scaling_factor"].as_f64().unwrap();
+    assert!(factor > 0.0 && factor.is_finite() && factor != 0.13025, "{factor}");
+    assert_eq!(world.bytes("run/model/unet/config.json"), world.bytes("tiny/unet/config.json"));
+}
+
+#[test]
+fn tables_of_other_methods_are_refused() {
+    let world = World::new(&[]);
+    world.recipe("both.toml", &[("lora = {", "method = \"vae\"\nmin_snr_gamma = 5.0\nlora = {")]);
+    let error = world.fails(&["train", "both.toml"]);
+    assert!(error.contains("[lora]") && error.contains("min_snr_gamma"), "{error}");
+    let error = world.fails(&["train", "recipe.toml", "--out", "run", "--record", "0"]);
+    assert!(error.contains("record"), "{error}");
+    world.recipe("full.toml", &[FULL]);
+    let error = world.fails(&["train", "full.toml", "--out", "full", "--record", "2"]);
+    assert!(error.contains("LoRA"), "{error}");
+}

@@ -1,0 +1,255 @@
+//! Training the autoencoder: pictures should come out as they went in (Kingma and Welling 2014; Rombach et al.
+//! 2022, section 3.1), and regions are objectives here as they are for the U-Net.
+//!
+//! With picture y, output p, error e = p - y, mask m in pixels, scale s and the sample's weight c, objective k is
+//!
+//! ```text
+//! l_k = 1/E_k sum_n c_n sum (s m)^2 ( e^2 + edges ((e_right - e)^2 + (e_below - e)^2) )
+//!     + kl / M sum_n c_n sum 1/2 (mu^2 + sigma^2 - 1 - log sigma^2)          without a mask only
+//! ```
+//!
+//! where E_k is as in [`crate::objective`] and M the step's number of latent elements. The latents are
+//! z = mu + sigma eps, so the pass has two tapes: encoder to (mu, log sigma^2), and decoder from z. The lanes'
+//! cotangents of z go on to the encoder's by the chain rule.
+
+use fairhuman_diffusion::vae::AutoencoderKl;
+use fairhuman_engine::{Backend, Params, Tape, Var};
+
+use crate::gradient::{Learner, Pass, Refused, Run, Task, refuse_non_finite};
+use crate::objective;
+use crate::recipe::Autoencoder as Settings;
+
+/// Log-variances are read within these bounds, as diffusers does.
+const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
+
+/// An autoencoder and the weights of its losses.
+pub struct Autoencoder<B: Backend> {
+    /// The network.
+    pub vae: AutoencoderKl<B>,
+    /// Weights of its losses.
+    pub settings: Settings,
+}
+
+/// The distribution of a batch's latents, and a draw from it.
+struct Latents {
+    /// `[N, h, w, C]`.
+    shape: [usize; 4],
+    mean: Vec<f32>,
+    /// Within the bounds.
+    log_variance: Vec<f32>,
+    /// Whether the log-variance was within them by itself.
+    free: Vec<bool>,
+    /// Standard normal values; 0 where the mean is taken.
+    noise: Vec<f32>,
+}
+
+impl Latents {
+    /// From `moments [N, h, w, 2 C]`, means first. `noise` is empty where the mean is taken.
+    fn new(shape: &[usize], moments: &[f32], noise: &[f32]) -> Self {
+        let channels = shape[3] / 2;
+        let shape = [shape[0], shape[1], shape[2], channels];
+        let (mut mean, mut log_variance) = (Vec::new(), Vec::new());
+        for cell in moments.chunks_exact(2 * channels) {
+            mean.extend_from_slice(&cell[..channels]);
+            log_variance.extend_from_slice(&cell[channels..]);
+        }
+        let (low, high) = LOG_VARIANCE;
+        let free = log_variance.iter().map(|v| (low..=high).contains(v)).collect();
+        log_variance.iter_mut().for_each(|v| *v = v.clamp(low, high));
+        let noise = if noise.is_empty() { vec![0.0; mean.len()] } else { noise.to_vec() };
+        Self { shape, mean, log_variance, free, noise }
+    }
+
+    fn draw(&self) -> Vec<f32> {
+        let values = self.mean.iter().zip(&self.log_variance).zip(&self.noise);
+        values.map(|((mean, log), noise)| mean + (0.5 * log).exp() * noise).collect()
+    }
+
+    /// Latent values of one sample.
+    fn each(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// The divergence of each sample from N(0, 1), summed over its values.
+    fn divergences(&self) -> Vec<f64> {
+        let one = |(&mean, &log): (&f32, &f32)| {
+            let (mean, log) = (f64::from(mean), f64::from(log));
+            0.5 * (mean * mean + log.exp() - 1.0 - log)
+        };
+        let samples = self.mean.chunks(self.each()).zip(self.log_variance.chunks(self.each()));
+        samples.map(|(mean, log)| mean.iter().zip(log).map(one).sum()).collect()
+    }
+
+    /// Cotangents of the moments of sample `n`, from `dz` of its latents and `kl` times its divergence's slope.
+    fn cotangent(&self, n: usize, dz: &[f32], kl: f64, out: &mut Vec<f32>) {
+        let (each, channels) = (self.each(), self.shape[3]);
+        for cell in (0..each).step_by(channels) {
+            let at = n * each + cell..n * each + cell + channels;
+            let dz = &dz[cell..cell + channels];
+            out.extend(dz.iter().zip(&self.mean[at.clone()]).map(|(dz, mean)| dz + kl as f32 * mean));
+            out.extend(dz.iter().zip(at).map(|(&dz, i)| {
+                let log = self.log_variance[i];
+                let slope =
+                    0.5 * (0.5 * log).exp() * self.noise[i] * dz + 0.5 * kl as f32 * (log.exp() - 1.0);
+                if self.free[i] { slope } else { 0.0 }
+            }));
+        }
+    }
+}
+
+impl<B: Backend> Autoencoder<B> {
+    /// Weight of the divergence's sum in objective `k`: `kl / M`, 0 with a mask or without samples.
+    fn divergence_weight(&self, task: &Task<'_>, k: usize, latents: &Latents) -> f64 {
+        if task.objectives[k].mask.is_some() || task.divisors[k] == 0.0 {
+            return 0.0;
+        }
+        // The divisor counts the step's picture values; a latent value stands for so many of them.
+        let pixels = (task.batch.target.len() / task.batch.size.max(1)) as f64;
+        self.settings.kl * pixels / (task.divisors[k] * latents.each() as f64)
+    }
+
+    /// What each sample adds to each objective's loss.
+    fn of_output(&self, task: &Task<'_>, latents: &Latents, output: &[f32]) -> Vec<Vec<f64>> {
+        let mut losses = objective::losses(task.objectives, task.batch, task.divisors, output);
+        let divergences = latents.divergences();
+        let edges = Edges::new(task, output);
+        for (k, losses) in losses.iter_mut().enumerate() {
+            let kl = self.divergence_weight(task, k, latents);
+            for (n, loss) in losses.iter_mut().enumerate() {
+                *loss += task.batch.weights[n] * kl * divergences[n];
+                *loss += self.settings.edges * edges.loss(k, n);
+            }
+        }
+        losses
+    }
+}
+
+/// The differences of neighbouring errors.
+struct Edges<'a> {
+    task: &'a Task<'a>,
+    output: &'a [f32],
+}
+
+impl<'a> Edges<'a> {
+    fn new(task: &'a Task<'a>, output: &'a [f32]) -> Self {
+        Self { task, output }
+    }
+
+    /// Calls `each` with the first and the second index, from the sample's first value, and the weighted
+    /// difference `(s m)^2 (e_second - e_first)` and the plain one, of all neighbours of sample `n`.
+    fn pairs(&self, k: usize, n: usize, mut each: impl FnMut(usize, usize, f64, f64)) {
+        let batch = self.task.batch;
+        let (height, width, channels) = (batch.height, batch.width, batch.channels);
+        let first = n * height * width * channels;
+        let error = |i: usize| f64::from(self.output[first + i]) - f64::from(batch.target[first + i]);
+        let scale = self.task.objectives[k].scale;
+        for y in 0..height {
+            for x in 0..width {
+                let cell = y * width + x;
+                let mask = batch.masks[k].as_ref().map_or(1.0, |m| f64::from(m[n * height * width + cell]));
+                let weight = (scale * mask).powi(2);
+                if weight == 0.0 {
+                    continue;
+                }
+                for c in 0..channels {
+                    let here = cell * channels + c;
+                    let mut pair = |other: usize| {
+                        let difference = error(other) - error(here);
+                        each(here, other, weight * difference, difference);
+                    };
+                    if x + 1 < width {
+                        pair(here + channels);
+                    }
+                    if y + 1 < height {
+                        pair(here + width * channels);
+                    }
+                }
+            }
+        }
+    }
+
+    fn loss(&self, k: usize, n: usize) -> f64 {
+        if self.task.divisors[k] == 0.0 {
+            return 0.0;
+        }
+        let mut sum = 0.0;
+        self.pairs(k, n, |_, _, weighted, plain| sum += weighted * plain);
+        self.task.batch.weights[n] * sum / self.task.divisors[k]
+    }
+
+    /// Adds `factor` times the loss's slope to the cotangent of one lane.
+    fn add_cotangent(&self, k: usize, n: usize, factor: f64, cotangent: &mut [f32]) {
+        let factor = 2.0 * factor * self.task.batch.weights[n] / self.task.divisors[k];
+        self.pairs(k, n, |here, other, weighted, _| {
+            let slope = (factor * weighted) as f32;
+            cotangent[other] += slope;
+            cotangent[here] -= slope;
+        });
+    }
+}
+
+impl<B: Backend> Learner<B> for Autoencoder<B> {
+    fn pass(&self, run: &Run<'_, B>, params: &Params<B>, task: &Task<'_>) -> Result<Pass<B>, Refused> {
+        let Task { objectives, batch, divisors, present } = *task;
+        let misfit = |e: fairhuman_diffusion::net::ModelError| Refused::Shape { problem: e.to_string() };
+        let backend = run.backend;
+        let start = (run.clock)();
+        let mut encoding = Tape::new(backend, params, run.checkpointing).observed(run.observer);
+        let moments = self.vae.encode(&mut encoding, &pictures(backend, task)).map_err(misfit)?;
+        let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &batch.noisy);
+        let mut decoding = Tape::new(backend, params, run.checkpointing).observed(run.observer);
+        let z = decoding.leaf(backend.tensor(&latents.shape, &latents.draw()));
+        let output = self.vae.decode(&mut decoding, &z).map_err(misfit)?;
+        let prediction = backend.read(output.value());
+        let forward = (run.clock)();
+        let losses = self.of_output(task, &latents, &prediction);
+        refuse_non_finite(objectives, &losses)?;
+
+        let lanes = task.lanes();
+        let mut grads = fairhuman_engine::ParamGrads::new(params, &lanes);
+        if !lanes.is_empty() {
+            let mut cotangent = objective::cotangents(objectives, batch, divisors, present, &prediction);
+            let edges = Edges::new(task, &prediction);
+            let each = cotangent.len() / lanes.len();
+            let pairs = present.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |&n| (k, n)));
+            for ((k, n), part) in pairs.clone().zip(cotangent.chunks_mut(each)) {
+                edges.add_cotangent(k, n, self.settings.edges, part);
+            }
+            let shape = [lanes.len(), batch.height, batch.width, batch.channels];
+            let cotangent = backend.tensor(&shape, &cotangent);
+            let dz = decoding.backward(&output, cotangent, &lanes, &[&z], &mut grads);
+            let count = lanes.len() * latents.each();
+            let dz = dz.into_iter().flatten().next().map_or(vec![0.0; count], |dz| backend.read(&dz));
+            let mut cotangent = Vec::with_capacity(2 * count);
+            for ((k, n), dz) in pairs.zip(dz.chunks(latents.each())) {
+                let kl = batch.weights[n] * self.divergence_weight(task, k, &latents);
+                latents.cotangent(n, dz, kl, &mut cotangent);
+            }
+            let [_, h, w, channels] = latents.shape;
+            let cotangent = backend.tensor(&[lanes.len(), h, w, 2 * channels], &cotangent);
+            encoding.backward(&moments, cotangent, &lanes, &[], &mut grads);
+        }
+        let backward = (run.clock)();
+        Ok(Pass { losses, prediction, grads, forward: forward - start, backward: backward - forward })
+    }
+
+    fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String> {
+        backend.scope(|| {
+            let moments = self
+                .vae
+                .encode(&mut Tape::new(backend, params, true), &pictures(backend, task))
+                .map_err(|e| e.to_string())?;
+            let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &task.batch.noisy);
+            let z = Var::constant(backend.tensor(&latents.shape, &latents.draw()));
+            let output =
+                self.vae.decode(&mut Tape::new(backend, params, true), &z).map_err(|e| e.to_string())?;
+            Ok(self.of_output(task, &latents, &backend.read(output.value())))
+        })
+    }
+}
+
+fn pictures<B: Backend>(backend: &B, task: &Task<'_>) -> Var<B> {
+    let batch = task.batch;
+    let shape = [batch.size, batch.height, batch.width, batch.channels];
+    Var::constant(backend.tensor(&shape, &batch.target))
+}
