@@ -9,6 +9,9 @@ use super::{
 use crate::objective::Objective;
 use crate::rate::Schedule;
 
+/// Far beyond any use, and small enough that a slip of the finger does not ask for more memory than there is.
+const MAX_RANK: usize = 8192;
+
 /// Problems found so far, one line each, with their key.
 struct Problems(Vec<String>);
 
@@ -121,7 +124,7 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
         problems.0.push(format!("weighting: {e}"));
     }
-    problems.check(r.lora.rank > 0, "lora.rank", "at least 1", r.lora.rank);
+    problems.check((1..=MAX_RANK).contains(&r.lora.rank), "lora.rank", "1 to 8192", r.lora.rank);
     problems.check(
         positive(r.lora.alpha) && r.lora.alpha.is_finite(),
         "lora.alpha",
