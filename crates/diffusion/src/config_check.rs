@@ -124,6 +124,14 @@ impl Config {
         self.typed(key, "a number", Value::as_f64)
     }
 
+    /// What a normalisation adds to a variance.
+    ///
+    /// # Errors
+    /// Another type of value, or a negative number.
+    pub fn eps(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
+        self.typed(key, "a number of at least 0", |v| v.as_f64().filter(|eps| *eps >= 0.0))
+    }
+
     /// `true` or `false`.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod lanes;
 mod layers;
 pub mod observe;
 mod params;
+pub mod peak;
 mod reference;
 mod tape;
 mod weight;

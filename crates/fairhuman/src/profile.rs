@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use fairhuman_engine::observe::{Observer, Op, Phase};
+use fairhuman_engine::peak::Peak;
 
 /// Sums per operation and phase.
 #[derive(Default)]
@@ -52,16 +53,22 @@ impl Profile {
         self.state().rows.clear();
     }
 
-    /// The table per step, slowest first. `steps` were seen, each of `step_seconds`.
-    pub fn table(&self, steps: usize, step_seconds: f64) -> String {
+    /// The table per step, slowest first. `steps` were seen, each of `step_seconds`, on a machine of `peak`.
+    pub fn table(&self, steps: usize, step_seconds: f64, peak: Peak) -> String {
         let state = self.state();
         let mut list: Vec<_> = state.rows.iter().collect();
         list.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
         let steps = steps.max(1) as f64;
+        let Peak { gflops, instructions } = peak;
         let mut text = format!(
-            "{:<9} {:<22} {:>6} {:>9} {:>9} {:>7} {:>6}\n",
-            "phase", "operation", "calls", "ms", "GFLOP/s", "GB/s", "share"
+            "f32 peak {gflops:.0} GFLOP/s ({instructions}); a convolution's operations are those of its definition\n\
+             {:<9} {:<22} {:>6} {:>9} {:>9} {:>8} {:>7} {:>6}\n",
+            "phase", "operation", "calls", "ms", "GFLOP/s", "of peak", "GB/s", "share"
         );
+        let of_peak = |flops: f64, seconds: f64| match flops > 0.0 && seconds > 0.0 {
+            true => format!("{:.0}%", 100.0 * flops / seconds / 1e9 / gflops),
+            false => String::new(),
+        };
         let rate = |amount: f64, seconds: f64| match amount > 0.0 && seconds > 0.0 {
             true => format!("{:.0}", amount / seconds / 1e9),
             false => String::new(),
@@ -75,21 +82,23 @@ impl Profile {
             let each = row.seconds / steps;
             known += each;
             text.push_str(&format!(
-                "{phase:<9} {name:<22} {:>6.0} {:>9.2} {:>9} {:>7} {:>5.1}%\n",
+                "{phase:<9} {name:<22} {:>6.0} {:>9.2} {:>9} {:>8} {:>7} {:>5.1}%\n",
                 row.calls as f64 / steps,
                 each * 1e3,
                 rate(row.flops, row.seconds),
+                of_peak(row.flops, row.seconds),
                 rate(4.0 * row.values, row.seconds),
                 100.0 * each / step_seconds,
             ));
         }
         let rest = step_seconds - known;
         text.push_str(&format!(
-            "{:<9} {:<22} {:>6} {:>9.2} {:>9} {:>7} {:>5.1}%\n",
+            "{:<9} {:<22} {:>6} {:>9.2} {:>9} {:>8} {:>7} {:>5.1}%\n",
             "",
             "everything else",
             "",
             rest * 1e3,
+            "",
             "",
             "",
             100.0 * rest / step_seconds

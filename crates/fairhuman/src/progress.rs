@@ -77,6 +77,7 @@ impl Screen {
     fn step(&mut self, step: &Step) {
         if let StepOutcome::Refused(why) = &step.outcome {
             self.say(&format!("step {}: not taken, {why}", step.step));
+            return self.bar.set_position(step.step);
         }
         let line = format!(
             "loss {} | weight {}",

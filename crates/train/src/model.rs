@@ -153,13 +153,20 @@ pub fn load_recorded<B: Backend>(
     let mut params = Params::default();
     let mut file = LoraFile::default();
     for (name, down) in tensors {
-        let Some(module) = name.strip_prefix("lora.").and_then(|n| n.strip_suffix(".lora_A.weight")) else {
+        let refuse =
+            |problem| Err(ModelError::Lora { problem: format!("the recorded step has {name}, {problem}") });
+        let half = |end: &str| name.strip_prefix("lora.")?.strip_suffix(end);
+        let Some(module) = half(".lora_A.weight").or_else(|| half(".lora_B.weight")) else {
+            return refuse("expected lora.<module>.lora_A.weight or lora_B.weight".to_owned());
+        };
+        let [a, b] = ["A", "B"].map(|factor| format!("lora.{module}.lora_{factor}.weight"));
+        let Some(up) = tensors.get(&b) else { return refuse(format!("but not {b}")) };
+        if !tensors.contains_key(&a) {
+            return refuse(format!("but not {a}"));
+        }
+        if *name == b {
             continue;
-        };
-        let Some(up) = tensors.get(&format!("lora.{module}.lora_B.weight")) else {
-            let problem = format!("the recorded step has {name}, but not its lora_B.weight");
-            return Err(ModelError::Lora { problem });
-        };
+        }
         let tensor = |t: &Tensor| LoraTensor { dtype: DType::F32, shape: t.shape.clone(), data: t.to_f32() };
         let pair = LoraModule { down: tensor(down), up: tensor(up), alpha: alpha as f32 };
         file.modules.insert(format!("unet.{module}"), pair);

@@ -209,6 +209,16 @@ fn permute(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     values.chunks_exact(block).flat_map(transpose).collect()
 }
 
+const SCALE: &str = "a positive number";
+
+fn positive(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
+}
+
+fn at_least_zero(value: f64) -> bool {
+    value >= 0.0 && value.is_finite()
+}
+
 /// The pieces of an inputs file, with messages that name the file and the piece.
 struct Reader<'a> {
     path: &'a Path,
@@ -242,6 +252,32 @@ impl Reader<'_> {
             .map_err(|_| self.fail(format!("\"{key}\" in the header is {text:?}, expected a number")))
     }
 
+    /// A number that must fit.
+    fn checked(&self, key: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<f64, RecordError> {
+        let value = self.number(key)?;
+        match fits(value) {
+            true => Ok(value),
+            false => Err(self.fail(format!("\"{key}\" in the header is {value}, expected {expected}"))),
+        }
+    }
+
+    /// A tensor whose values must all fit.
+    fn values(
+        &self,
+        name: &str,
+        shape: &[Option<usize>],
+        expected: &str,
+        fits: impl Fn(f32) -> bool,
+    ) -> Result<Vec<f32>, RecordError> {
+        let (_, values) = self.tensor(name, shape)?;
+        match values.iter().find(|&&value| !fits(value)) {
+            None => Ok(values),
+            Some(value) => {
+                Err(self.fail(format!("the tensor \"{name}\" holds {value}, expected {expected}")))
+            }
+        }
+    }
+
     fn objective(&self, name: &str) -> Result<Objective, RecordError> {
         let own = format!("scale_{name}");
         let key = if self.file.metadata.contains_key(&own) { &own } else { "local_scale" };
@@ -254,7 +290,7 @@ impl Reader<'_> {
             }
         };
         let mask = Some(format!("mask_{name}"));
-        Ok(Objective { name: name.into(), mask, scale: self.number(key)?, normalisation })
+        Ok(Objective { name: name.into(), mask, scale: self.checked(key, SCALE, positive)?, normalisation })
     }
 }
 
@@ -279,7 +315,9 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
     let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
     let latents = [Some(n), Some(c), Some(h), Some(w)];
     let (_, target) = r.tensor("target", &latents)?;
-    let (_, timesteps) = r.tensor("timesteps", &[Some(n)])?;
+    let timesteps = r.values("timesteps", &[Some(n)], "whole numbers of at least 0", |t| {
+        t >= 0.0 && t.is_finite() && t.fract() == 0.0
+    })?;
     let (prompt_shape, prompt) = r.tensor("prompt_embeds", &[Some(n), None, None])?;
     let optional = |name: &str, shape: &[Option<usize>]| match r.file.tensors.contains_key(name) {
         true => r.tensor(name, shape).map(|(_, values)| values),
@@ -289,14 +327,16 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
     let time_ids = optional("time_ids", &[Some(n), Some(6)])?;
     let sample_weights = optional("sample_weights", &[Some(n)])?;
     let scale = match r.file.metadata.contains_key("scale_global") {
-        true => r.number("scale_global")?,
+        true => r.checked("scale_global", SCALE, positive)?,
         false => 1.0,
     };
     let whole = Objective { name: "global".into(), mask: None, scale, normalisation: Normalisation::Image };
     let (mut objectives, mut masks) = (vec![whole], vec![None]);
     for name in objective_names(&r.file) {
         objectives.push(r.objective(&name)?);
-        masks.push(Some(r.tensor(&format!("mask_{name}"), &[Some(n), Some(1), Some(h), Some(w)])?.1));
+        let shape = [Some(n), Some(1), Some(h), Some(w)];
+        let mask = r.values(&format!("mask_{name}"), &shape, "0 to 1", |m| (0.0..=1.0).contains(&m))?;
+        masks.push(Some(mask));
     }
     let weighting = match r.file.metadata.get("weighting") {
         Some(text) => {
@@ -317,7 +357,7 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
         channels: c,
         noisy: channels_last(&noisy, [n, c, h, w]),
         target: channels_last(&target, [n, c, h, w]),
-        timesteps: timesteps.iter().map(|&t| t.max(0.0) as usize).collect(),
+        timesteps: timesteps.iter().map(|&t| t as usize).collect(),
         texts: Vec::new(),
         prompt,
         tokens: prompt_shape[1],
@@ -331,12 +371,13 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
         },
     };
     let optimizer = Optimizer {
-        learning_rate: r.number("learning_rate")?,
-        beta1: r.number("beta1")?,
-        beta2: r.number("beta2")?,
-        eps: r.number("eps")?,
-        weight_decay: r.number("weight_decay")?,
+        learning_rate: r.checked("learning_rate", "0 or more", at_least_zero)?,
+        beta1: r.checked("beta1", "a number in [0, 1)", |b| (0.0..1.0).contains(&b))?,
+        beta2: r.checked("beta2", "a number in [0, 1)", |b| (0.0..1.0).contains(&b))?,
+        eps: r.checked("eps", "a positive number", positive)?,
+        weight_decay: r.checked("weight_decay", "0 or more", at_least_zero)?,
     };
-    let (lora_alpha, max_grad_norm) = (r.number("lora_alpha")?, r.number("max_grad_norm")?);
+    let lora_alpha = r.checked("lora_alpha", "a finite number", f64::is_finite)?;
+    let max_grad_norm = r.checked("max_grad_norm", "more than 0 (inf for none)", |n| n > 0.0)?;
     Ok(Inputs { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm })
 }

@@ -71,6 +71,7 @@ pub fn train<B: Backend>(
         emit(&mut run, reporter, first)?;
     }
 
+    let first = run.progress.step;
     while run.progress.step < until && !stop.load(Ordering::SeqCst) {
         let step = run.progress.step + 1;
         let begin = clock();
@@ -120,7 +121,13 @@ pub fn train<B: Backend>(
             let validation = run.validate(&passes)?;
             emit(&mut run, reporter, validation)?;
         }
-        if let Some(last) = failure.filter(|_| run.progress.bad_in_a_row >= recipe.stop_after_bad_steps) {
+        // A run that could take none of its steps has failed, however few they were.
+        let patience = if step == until {
+            (until - first).min(recipe.stop_after_bad_steps)
+        } else {
+            recipe.stop_after_bad_steps
+        };
+        if let Some(last) = failure.filter(|_| run.progress.bad_in_a_row >= patience) {
             return Err(give_up(&mut run, backend, reporter, last)?);
         }
         if step.is_multiple_of(recipe.checkpoints.every) {

@@ -5,7 +5,6 @@ mod machine;
 mod measurements;
 mod operations;
 mod ours;
-mod peak;
 mod python;
 mod report;
 mod speed;

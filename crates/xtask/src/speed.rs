@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use fairhuman_engine::Cpu;
+use fairhuman_engine::{Cpu, peak};
 
 use crate::measurements::Series;
 use crate::python::Python;
 use crate::report::{Machine, Report};
 use crate::step::{StepSize, write_synthetic, write_without_hands};
-use crate::{Speed, machine, operations, ours, peak, python, report};
+use crate::{Speed, machine, operations, ours, python, report};
 
 /// Names of the runs.
 pub(crate) const F32: &str = "PyTorch f32, exact";
@@ -175,12 +175,13 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         repeat: if options.quick { 2 } else { 5 },
     };
 
-    let (peak, instructions) = peak::measure(threads);
-    eprintln!("peak: {peak:.0} GFLOP/s ({instructions})");
+    let clock = || start.elapsed().as_secs_f64();
+    let mut peak = peak::measure(threads, &clock);
+    eprintln!("peak: {:.0} GFLOP/s ({})", peak.gflops, peak.instructions);
     let cpu = Cpu::new(threads).context("cannot start the threads")?;
     let operations = operations::measure(&cpu, if options.quick { 3 } else { 11 });
     drop(cpu);
-    let peak_after = peak::measure(threads).0;
+    peak.gflops = peak.gflops.max(peak::measure(threads, &clock).gflops);
 
     let torch = |bf16, channels_last, plain| Work::Torch(python::Variant { bf16, channels_last, plain });
     let ours = |inputs, threads, checkpointing| Work::Ours {
@@ -241,8 +242,8 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         machine,
         pairs: bench.pairs,
         repeat: bench.repeat,
-        peak: peak.max(peak_after),
-        peak_instructions: instructions,
+        peak: peak.gflops,
+        peak_instructions: peak.instructions,
         workloads,
         least_memory,
         operations,

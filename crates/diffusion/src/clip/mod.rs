@@ -85,7 +85,7 @@ impl ClipConfig {
             heads: c.usize("num_attention_heads")?.unwrap_or(8),
             positions: c.usize("max_position_embeddings")?.unwrap_or(77),
             activation,
-            eps: c.f64("layer_norm_eps")?.unwrap_or(1e-5) as f32,
+            eps: c.eps("layer_norm_eps")?.unwrap_or(1e-5) as f32,
             end_token: u32::try_from(end_token).map_err(|_| c.wrong("eos_token_id", "a token", end_token))?,
             projection: projects.then_some(projection),
         };

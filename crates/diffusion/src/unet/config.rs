@@ -143,7 +143,7 @@ impl UNetConfig {
             linear_projection: c.bool("use_linear_projection")?.unwrap_or(false),
             downsample_padding: c.usize("downsample_padding")?.unwrap_or(1),
             groups: groups(&mut c, &channels)?,
-            eps: c.f64("norm_eps")?.unwrap_or(1e-5) as f32,
+            eps: c.eps("norm_eps")?.unwrap_or(1e-5) as f32,
             time_width: c.usize("time_embedding_dim")?.unwrap_or(channels[0] * 4),
             flip_sin_to_cos: c.bool("flip_sin_to_cos")?.unwrap_or(true),
             freq_shift: c.f64("freq_shift")?.unwrap_or(0.0),

@@ -77,33 +77,39 @@ fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut Vec<f32>) {
     }
 }
 
+/// Lanes that the exponentials are worked on in. A row's end is filled up to them: value by value, the last 13 of
+/// 77 tokens would take longer than the other 64.
+const LANES: usize = 16;
+
 /// Softmax of `scale * s` row by row, in place; returns the log-denominators.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn softmax(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>, log_sum: &mut [f32]) {
     for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
         let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
         hidden.fill(0.0);
-        let mut tops = [f32::NEG_INFINITY; 16];
-        let (chunks, rest) = row.as_chunks::<16>();
-        for chunk in chunks {
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut tops = last;
+        for chunk in chunks.iter() {
             for (t, v) in tops.iter_mut().zip(chunk) {
                 *t = if *v > *t { *v } else { *t };
             }
         }
-        let top = tops.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        let mut sums = [0.0f32; 16];
-        let (chunks, rest) = row.as_chunks_mut::<16>();
+        let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        for v in &mut last {
+            *v = exp((*v - top) * scale);
+        }
+        last[rest.len()..].fill(0.0);
+        rest.copy_from_slice(&last[..rest.len()]);
+        let mut sums = last;
         for chunk in chunks {
             for (sum, v) in sums.iter_mut().zip(chunk) {
                 *v = exp((*v - top) * scale);
                 *sum += *v;
             }
         }
-        let mut sum: f32 = sums.iter().sum();
-        for v in rest {
-            *v = exp((*v - top) * scale);
-            sum += *v;
-        }
+        let sum: f32 = sums.iter().sum();
         let inverse = 1.0 / sum;
         for v in row.iter_mut() {
             *v *= inverse;
@@ -118,9 +124,18 @@ fn probabilities(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>,
     for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
         let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
         hidden.fill(0.0);
-        for v in row {
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
+        for chunk in chunks {
+            for v in chunk {
+                *v = exp(*v * scale - log_sum);
+            }
+        }
+        let mut last = [0.0; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for v in &mut last {
             *v = exp(*v * scale - log_sum);
         }
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 

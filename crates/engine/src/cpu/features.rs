@@ -35,6 +35,14 @@ pub(super) fn avx512() -> bool {
     allows(Instructions::Best) && is_x86_feature_detected!("avx512f")
 }
 
+/// Whether the second-level cache is likely to have 1 MiB or more, as in processors with AVX-512, and not 512 KiB.
+pub(super) fn large_cache() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// AVX2 and fused multiply-add.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn avx2() -> bool {

@@ -6,8 +6,8 @@
 //!        │ b0 │ b1 │                  values of A. A is read through two strides, so that the same loop
 //! A[R,k] └────┴────┘                  serves X, X^T and the neighbourhoods of a convolution.
 //! ```
-//! Which instructions: AVX-512 where the machine has them, else plain arrays that the compiler vectorises for
-//! AVX2 + FMA, SSE2 or NEON. Every row's sum runs over k in the same order in all tile heights, so results do
+//! Which instructions: AVX-512 where the machine has them, AVX2 and FMA (`kernel_avx2`), else plain arrays that the
+//! compiler vectorises for SSE2 or NEON. Every row's sum runs over k in the same order in all tile heights, so results do
 //! not depend on how rows were dealt to threads.
 
 #[cfg(target_arch = "x86_64")]
@@ -57,7 +57,7 @@ pub(super) fn tile_fn() -> TileFn {
                 return avx512::tile;
             }
             if features::avx2() {
-                return avx2_tile;
+                return super::kernel_avx2::tile;
             }
         }
         portable_tile
@@ -228,21 +228,8 @@ mod avx512 {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_tile(rows: usize, t: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { blocks::<true>(rows, t) }
-}
-
-unsafe fn portable_tile(rows: usize, t: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { blocks::<false>(rows, t) }
-}
-
 /// The tile as blocks of up to 6 rows x 16 columns, in arrays that the compiler keeps in vector registers.
-#[inline(always)]
-unsafe fn blocks<const FMA: bool>(rows: usize, t: &Tile) {
+unsafe fn portable_tile(rows: usize, t: &Tile) {
     let mut row = 0;
     while row < rows {
         let height = (rows - row).min(6);
@@ -252,12 +239,12 @@ unsafe fn blocks<const FMA: bool>(rows: usize, t: &Tile) {
             unsafe {
                 let width = (t.columns - column).min(16);
                 match height {
-                    6 => block::<6, FMA>(row, column, width, t),
-                    5 => block::<5, FMA>(row, column, width, t),
-                    4 => block::<4, FMA>(row, column, width, t),
-                    3 => block::<3, FMA>(row, column, width, t),
-                    2 => block::<2, FMA>(row, column, width, t),
-                    _ => block::<1, FMA>(row, column, width, t),
+                    6 => block::<6>(row, column, width, t),
+                    5 => block::<5>(row, column, width, t),
+                    4 => block::<4>(row, column, width, t),
+                    3 => block::<3>(row, column, width, t),
+                    2 => block::<2>(row, column, width, t),
+                    _ => block::<1>(row, column, width, t),
                 }
             }
             column += 16;
@@ -267,7 +254,7 @@ unsafe fn blocks<const FMA: bool>(rows: usize, t: &Tile) {
 }
 
 #[inline(always)]
-unsafe fn block<const R: usize, const FMA: bool>(row: usize, column: usize, width: usize, t: &Tile) {
+unsafe fn block<const R: usize>(row: usize, column: usize, width: usize, t: &Tile) {
     // SAFETY: reads and writes stay within `width` columns and R rows of the tile.
     unsafe {
         let mut acc = [[0.0f32; 16]; R];
@@ -290,7 +277,7 @@ unsafe fn block<const R: usize, const FMA: bool>(row: usize, column: usize, widt
             for (i, sums) in acc.iter_mut().enumerate() {
                 let v = *a.add(i * t.a_row + k * t.a_col);
                 for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = if FMA { v.mul_add(b, *sum) } else { v * b + *sum };
+                    *sum += v * b;
                 }
             }
         }

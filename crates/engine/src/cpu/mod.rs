@@ -10,6 +10,8 @@ mod conv;
 mod features;
 mod group_norm;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod kernel_avx2;
 mod layer_norm;
 mod linear;
 mod math;
@@ -20,6 +22,7 @@ mod simd;
 mod structure;
 mod weight;
 mod winograd;
+mod winograd_tiles;
 
 use crate::{
     Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,

@@ -11,20 +11,27 @@
 //! once, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
 
 use super::buffer::{Buffer, Pool};
+use super::features;
 use super::kernel::NR;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
 use super::simd::{Kernel, Vector, with_widest};
+use super::winograd_tiles::{InputTiles, OutputTiles};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Outputs along a tile's side.
-const OUT: usize = 4;
+pub(super) const OUT: usize = 4;
 /// Inputs along a tile's side, and frequencies along each axis.
-const IN: usize = 6;
-const FREQUENCIES: usize = IN * IN;
-/// Values of V and M that one task keeps in cache (768 KiB), and of U beside them.
+pub(super) const IN: usize = 6;
+pub(super) const FREQUENCIES: usize = IN * IN;
+/// Values of U up to which a task runs its tiles through all stages (768 KiB).
 const RESIDENT: usize = 192 << 10;
+
+/// Values of V and M that one task keeps in the second-level cache.
+fn block_values() -> usize {
+    if features::large_cache() { 192 << 10 } else { 96 << 10 }
+}
 
 /// Beyond this size (16 MiB) U lies in memory, not in cache, and pays only for many tiles.
 const CACHED: usize = 4 << 20;
@@ -34,6 +41,15 @@ struct Filter {
     data: Buffer,
     inputs: usize,
     outputs: usize,
+    /// Values from one frequency to the next.
+    plane: usize,
+}
+
+/// The distance of frequencies that hold `values` values each: an odd number of cache lines. The transforms walk
+/// through all 36 at once; a power of two would put them on the same few sets of the cache.
+fn plane(values: usize) -> usize {
+    const LINE: usize = 16;
+    (values.div_ceil(LINE) | 1) * LINE
 }
 
 /// Whether a convolution of this kind and size is faster this way.
@@ -46,7 +62,8 @@ impl Filter {
     /// From the panels of the plain product, `[9 * I][32]` each.
     fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
         let count = outputs.div_ceil(NR);
-        let mut data = Buffer::new(pool, FREQUENCIES * count * inputs * NR);
+        let plane = plane(count * inputs * NR);
+        let mut data = Buffer::new(pool, FREQUENCIES * plane);
         let u = Target::new(&mut data, NR);
         let rows = 32.min(inputs);
         let parts = inputs.div_ceil(rows);
@@ -55,14 +72,14 @@ impl Filter {
             let rows = first..(first + rows).min(inputs);
             let weight = &panels.panel(panel)[..9 * inputs * NR];
             // SAFETY: each task writes its own rows of its own panel.
-            unsafe { with_widest(FilterRows { weight, inputs, rows, panel, panels: count, u: &u }) }
+            unsafe { with_widest(FilterRows { weight, inputs, rows, panel, plane, u: &u }) }
         });
-        Self { data, inputs, outputs }
+        Self { data, inputs, outputs, plane }
     }
 
     fn frequency(&self, f: usize) -> Columns<'_> {
-        let size = self.data.len() / FREQUENCIES;
-        Columns::Panels { data: &self.data[f * size..(f + 1) * size], depth: self.inputs, start: 0 }
+        let data = &self.data[f * self.plane..(f + 1) * self.plane];
+        Columns::Panels { data, depth: self.inputs, start: 0 }
     }
 }
 
@@ -72,7 +89,7 @@ struct FilterRows<'a> {
     inputs: usize,
     rows: std::ops::Range<usize>,
     panel: usize,
-    panels: usize,
+    plane: usize,
     u: &'a Target,
 }
 
@@ -97,8 +114,8 @@ impl Kernel for FilterRows<'_> {
                     }
                     for (y, row) in half.into_iter().enumerate() {
                         for (x, value) in filter_line(row).into_iter().enumerate() {
-                            let row = ((y * IN + x) * self.panels + self.panel) * self.inputs + i;
-                            value.store(self.u.at(row, lane).c, V::LANES);
+                            let to = self.u.at(self.panel * self.inputs + i, lane).c;
+                            value.store(to.wrapping_add((y * IN + x) * self.plane), V::LANES);
                         }
                     }
                 }
@@ -148,7 +165,7 @@ impl Grid<'_> {
     }
 
     /// Sample, and first output row and column, of a tile.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rows, columns) = self.tiles();
         (tile / columns / rows, tile / columns % rows * OUT, tile % columns * OUT)
     }
@@ -181,29 +198,30 @@ pub(super) fn convolve(
     assert_eq!(y.len(), grid.samples * grid.out.0 * grid.out.1 * outputs, "result of another size");
     let target = Target::new(y, outputs);
     let threads = rayon::current_num_threads();
-    let per_tile = FREQUENCIES * (inputs + outputs);
     let stages = Stages { grid, filter, target: &target, add };
     if filter.data.len() <= RESIDENT {
-        let fitting = (RESIDENT / per_tile).clamp(12, 96);
+        let fitting = (block_values() / (FREQUENCIES * (inputs + outputs))).clamp(12, 96);
         let block = count.div_ceil(count.div_ceil(fitting).next_multiple_of(threads));
         (0..count.div_ceil(block)).into_par_iter().with_max_len(1).for_each(|task| {
             let first = task * block;
             let tiles = block.min(count - first);
-            with_scratch(tiles * per_tile, |scratch| {
-                let (v, m) = scratch.split_at_mut(FREQUENCIES * tiles * inputs);
+            let slots = Slots::new(tiles, (inputs, outputs));
+            with_scratch(slots.v_len() + slots.m_len(), |scratch| {
+                let (v, m) = scratch.split_at_mut(slots.v_len());
                 let (from, to) = (Target::new(v, inputs), Target::new(m, outputs));
                 // SAFETY: V and M are this task's own, and each output tile belongs to one task.
                 unsafe {
-                    stages.input(first, 0, tiles, tiles, &from);
-                    (0..FREQUENCIES).for_each(|f| stages.multiply(f, v, tiles, &to));
-                    stages.output(first, 0, tiles, tiles, m);
+                    stages.input(first, 0, tiles, slots, &from);
+                    (0..FREQUENCIES).for_each(|f| stages.multiply(f, v, slots, &to));
+                    stages.output(first, 0, tiles, slots, m);
                 }
             });
         });
         return;
     }
-    let mut v = Buffer::new(pool, FREQUENCIES * count * inputs);
-    let mut m = Buffer::new(pool, FREQUENCIES * count * outputs);
+    let slots = Slots::new(count, (inputs, outputs));
+    let mut v = Buffer::new(pool, slots.v_len());
+    let mut m = Buffer::new(pool, slots.m_len());
     let (from, to) = (Target::new(&mut v, inputs), Target::new(&mut m, outputs));
     let block = count.div_ceil(4 * threads);
     let blocks = count.div_ceil(block);
@@ -211,17 +229,40 @@ pub(super) fn convolve(
     (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
         let (first, tiles) = range(task);
         // SAFETY: each task writes its own tiles' rows of V.
-        unsafe { stages.input(first, first, tiles, count, &from) }
+        unsafe { stages.input(first, first, tiles, slots, &from) }
     });
     (0..FREQUENCIES).into_par_iter().with_max_len(1).for_each(|f| {
         // SAFETY: each task writes its own frequency of M.
-        unsafe { stages.multiply(f, &v, count, &to) }
+        unsafe { stages.multiply(f, &v, slots, &to) }
     });
     (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
         let (first, tiles) = range(task);
         // SAFETY: each output tile belongs to one task.
-        unsafe { stages.output(first, first, tiles, count, &m) }
+        unsafe { stages.output(first, first, tiles, slots, &m) }
     });
+}
+
+/// How V and M lie in memory: 36 planes of `count` rows each.
+#[derive(Clone, Copy)]
+struct Slots {
+    count: usize,
+    /// Values from one frequency to the next.
+    v: usize,
+    m: usize,
+}
+
+impl Slots {
+    fn new(count: usize, (inputs, outputs): (usize, usize)) -> Self {
+        Self { count, v: plane(count * inputs), m: plane(count * outputs) }
+    }
+
+    fn v_len(&self) -> usize {
+        FREQUENCIES * self.v
+    }
+
+    fn m_len(&self) -> usize {
+        FREQUENCIES * self.m
+    }
 }
 
 /// The three stages, each on a run of tiles or a frequency. Unsafe, because tasks share what they write to.
@@ -233,24 +274,24 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    unsafe fn input(&self, tile: usize, slot: usize, count: usize, slots: usize, v: &Target) {
-        let channels = self.filter.inputs;
+    unsafe fn input(&self, tile: usize, slot: usize, count: usize, slots: Slots, v: &Target) {
+        let (channels, plane) = (self.filter.inputs, slots.v);
         // SAFETY: the caller's promise.
-        unsafe { with_widest(InputTiles { grid: self.grid, tile, slot, count, slots, channels, v }) }
+        unsafe { with_widest(InputTiles { grid: self.grid, tile, slot, count, plane, channels, v }) }
     }
 
     /// `M[f] = V[f] U[f]`.
-    unsafe fn multiply(&self, f: usize, v: &[f32], slots: usize, m: &Target) {
+    unsafe fn multiply(&self, f: usize, v: &[f32], slots: Slots, m: &Target) {
         let filter = self.filter;
-        let a = Rows::dense(&v[f * slots * filter.inputs..], filter.inputs);
-        let size = Size { m: slots, k: filter.inputs, n: filter.outputs };
+        let a = Rows::dense(&v[f * slots.v..], filter.inputs);
+        let size = Size { m: slots.count, k: filter.inputs, n: filter.outputs };
         // SAFETY: the caller's promise.
-        unsafe { product_into(a, filter.frequency(f), size, &m.at(f * slots, 0), Extra::default()) }
+        unsafe { product_into(a, filter.frequency(f), size, &m.at(0, f * slots.m), Extra::default()) }
     }
 
-    unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: usize, m: &[f32]) {
-        let (channels, y) = (self.filter.outputs, self.target);
-        let tiles = OutputTiles { grid: self.grid, tile, slot, count, slots, channels, m, y, add: self.add };
+    unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: Slots, m: &[f32]) {
+        let (channels, plane, y) = (self.filter.outputs, slots.m, self.target);
+        let tiles = OutputTiles { grid: self.grid, tile, slot, count, plane, channels, m, y, add: self.add };
         // SAFETY: the caller's promise.
         unsafe { with_widest(tiles) }
     }
@@ -266,183 +307,4 @@ fn with_scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
         }
         run(&mut scratch[..len])
     })
-}
-
-/// B^T of six values.
-///
-/// # Safety
-/// As for [`Vector`].
-#[inline(always)]
-unsafe fn input_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; IN] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (four, five, two) = (V::splat(-4.0), V::splat(-5.0), V::splat(2.0));
-        let (even, odd) = (c.mul_add(four, e), b.mul_add(four, d));
-        let (even2, odd2) = (e.sub(c), d.sub(b));
-        let plus_four = V::splat(4.0);
-        [
-            a.mul_add(plus_four, c.mul_add(five, e)),
-            even.add(odd),
-            even.sub(odd),
-            odd2.mul_add(two, even2),
-            odd2.mul_add(V::splat(-2.0), even2),
-            b.mul_add(plus_four, d.mul_add(five, f)),
-        ]
-    }
-}
-
-/// A^T of six values.
-///
-/// # Safety
-/// As for [`Vector`].
-#[inline(always)]
-unsafe fn output_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; OUT] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (p, q, r, s) = (b.add(c), b.sub(c), d.add(e), d.sub(e));
-        [
-            a.add(p).add(r),
-            s.mul_add(V::splat(2.0), q),
-            r.mul_add(V::splat(4.0), p),
-            s.mul_add(V::splat(8.0), q.add(f)),
-        ]
-    }
-}
-
-/// Writes V's row `slot` of all frequencies for each of a run of tiles.
-struct InputTiles<'a> {
-    grid: Grid<'a>,
-    /// First tile, and the slot it goes to.
-    tile: usize,
-    slot: usize,
-    count: usize,
-    /// Rows of V per frequency.
-    slots: usize,
-    channels: usize,
-    v: &'a Target,
-}
-
-impl Kernel for InputTiles<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        for i in 0..self.count {
-            // SAFETY: the caller's promise.
-            unsafe { self.one::<V>(self.tile + i, self.slot + i) }
-        }
-    }
-}
-
-impl InputTiles<'_> {
-    #[inline(always)]
-    unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
-        let (grid, channels) = (self.grid, self.channels);
-        let (sample, y0, x0) = grid.place(tile);
-        let mut pixels = [[std::ptr::null::<f32>(); IN]; IN];
-        for (y, row) in pixels.iter_mut().enumerate() {
-            let y = (y0 + y) as isize - grid.top;
-            for (x, pixel) in row.iter_mut().enumerate() {
-                let x = (x0 + x) as isize - grid.left;
-                if (0..grid.height as isize).contains(&y) && (0..grid.width as isize).contains(&x) {
-                    let start = ((sample * grid.height + y as usize) * grid.width + x as usize) * channels;
-                    *pixel = grid.data[start..start + channels].as_ptr();
-                }
-            }
-        }
-        for start in (0..channels).step_by(V::LANES) {
-            let width = V::LANES.min(channels - start);
-            // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
-            unsafe {
-                let zero = V::splat(0.0);
-                let mut half = [[zero; IN]; IN];
-                for x in 0..IN {
-                    let mut column = [zero; IN];
-                    for (row, value) in pixels.iter().zip(&mut column) {
-                        if !row[x].is_null() {
-                            *value = V::load(row[x].add(start), width);
-                        }
-                    }
-                    for (row, value) in half.iter_mut().zip(input_line(column)) {
-                        row[x] = value;
-                    }
-                }
-                for (y, row) in half.into_iter().enumerate() {
-                    for (x, value) in input_line(row).into_iter().enumerate() {
-                        value.store(self.v.at((y * IN + x) * self.slots + slot, start).c, width);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Writes a run of output tiles.
-struct OutputTiles<'a> {
-    grid: Grid<'a>,
-    tile: usize,
-    slot: usize,
-    count: usize,
-    slots: usize,
-    channels: usize,
-    m: &'a [f32],
-    y: &'a Target,
-    add: Addends<'a>,
-}
-
-impl Kernel for OutputTiles<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        assert!(self.m.len() >= FREQUENCIES * self.slots * self.channels, "M too small");
-        for i in 0..self.count {
-            // SAFETY: the caller's promise.
-            unsafe { self.one::<V>(self.tile + i, self.slot + i) }
-        }
-    }
-}
-
-impl OutputTiles<'_> {
-    #[inline(always)]
-    unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
-        let (grid, channels) = (self.grid, self.channels);
-        let (sample, y0, x0) = grid.place(tile);
-        let (rows, columns) = (OUT.min(grid.out.0 - y0), OUT.min(grid.out.1 - x0));
-        for start in (0..channels).step_by(V::LANES) {
-            let width = V::LANES.min(channels - start);
-            // SAFETY: slices are indexed, M was checked; the rest is the caller's promise.
-            unsafe {
-                let zero = V::splat(0.0);
-                let part = |values: &[f32], row: usize| {
-                    V::load(values[row * channels + start..row * channels + start + width].as_ptr(), width)
-                };
-                let mut base = self.add.bias.map_or(zero, |bias| part(bias, 0));
-                if let Some(shift) = self.add.shift {
-                    base = base.add(part(shift, sample));
-                }
-                let mut half = [[zero; IN]; OUT];
-                for x in 0..IN {
-                    let mut column = [zero; IN];
-                    for (f, value) in column.iter_mut().enumerate() {
-                        let row = (f * IN + x) * self.slots + slot;
-                        *value = V::load(self.m.as_ptr().add(row * channels + start), width);
-                    }
-                    for (row, value) in half.iter_mut().zip(output_line(column)) {
-                        row[x] = value;
-                    }
-                }
-                for (i, row) in half.into_iter().enumerate().take(rows) {
-                    for (j, value) in output_line(row).into_iter().enumerate().take(columns) {
-                        let position = (sample * grid.out.0 + y0 + i) * grid.out.1 + x0 + j;
-                        let mut value = value.add(base);
-                        if let Some(residual) = self.add.residual {
-                            value = value.add(part(residual, position));
-                        }
-                        let out = self.y.at(position, start).c;
-                        if self.add.accumulate {
-                            value = value.add(V::load(out, width));
-                        }
-                        value.store(out, width);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use fairhuman_engine::observe::Observer;
-use fairhuman_engine::{Backend, Compute, Cpu};
+use fairhuman_engine::{Backend, Compute, Cpu, peak};
 use fairhuman_train::gradient::Run;
 use fairhuman_train::recorded::{Inputs, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
@@ -41,8 +41,9 @@ fn time(backend: &Cpu, inputs: &Inputs, options: &Replay) -> anyhow::Result<Exit
     let times = &times[warm_up..];
     let median = |part: fn(&Times) -> f64| 1e3 * median(times.iter().map(part).collect());
     if options.profile {
+        // The pool's threads are idle by now.
         let mean = times.iter().map(|t| t.step).sum::<f64>() / times.len() as f64;
-        println!("{}", profile.table(times.len(), mean));
+        println!("{}", profile.table(times.len(), mean, peak::measure(backend.threads(), &clock)));
     }
     println!(
         "{}",

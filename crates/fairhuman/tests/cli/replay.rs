@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairhuman_train::recorded::{TensorFile, read_tensors};
+use fairhuman_train::recorded::{Tensor, TensorFile, read_tensors};
 
 use crate::world::World;
 
@@ -96,6 +96,30 @@ fn inputs_that_lack_something_are_refused_by_its_name() {
     file.metadata.insert("eps".into(), "1e-8".into());
     fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
     assert!(replay(&broken).contains("time_ids"));
+    let good = read_tensors(Path::new(&golden("inputs.safetensors"))).unwrap();
+    for (key, value) in [("beta1", "2"), ("eps", "-1"), ("learning_rate", "nan"), ("local_scale", "0")] {
+        let mut file = good.clone();
+        file.metadata.insert(key.into(), value.into());
+        fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
+        let error = replay(&broken);
+        assert!(error.contains(&format!("\"{key}\"")) && error.contains("expected"), "{error}");
+    }
+    for (name, value) in [("mask_face", 255.0), ("mask_hand", -1.0), ("timesteps", -5.0), ("timesteps", 0.5)]
+    {
+        let mut file = good.clone();
+        let shape = file.tensors[name].shape.clone();
+        let values = vec![value; shape.iter().product()];
+        file.tensors.insert(name.into(), Tensor::f32(&shape, values));
+        fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
+        let error = replay(&broken);
+        assert!(error.contains(name) && error.contains("expected"), "{error}");
+    }
+    // Half of an adapter.
+    let mut file = good.clone();
+    let half = file.tensors.keys().find(|name| name.ends_with(".lora_A.weight")).unwrap().clone();
+    file.tensors.remove(&half);
+    fairhuman_train::recorded::write_tensors(&broken, &file).unwrap();
+    assert!(replay(&broken).contains(&half), "{}", replay(&broken));
     std::fs::write(&broken, b"nothing").unwrap();
     assert!(replay(&broken).contains("safetensors"));
 }

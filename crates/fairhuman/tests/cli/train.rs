@@ -162,6 +162,19 @@ fn a_step_that_is_not_finite_changes_nothing_and_too_many_end_the_run() {
 }
 
 #[test]
+fn a_run_that_could_take_none_of_its_steps_fails_however_short() {
+    let world = World::new(&[("validation = { share = 0.2, every = 3, draws = 2 }", "")]);
+    let weights = world.path("tiny/unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    // The file's last values become NaN.
+    let end = bytes.len();
+    bytes[end - 4096..].fill(0xff);
+    std::fs::write(&weights, bytes).unwrap();
+    let error = world.fails(&["train", "recipe.toml", "--out", "run", "--steps", "2"]);
+    assert!(error.contains("stopped at step 2") && error.contains("2 steps in a row"), "{error}");
+}
+
+#[test]
 fn a_plain_run_can_watch_the_regions_that_it_does_not_weigh() {
     let weighting = "weighting = { kind = \"fixed\", weights = [1, 0, 0] }\nlora = ";
     let world = World::new(&[("lora = ", weighting)]);

@@ -6,6 +6,9 @@ use super::raw::{RawFull, RawLora, RawVae};
 use super::resolve::Problems;
 use super::{Format, Init, MethodName, RawRecipe, StoredType};
 
+/// Far beyond any use, and small enough that a slip of the finger does not ask for more memory than there is.
+const MAX_RANK: usize = 8192;
+
 /// What a run trains.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "lowercase")]
@@ -109,7 +112,7 @@ fn autoencoder(raw: &RawVae) -> Autoencoder {
 fn check(method: &Method, problems: &mut Problems) {
     match method {
         Method::Lora { lora } => {
-            problems.check(lora.rank > 0, "lora.rank", "at least 1", lora.rank);
+            problems.check((1..=MAX_RANK).contains(&lora.rank), "lora.rank", "1 to 8192", lora.rank);
             let positive = lora.alpha > 0.0 && lora.alpha.is_finite();
             problems.check(positive, "lora.alpha", "more than 0", lora.alpha);
             problems.check(!lora.targets.is_empty(), "lora.targets", "at least one", "none");

@@ -5,7 +5,6 @@
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::time::Instant;
 
 /// Independent chains.
 const CHAINS: usize = 16;
@@ -17,9 +16,19 @@ const ROUNDS: usize = 15;
 /// A loop: does [`STEPS`] steps, returns something that depends on all of them and its operations.
 type Loop = fn() -> (f32, usize);
 
-/// GFLOP/s in f32 of `threads` threads together, and the instructions used.
-pub(crate) fn measure(threads: usize) -> (f64, &'static str) {
-    let (work, name) = choose();
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak {
+    /// GFLOP/s in f32 of all threads together.
+    pub gflops: f64,
+    /// The instructions used, in words.
+    pub instructions: &'static str,
+}
+
+/// The peak of `threads` threads; takes about half a second. `clock` tells seconds since some moment: libraries
+/// read no clock.
+pub fn measure(threads: usize, clock: &(dyn Fn() -> f64 + Sync)) -> Peak {
+    let (work, instructions) = choose();
     let round = || {
         let barrier = Barrier::new(threads);
         let (start, end, flops) = std::thread::scope(|scope| {
@@ -27,10 +36,10 @@ pub(crate) fn measure(threads: usize) -> (f64, &'static str) {
                 .map(|_| {
                     scope.spawn(|| {
                         barrier.wait();
-                        let start = Instant::now();
+                        let start = clock();
                         let (value, flops) = work();
                         black_box(value);
-                        (start, Instant::now(), flops)
+                        (start, clock(), flops)
                     })
                 })
                 .collect();
@@ -38,11 +47,11 @@ pub(crate) fn measure(threads: usize) -> (f64, &'static str) {
                 .into_iter()
                 .filter_map(|w| w.join().ok())
                 .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1), a.2 + b.2))
-                .unwrap_or((Instant::now(), Instant::now(), 0))
+                .unwrap_or((0.0, 0.0, 0))
         });
-        flops as f64 / (end - start).as_secs_f64().max(1e-9) * 1e-9
+        flops as f64 / (end - start).max(1e-9) * 1e-9
     };
-    ((0..ROUNDS).map(|_| round()).fold(0.0, f64::max), name)
+    Peak { gflops: (0..ROUNDS).map(|_| round()).fold(0.0, f64::max), instructions }
 }
 
 fn choose() -> (Loop, &'static str) {

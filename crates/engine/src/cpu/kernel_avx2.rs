@@ -1,0 +1,151 @@
+//! The tile of C for AVX2 and FMA: sixteen registers of eight values.
+//!
+//! ```text
+//!        4 to 6 rows x 16 columns:  12 sums, 2 of B, 1 of A        1 to 3 rows x 32 columns: 12 sums, 4 of B
+//!        ┌────┬────┐                two loads of B and R           ┌────┬────┬────┬────┐
+//!        │ b0 │ b1 │                broadcasts of A for            │ b0 │ b1 │ b2 │ b3 │
+//!  A[R]  └────┴────┘                2R multiply-adds         A[R]  └────┴────┴────┴────┘
+//! ```
+//! Both multipliers are busy when eight or more sums are in flight (latency 4, two a cycle). A tile of 12 x 32 is
+//! cut into such blocks, rows as evenly as can be; the half panel of B that a block has read is still in the
+//! first-level cache for the next rows. Every value's sum runs over k in the same order in every block.
+
+use super::kernel::Tile;
+use std::arch::x86_64::*;
+
+/// Values of a register.
+const LANES: usize = 8;
+/// Rows of the largest block of two registers a row.
+const ROWS: usize = 6;
+
+/// See [`super::kernel::TileFn`].
+///
+/// # Safety
+/// As there; the machine must have AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn tile(rows: usize, t: &Tile) {
+    let parts = rows.div_ceil(ROWS);
+    // SAFETY: the blocks lie in the tile.
+    unsafe {
+        if rows < 4 {
+            return strip(0, rows, 0, t.columns, t);
+        }
+        for column in (0..t.columns).step_by(2 * LANES) {
+            let width = (t.columns - column).min(2 * LANES);
+            let mut row = 0;
+            for part in 0..parts {
+                let height = (rows - row).div_ceil(parts - part);
+                strip(row, height, column, width, t);
+                row += height;
+            }
+        }
+    }
+}
+
+/// Picks the block for a height of up to 6 and a width of up to 16, or of up to 3 and 32.
+#[inline(always)]
+unsafe fn strip(row: usize, height: usize, column: usize, width: usize, t: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (height, width.div_ceil(LANES)) {
+            (1, 1) => block::<1, 1>(row, column, width, t),
+            (1, 2) => block::<1, 2>(row, column, width, t),
+            (1, 3) => block::<1, 3>(row, column, width, t),
+            (1, _) => block::<1, 4>(row, column, width, t),
+            (2, 1) => block::<2, 1>(row, column, width, t),
+            (2, 2) => block::<2, 2>(row, column, width, t),
+            (2, 3) => block::<2, 3>(row, column, width, t),
+            (2, _) => block::<2, 4>(row, column, width, t),
+            (3, 1) => block::<3, 1>(row, column, width, t),
+            (3, 2) => block::<3, 2>(row, column, width, t),
+            (3, 3) => block::<3, 3>(row, column, width, t),
+            (3, _) => block::<3, 4>(row, column, width, t),
+            (4, 1) => block::<4, 1>(row, column, width, t),
+            (4, _) => block::<4, 2>(row, column, width, t),
+            (5, 1) => block::<5, 1>(row, column, width, t),
+            (5, _) => block::<5, 2>(row, column, width, t),
+            (_, 1) => block::<6, 1>(row, column, width, t),
+            _ => block::<6, 2>(row, column, width, t),
+        }
+    }
+}
+
+/// The first `count` lanes.
+#[inline(always)]
+unsafe fn first_lanes(count: usize) -> __m256i {
+    const MASKS: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: eight of the sixteen values.
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(LANES - count).cast()) }
+}
+
+/// R rows of V registers, the last of them with `width - 8 (V - 1)` values.
+#[inline(always)]
+unsafe fn block<const R: usize, const V: usize>(row: usize, column: usize, width: usize, t: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if width == V * LANES {
+            sums::<R, V, true>(row, column, width, t);
+        } else {
+            sums::<R, V, false>(row, column, width, t);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
+    row: usize,
+    column: usize,
+    width: usize,
+    t: &Tile,
+) {
+    // SAFETY: hidden lanes are neither read nor written; the rest is the caller's promise.
+    unsafe {
+        let mask = first_lanes(width - (V - 1) * LANES);
+        let load = |from: *const f32| -> [__m256; V] {
+            std::array::from_fn(|v| match FULL || v + 1 < V {
+                true => _mm256_loadu_ps(from.wrapping_add(v * LANES)),
+                false => _mm256_maskload_ps(from.wrapping_add(v * LANES), mask),
+            })
+        };
+        let start = if t.bias.is_null() { [_mm256_setzero_ps(); V] } else { load(t.bias.add(column)) };
+        let mut acc = [start; R];
+        let c = t.c.add(row * t.c_row + column);
+        // C is met once per tile and may lie far away: ask for it while the sums are made.
+        for i in 0..R {
+            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * t.c_row).cast());
+        }
+        let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column));
+        for _ in 0..t.depth {
+            let values = load(b);
+            for (i, sums) in acc.iter_mut().enumerate() {
+                let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = _mm256_fmadd_ps(factor, value, *sum);
+                }
+            }
+            a = a.wrapping_add(t.a_col);
+            b = b.wrapping_add(t.b_row);
+        }
+        for (i, mut sums) in acc.into_iter().enumerate() {
+            if !t.add.is_null() {
+                let add = load(t.add.add((row + i) * t.add_row + column));
+                for (sum, add) in sums.iter_mut().zip(add) {
+                    *sum = _mm256_add_ps(*sum, add);
+                }
+            }
+            let c = c.add(i * t.c_row);
+            if FULL {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    _mm256_storeu_ps(c.add(v * LANES), sum);
+                }
+            } else {
+                // Masked stores are slow on some machines.
+                let mut values = [[0.0f32; LANES]; V];
+                for (values, sum) in values.iter_mut().zip(sums) {
+                    _mm256_storeu_ps(values.as_mut_ptr(), sum);
+                }
+                std::ptr::copy_nonoverlapping(values.as_ptr().cast(), c, width);
+            }
+        }
+    }
+}
