@@ -41,9 +41,15 @@
 //! What it does not do: print, read the clock, find faces (boxes come from masks or from the caller).
 #![deny(missing_docs)]
 
+mod chart;
 mod model;
+mod number;
 mod page;
+mod picture;
 mod read;
+mod recipe;
+mod section;
+mod view;
 
 pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run};
 pub use page::html;
