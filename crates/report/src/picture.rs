@@ -112,7 +112,7 @@ pub fn overlay(masks: &[(usize, &GrayImage)]) -> String {
             }
             let edge = [(-reach, 0), (reach, 0), (0, -reach), (0, reach)];
             let outline = edge.iter().any(|(dx, dy)| !inside(x + dx, y + dy));
-            *pixel = Rgba([r, g, b, if outline { 255 } else { 72 }]);
+            *pixel = Rgba([r, g, b, if outline { 255 } else { 56 }]);
         }
     }
     png(&DynamicImage::ImageRgba8(over))

@@ -79,6 +79,9 @@ fn pictures(run: &Run, count: usize) -> Result<Vec<Masked>, String> {
         return Err("the recipe is not known".into());
     }
     let recipe = Recipe::parse(Path::new("recipe.toml"), &run.recipe).map_err(|e| e.to_string())?;
+    if !recipe.dataset.path.exists() {
+        return Err(format!("{} is not there", recipe.dataset.path.display()));
+    }
     let dataset = Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions())
         .map_err(|e| format!("{}: {}", recipe.dataset.path.display(), first_line(&e)))?;
     let held_out = run.start().map_or(&[][..], |start| &start.held_out);

@@ -75,7 +75,7 @@ impl LineChart {
                         @for series in &self.series { (self.lines(series)) }
                         @for reading in self.readings() { (reading) }
                     }
-                    div.x { @for (value, at) in &x_ticks { span style={ "left:" (percent(*at)) } { (tick(*value)) } } }
+                    div.x { @for (i, (value, at)) in x_ticks.iter().enumerate() { span style={ "left:" (percent(*at)) } { @if i == 0 { "step " } (tick(*value)) } } }
                 }
             }
         }
