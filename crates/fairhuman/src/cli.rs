@@ -34,6 +34,8 @@ pub enum Command {
     Train(Train),
     /// Make pictures of prompts with a model and LoRA files
     Sample(Sample),
+    /// Show training runs on one web page, several side by side
+    Report(Report),
     /// Run one training step from recorded tensors, and time it
     Replay(Replay),
     /// Draw a dataset of people with exact masks, key points and captions
@@ -138,6 +140,31 @@ pub struct Sample {
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {
     PossibleValuesParser::new(Sampler::ALL.map(Sampler::name)).try_map(|name| name.parse::<Sampler>())
+}
+
+/// `fairhuman report`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman report runs/smoke
+  fairhuman report runs/plain runs/mpd --name Plain --name MPD --out plain-or-mpd.html
+
+The page is one file without network: losses, fairness weights, conflict, regions, masks, time, recipes.
+Runs in progress are shown as far as they are. Run it in the folder that the training ran in, so that the
+dataset's pictures are found.")]
+pub struct Report {
+    /// Run folders; the first has the first colour
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Names for the runs, one for each, in their order [default: the folders' names]
+    #[arg(long, value_name = "TEXT")]
+    pub name: Vec<String>,
+    /// The page; a file of this name is replaced
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
+    /// Pictures of the dataset to show with their masks
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub pictures: usize,
 }
 
 /// `fairhuman replay`

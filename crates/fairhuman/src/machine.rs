@@ -38,6 +38,12 @@ pub fn vector_instructions() -> &'static str {
     }
 }
 
+/// The machine in one line: `linux x86_64, 2 cores, AVX-512`.
+pub fn description() -> String {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{os} {arch}, {} cores, {}", cores(), vector_instructions())
+}
+
 /// The CPU backend with `threads` threads (0: one per core).
 ///
 /// # Errors

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(options) => commands::train::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
+        Command::Report(options) => commands::report::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),
         Command::InitModel(options) => commands::init_model::run(&options),

@@ -70,6 +70,9 @@ pub struct Start {
     pub truncated_captions: usize,
     /// Version of this program.
     pub version: String,
+    /// What it ran on, in words; empty where that was not told.
+    #[serde(default)]
+    pub machine: String,
 }
 
 /// One training step.
@@ -113,6 +116,9 @@ pub struct Step {
     pub learning_rate: f64,
     /// Where the time went.
     pub seconds: Seconds,
+    /// The most memory that the process has held so far, in MiB; none where the system does not tell.
+    #[serde(default)]
+    pub peak_memory_mib: Option<f64>,
 }
 
 /// Whether a step changed the parameters.

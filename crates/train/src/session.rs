@@ -79,7 +79,7 @@ impl<'a, B: Backend> Session<'a, B> {
     }
 
     /// The event that begins a command.
-    pub fn start(&self, until: u64) -> Event {
+    pub fn start(&self, until: u64, machine: &str) -> Event {
         Event::Start(Start {
             step: self.progress.step,
             until,
@@ -89,6 +89,7 @@ impl<'a, B: Backend> Session<'a, B> {
             trained_values: self.model.params.values(),
             truncated_captions: self.data.truncated_captions(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: machine.to_owned(),
         })
     }
 

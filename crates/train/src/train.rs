@@ -26,6 +26,10 @@ pub trait Reporter {
 pub struct Surroundings<'a> {
     /// Seconds since some moment.
     pub clock: &'a (dyn Fn() -> f64 + Sync),
+    /// The most memory that the process has held so far, in MiB; none where the system does not tell.
+    pub peak_memory: &'a dyn Fn() -> Option<f64>,
+    /// What the run runs on, in words, for its log.
+    pub machine: &'a str,
     /// Set to save and leave after the step in progress.
     pub stop: &'a AtomicBool,
     /// Told what happens.
@@ -58,13 +62,13 @@ pub fn train<B: Backend>(
     recipe: &Recipe,
     around: Surroundings<'_>,
 ) -> Result<Summary, TrainError> {
-    let Surroundings { clock, stop, reporter, observer, until, record } = around;
+    let Surroundings { clock, peak_memory, machine, stop, reporter, observer, until, record } = around;
     let until = until.unwrap_or(recipe.steps);
     let mut run =
         Session::open(backend, recipe, &mut |what, done, total| reporter.preparing(what, done, total))?;
     let passes = Run { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
     check_record(record, run.progress.step, until)?;
-    let start = run.start(until);
+    let start = run.start(until, machine);
     emit(&mut run, reporter, start)?;
     if run.progress.step == 0 {
         let first = run.validate(&passes)?;
@@ -113,8 +117,9 @@ pub fn train<B: Backend>(
 
         let seconds =
             Seconds { data: loaded - begin, update: end - solved, total: end - begin, ..Seconds::default() };
-        let event =
+        let mut event =
             step_event(recipe, step, &data.names, data.batch.timesteps, learning_rate, &found, seconds);
+        event.peak_memory_mib = peak_memory();
         let failure = found.err().map(|refused| refused.named(&data.names));
         emit(&mut run, reporter, Event::Step(Box::new(event)))?;
         if step.is_multiple_of(recipe.validation.every) || step == until {
@@ -215,6 +220,7 @@ fn step_event<B: Backend>(
         clip: None,
         learning_rate,
         seconds,
+        peak_memory_mib: None,
     };
     match found {
         Err(refused) => event.outcome = StepOutcome::Refused(refused.named(samples)),

@@ -3,6 +3,7 @@
 pub mod init_model;
 pub mod people;
 pub mod replay;
+pub mod report;
 pub mod sample;
 pub mod train;
 pub mod version;

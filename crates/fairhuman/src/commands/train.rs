@@ -36,6 +36,8 @@ fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) ->
     let mut screen = Screen::new();
     let around = Surroundings {
         clock: &clock,
+        peak_memory: &machine::peak_memory_mib,
+        machine: &machine::description(),
         stop,
         reporter: &mut screen,
         observer: None,

@@ -1,0 +1,63 @@
+//! `fairhuman report`: run folders to one web page.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_report::{Run, html};
+
+use crate::cli::Report;
+use crate::machine;
+
+/// Reads the runs, writes the page, and says where it is.
+pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
+    if !options.name.is_empty() && options.name.len() != options.runs.len() {
+        let (runs, names) = (options.runs.len(), options.name.len());
+        bail!("runs: {runs}, --name: {names}; give a name for each run, or none");
+    }
+    let mut runs = options.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let names = names(&options.name, &options.runs, &runs);
+    for (run, name) in runs.iter_mut().zip(names) {
+        run.name = name;
+    }
+    // The runs of a comparison nearly always share their pictures: those of the one with most regions say it.
+    let most = runs.iter_mut().rev().max_by_key(|run| run.objectives().len());
+    if let Some(run) = most.filter(|_| options.pictures > 0) {
+        run.add_pictures(options.pictures);
+    }
+    let title = match runs.as_slice() {
+        [run] => format!("Training run {}", run.name),
+        runs => runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(" and "),
+    };
+    let mut report = fairhuman_report::Report::new(title);
+    report.runs = runs;
+    report.about = vec![
+        ("Page made by".into(), format!("fairhuman {}", env!("CARGO_PKG_VERSION"))),
+        ("on".into(), machine::description()),
+    ];
+    let page = html(&report);
+    if let Some(folder) = options.out.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    write_atomically(&options.out, page.as_bytes())
+        .with_context(|| format!("cannot write {}", options.out.display()))?;
+    for note in report.runs.iter().flat_map(|run| &run.notes) {
+        eprintln!("note: {note}");
+    }
+    println!("{} ({:.1} MB): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names that were given, or the folders' names; where two are the same, the paths as typed.
+fn names(given: &[String], paths: &[PathBuf], runs: &[Run]) -> Vec<String> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    let twice = |run: &Run| runs.iter().filter(|other| other.name == run.name).count() > 1;
+    let name = |(run, path): (&Run, &PathBuf)| {
+        if twice(run) { path.display().to_string() } else { run.name.clone() }
+    };
+    runs.iter().zip(paths).map(name).collect()
+}

@@ -1,0 +1,103 @@
+//! The page: its head, its beginning, the order of its sections.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::model::Report;
+use crate::section;
+use crate::view::{View, state};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Nothing comes from elsewhere: the browser itself sees to it.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'";
+
+/// The report as one HTML file.
+pub fn html(report: &Report) -> String {
+    let page = page(report).into_string();
+    // Names of files and pictures may hold anything; control characters have no place in HTML.
+    let misplaced =
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');
+    if page.contains(misplaced) { page.replace(misplaced, "\u{fffd}") } else { page }
+}
+
+fn page(report: &Report) -> Markup {
+    let view = View::new(&report.runs);
+    let title = if report.title.is_empty() { "Training report" } else { &report.title };
+    let sections = [
+        section::held_out(&view),
+        section::grids(&report.grids),
+        section::losses(&view),
+        section::weights(&view),
+        section::conflict(&view),
+        section::gradients(&view),
+        section::regions(&view),
+        section::masks(&view),
+        section::cost(&view),
+    ];
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { (title) }
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    button.theme type="button" hidden="hidden" { "Light / dark" }
+                    p.kicker { "fairhuman report" }
+                    h1 { (title) }
+                    @for text in &report.summary { p.intro { (text) } }
+                    (runs(&view))
+                    (section::notes(&view))
+                }
+                main {
+                    @if report.runs.is_empty() { p.lead { "There are no runs in this report." } }
+                    (view.legend())
+                    @if !report.runs.is_empty() { (sections[0]) }
+                    @for section in &sections[1..] { (section) }
+                    (section::next(&report.next))
+                    (section::details(report, &view))
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+/// The runs: name, how far, on what.
+fn runs(view: &View<'_>) -> Markup {
+    html! {
+        @if !view.runs.is_empty() { ul.runs {
+            @for (r, run) in view.runs.iter().enumerate() {
+                li {
+                    b { @if view.compares() { i class={ "chip s" (r % 10) } {} } (run.name) }
+                    span.sub { (state(run)) }
+                    @if !run.objectives().is_empty() { span.sub { (weighting(run)) @if run.objectives().len() > 1 { " over" } " " (run.objectives().join(", ")) } }
+                }
+            }
+        } }
+    }
+}
+
+/// The weighting in words, from the recipe.
+fn weighting(run: &crate::model::Run) -> String {
+    let keys = crate::recipe::flat(run);
+    let get = |key: &str| keys.get(key).map(|value| value.trim_matches('"').to_owned());
+    match (get("weighting.kind").as_deref(), get("weighting.alpha").as_deref()) {
+        _ if run.objectives().len() == 1 => "one objective,".into(),
+        (Some("alpha-fair"), Some("2.0")) => "Minimum Potential Delay (alpha 2)".into(),
+        (Some("alpha-fair"), Some("0.0")) | (Some("linear"), _) => "plain sum".into(),
+        (Some("alpha-fair"), Some("inf")) => "max-min".into(),
+        (Some("alpha-fair"), Some(alpha)) => format!("alpha-fair, alpha {alpha},"),
+        (Some("fixed"), _) => {
+            format!("fixed weights {}", get("weighting.weights").unwrap_or_default())
+        }
+        _ => "trained".into(),
+    }
+}

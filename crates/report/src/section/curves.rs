@@ -1,0 +1,89 @@
+//! Curves over steps: training losses, fairness weights, gradient norms and learning rate.
+
+use maud::{Markup, html};
+
+use super::section;
+use crate::view::{Axes, Lines, Raw, View, held_out, present, value};
+
+/// Training losses with held-out points.
+pub fn losses(view: &View<'_>) -> Markup {
+    let lines = view.per_objective("loss", |step, k| present(step, &step.losses, k), held_out);
+    if lines.iter().all(nothing) {
+        return html! {};
+    }
+    let lead = "Faint: every step, with its own pictures and time steps; strong: the running mean; dots: held-out \
+                pictures. A regional loss that falls more slowly than the whole picture's is what fair weights are for.";
+    let body = html! { (view.charts(&lines, Axes::Own)) };
+    section("losses", "Training losses", lead, body)
+}
+
+/// Fairness weights.
+pub fn weights(view: &View<'_>) -> Markup {
+    let lines = view.per_objective(
+        "fairness weight",
+        // The weight of an only objective says nothing.
+        |step, k| value(&step.weights, k).filter(|&w| w > 0.0 && step.weights.len() > 1),
+        |_, _| Vec::new(),
+    );
+    if view.objectives.len() < 2 || lines.iter().all(nothing) {
+        return html! {};
+    }
+    let lead = "How much each objective's gradient counts in a step. Fair weights rise for an objective that would \
+                otherwise gain little, such as hands; absent regions have none. With the plain sum all are 1.";
+    let body = html! { (view.charts(&together(view, lines, "Weights"), Axes::Shared)) };
+    section("weights", "Fairness weights", lead, body)
+}
+
+/// Gradient norms, the combined gradient and the learning rate.
+pub fn gradients(view: &View<'_>) -> Markup {
+    let norm = |step: &fairhuman_train::events::Step, k: usize| {
+        let objectives = step.present.len();
+        value(&step.gram, k * objectives + k).filter(|&square| square > 0.0).map(f64::sqrt)
+    };
+    let lines = view.per_objective("gradient norm", norm, |_, _| Vec::new());
+    let combined = view.per_run("Combined gradient", "norm before clipping", true, |step| {
+        step.grad_norm.filter(|&n| n > 0.0)
+    });
+    let rate = view.per_run("Learning rate", "", false, |step| Some(step.learning_rate));
+    if lines.iter().all(nothing) && nothing(&combined) {
+        return html! {};
+    }
+    let clipped = view.runs.iter().filter_map(|run| {
+        let (mut taken, mut clipped) = (0usize, 0usize);
+        for clip in run.steps().filter_map(|step| step.clip) {
+            taken += 1;
+            clipped += usize::from(clip < 1.0);
+        }
+        (taken > 0).then(|| {
+            let share = crate::number::percent(clipped as f64 / taken as f64);
+            if view.compares() {
+                format!("{} in {share} of steps", run.name)
+            } else {
+                format!("in {share} of steps")
+            }
+        })
+    });
+    let clipped: Vec<String> = clipped.collect();
+    let lead = "How strongly each objective pulls. In a plain sum the longest gradient decides where the step goes; the \
+                combined gradient is what the optimiser is given, before clipping.";
+    let body = html! {
+        (view.charts(&together(view, lines, "Objectives"), Axes::Shared))
+        (view.charts(&[combined, rate], Axes::Own))
+        @if !clipped.is_empty() { p.note { "Clipped: " (clipped.join("; ")) "." } }
+    };
+    section("gradients", "Gradients", lead, body)
+}
+
+/// With one run, all objectives in one chart.
+fn together(view: &View<'_>, lines: Vec<Lines>, title: &str) -> Vec<Lines> {
+    if view.compares() || lines.len() < 2 {
+        return lines;
+    }
+    let unit = lines.first().map_or("", |line| line.unit);
+    let series: Vec<Raw> = lines.into_iter().flat_map(|line| line.series).collect();
+    vec![Lines { title: title.to_owned(), unit, series }]
+}
+
+fn nothing(lines: &Lines) -> bool {
+    lines.series.iter().all(Raw::is_empty)
+}
