@@ -74,7 +74,6 @@ pub fn train<B: Backend>(
         let step = run.progress.step + 1;
         let begin = clock();
         let data = run.data.step(step)?;
-        let micro_batches = data.batch.split(recipe.batch);
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 
@@ -83,7 +82,7 @@ pub fn train<B: Backend>(
             &run.model.unet,
             &run.model.params,
             &recipe.objective,
-            &micro_batches,
+            &data.batches,
         )
         .and_then(|gradients| {
             let direction = fair_direction(&passes, &recipe.objective, &recipe.weighting, &gradients)?;
@@ -120,8 +119,7 @@ pub fn train<B: Backend>(
 
         let seconds =
             Seconds { data: loaded - begin, update: end - solved, total: end - begin, ..Seconds::default() };
-        let event =
-            step_event(recipe, step, &data.names, data.batch.timesteps, learning_rate, &found, seconds);
+        let event = step_event(recipe, step, &data.names, data.timesteps(), learning_rate, &found, seconds);
         let failure = found.err().map(|refused| refused.named(&data.names));
         emit(&mut run, reporter, Event::Step(Box::new(event)))?;
         if step.is_multiple_of(recipe.validation.every) || step == until {

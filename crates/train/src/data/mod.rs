@@ -64,10 +64,27 @@ pub type Preparing<'a> = &'a mut dyn FnMut(&str, usize, usize);
 /// The data of one step.
 #[derive(Debug, Clone)]
 pub struct StepData {
-    /// All its samples as one batch.
-    pub batch: Batch,
+    /// Its micro-batches. With aspect-ratio buckets each has a size of its own.
+    pub batches: Vec<Batch>,
     /// The pictures' names.
     pub names: Vec<String>,
+}
+
+impl StepData {
+    /// The time steps of all samples.
+    pub fn timesteps(&self) -> Vec<usize> {
+        self.batches.iter().flat_map(|batch| batch.timesteps.iter().copied()).collect()
+    }
+
+    /// All samples as one batch.
+    ///
+    /// # Errors
+    /// Samples of different sizes.
+    pub fn whole(&self) -> Result<Batch, DataError> {
+        let several =
+            "this step has pictures of several sizes: with accumulation = 1 a step can be one batch";
+        join(&self.batches).map_err(|_| DataError::Problem(several.into()))
+    }
 }
 
 /// The data of a run.
@@ -79,13 +96,12 @@ pub struct Data<'b, B: Backend> {
     seed: u64,
     geometry: GeometrySpec,
     min_snr_gamma: Option<f64>,
-    samples_per_step: usize,
     order: Order,
     training: usize,
     held_out: Vec<usize>,
     validation: Validation,
     schedule: NoiseSchedule,
-    captions: Captions,
+    captions: Captions<B>,
     latents: Latents<'b, B>,
     size_conditions: bool,
 }
@@ -112,6 +128,7 @@ impl<'b, B: Backend> Data<'b, B> {
             Latents::open(backend, &model.vae(), cache.clone(), recipe.geometry.crop == Crop::Center)?;
         recipe.geometry.check(latents.reduction())?;
         let captions = Captions::prepare(backend, &model, cache, &dataset, preparing)?;
+        let order = order(&dataset, recipe, &training);
         let mut next = 0;
         let regions = recipe.objective.iter().map(|o| {
             o.mask.as_ref().map(|_| {
@@ -125,9 +142,8 @@ impl<'b, B: Backend> Data<'b, B> {
             seed: recipe.seed,
             geometry: recipe.geometry,
             min_snr_gamma: recipe.min_snr_gamma,
-            samples_per_step: recipe.samples_per_step(),
             training: training.len(),
-            order: Order::new(recipe.seed, training),
+            order,
             held_out,
             validation: recipe.validation.clone(),
             schedule,
@@ -167,6 +183,7 @@ impl<'b, B: Backend> Data<'b, B> {
                 key =
                     key.with(mask.as_ref().map_or_else(Default::default, |m| m.to_string_lossy()).as_bytes());
             }
+            key = key.with(&item.repeats.to_le_bytes()).with(&item.weight.to_le_bytes());
             key = key.with(&item.size.0.to_le_bytes()).with(&item.size.1.to_le_bytes());
         }
         key.finish().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -177,24 +194,32 @@ impl<'b, B: Backend> Data<'b, B> {
     /// # Errors
     /// A file that has changed or cannot be read any more.
     pub fn step(&mut self, step: u64) -> Result<StepData, DataError> {
-        let indices = self.order.step(step, self.samples_per_step);
-        let mut samples = Vec::new();
-        for (slot, &i) in indices.iter().enumerate() {
-            let slot = slot as u64;
-            let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
-            let sample = self.dataset.load(i, &draw, self.latents.reduction())?;
-            let posterior = self.latents.posterior(&self.dataset, i, &draw, &sample)?;
-            let clean = posterior.sample(self.seed, step, slot, self.latents.scaling());
-            let timestep = noise::timestep(self.seed, step, slot, self.schedule.steps());
-            let noise = noise::of_step(self.seed, step, slot, clean.len());
-            let noised = noised(&self.schedule, &clean, &noise, timestep);
-            samples.push(self.one(i, &sample, &posterior, noised, timestep, self.min_snr_gamma)?);
+        let (mut batches, mut names, mut slot) = (Vec::new(), Vec::new(), 0);
+        for indices in self.order.step(step) {
+            let mut samples = Vec::new();
+            for i in indices {
+                let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
+                let mut sample = self.dataset.load(i, &draw, self.latents.reduction())?;
+                sample.caption = self.dataset.caption(i, self.seed, step, slot);
+                let posterior = self.latents.posterior(&self.dataset, i, &draw, &sample)?;
+                let clean = posterior.sample(self.seed, step, slot, self.latents.scaling());
+                let timestep = noise::timestep(self.seed, step, slot, self.schedule.steps());
+                let noise = noise::of_step(self.seed, step, slot, clean.len());
+                let noised = noised(&self.schedule, &clean, &noise, timestep);
+                let mut batch = self.one(&sample, &posterior, noised, timestep, self.min_snr_gamma)?;
+                batch.weights[0] *= f64::from(self.dataset.item(i).weight);
+                samples.push(batch);
+                names.push(self.name(i));
+                slot += 1;
+            }
+            batches.push(join(&samples)?);
         }
-        Ok(StepData { batch: join(&samples)?, names: indices.iter().map(|&i| self.name(i)).collect() })
+        Ok(StepData { batches, names })
     }
 
     /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
-    /// are the posterior's mean, the crop the middle, nothing is mirrored, min-SNR is off.
+    /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR and weights
+    /// are off.
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
@@ -215,7 +240,13 @@ impl<'b, B: Backend> Data<'b, B> {
                 let timestep = noise::spread(position, self.held_out.len(), j, draws, self.schedule.steps());
                 let noise = noise::of_validation(self.seed, i as u64, j as u64, clean.len());
                 let noised = noised(&self.schedule, &clean, &noise, timestep);
-                waiting.push(self.one(i, &sample, &posterior, noised, timestep, None)?);
+                let one = self.one(&sample, &posterior, noised, timestep, None)?;
+                let same = |other: &Batch| (other.height, other.width) == (one.height, one.width);
+                if !waiting.last().is_none_or(same) {
+                    each(&join(&waiting)?)?;
+                    waiting.clear();
+                }
+                waiting.push(one);
                 if waiting.len() == batch {
                     each(&join(&waiting)?)?;
                     waiting.clear();
@@ -240,7 +271,6 @@ impl<'b, B: Backend> Data<'b, B> {
     /// A batch of one sample.
     fn one(
         &self,
-        i: usize,
         sample: &Sample,
         posterior: &Posterior,
         noised: Noised,
@@ -248,7 +278,7 @@ impl<'b, B: Backend> Data<'b, B> {
         min_snr_gamma: Option<f64>,
     ) -> Result<Batch, DataError> {
         let (height, width, channels) = posterior.shape();
-        let text = self.captions.get(&self.dataset.item(i).caption)?;
+        let text = self.captions.get(self.backend, &sample.caption)?;
         let mask = |region: usize| match &sample.masks[region] {
             Some(mask) => mask.cells.clone(),
             None => vec![0.0; height * width],
@@ -274,6 +304,15 @@ impl<'b, B: Backend> Data<'b, B> {
     pub fn backend(&self) -> &'b B {
         self.backend
     }
+}
+
+/// The walk through the pictures that are trained on, each as often as its folder's repeats say.
+fn order(dataset: &Dataset, recipe: &Recipe, training: &[usize]) -> Order {
+    let mut samples = dataset.epoch();
+    samples.retain(|i| training.binary_search(i).is_ok());
+    let size = |&i: &usize| recipe.geometry.target(dataset.item(i).size);
+    let sizes = recipe.geometry.buckets.map(|_| samples.iter().map(size).collect());
+    Order::new(recipe.seed, samples, sizes, (recipe.batch, recipe.accumulation))
 }
 
 /// Batches one below the other.
