@@ -148,6 +148,29 @@ fn a_yolo_network_takes_the_place_of_mediapipes_hands() {
     let surer = hands.iter().filter(|hand| hand["score"].as_f64() > Some(0.9)).count();
     assert!(surer < hands.len());
     assert_eq!(annotation()["hands"].as_array().unwrap().len(), surer);
+    let error =
+        world.fails(&["annotate", "photos", "--out", "data", "--models", &models, "--faces", "photos/a.png"]);
+    assert!(error.contains("photos/a.png: cannot be loaded as ONNX"), "{error}");
+}
+
+#[test]
+fn drawn_people_tell_what_is_found() {
+    let Some(models) = networks() else { return };
+    let world = World::empty();
+    world.ok(&["people", "--count", "2", "--size", "256", "--out", "people"]);
+    let text = world.ok(&["annotate", "people", "--evaluate", "people", "--models", &models]);
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.contains("faces") || line.contains("hands")).collect();
+    assert!(
+        text.starts_with("2 photographs") && rows.len() == 4 && rows.iter().all(|r| r.contains('%')),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_told_with_what_to_do() {
+    let world = World::empty();
+    std::fs::create_dir(world.path("photos")).unwrap();
     let error = world.fails(&["annotate", "photos", "--out", "data", "--models", "nowhere"]);
     assert!(error.contains("nowhere") && error.contains("fairhuman models get"), "{error}");
     assert!(!world.path("data").exists());
