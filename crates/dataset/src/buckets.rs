@@ -16,8 +16,8 @@ use crate::captions::shuffle;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketSpec {
-    /// `"area"` (default): sizes of about the area of `width` times `height`; or `"sdxl"`: the 40 sizes that SDXL
-    /// was trained with, for `width` and `height` of 1024.
+    /// `"area"` (default): sizes of about the area of `width` times `height`; or `"sdxl"`: the sizes that SDXL was
+    /// trained with, for `width` and `height` of 1024.
     pub list: BucketList,
     /// List `area`: sides are multiples of this many pixels. Default 64.
     pub step: u32,
@@ -42,7 +42,7 @@ pub enum BucketList {
     /// By area and step.
     #[default]
     Area,
-    /// SDXL's list (Podell et al. 2023, appendix I).
+    /// SDXL's list (Podell et al. 2023, appendix I), with 1344 x 704 beside its 704 x 1344: 41 sizes.
     Sdxl,
 }
 

@@ -35,7 +35,8 @@ impl CaptionSpec {
         self.dropout == 0.0 && self.is_whole()
     }
 
-    fn is_whole(&self) -> bool {
+    /// Whether every caption is the written one or none: no tag moves or is left out.
+    pub fn is_whole(&self) -> bool {
         !self.shuffle && self.tag_dropout == 0.0
     }
 

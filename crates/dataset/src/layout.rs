@@ -7,6 +7,7 @@ mod body;
 mod coco;
 mod detect;
 pub(crate) mod files;
+pub(crate) mod guess;
 mod imagefolder;
 mod kohya;
 mod metadata;

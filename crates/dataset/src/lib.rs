@@ -15,7 +15,7 @@
 //! assert_eq!(a.resized, (768, 512)); // the picture covers the target; the rest is cropped away
 //! ```
 //!
-//! Reading a folder (see [`DatasetSpec`] for the two layouts):
+//! Reading a folder (see [`Layout`] for what folders may look like):
 //!
 //! ```no_run
 //! use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Region, draw};
@@ -31,6 +31,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`check`](mod@check) reads everything and trains nothing: every fault by name, what the regions are at latent resolution,
+//! and a contact sheet.
+//!
 //! # Conventions
 //!
 //! - Sizes as tuples are `(width, height)` in pixels, of the picture *as shown*, after its EXIF orientation.
@@ -42,12 +45,14 @@
 //!
 //! # What this crate does not do
 //!
-//! It finds no faces or hands (masks come from files), makes no batches, encodes nothing, caches nothing (it
-//! gives [`Dataset::image_hash`] and a serialisable [`Draw`] for cache keys) and keeps no random state.
+//! It finds no faces or hands (masks come from files or annotations), makes no batches (it says which samples belong
+//! together: [`buckets`]), encodes nothing, caches nothing (it gives [`Dataset::image_hash`] and a serialisable [`Draw`]
+//! for cache keys) and keeps no random state.
 #![deny(missing_docs)]
 
 pub mod buckets;
 mod captions;
+pub mod check;
 mod content;
 mod dataset;
 mod geometry;

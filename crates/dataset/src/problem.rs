@@ -105,9 +105,12 @@ pub enum Fault {
     /// A column that is missing or holds something else than text.
     #[error("{0}")]
     Column(String),
-    /// A caption that is missing, empty or not UTF-8.
+    /// A caption that is missing or empty.
     #[error("{0}")]
     Caption(String),
+    /// A text that is not UTF-8.
+    #[error("is not UTF-8 text (byte {0}): save it as UTF-8")]
+    Encoding(usize),
     /// Two files claim the same name.
     #[error("{0}")]
     Ambiguous(String),

@@ -10,15 +10,15 @@ use crate::geometry::Draw;
 
 /// A rectangle in source pixels, not necessarily whole ones.
 #[derive(Debug, Clone, Copy)]
-struct Rect {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
+pub(crate) struct Rect {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
 }
 
 /// The part of the (unmirrored) source that the draw keeps.
-fn source(draw: &Draw) -> Rect {
+pub(crate) fn source(draw: &Draw) -> Rect {
     let left = if draw.flip { draw.resized.0 - draw.crop_left - draw.width } else { draw.crop_left };
     let (sx, sy) = (
         f64::from(draw.original.0) / f64::from(draw.resized.0),

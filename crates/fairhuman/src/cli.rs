@@ -6,6 +6,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairhuman_diffusion::sampler::Sampler;
 
+mod data;
+pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
+
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as fairly
 /// as the whole picture.
 #[derive(Debug, Parser)]
@@ -32,6 +35,10 @@ pub struct Cli {
 pub enum Command {
     /// Fine-tune as a recipe says; the same command again resumes
     Train(Train),
+    /// Find faces, hands and people in photographs: masks, control images and a contact sheet to look at
+    Annotate(Annotate),
+    /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
+    Check(Check),
     /// Make pictures of prompts with a model and LoRA files
     Sample(Sample),
     /// Show training runs on one web page, several side by side
@@ -42,6 +49,8 @@ pub enum Command {
     People(People),
     /// Write a complete random model in SDXL's layout, to try, test and measure with
     InitModel(InitModel),
+    /// Get the networks that `annotate` finds faces, hands and people with
+    Models(Models),
     /// Print version and machine
     Version,
 }

@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod interrupt;
 mod machine;
+mod meter;
 mod profile;
 mod progress;
 mod units;
@@ -19,11 +20,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(options) => commands::train::run(&options),
+        Command::Annotate(options) => commands::annotate::run(&options),
+        Command::Check(options) => commands::check::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
         Command::Report(options) => commands::report::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),
         Command::InitModel(options) => commands::init_model::run(&options),
+        Command::Models(options) => commands::models::run(&options),
         Command::Version => commands::version::run(),
     };
     match result {

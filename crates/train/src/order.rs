@@ -1,7 +1,11 @@
 //! Which samples a step sees: a function of (seed, step, slot).
 //!
-//! A run walks through shuffled epochs. Slot `j` of step `s` (from 1) with `n` samples per step is position
-//! `(s - 1) n + j` of that walk; every epoch is a permutation of its own.
+//! A run walks through shuffled epochs. Without buckets, slot `j` of step `s` (from 1) with `n` samples per step is
+//! position `(s - 1) n + j` of that walk; every epoch is a permutation of its own. With aspect-ratio buckets the
+//! walk is one of batches, each of one size, and micro-batch `j` of step `s` with `a` of them per step is position
+//! `(s - 1) a + j`; the last batch of a bucket may be smaller.
+
+use fairhuman_dataset::buckets::{batches, bucketed_order};
 
 use crate::random::{self, Purpose};
 
@@ -9,32 +13,71 @@ use crate::random::{self, Purpose};
 #[derive(Debug, Clone)]
 pub struct Order {
     seed: u64,
+    /// Samples as often as they come in an epoch.
     samples: Vec<usize>,
-    epoch: u64,
-    shuffled: Vec<usize>,
+    batch: usize,
+    accumulation: usize,
+    walk: Walk,
+}
+
+/// An epoch.
+#[derive(Debug, Clone)]
+enum Walk {
+    /// All samples of one size.
+    Samples { epoch: u64, shuffled: Vec<usize> },
+    /// The size of every sample; batches of positions in the list of samples.
+    Batches { sizes: Vec<(u32, u32)>, epoch: u64, shuffled: Vec<Vec<usize>> },
 }
 
 impl Order {
-    /// A walk through `samples` (indices into the dataset; at least one).
-    pub fn new(seed: u64, samples: Vec<usize>) -> Self {
-        let shuffled = shuffle(seed, 0, &samples);
-        Self { seed, samples, epoch: 0, shuffled }
+    /// A walk through `samples` (indices into the dataset; at least one; more than once for one that comes more often),
+    /// `accumulation` micro-batches of `batch` samples per step. `sizes`: with buckets, the size of every sample.
+    pub fn new(
+        seed: u64,
+        samples: Vec<usize>,
+        sizes: Option<Vec<(u32, u32)>>,
+        (batch, accumulation): (usize, usize),
+    ) -> Self {
+        let walk = match sizes {
+            None => Walk::Samples { epoch: 0, shuffled: shuffle(seed, 0, &samples) },
+            Some(sizes) => {
+                let shuffled = bucketed_order(seed, 0, &sizes, batch);
+                Walk::Batches { sizes, epoch: 0, shuffled }
+            }
+        };
+        Self { seed, samples, batch, accumulation, walk }
     }
 
-    /// The samples of `step` (from 1), `size` of them.
-    pub fn step(&mut self, step: u64, size: usize) -> Vec<usize> {
-        let first = (step - 1) * size as u64;
-        (first..first + size as u64).map(|position| self.at(position)).collect()
+    /// The micro-batches of `step` (from 1).
+    pub fn step(&mut self, step: u64) -> Vec<Vec<usize>> {
+        let first = (step - 1) * self.accumulation as u64;
+        (first..first + self.accumulation as u64).map(|position| self.micro_batch(position)).collect()
     }
 
-    fn at(&mut self, position: u64) -> usize {
-        let count = self.samples.len() as u64;
-        let epoch = position / count;
-        if epoch != self.epoch {
-            self.shuffled = shuffle(self.seed, epoch, &self.samples);
-            self.epoch = epoch;
+    fn micro_batch(&mut self, position: u64) -> Vec<usize> {
+        let Self { seed, samples, batch, walk, .. } = self;
+        let size = *batch as u64;
+        match walk {
+            Walk::Samples { epoch, shuffled } => {
+                let at = |position: u64| {
+                    let count = samples.len() as u64;
+                    if position / count != *epoch {
+                        *epoch = position / count;
+                        *shuffled = shuffle(*seed, *epoch, samples);
+                    }
+                    shuffled[(position % count) as usize]
+                };
+                (position * size..(position + 1) * size).map(at).collect()
+            }
+            Walk::Batches { sizes, epoch, shuffled } => {
+                let count = batches(sizes, *batch) as u64;
+                if position / count != *epoch {
+                    *epoch = position / count;
+                    *shuffled = bucketed_order(*seed, *epoch, sizes, *batch);
+                }
+                shuffled[(position % count) as usize].iter().map(|&i| samples[i]).collect()
+            }
         }
-        self.shuffled[(position % count) as usize]
     }
 }
 
@@ -55,11 +98,15 @@ pub fn held_out(seed: u64, total: usize, count: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
+    fn walk(order: &mut Order, steps: std::ops::RangeInclusive<u64>) -> Vec<usize> {
+        steps.flat_map(|s| order.step(s).concat()).collect()
+    }
+
     #[test]
-    fn every_epoch_shows_every_sample_once_in_another_order() {
-        let samples = vec![2, 3, 5, 7, 11, 13, 17];
-        let mut order = Order::new(9, samples.clone());
-        let walk: Vec<usize> = (1..=6).flat_map(|s| order.step(s, 7)).collect();
+    fn every_epoch_shows_every_sample_as_often_as_it_is_listed_in_another_order() {
+        let samples = vec![2, 3, 5, 7, 11, 13, 13];
+        let mut order = Order::new(9, samples.clone(), None, (7, 1));
+        let walk = walk(&mut order, 1..=6);
         for epoch in walk.chunks(7) {
             let mut sorted = epoch.to_vec();
             sorted.sort_unstable();
@@ -70,19 +117,41 @@ mod tests {
 
     #[test]
     fn a_step_is_the_same_whatever_was_asked_before() {
-        let mut forward = Order::new(1, (0..10).collect());
-        let all: Vec<_> = (1..=20).map(|s| forward.step(s, 3)).collect();
-        let mut jumping = Order::new(1, (0..10).collect());
-        for s in [20, 3, 11, 1, 19] {
-            assert_eq!(jumping.step(s, 3), all[s as usize - 1]);
+        let sizes =
+            |buckets: bool| buckets.then(|| (0..10).map(|i| [(8, 16), (16, 8), (8, 8)][i % 3]).collect());
+        for buckets in [false, true] {
+            let new = || Order::new(1, (0..10).collect(), sizes(buckets), (3, 2));
+            let mut forward = new();
+            let all: Vec<_> = (1..=20).map(|s| forward.step(s)).collect();
+            let mut jumping = new();
+            for s in [20, 3, 11, 1, 19] {
+                assert_eq!(jumping.step(s), all[s as usize - 1]);
+            }
         }
     }
 
     #[test]
     fn one_batch_of_four_is_two_micro_batches_of_two() {
-        let mut order = Order::new(4, (0..9).collect());
-        let step = order.step(5, 4);
-        assert_eq!(step, [&step[..2], &step[2..]].concat());
+        let order = |parts| Order::new(4, (0..9).collect(), None, parts);
+        assert_eq!(walk(&mut order((4, 1)), 1..=5), walk(&mut order((2, 2)), 1..=5));
+        assert!(order((2, 2)).step(1).iter().all(|batch| batch.len() == 2));
+    }
+
+    #[test]
+    fn with_buckets_a_micro_batch_has_one_size_and_an_epoch_every_sample() {
+        let sizes: Vec<(u32, u32)> = (0..11).map(|i| if i % 4 == 0 { (8, 16) } else { (16, 8) }).collect();
+        let samples: Vec<usize> = (100..111).collect();
+        let mut order = Order::new(2, samples.clone(), Some(sizes.clone()), (2, 1));
+        // Buckets of 3 and 8 samples: 2 and 4 batches.
+        for epoch in 0..3 {
+            let batches: Vec<Vec<usize>> = (1..=6).flat_map(|s| order.step(6 * epoch + s)).collect();
+            for batch in &batches {
+                assert!(batch.iter().all(|&i| sizes[i - 100] == sizes[batch[0] - 100]), "{batch:?}");
+            }
+            let mut seen = batches.concat();
+            seen.sort_unstable();
+            assert_eq!(seen, samples);
+        }
     }
 
     #[test]

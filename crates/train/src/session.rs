@@ -176,15 +176,16 @@ impl<'a, B: Backend> Session<'a, B> {
             rank: lora.rank,
             lora_alpha: lora.alpha,
         };
+        let batch = data.whole()?;
         let inputs = folder.join("inputs.safetensors");
-        record::write_inputs(&inputs, &data.batch, &settings, values(&self.model.params)?)?;
+        record::write_inputs(&inputs, &batch, &settings, values(&self.model.params)?)?;
         let mut params = Params::default();
         for param in self.model.params.iter() {
             params.add(param.name.clone(), param.value.clone());
         }
         let mut moments = Moments::new(backend, &params);
         update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, learning_rate);
-        let outputs = record::outputs(&data.batch, gradients, direction, values(&params)?);
+        let outputs = record::outputs(&batch, gradients, direction, values(&params)?);
         write_tensors(&folder.join("expected.safetensors"), &outputs)?;
         Ok(())
     }

@@ -80,16 +80,16 @@ pub fn train<B: Backend>(
         let step = run.progress.step + 1;
         let begin = clock();
         let data = run.data.step(step)?;
-        let micro_batches = data.batch.split(recipe.batch);
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 
         let Model { network, params, .. } = &run.model;
-        let found = objective_gradients(&passes, network, params, &recipe.objective, &micro_batches)
-            .and_then(|gradients| {
+        let found = objective_gradients(&passes, network, params, &recipe.objective, &data.batches).and_then(
+            |gradients| {
                 let direction = fair_direction(&passes, &recipe.objective, &recipe.weighting, &gradients)?;
                 Ok((gradients, direction))
-            });
+            },
+        );
         let solved = clock();
         match &found {
             Ok((gradients, direction)) => {
@@ -118,7 +118,7 @@ pub fn train<B: Backend>(
         let seconds =
             Seconds { data: loaded - begin, update: end - solved, total: end - begin, ..Seconds::default() };
         let mut event =
-            step_event(recipe, step, &data.names, data.batch.timesteps, learning_rate, &found, seconds);
+            step_event(recipe, step, &data.names, data.timesteps(), learning_rate, &found, seconds);
         event.peak_memory_mib = peak_memory();
         let failure = found.err().map(|refused| refused.named(&data.names));
         emit(&mut run, reporter, Event::Step(Box::new(event)))?;

@@ -22,7 +22,8 @@ use serde_json::json;
 
 use crate::detectors::Detectors;
 use crate::files::{self, FilesError};
-use crate::look::{Findings, Found, Look, look};
+use crate::finder::Finders;
+use crate::look::{Findings, Found, Look};
 use crate::masks::{self, Shape};
 use crate::models::sum;
 use crate::photo;
@@ -45,24 +46,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { second_look: true, shape: Shape::Box, caption: "a photo of {people}".into() }
     }
-}
-
-/// What finds faces and hands.
-pub struct Finders<'a> {
-    /// MediaPipe's networks.
-    pub detectors: &'a Detectors,
-    /// The user's own network for faces, instead.
-    pub faces: Option<&'a dyn Finder>,
-    /// The user's own network for hands, instead.
-    pub hands: Option<&'a dyn Finder>,
-}
-
-/// A network of the user's.
-pub trait Finder: Sync {
-    /// Regions of a photograph, or why there can be none.
-    fn find(&self, photo: &image::RgbImage) -> Result<Vec<Found>, String>;
-    /// What it is, to notice that another one was used: a file's SHA-256.
-    fn identity(&self) -> String;
 }
 
 /// How far the work is.
@@ -130,7 +113,13 @@ pub fn annotate(
     stop: &AtomicBool,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Summary, FilesError> {
+    if photos.canonicalize().is_ok_and(|photos| out.canonicalize().is_ok_and(|out| out == photos)) {
+        return Err(FilesError::new(out, "is the photographs' own folder: the dataset needs another one"));
+    }
     let list = files::photographs(photos, out)?;
+    if list.is_empty() {
+        return Err(FilesError::new(photos, "no photographs in it (.jpg, .jpeg, .png, .webp)"));
+    }
     let settings = json!({
         "version": 1,
         "second_look": options.second_look,
@@ -232,7 +221,7 @@ impl Job<'_> {
             Ok(picture) => picture,
             Err(e) => return Ok(Err(e.reason)),
         };
-        let found = match self.look(&picture) {
+        let found = match self.finders.look(&picture, Look { second: self.options.second_look }) {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -264,17 +253,6 @@ impl Job<'_> {
             && (kept.found.faces.is_empty() || there(&paths.face))
             && (kept.found.hands.is_empty() || there(&paths.hand));
         (kept.sha256 == sha256 && kept.settings == self.settings && complete).then_some(kept)
-    }
-
-    fn look(&self, picture: &image::RgbImage) -> Result<Findings, String> {
-        let mut found = look(picture, self.finders.detectors, Look { second: self.options.second_look });
-        if let Some(faces) = self.finders.faces {
-            found.faces = faces.find(picture)?;
-        }
-        if let Some(hands) = self.finders.hands {
-            found.hands = hands.find(picture)?;
-        }
-        Ok(found)
     }
 
     fn template(&self, name: &str, found: &Findings) -> String {

@@ -6,13 +6,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::detectors::Detectors;
+use crate::finder::Finders;
 use crate::geometry::Box2;
-use crate::look::{Findings, Found, Look, look};
+use crate::look::{Findings, Found, Look};
 use crate::photo;
 
 /// Overlap from which a found region is the annotated one.
@@ -74,6 +76,13 @@ pub struct Scores {
     pub most_false: usize,
 }
 
+impl Scores {
+    fn add(&mut self, found: &Findings, truth: &Truth) {
+        let wrong = self.faces.add(&found.faces, &truth.faces) + self.hands.add(&found.hands, &truth.hands);
+        self.most_false = self.most_false.max(wrong);
+    }
+}
+
 /// The same photographs with the first look alone and with the second one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -99,26 +108,42 @@ pub enum EvaluateError {
     /// A photograph could not be read.
     #[error(transparent)]
     Photo(#[from] photo::PhotoError),
+    /// A network of the user's could not be run.
+    #[error("{photo}: {reason}")]
+    Network {
+        /// The photograph.
+        photo: PathBuf,
+        /// What the network's runtime says.
+        reason: String,
+    },
 }
 
 /// Looks at every photograph with and without the second look; `done` is told the number of
-/// photographs finished.
+/// photographs finished, from any thread.
 pub fn evaluate(
     truths: &[Truth],
-    detectors: &Detectors,
-    done: &mut dyn FnMut(usize),
+    finders: &Finders,
+    done: &(dyn Fn(usize) + Sync),
 ) -> Result<Evaluation, EvaluateError> {
+    let finished = AtomicUsize::new(0);
+    let looks = truths
+        .par_iter()
+        .with_max_len(1)
+        .map(|truth| {
+            let photo = photo::read(&truth.photo)?;
+            let look = |second| {
+                let fail = |reason| EvaluateError::Network { photo: truth.photo.clone(), reason };
+                finders.look(&photo, Look { second }).map_err(fail)
+            };
+            let looks = [look(false)?, look(true)?];
+            done(finished.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(looks)
+        })
+        .collect::<Result<Vec<_>, EvaluateError>>()?;
     let mut evaluation = Evaluation { photographs: truths.len(), ..Default::default() };
-    for (i, truth) in truths.iter().enumerate() {
-        let photo = photo::read(&truth.photo)?;
-        let count = |scores: &mut Scores, found: &Findings| {
-            let wrong =
-                scores.faces.add(&found.faces, &truth.faces) + scores.hands.add(&found.hands, &truth.hands);
-            scores.most_false = scores.most_false.max(wrong);
-        };
-        count(&mut evaluation.before, &look(&photo, detectors, Look { second: false }));
-        count(&mut evaluation.after, &look(&photo, detectors, Look { second: true }));
-        done(i + 1);
+    for (truth, [before, after]) in truths.iter().zip(&looks) {
+        evaluation.before.add(before, truth);
+        evaluation.after.add(after, truth);
     }
     Ok(evaluation)
 }

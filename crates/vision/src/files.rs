@@ -23,11 +23,14 @@ impl FilesError {
     }
 }
 
-/// Endings of photographs that can be read.
-const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// Endings of photographs that can be read, and of those that cannot but should not be passed over in silence.
+const ENDINGS: [&str; 13] = [
+    "jpg", "jpeg", "png", "webp", // these can
+    "avif", "bmp", "dng", "gif", "heic", "heif", "jxl", "tif", "tiff",
+];
 
 /// Photographs below a folder, as paths relative to it with `/`, sorted; hidden files and the
-/// dataset `out` itself left aside.
+/// dataset `out` itself left aside. Formats that [`crate::photo`] cannot read are listed too.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
     let mut found = Vec::new();
@@ -57,12 +60,15 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
     Ok(found)
 }
 
-/// The caption in the `.txt` file beside a photograph, if there is one.
+/// The caption in the `.txt` file beside a photograph, if there is one with words in it.
 pub fn caption(photo: &Path) -> Result<Option<String>, String> {
     let file = photo.with_extension("txt");
     match std::fs::read(&file) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text.split_whitespace().collect::<Vec<_>>().join(" "))),
+            Ok(text) => {
+                let words: Vec<&str> = text.trim_start_matches('\u{feff}').split_whitespace().collect();
+                Ok((!words.is_empty()).then(|| words.join(" ")))
+            }
             Err(_) => Err(format!("its caption {} is not UTF-8", file.display())),
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::detectors::{Detectors, THRESHOLD};
 use crate::geometry::{Box2, Detection, Region, turn};
 use crate::landmarks::{FaceLandmarks, Hand, HandLandmarks, Pose, extent};
-use crate::people::{Body, distance, middle, people, point, tiles, torso};
+use crate::people::{Body, covered, distance, middle, people, point, tiles, torso};
 
 /// What told of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub fn look(photo: &RgbImage, detectors: &Detectors, look: Look) -> Findings {
     let palms = detectors.palm.detect(photo, THRESHOLD);
     let mut hands: Vec<Found> =
         detectors.hands(photo, &palms).into_iter().map(|h| hand_found(h, Source::Whole)).collect();
-    let bodies = people(photo, detectors, look.second);
+    let mut bodies = people(photo, detectors, look.second);
     if look.second {
         for pose in bodies.iter().flat_map(|body| &body.looks) {
             let known = |f: &Found| {
@@ -94,16 +94,29 @@ pub fn look(photo: &RgbImage, detectors: &Detectors, look: Look) -> Findings {
                 faces.extend(face_of(photo, detectors, pose));
             }
         }
+        bodies = confirmed(bodies, &faces);
         hands.extend(hands_of(photo, detectors, &bodies));
         let (width, height) = photo.dimensions();
         for part in [2.0, 3.0] {
             for tile in tiles(width, height, width.max(height) as f32 / part) {
+                let holds = |body: &Body| {
+                    let [x, y] = head(&body.best).0;
+                    let area = tile.upright();
+                    (area.x0..area.x1).contains(&x) && (area.y0..area.y1).contains(&y)
+                };
+                if bodies.iter().any(holds) {
+                    continue;
+                }
                 in_tile(photo, detectors, &tile, &mut faces, &mut hands);
             }
         }
     }
     let people = bodies.into_iter().map(|body| body.best).collect();
-    Findings { faces: distinct(faces), hands: distinct(hands), people }
+    let (faces, mut hands) = (distinct(faces), distinct(hands));
+    // A hand before a face is seen, or it is not there.
+    let before = |hand: &Found| faces.iter().any(|f| f.bbox.shared(&hand.bbox) > 0.3 * hand.bbox.area());
+    hands.retain(|hand| hand.source != Source::Pose || !before(hand));
+    Findings { faces, hands, people }
 }
 
 fn in_tile(
@@ -163,6 +176,21 @@ fn face_of(photo: &RgbImage, detectors: &Detectors, pose: &Pose) -> Option<Found
     }
     let (face, agreed) = described(photo, detectors, best?, Source::Person);
     agreed.then_some(face)
+}
+
+/// Bodies that are not mistakes: one that lies upon a larger one needs a face of its own.
+fn confirmed(bodies: Vec<Body>, faces: &[Found]) -> Vec<Body> {
+    let faced = |body: &Body| {
+        let (head, neck) = head(&body.best);
+        faces.iter().any(|face| distance(face.bbox.center(), head) < 0.5 * neck)
+    };
+    let upon = |body: &Body| {
+        let size = torso(&body.best);
+        let larger = bodies.iter().filter(|other| torso(&other.best) > 1.1 * size);
+        larger.map(|other| covered(&body.best, &other.best)).fold(0.0, f32::max) > 0.6
+    };
+    let real: Vec<bool> = bodies.iter().map(|body| faced(body) || !upon(body)).collect();
+    bodies.into_iter().zip(real).filter(|(_, real)| *real).map(|(body, _)| body).collect()
 }
 
 /// A wrist as the looks at all people see it.

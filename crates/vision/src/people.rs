@@ -76,7 +76,7 @@ pub struct Body {
 }
 
 /// Looks after which a body's further candidates are left out.
-const LOOKS: usize = 6;
+const LOOKS: usize = 4;
 
 /// Everyone whom the detectors find, surest first.
 pub fn people(photo: &RgbImage, detectors: &Detectors, second_look: bool) -> Vec<Body> {
@@ -100,8 +100,21 @@ pub fn people(photo: &RgbImage, detectors: &Detectors, second_look: bool) -> Vec
     }
     let phantom = |body: &Body| found.iter().any(|other| is_inside(&body.best, &other.best));
     let mut real: Vec<Body> = found.iter().filter(|body| !phantom(body)).cloned().collect();
-    real.sort_by(|a, b| b.best.score.total_cmp(&a.best.score));
-    real
+    real.sort_by(|a, b| b.looks.len().cmp(&a.looks.len()).then(sight(&b.best).total_cmp(&sight(&a.best))));
+    let mut people: Vec<Body> = Vec::new();
+    for body in real {
+        if !people.iter().any(|other| share_head(&body.best, &other.best)) {
+            people.push(body);
+        }
+    }
+    people.sort_by(|a, b| b.best.score.total_cmp(&a.best.score));
+    people
+}
+
+/// Whether two bodies have their noses at one place: one of them is a mistake.
+fn share_head(a: &Pose, b: &Pose) -> bool {
+    let apart = distance(a.points[point::NOSE], b.points[point::NOSE]);
+    apart < 0.15 * torso(a).max(torso(b))
 }
 
 /// Looks at a candidate twice, the second time at the region that the first look suggests.
@@ -147,11 +160,15 @@ fn sight(pose: &Pose) -> f32 {
 /// Whether a body lies within another one of more than twice its size: a face or a glove in a tile
 /// that was taken for a person.
 fn is_inside(pose: &Pose, other: &Pose) -> bool {
-    let trunk = Box2::around(&TRUNK.map(|i| pose.points[i]));
-    let (Some(trunk), Some(whole)) = (trunk, extent(other)) else {
-        return false;
-    };
-    torso(pose) < 0.45 * torso(other) && trunk.shared(&whole) > 0.7 * trunk.area()
+    torso(pose) < 0.45 * torso(other) && covered(pose, other) > 0.7
+}
+
+/// Share of a body's trunk that lies in the box of another body's visible points.
+pub fn covered(pose: &Pose, other: &Pose) -> f32 {
+    match (Box2::around(&TRUNK.map(|i| pose.points[i])), extent(other)) {
+        (Some(trunk), Some(whole)) if trunk.area() > 0.0 => trunk.shared(&whole) / trunk.area(),
+        _ => 0.0,
+    }
 }
 
 /// Whether a candidate's shoulders and hips are those of a pose already known.

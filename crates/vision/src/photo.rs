@@ -3,7 +3,7 @@
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage, Rgba};
 
 /// Why a photograph could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub struct PhotoError {
 /// Largest side of a photograph, in pixels.
 const LARGEST: u32 = 30_000;
 
-/// Reads a photograph, turned as its EXIF orientation says, without its transparency.
+/// Reads a photograph, turned as its EXIF orientation says, transparent parts on white.
 pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
     let bytes = std::fs::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
     decode(file, &bytes)
@@ -27,9 +27,15 @@ pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
 /// As [`read`], from the file's bytes.
 pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let fail = |reason: String| PhotoError { file: file.into(), reason };
+    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(bytes) {
+        return Err(fail("the JPEG data end early: the file is cut off".into()));
+    }
     let mut reader = ImageReader::new(BufReader::new(Cursor::new(bytes)))
         .with_guessed_format()
         .map_err(|e| fail(e.to_string()))?;
+    if reader.format().is_none_or(|format| !format.reading_enabled()) {
+        return Err(fail("is not a JPEG, PNG or WebP picture: please convert it".into()));
+    }
     let mut limits = Limits::default();
     limits.max_image_width = Some(LARGEST);
     limits.max_image_height = Some(LARGEST);
@@ -42,5 +48,83 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     if picture.width() == 0 || picture.height() == 0 {
         return Err(fail("the picture is empty".into()));
     }
-    Ok(picture.to_rgb8())
+    Ok(on_white(picture))
+}
+
+/// In RGB, transparent parts on white, as datasets are read.
+fn on_white(picture: DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let picture = picture.into_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let Rgba([r, g, b, alpha]) = *picture.get_pixel(x, y);
+        let mixed = |v: u8| {
+            let (v, alpha) = (u32::from(v), u32::from(alpha));
+            ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        Rgb([r, g, b].map(mixed))
+    })
+}
+
+/// Whether a JPEG file has its end mark. Decoders fill what is missing of a picture with gray.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // Between segments: a mark, then (but for marks without content) a length.
+        while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
+            at += 1;
+        }
+        match bytes.get(at..at + 2) {
+            Some([0xff, 0xd9]) => return true,
+            Some([0xff, 0x01 | 0xd0..=0xd8]) => at += 2,
+            Some([0xff, mark]) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
+                    return false;
+                };
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+                if *mark == 0xda {
+                    // Compressed data: until a mark that is neither a stuffed byte nor a restart.
+                    let data = bytes.get(at..).unwrap_or_default();
+                    let end =
+                        data.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xd0..=0xd7 | 0xff));
+                    let Some(end) = end else { return false };
+                    at += end;
+                }
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use std::path::Path;
+
+    #[test]
+    fn a_jpeg_file_is_refused_wherever_it_is_cut() {
+        let picture = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 3, y as u8 * 5, 7]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Jpeg).expect("a JPEG file");
+        let mut bytes = bytes.into_inner();
+        for cut in (0..bytes.len()).step_by(37) {
+            let error = decode(Path::new("a.jpg"), &bytes[..cut]).expect_err("refused");
+            assert_eq!(error.file, Path::new("a.jpg"));
+        }
+        bytes.extend(b"what phones append");
+        assert_eq!(decode(Path::new("a.jpg"), &bytes).expect("read").dimensions(), (64, 48));
+    }
+
+    #[test]
+    fn what_is_see_through_is_white_and_other_formats_say_so() {
+        let mut picture = image::RgbaImage::from_pixel(2, 1, image::Rgba([10, 20, 30, 255]));
+        picture.put_pixel(1, 0, image::Rgba([10, 20, 30, 0]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).expect("a PNG file");
+        let read = decode(Path::new("a.png"), bytes.get_ref()).expect("read");
+        assert_eq!(read.into_raw(), [10, 20, 30, 255, 255, 255]);
+        let error = decode(Path::new("a.heic"), b"\0\0\0\x18ftypheic").expect_err("refused");
+        assert!(error.reason.contains("convert"), "{error}");
+    }
 }

@@ -8,7 +8,7 @@ use image::RgbImage;
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
 use crate::detectors::THRESHOLD;
-use crate::landmarks::Pose;
+use crate::landmarks::{Pose, extent};
 use crate::look::Findings;
 use crate::people::middle;
 
@@ -89,9 +89,10 @@ pub fn skeleton(width: u32, height: u32, found: &Findings) -> RgbImage {
         fingers(&mut canvas, &hand.points, unit);
     }
     for face in found.faces.iter().filter(|face| face.points.len() == 468) {
+        let radius = dots(&face.points, 3.0 * unit, 30.0);
         let pupils = EYES.map(|(a, b)| middle(face.points[a], face.points[b]));
         for p in FACE.iter().map(|&i| face.points[i]).chain(pupils) {
-            dot(&mut canvas, p, 3.0 * unit, [255; 3]);
+            dot(&mut canvas, p, radius, [255; 3]);
         }
     }
     let rgb = canvas.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
@@ -139,14 +140,21 @@ fn fingers(canvas: &mut Pixmap, points: &[[f32; 2]], unit: f32) {
             line.move_to(points[start][0], points[start][1]);
             line.line_to(points[end][0], points[end][1]);
             let Some(path) = line.finish() else { continue };
-            let stroke = Stroke { width: 2.0 * unit, ..Stroke::default() };
+            let stroke = Stroke { width: dots(points, 2.0 * unit, 25.0), ..Stroke::default() };
             let colour = hue((4 * finger + bone) as f32 / 20.0);
             canvas.stroke_path(&path, &paint(colour), &stroke, Transform::identity(), None);
         }
     }
+    let radius = dots(points, 4.0 * unit, 15.0);
     for p in points {
-        dot(canvas, *p, 4.0 * unit, [0, 0, 255]);
+        dot(canvas, *p, radius, [0, 0, 255]);
     }
+}
+
+/// A size in pixels that does not cover what it marks: at most a `part`th of the region.
+fn dots(points: &[[f32; 2]], size: f32, part: f32) -> f32 {
+    let region = extent(points);
+    size.min(region.width().max(region.height()) / part)
 }
 
 fn dot(canvas: &mut Pixmap, [x, y]: [f32; 2], radius: f32, colour: [u8; 3]) {

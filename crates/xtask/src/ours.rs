@@ -66,11 +66,12 @@ pub(crate) fn replay(
     Measurement::from_output(&run(&mut command)?)
 }
 
-/// Runs a program to its end; what it writes to stderr is shown if it fails.
+/// Runs a program to its end; what it says is shown if it fails.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
     if !output.status.success() {
-        bail!("{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        let said = [output.stdout, output.stderr].concat();
+        bail!("{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

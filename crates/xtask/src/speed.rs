@@ -73,9 +73,8 @@ struct Bench {
 impl Bench {
     /// The model and inputs of a workload, made where they are not there yet. False where they cannot be.
     fn prepare(&self, workload: &Workload) -> anyhow::Result<bool> {
-        let made_by = if self.python.is_some() { "torch" } else { "ours" };
         let folder = self.folder(workload);
-        let done = folder.join(format!("made-by-{made_by}"));
+        let done = folder.join("complete");
         if done.exists() {
             return Ok(true);
         }
@@ -97,7 +96,8 @@ impl Bench {
     }
 
     fn folder(&self, workload: &Workload) -> PathBuf {
-        self.folder.join(workload.folder())
+        let made_by = if self.python.is_some() { "torch" } else { "ours" };
+        self.folder.join(made_by).join(workload.folder())
     }
 
     fn replay(

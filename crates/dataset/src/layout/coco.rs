@@ -184,8 +184,9 @@ fn text(
     match resolve(&listing.root, &beside) {
         Ok(path) => {
             listing.used.push(beside);
-            let text = std::fs::read_to_string(path).map_err(|e| unreadable(&e))?;
-            caption(&text, spec)
+            let bytes = std::fs::read(path).map_err(|e| unreadable(&e))?;
+            let text = std::str::from_utf8(&bytes).map_err(|e| Fault::Encoding(e.valid_up_to() + 1))?;
+            caption(text, spec)
         }
         Err(_) if spec.default_caption.is_some() || spec.allow_empty_captions => caption("", spec),
         Err(_) => Err(Fault::Caption(

@@ -191,8 +191,7 @@ fn read_caption(
         let path = resolve(&listing.root, &name)?;
         let bytes = std::fs::read(path).map_err(|e| unreadable(&e))?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let text = std::str::from_utf8(bytes)
-            .map_err(|e| Fault::Caption(format!("is not UTF-8 text (byte {})", e.valid_up_to() + 1)))?;
+        let text = std::str::from_utf8(bytes).map_err(|e| Fault::Encoding(e.valid_up_to() + 1))?;
         caption(text, spec)
     };
     let result = match (read(), &rules.default_caption) {

@@ -75,6 +75,19 @@ pub(crate) fn cell(file: &Path, cell: &Cell) -> Result<Vec<u8>, Fault> {
     }
 }
 
+/// The names of the first table's columns; none if it cannot be read.
+pub(crate) fn column_names(path: &Path, spec: &DatasetSpec) -> Vec<String> {
+    let file = if path.is_file() {
+        Some(path.to_owned())
+    } else {
+        let tables = tables(path, spec.split.as_deref()).unwrap_or_default();
+        tables.first().map(|table| path.join(table))
+    };
+    let Some(reader) = file.and_then(|file| reader(&file).ok()) else { return Vec::new() };
+    let fields = reader.metadata().file_metadata().schema().get_fields();
+    fields.iter().map(|f| f.name().to_owned()).collect()
+}
+
 /// The tables of a split, sorted, relative to `root`.
 fn tables(root: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, Fault> {
     let mut found = Vec::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::files::{extension, is_picture};
 use super::{Item, Listing, Origin, caption};
 use crate::problem::{Fault, Problem, Subject};
 use crate::source::{MaskSource, Source};
@@ -89,6 +90,12 @@ pub(super) fn add_rows(
         listing.problem(column.subject.clone(), list, fault);
     }
     for (origin, row) in rows {
+        // Pictures of columns that this recipe does not ask for are no strays.
+        let other = |(name, value): &'_ (String, Value)| {
+            let path = Path::new(value.as_str().filter(|_| columns.iter().all(|c| c.name != *name))?);
+            extension(path).is_some_and(|e| is_picture(&e)).then(|| folder.join(path))
+        };
+        listing.used.extend(row.0.iter().filter_map(other));
         let mut fields = Vec::with_capacity(columns.len());
         let mut good = missing.is_empty();
         for column in &columns {

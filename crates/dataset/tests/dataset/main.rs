@@ -2,6 +2,7 @@
 
 mod buckets;
 mod captions;
+mod check;
 mod coco;
 mod common;
 mod geometry;

@@ -1,6 +1,9 @@
 //! One file per command: options in, work of the libraries, a few lines out.
 
+pub mod annotate;
+pub mod check;
 pub mod init_model;
+pub mod models;
 pub mod people;
 pub mod replay;
 pub mod report;

@@ -1,5 +1,8 @@
 //! The program from outside: commands in temporary folders, with the tiny model and drawn people.
 
+mod annotate;
+mod check;
+mod datasets;
 mod replay;
 mod resume;
 mod train;

@@ -37,6 +37,11 @@ impl World {
         world
     }
 
+    /// An empty folder.
+    pub fn empty() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
     /// Writes the recipe with parts replaced.
     pub fn recipe(&self, name: &str, replace: &[(&str, &str)]) {
         let text = replace.iter().fold(RECIPE.to_owned(), |text, (from, to)| {

@@ -18,19 +18,20 @@ use crate::cache::Cache;
 use crate::recipe::{Method, Recipe};
 
 /// What becomes of captions.
-pub(super) enum Text {
+pub(super) enum Text<B: Backend> {
     /// The text encoders are frozen.
-    Encoded(Captions),
+    Encoded(Captions<B>),
     /// They are trained: the tokenizers' ids go into the batch.
     Tokens(Vec<ClipTokenizer>),
 }
 
 /// The frozen parts of a model that make a U-Net's inputs.
 pub(super) struct Denoising<'b, B: Backend> {
+    backend: &'b B,
     seed: u64,
     min_snr_gamma: Option<f64>,
     pub schedule: NoiseSchedule,
-    pub text: Text,
+    pub text: Text<B>,
     latents: Latents<'b, B>,
     size_conditions: bool,
 }
@@ -59,6 +60,7 @@ impl<'b, B: Backend> Denoising<'b, B> {
             _ => Text::Encoded(Captions::prepare(backend, &model, cache, dataset, preparing)?),
         };
         Ok(Self {
+            backend,
             seed: recipe.seed,
             min_snr_gamma: recipe.min_snr_gamma,
             schedule,
@@ -96,14 +98,10 @@ impl<'b, B: Backend> Denoising<'b, B> {
         let noised = noised(&self.schedule, &clean, &noise, timestep);
         let (height, width, channels) = posterior.shape();
         let mut texts = Vec::new();
-        let text = match (&self.text, when) {
-            (Text::Encoded(captions), _) => captions.get(&dataset.item(index).caption)?,
-            (Text::Tokens(tokenizers), _) => {
-                let caption = match when {
-                    When::Step { step, slot } => dataset.caption(index, self.seed, step, slot),
-                    When::HeldOut { .. } => dataset.item(index).caption.clone(),
-                };
-                texts = tokenizers.iter().map(|t| vec![t.encode(&caption).ids]).collect();
+        let text = match &self.text {
+            Text::Encoded(captions) => captions.get(self.backend, &sample.caption)?,
+            Text::Tokens(tokenizers) => {
+                texts = tokenizers.iter().map(|t| vec![t.encode(&sample.caption).ids]).collect();
                 text::Text::default()
             }
         };

@@ -1,8 +1,8 @@
 //! From a dataset and a model folder to batches: what a step sees is a function of (seed, step, slot).
 //!
-//! For an autoencoder samples are pictures. For a U-Net, pictures are encoded by the autoencoder, whose posterior is kept (mean and log-variance) and sampled anew
-//! at every step; captions by the text encoders, once, before the first step. Both are cached on disk.
-//! Latents are cached only where the crop is not random.
+//! For an autoencoder samples are pictures. For a U-Net, pictures are encoded by the autoencoder, whose posterior is
+//! kept (mean and log-variance) and sampled anew at every step; captions by the text encoders, once, before the first
+//! step. Both are cached on disk. Latents are cached only where the crop is not random.
 
 mod autoencoding;
 mod denoising;
@@ -65,10 +65,27 @@ pub type Preparing<'a> = &'a mut dyn FnMut(&str, usize, usize);
 /// The data of one step.
 #[derive(Debug, Clone)]
 pub struct StepData {
-    /// All its samples as one batch.
-    pub batch: Batch,
+    /// Its micro-batches. With aspect-ratio buckets each has a size of its own.
+    pub batches: Vec<Batch>,
     /// The pictures' names.
     pub names: Vec<String>,
+}
+
+impl StepData {
+    /// The time steps of all samples.
+    pub fn timesteps(&self) -> Vec<usize> {
+        self.batches.iter().flat_map(|batch| batch.timesteps.iter().copied()).collect()
+    }
+
+    /// All samples as one batch.
+    ///
+    /// # Errors
+    /// Samples of different sizes.
+    pub fn whole(&self) -> Result<Batch, DataError> {
+        let several =
+            "this step has pictures of several sizes: with accumulation = 1 a step can be one batch";
+        join(&self.batches).map_err(|_| DataError::Problem(several.into()))
+    }
 }
 
 /// The data of a run.
@@ -79,7 +96,6 @@ pub struct Data<'b, B: Backend> {
     regions: Vec<Option<usize>>,
     seed: u64,
     geometry: GeometrySpec,
-    samples_per_step: usize,
     order: Order,
     training: Vec<usize>,
     held_out: Vec<usize>,
@@ -154,6 +170,7 @@ impl<'b, B: Backend> Data<'b, B> {
             _ => Source::Denoising(Box::new(Denoising::open(backend, recipe, &dataset, preparing)?)),
         };
         recipe.geometry.check(source.reduction())?;
+        let order = order(&dataset, recipe, &training);
         let mut next = 0;
         let regions = recipe.objective.iter().map(|o| {
             o.mask.as_ref().map(|_| {
@@ -166,8 +183,7 @@ impl<'b, B: Backend> Data<'b, B> {
             regions: regions.collect(),
             seed: recipe.seed,
             geometry: recipe.geometry,
-            samples_per_step: recipe.samples_per_step(),
-            order: Order::new(recipe.seed, training.clone()),
+            order,
             training,
             held_out,
             validation: recipe.validation.clone(),
@@ -220,6 +236,7 @@ impl<'b, B: Backend> Data<'b, B> {
                 key =
                     key.with(mask.as_ref().map_or_else(Default::default, |m| m.to_string_lossy()).as_bytes());
             }
+            key = key.with(&item.repeats.to_le_bytes()).with(&item.weight.to_le_bytes());
             key = key.with(&item.size.0.to_le_bytes()).with(&item.size.1.to_le_bytes());
         }
         key.finish().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -230,19 +247,27 @@ impl<'b, B: Backend> Data<'b, B> {
     /// # Errors
     /// A file that has changed or cannot be read any more.
     pub fn step(&mut self, step: u64) -> Result<StepData, DataError> {
-        let indices = self.order.step(step, self.samples_per_step);
-        let mut samples = Vec::new();
-        for (slot, &i) in indices.iter().enumerate() {
-            let slot = slot as u64;
-            let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
-            let sample = self.dataset.load(i, &draw, self.source.mask_cell())?;
-            samples.push(self.one(i, &draw, &sample, When::Step { step, slot })?);
+        let (mut batches, mut names, mut slot) = (Vec::new(), Vec::new(), 0);
+        for indices in self.order.step(step) {
+            let mut samples = Vec::new();
+            for i in indices {
+                let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
+                let mut sample = self.dataset.load(i, &draw, self.source.mask_cell())?;
+                sample.caption = self.dataset.caption(i, self.seed, step, slot);
+                let mut batch = self.one(i, &draw, &sample, When::Step { step, slot })?;
+                batch.weights[0] *= f64::from(self.dataset.item(i).weight);
+                samples.push(batch);
+                names.push(self.name(i));
+                slot += 1;
+            }
+            batches.push(join(&samples)?);
         }
-        Ok(StepData { batch: join(&samples)?, names: indices.iter().map(|&i| self.name(i)).collect() })
+        Ok(StepData { batches, names })
     }
 
     /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
-    /// are the posterior's mean, the crop the middle, nothing is mirrored, min-SNR is off.
+    /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR and weights
+    /// are off.
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
@@ -263,7 +288,13 @@ impl<'b, B: Backend> Data<'b, B> {
             let sample = self.dataset.load(i, &drawn, self.source.mask_cell())?;
             for j in 0..draws {
                 let when = When::HeldOut { position, of: self.held_out.len(), draw: (j, draws) };
-                waiting.push(self.one(i, &drawn, &sample, when)?);
+                let one = self.one(i, &drawn, &sample, when)?;
+                let same = |other: &Batch| (other.height, other.width) == (one.height, one.width);
+                if !waiting.last().is_none_or(same) {
+                    each(&join(&waiting)?)?;
+                    waiting.clear();
+                }
+                waiting.push(one);
                 if waiting.len() == batch {
                     each(&join(&waiting)?)?;
                     waiting.clear();
@@ -336,6 +367,15 @@ impl<'b, B: Backend> Data<'b, B> {
     pub fn backend(&self) -> &'b B {
         self.backend
     }
+}
+
+/// The walk through the pictures that are trained on, each as often as its folder's repeats say.
+fn order(dataset: &Dataset, recipe: &Recipe, training: &[usize]) -> Order {
+    let mut samples = dataset.epoch();
+    samples.retain(|i| training.binary_search(i).is_ok());
+    let size = |&i: &usize| recipe.geometry.target(dataset.item(i).size);
+    let sizes = recipe.geometry.buckets.map(|_| samples.iter().map(size).collect());
+    Order::new(recipe.seed, samples, sizes, (recipe.batch, recipe.accumulation))
 }
 
 /// Batches one below the other.

@@ -1,5 +1,6 @@
 //! Captions as text embeddings: SDXL's two encoders side by side, or the one encoder of SD 1.5 and 2.x.
-//! All captions are encoded before the first step, then the encoders leave the memory.
+//! All captions are encoded before the first step, then the encoders leave the memory. Where tags are shuffled or left
+//! out, captions are new at every step: then the encoders stay, and such captions are encoded when they are seen.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,15 +28,17 @@ pub(super) struct Text {
 }
 
 /// All captions of a dataset, encoded, on disk.
-pub(super) struct Captions {
+pub(super) struct Captions<B: Backend> {
     cache: Cache,
     keys: HashMap<String, [u8; 32]>,
     truncated: usize,
+    /// For captions that no list holds.
+    encoders: Option<TextEncoders<B>>,
 }
 
-impl Captions {
+impl<B: Backend> Captions<B> {
     /// Encodes every caption of `dataset` that is not in the cache.
-    pub fn prepare<B: Backend>(
+    pub fn prepare(
         backend: &B,
         model: &ModelFolder,
         cache: Cache,
@@ -49,7 +52,11 @@ impl Captions {
             hash_folders(&folders).map_err(|source| DataError::Io { path: model.path.clone(), source })?;
         let mut seen = HashSet::new();
         let captions: Vec<&str> = dataset.items().iter().map(|item| item.caption.as_str()).collect();
-        let unique: Vec<&str> = captions.iter().copied().filter(|caption| seen.insert(*caption)).collect();
+        // Captions that are left out are empty ones.
+        let empty = dataset.items().iter().any(|item| item.captions.dropout > 0.0).then_some("");
+        let every = captions.iter().copied().chain(empty);
+        let unique: Vec<&str> = every.filter(|caption| seen.insert(*caption)).collect();
+        let varied = dataset.items().iter().any(|item| !item.captions.is_whole());
         let tokenizer = ClipTokenizer::open(&parts[0].0).map_err(ModelError::from)?;
         let mut keys = HashMap::new();
         let mut missing = Vec::new();
@@ -60,19 +67,14 @@ impl Captions {
                 missing.push((*caption, key));
             }
         }
-        let encoders = if missing.is_empty() { None } else { Some(TextEncoders::<B>::load(backend, model)?) };
+        let encoders =
+            if missing.is_empty() && !varied { None } else { Some(TextEncoders::<B>::load(backend, model)?) };
         for (done, batch) in missing.chunks(BATCH).enumerate() {
             preparing("encoding captions", done * BATCH, missing.len());
             let Some(encoders) = &encoders else { break };
             let captions: Vec<&str> = batch.iter().map(|(caption, _)| *caption).collect();
             for (text, (caption, key)) in encode(backend, encoders, &captions)?.into_iter().zip(batch) {
-                if text.prompt.iter().chain(&text.pooled).any(|v| !v.is_finite()) {
-                    return Err(DataError::Problem(format!(
-                        "the text encoders give numbers that are not finite for the caption {caption:?}; \
-                         are the files in {} damaged?",
-                        model.path.display()
-                    )));
-                }
+                finite(&text, caption)?;
                 let width = text.prompt.len() / text.tokens.max(1);
                 let entry = Entry::from([
                     ("prompt".to_owned(), (vec![text.tokens, width], text.prompt)),
@@ -82,11 +84,15 @@ impl Captions {
             }
         }
         let truncated = captions.iter().filter(|caption| tokenizer.encode(caption).truncated).count();
-        Ok(Self { cache, keys, truncated })
+        Ok(Self { cache, keys, truncated, encoders: encoders.filter(|_| varied) })
     }
 
     /// The embedding of a caption.
-    pub fn get(&self, caption: &str) -> Result<Text, DataError> {
+    pub fn get(&self, backend: &B, caption: &str) -> Result<Text, DataError> {
+        if let (None, Some(encoders)) = (self.keys.get(caption), &self.encoders) {
+            let text = encode(backend, encoders, &[caption])?.remove(0);
+            return finite(&text, caption).map(|()| text);
+        }
         let entry = self.keys.get(caption).and_then(|key| self.cache.get(key)).and_then(read);
         entry.ok_or_else(|| {
             DataError::Problem(format!(
@@ -99,6 +105,15 @@ impl Captions {
     pub fn truncated(&self) -> usize {
         self.truncated
     }
+}
+
+fn finite(text: &Text, caption: &str) -> Result<(), DataError> {
+    if text.prompt.iter().chain(&text.pooled).all(|v| v.is_finite()) {
+        return Ok(());
+    }
+    Err(DataError::Problem(format!(
+        "the text encoders give numbers that are not finite for the caption {caption:?}; are the model's files damaged?"
+    )))
 }
 
 /// Several captions at once: a large encoder's weights are widened once for all of them.

@@ -1,0 +1,130 @@
+//! Files in the dataset's folder that belong to nothing: forgotten captions, masks of deleted pictures.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::report::{Finding, Kind};
+use crate::layout::files::{BESIDE, extension, is_picture};
+use crate::problem::Subject;
+use crate::spec::{DatasetSpec, Layout, Region};
+
+/// Files that go with datasets: lists, notes, what other programs leave.
+const COMPANIONS: [&str; 12] =
+    ["csv", "html", "ini", "json", "jsonl", "log", "md", "npz", "parquet", "safetensors", "toml", "yaml"];
+/// Beginnings of names of files that go with datasets.
+const COMPANION_NAMES: [&str; 4] = ["contact-sheet", "licence", "license", "readme"];
+/// Folders of small versions and of what archives and network drives leave.
+const SIDE_FOLDERS: [&str; 3] = ["@eadir", "__macosx", "thumbnails"];
+/// Files of a folder that nothing uses are told one by one up to this number, else together.
+const ONE_BY_ONE: usize = 3;
+/// Folders are searched to this depth.
+const DEPTH: usize = 8;
+
+/// What is known about the dataset's files.
+pub(super) struct Known<'a> {
+    pub root: &'a Path,
+    pub layout: Layout,
+    /// Files that belong to something, relative to the root.
+    pub used: &'a HashSet<PathBuf>,
+    /// The pictures among them.
+    pub pictures: &'a HashSet<PathBuf>,
+    /// The masks among them.
+    pub masks: &'a HashSet<PathBuf>,
+}
+
+/// The findings about files that nothing uses.
+pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> Vec<Finding> {
+    // A list in a file, a split, or annotations often name a part of a larger folder on purpose.
+    let partial = spec.path.is_file()
+        || spec.split.is_some()
+        || matches!(known.layout, Layout::Coco | Layout::Parquet | Layout::ImageFolder);
+    let mut files = Vec::new();
+    match &spec.folders[..] {
+        _ if partial => {
+            let folders: HashSet<&Path> = known.used.iter().filter_map(|f| f.parent()).collect();
+            folders.into_iter().for_each(|f| walk(known.root, f, 0, &mut files));
+        }
+        [] => walk(known.root, Path::new(""), DEPTH, &mut files),
+        folders => folders.iter().for_each(|f| walk(known.root, &f.path, DEPTH, &mut files)),
+    }
+    let names_files = matches!(known.layout, Layout::Files | Layout::Kohya);
+    let mut by_folder: BTreeMap<(PathBuf, Kind, String), Vec<PathBuf>> = BTreeMap::new();
+    for file in files {
+        let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
+        if known.used.contains(&file) {
+            continue;
+        }
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        let is_used_folder = known.used.iter().any(|u| u.parent() == Some(&folder));
+        let extension = extension(&file).unwrap_or_default();
+        let caption = spec.caption_extension.trim_start_matches('.');
+        let (kind, text) = match () {
+            () if is_companion(&file, &extension) => continue,
+            () if is_picture(&extension) && is_mask(&file, &folder, known, regions) => {
+                (Kind::MaskStray, "is a mask, but there is no picture of this name")
+            }
+            () if is_picture(&extension) && is_beside(&file) => continue,
+            () if partial => continue,
+            () if is_picture(&extension) && names_files => {
+                (Kind::Stray, "is a picture that is not read: it lies in a folder that nothing names")
+            }
+            () if is_picture(&extension) => (Kind::Stray, "is a picture that no line of the list names"),
+            () if names_files && extension == caption => {
+                (Kind::Stray, "is a caption, but there is no picture of this name")
+            }
+            () => (Kind::Stray, "belongs to nothing in this dataset"),
+        };
+        let group = if is_used_folder { file.clone() } else { folder };
+        by_folder.entry((group, kind, text.to_owned())).or_default().push(file);
+    }
+    let mut findings = Vec::new();
+    for ((group, kind, text), files) in by_folder {
+        if files.len() > ONE_BY_ONE {
+            let text = format!("holds {} files that nothing uses; each {text}", files.len());
+            findings.push(Finding::new(kind, &Subject::Dataset, group, text));
+        } else {
+            let one = |file| Finding::new(kind, &Subject::Dataset, file, text.clone());
+            findings.extend(files.into_iter().map(one));
+        }
+    }
+    findings
+}
+
+fn is_companion(file: &Path, extension: &str) -> bool {
+    let name = file.file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_ascii_lowercase();
+    COMPANIONS.contains(&extension) || COMPANION_NAMES.iter().any(|n| name.starts_with(n))
+}
+
+fn is_beside(file: &Path) -> bool {
+    let stem = file.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    BESIDE.iter().any(|end| stem.ends_with(end))
+}
+
+/// Whether a picture lies where masks lie, or is called like one that a region asks for.
+fn is_mask(file: &Path, folder: &Path, known: &Known, regions: &[Region]) -> bool {
+    let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let holds = |files: &HashSet<PathBuf>| files.iter().any(|f| f.parent() == Some(folder));
+    let folder_of_masks = holds(known.masks) && !holds(known.pictures);
+    folder_of_masks || regions.iter().any(|r| r.mask.contains('.') && name.ends_with(&r.mask))
+}
+
+/// The files of a folder, relative to `root`, without dot files. Symbolic links to folders are not followed.
+fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = folder.join(entry.file_name());
+        let name = entry.file_name().to_ascii_lowercase();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && SIDE_FOLDERS.iter().any(|side| name == *side) => {}
+            Ok(kind) if kind.is_dir() && depth > 0 => walk(root, &path, depth - 1, files),
+            Ok(kind) if kind.is_dir() => {}
+            Ok(_) => files.push(path),
+            Err(_) => {}
+        }
+    }
+}

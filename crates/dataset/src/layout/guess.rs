@@ -1,0 +1,105 @@
+//! Which regions a folder seems to have masks for, where no recipe says it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::files::{entries, extension, is_picture};
+use super::{detect, list_in};
+use crate::spec::{DatasetSpec, Layout, Region};
+
+/// The regions of the dataset at `path`, sorted by name. Nothing is checked; at worst there are none.
+pub(crate) fn regions(path: &Path, spec: &DatasetSpec) -> Vec<Region> {
+    let Ok(path) = path.canonicalize() else { return Vec::new() };
+    let layout = match spec.layout {
+        Layout::Auto => detect::layout(&path, spec).unwrap_or(Layout::Files),
+        layout => layout,
+    };
+    let root = if path.is_dir() { path.clone() } else { list_in(path.clone(), "").1 };
+    let mut found: BTreeSet<(String, String)> = BTreeSet::new();
+    match layout {
+        Layout::Coco => {
+            found.extend(["face", "hand"].map(|n| (n.to_owned(), n.to_owned())));
+        }
+        Layout::Files | Layout::Kohya | Layout::Auto => {
+            beside(&root, &mut found);
+            for folder in folders(&root) {
+                beside(&root.join(&folder), &mut found);
+                match folder.as_str() {
+                    "masks" | "mask" => {
+                        let inner = folders(&root.join(&folder));
+                        let names = inner.into_iter().map(|n| (n.clone(), format!("{folder}/{n}")));
+                        found.extend(names);
+                        if holds_pictures(&root.join(&folder)) {
+                            found.insert(("mask".into(), folder));
+                        }
+                    }
+                    name => {
+                        if let Some(region) = region_of(name) {
+                            found.insert((region, folder));
+                        }
+                    }
+                }
+            }
+        }
+        Layout::Metadata | Layout::ImageFolder => {
+            let lists = ["metadata.jsonl", "metadata.csv", "train/metadata.jsonl", "train/metadata.csv"];
+            let list = if path.is_file() {
+                Some(path)
+            } else {
+                lists.iter().map(|l| root.join(l)).find(|l| l.is_file())
+            };
+            let text = list.and_then(|l| std::fs::read(l).ok()).unwrap_or_default();
+            found.extend(columns(&text).iter().filter_map(|c| Some((region_of(c)?, c.clone()))));
+        }
+        Layout::Parquet => {
+            #[cfg(feature = "parquet")]
+            {
+                let columns = super::parquet::column_names(&path, spec);
+                found.extend(columns.iter().filter_map(|c| Some((region_of(c)?, c.clone()))));
+            }
+        }
+    }
+    found.into_iter().map(|(name, mask)| Region { name, mask }).collect()
+}
+
+/// `mask_face`, `face_mask` and `mask_face_file_name` are masks of the region `face`.
+fn region_of(column: &str) -> Option<String> {
+    let name = column.trim_end_matches("_file_name");
+    let region = name.strip_prefix("mask_").or_else(|| name.strip_suffix("_mask"));
+    match (region, name) {
+        (Some(region), _) if !region.is_empty() => Some(region.to_owned()),
+        (_, "mask") => Some("mask".into()),
+        _ => None,
+    }
+}
+
+/// Masks beside pictures: OneTrainer's ending.
+fn beside(folder: &Path, found: &mut BTreeSet<(String, String)>) {
+    let names = entries(folder).unwrap_or_default();
+    if names.iter().any(|n| n.to_string_lossy().ends_with("-masklabel.png")) {
+        found.insert(("mask".into(), "-masklabel.png".into()));
+    }
+}
+
+fn holds_pictures(folder: &Path) -> bool {
+    let names = entries(folder).unwrap_or_default();
+    names.iter().any(|n| extension(n).is_some_and(|e| is_picture(&e)))
+}
+
+fn folders(root: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let folders = entries.flatten().filter(|e| e.path().is_dir());
+    folders.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect()
+}
+
+/// The columns of JSON lines, or of a CSV file's head line.
+fn columns(text: &[u8]) -> Vec<String> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(first) {
+        Ok(object) => object.into_iter().map(|(name, _)| name).collect(),
+        Err(_) => {
+            String::from_utf8_lossy(first).split(',').map(|n| n.trim().trim_matches('"').to_owned()).collect()
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Words of the commands that make datasets and look at them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use fairhuman_dataset::Region;
+
+/// `fairhuman annotate`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman models get                                # once: MediaPipe's networks, 19 MB
+  fairhuman annotate photos --out data/people
+  fairhuman annotate photos --out data/people --shape outline --caption \"a photo of sks, {people}\"
+  fairhuman annotate photos --out data/people --hands hand.onnx --faces face.onnx
+  fairhuman annotate coco/val2017 --evaluate coco/annotations/coco_wholebody_val_v1.0.json
+
+Then look at data/people/index.html (or contact-sheet.png) before anything is trained. A recipe reads the folder as it is:
+`dataset.path = \"data/people\"`, masks `mask_face` and `mask_hand`, control images `conditioning_image`.
+
+Ctrl-C leaves after the photographs in work; the same command again continues, and looks again only at photographs that
+changed or were looked at with other options. Files that cannot be read are listed and skipped. Exit code 1 if there is
+no photograph to make a dataset of, 130 if interrupted.")]
+pub struct Annotate {
+    /// The folder of the photographs (JPEG, PNG, WebP; folders in it are searched too). The text of NAME.txt beside a
+    /// photograph is its caption
+    pub photos: PathBuf,
+    /// The dataset's folder
+    #[arg(long, value_name = "DIR", required_unless_present = "evaluate")]
+    pub out: Option<PathBuf>,
+    /// The form of the masks
+    #[arg(long, value_enum, default_value_t = Shape::Box)]
+    pub shape: Shape,
+    /// Caption of photographs without a .txt file; {people} becomes "one person" or "3 people", {name} the file's name
+    #[arg(long, value_name = "TEXT", default_value = "a photo of {people}")]
+    pub caption: String,
+    /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's
+    #[arg(long, value_name = "FILE")]
+    pub faces: Option<PathBuf>,
+    /// A YOLOv8 or YOLO11 detection network as ONNX, to find hands instead of MediaPipe's
+    #[arg(long, value_name = "FILE")]
+    pub hands: Option<PathBuf>,
+    /// Score from which a box of --faces or --hands counts (the paper has 0.5)
+    #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
+    pub threshold: f32,
+    /// Look at whole photographs only, as MediaPipe does: faster, and blind to small faces and hands
+    #[arg(long)]
+    pub first_look_only: bool,
+    /// Write no dataset: count what is found of these annotations (COCO-WholeBody's JSON, or a folder that `fairhuman
+    /// people` drew), with one look and with two
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "out")]
+    pub evaluate: Option<PathBuf>,
+    /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]
+    #[arg(long, value_name = "DIR", env = "FAIRHUMAN_MODELS", hide_env_values = true)]
+    pub models: Option<PathBuf>,
+    /// Threads; 0 for all cores
+    #[arg(long, value_name = "T", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Forms of masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// Boxes, widened by 16 pixels at 1024 pixels of the longer side, as in the paper
+    Box,
+    /// Hulls of the landmarks, widened by 4; boxes where there are no landmarks
+    Outline,
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    let score: f32 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&score) { Ok(score) } else { Err("expected a number from 0 to 1".into()) }
+}
+
+/// `fairhuman models`
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct Models {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ModelsAction,
+}
+
+/// What to do with detectors' networks.
+#[derive(Debug, Subcommand)]
+pub enum ModelsAction {
+    /// Get MediaPipe's networks for `fairhuman annotate`
+    Get(GetModels),
+}
+
+/// `fairhuman models get`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman models get                                             # downloads a wheel from pypi.org (35 to 50 MB)
+  fairhuman models get --index https://pypi.example.org/simple/    # a mirror
+  pip download --no-deps mediapipe==0.10.21                        # elsewhere, for a machine without network
+  fairhuman models get --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
+
+The seven networks (19 MB, Apache-2.0) are unpacked from the Python package mediapipe 0.10.21, a wheel for any system;
+no Python is needed. Each is stored only if its SHA-256 is the published one. What is already there is kept.")]
+pub struct GetModels {
+    /// A wheel on the disk, instead of a download
+    #[arg(long, value_name = "FILE", conflicts_with = "index")]
+    pub wheel: Option<PathBuf>,
+    /// The package index to download from
+    #[arg(long, value_name = "URL", default_value = fairhuman_vision::models::INDEX)]
+    pub index: String,
+    /// Where to put them [default: fairhuman's folder in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "FAIRHUMAN_MODELS", hide_env_values = true)]
+    pub models: Option<PathBuf>,
+}
+
+/// `fairhuman check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman check people.toml                       # the dataset as this recipe trains on it
+  fairhuman check data/people --size 128            # a folder; regions are guessed from its masks
+  fairhuman check photos --region face=masks/face --html sheet.html
+  fairhuman check people.toml --json > report.json
+
+Nothing is trained and nothing changed. Exit code 1 if there are errors: what training cannot use. Warnings are what it
+would use otherwise than meant, notes what it converts without harm.")]
+pub struct Check {
+    /// A recipe; or a dataset's folder or list (.jsonl, .csv, .parquet, COCO's .json, kohya's .toml)
+    pub path: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a contact sheet: every picture with its regions drawn in
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// The most pictures on the contact sheet; those with errors and warnings come first
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub pictures: usize,
+    /// Without a recipe: side in pixels that pictures are trained at
+    #[arg(long, value_name = "PIXELS", default_value_t = 1024)]
+    pub size: u32,
+    /// Without a recipe: a region and where its masks are, as recipes have it [default: guessed]
+    #[arg(long = "region", value_name = "NAME=MASK", value_parser = region)]
+    pub regions: Vec<Region>,
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    let (name, mask) = text.split_once('=').ok_or("expected NAME=MASK, such as face=mask_face")?;
+    Ok(Region::new(name, mask))
+}

@@ -1,0 +1,125 @@
+//! `fairhuman annotate`: photographs to a dataset, or a count of what is found of annotated ones.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use fairhuman_engine::{Backend, Compute};
+use fairhuman_vision::annotate::{self, Outcome, Progress, Summary, load_detectors};
+use fairhuman_vision::evaluate::{OVERLAP, Score, Scores, Truth, evaluate, read_people, read_wholebody};
+use fairhuman_vision::finder::{Finder, Finders};
+use fairhuman_vision::masks;
+use fairhuman_vision::yolo::Yolo;
+
+use super::models;
+use crate::cli::{Annotate, Shape};
+use crate::interrupt::{self, INTERRUPTED};
+use crate::machine;
+use crate::meter::Meter;
+use crate::units::duration;
+
+/// Loads the networks, and looks.
+pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
+    let detectors = load_detectors(&models::folder(options.models.as_deref())?)?;
+    let load = |file: &Option<PathBuf>| {
+        file.as_deref().map(|file: &Path| Yolo::load(file, options.threshold)).transpose()
+    };
+    let (faces, hands) = (load(&options.faces)?, load(&options.hands)?);
+    let finders = Finders {
+        detectors: &detectors,
+        faces: faces.as_ref().map(|network| network as &dyn Finder),
+        hands: hands.as_ref().map(|network| network as &dyn Finder),
+    };
+    let threads = machine::backend(options.threads, Compute::F32)?;
+    match (&options.evaluate, &options.out) {
+        (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &finders)),
+        (None, Some(out)) => {
+            let stop = interrupt::flag_that_says("leaving after the photographs in work")?;
+            threads.scope(|| dataset(options, out, &finders, &stop))
+        }
+        (None, None) => anyhow::bail!("--out DIR is missing"),
+    }
+}
+
+fn dataset(options: &Annotate, out: &Path, finders: &Finders, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+    let how = annotate::Options {
+        second_look: !options.first_look_only,
+        shape: match options.shape {
+            Shape::Box => masks::Shape::Box,
+            Shape::Outline => masks::Shape::Outline,
+        },
+        caption: options.caption.clone(),
+    };
+    let meter = Meter::new("photographs");
+    let show = |progress: Progress| {
+        if let Outcome::Skipped(reason) = &progress.outcome {
+            meter.say(&format!("skipped {}: {reason}", progress.photo));
+        }
+        meter.advance(progress.done, progress.total, matches!(progress.outcome, Outcome::Annotated(..)));
+    };
+    let summary = annotate::annotate(&options.photos, out, &how, finders, stop, &show)?;
+    tell(&summary, out, meter.finish());
+    Ok(match summary {
+        Summary { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
+        Summary { photographs: 0, .. } => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn tell(summary: &Summary, out: &Path, seconds: f64) {
+    let kept = summary.photographs - summary.annotated;
+    let rate = match summary.annotated {
+        0 => String::new(),
+        n => format!(", {:.2} photographs per second", n as f64 / seconds.max(1e-9)),
+    };
+    println!(
+        "{} photographs in {}: {} with a face, {} with a hand; {} skipped",
+        summary.photographs,
+        out.display(),
+        summary.with_faces,
+        summary.with_hands,
+        summary.problems.len()
+    );
+    println!("{} looked at now, {kept} kept from before; {}{rate}", summary.annotated, duration(seconds));
+    match summary.interrupted {
+        true => println!("interrupted: the same command again continues"),
+        false => println!("to look at: {}", out.join("index.html").display()),
+    }
+}
+
+/// The table of what is found of annotated regions.
+fn count(photos: &Path, annotations: &Path, finders: &Finders) -> anyhow::Result<ExitCode> {
+    let truths: Vec<Truth> = match annotations.is_dir() {
+        true => read_people(annotations)?,
+        false => read_wholebody(annotations, photos)?,
+    };
+    let meter = Meter::new("photographs");
+    let all = truths.len();
+    let result = evaluate(&truths, finders, &|done| meter.advance(done, all, true))
+        .context("the annotated photographs cannot be counted")?;
+    meter.finish();
+    println!("{all} photographs; found: at an intersection over union of {OVERLAP} or more\n");
+    println!(
+        "{:10} {:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
+        "", "", "annotated", "found", "false", "recall", "precision"
+    );
+    for (look, scores) in [("one look", result.before), ("two looks", result.after)] {
+        let Scores { faces, hands, most_false } = scores;
+        row(look, "faces", faces);
+        row("", "hands", hands);
+        println!("{:10} most false regions in one photograph: {most_false}", "");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(look: &str, what: &str, score: Score) {
+    println!(
+        "{look:10} {what:6} {:>9} {:>6} {:>6} {:>6.1}% {:>9.1}%",
+        score.annotated,
+        score.right,
+        score.found - score.right,
+        100.0 * score.recall(),
+        100.0 * score.precision()
+    );
+}

@@ -1,0 +1,94 @@
+//! `fairhuman check`: every fault of a dataset by name, and what each objective will see.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fairhuman_dataset::check::{Options, check, guess_regions, html, text};
+use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::tokenizer::ClipTokenizer;
+use fairhuman_diffusion::vae::VaeConfig;
+use fairhuman_train::recipe::Recipe;
+
+use crate::cli::Check;
+use crate::meter::Meter;
+
+/// Longer side of a thumbnail in pixels.
+const THUMBNAIL: u32 = 256;
+
+/// What is checked, and how.
+struct Plan {
+    dataset: DatasetSpec,
+    regions: Vec<Region>,
+    geometry: GeometrySpec,
+    latent_factor: usize,
+    tokenizer: Option<ClipTokenizer>,
+}
+
+/// Checks, prints, and says by the exit code whether there are errors.
+pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
+    let plan = if is_recipe(&options.path)? { of_recipe(&options.path)? } else { of_dataset(options) };
+    let meter = Meter::new("pictures");
+    let count = |text: &str| plan.tokenizer.as_ref().map_or(0, |t| t.encode(text).count);
+    let how = Options {
+        geometry: plan.geometry,
+        latent_factor: plan.latent_factor,
+        tokens: plan.tokenizer.is_some().then_some(&count),
+        thumbnails: if options.html.is_some() { THUMBNAIL } else { 0 },
+    };
+    let report = check(Path::new(""), &plan.dataset, &plan.regions, &how, &|done, all| {
+        meter.advance(done, all, true);
+    });
+    meter.finish();
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", text(&report));
+    }
+    if let Some(file) = &options.html {
+        let page = html(&report, options.pictures);
+        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("contact sheet: {}", file.display());
+    }
+    Ok(if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether a file is a recipe: TOML, and not a dataset config of kohya's.
+fn is_recipe(path: &Path) -> anyhow::Result<bool> {
+    if !path.is_file() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
+        return Ok(false);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
+}
+
+fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
+    let recipe = Recipe::read(path)?;
+    let model = &recipe.model.path;
+    let parts = ModelFolder::open(model).map_err(anyhow::Error::from).and_then(|folder| {
+        let vae = VaeConfig::open(&folder.vae().join("config.json"))?;
+        let tokenizer =
+            folder.texts().into_iter().next().map(|(tokenizer, ..)| ClipTokenizer::open(&tokenizer));
+        Ok((vae.reduction(), tokenizer.transpose()?))
+    });
+    let (latent_factor, tokenizer) = parts.unwrap_or_else(|error| {
+        eprintln!(
+            "the model in {} is not at hand ({error}): tokens are estimated, and latent cells taken to be 8 x 8 pixels",
+            model.display()
+        );
+        (8, None)
+    });
+    let regions = recipe.regions();
+    Ok(Plan { dataset: recipe.dataset, regions, geometry: recipe.geometry, latent_factor, tokenizer })
+}
+
+fn of_dataset(options: &Check) -> Plan {
+    let dataset = DatasetSpec::new(&options.path);
+    let regions = match &options.regions[..] {
+        [] => guess_regions(Path::new(""), &dataset),
+        given => given.to_vec(),
+    };
+    let geometry = GeometrySpec { width: options.size, height: options.size, ..GeometrySpec::default() };
+    Plan { dataset, regions, geometry, latent_factor: 8, tokenizer: None }
+}

@@ -1,0 +1,259 @@
+//! Detection networks of the user's own: YOLOv8 and YOLO11 exported to ONNX by Ultralytics.
+//!
+//! The published method finds hands and faces with such networks. Preparation and suppression are
+//! those of Ultralytics' predictor: the photograph is scaled to fit and centred on gray (114), boxes
+//! come as centre and size with a score per class, and of boxes of one class that overlap by more than
+//! 0.7 the best stays.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use rten::{Dimension, Model, NodeId, ValueOrView};
+use rten_tensor::prelude::*;
+use rten_tensor::{NdTensor, Tensor};
+
+use crate::finder::Finder;
+use crate::geometry::Box2;
+use crate::look::{Found, Source};
+use crate::models::sum;
+
+/// Side of the input where the file leaves it free.
+const SIDE: usize = 640;
+/// Most objects of a photograph.
+const MOST: usize = 300;
+/// Overlap above which two boxes of one class are one object.
+const SAME: f32 = 0.7;
+
+/// Why a network cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct YoloError {
+    /// The ONNX file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A loaded network.
+pub struct Yolo {
+    file: PathBuf,
+    identity: String,
+    model: Model,
+    input: NodeId,
+    output: NodeId,
+    /// Height and width of the input.
+    size: [usize; 2],
+    /// Score from which a box counts.
+    pub threshold: f32,
+}
+
+/// A detected object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Where, in pixels of the photograph.
+    pub bbox: Box2,
+    /// How sure.
+    pub score: f32,
+    /// Number of its class.
+    pub class: usize,
+}
+
+impl Yolo {
+    /// Loads an ONNX file. Ultralytics' own threshold is 0.25, the paper's 0.5.
+    pub fn load(file: &Path, threshold: f32) -> Result<Self, YoloError> {
+        let fail = |reason: String| YoloError { file: file.into(), reason };
+        let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+        let identity = sum(&bytes);
+        let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
+        let (&[input], &[output, ..]) = (model.input_ids(), model.output_ids()) else {
+            return Err(fail(format!(
+                "expected one input and an output, found {} and {}",
+                model.input_ids().len(),
+                model.output_ids().len()
+            )));
+        };
+        let shape = model.input_shape(0).unwrap_or_default();
+        let length = |i: usize| match shape.get(i) {
+            Some(Dimension::Fixed(n)) => Some(*n),
+            _ => None,
+        };
+        if shape.len() != 4 || length(1).is_some_and(|channels| channels != 3) {
+            return Err(fail(format!("expected an input [1, 3, height, width], found {shape:?}")));
+        }
+        let size = [length(2).unwrap_or(SIDE), length(3).unwrap_or(SIDE)];
+        if size.iter().any(|&side| !(32..=8192).contains(&side)) {
+            return Err(fail(format!("expected an input of 32 to 8192 pixels, found {size:?}")));
+        }
+        Ok(Self { file: file.into(), identity, model, input, output, size, threshold })
+    }
+
+    /// Objects of a photograph, best first.
+    pub fn detect(&self, photo: &RgbImage) -> Result<Vec<Object>, YoloError> {
+        let fail = |reason: String| YoloError { file: self.file.clone(), reason };
+        let fit = Fit::of(photo, self.size);
+        let image: ValueOrView = fit.letterbox(photo).into();
+        let [output] = self
+            .model
+            .run_n(vec![(self.input, image)], [self.output], None)
+            .map_err(|e| fail(e.to_string()))?;
+        let output: Tensor<f32> =
+            output.into_tensor().ok_or_else(|| fail("its output is not of f32".into()))?;
+        let shape = output.shape().to_vec();
+        let values = output.to_vec();
+        let mut found = match shape[..] {
+            // Exported with the suppression inside: corners, score, class.
+            [1, n, 6] if n > 6 => self.corners(&values),
+            [1, rows, n] if rows > 4 => self.columns(&values, rows, n),
+            _ => {
+                return Err(fail(format!(
+                    "expected an output [1, 4 + classes, boxes] of a detection network, found {shape:?}"
+                )));
+            }
+        };
+        found.retain(|object| {
+            [object.bbox.x0, object.bbox.y0, object.bbox.x1, object.bbox.y1].iter().all(|v| v.is_finite())
+        });
+        for object in &mut found {
+            object.bbox = fit.back(object.bbox).clipped(photo.width(), photo.height());
+        }
+        Ok(found)
+    }
+
+    fn corners(&self, values: &[f32]) -> Vec<Object> {
+        let mut found: Vec<Object> = values
+            .chunks_exact(6)
+            .filter(|v| v[4] > self.threshold)
+            .map(|v| Object {
+                bbox: Box2 { x0: v[0], y0: v[1], x1: v[2], y1: v[3] },
+                score: v[4],
+                class: v[5].max(0.0) as usize,
+            })
+            .collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found
+    }
+
+    /// Boxes stored as columns: centre, size, a score per class.
+    fn columns(&self, values: &[f32], rows: usize, n: usize) -> Vec<Object> {
+        let at = |row: usize, i: usize| values[row * n + i];
+        let mut all = Vec::new();
+        for i in 0..n {
+            let (mut class, mut score) = (0, f32::NEG_INFINITY);
+            for row in 4..rows {
+                if at(row, i) > score {
+                    (class, score) = (row - 4, at(row, i));
+                }
+            }
+            if score > self.threshold {
+                let (x, y, w, h) = (at(0, i), at(1, i), at(2, i) / 2.0, at(3, i) / 2.0);
+                all.push(Object { bbox: Box2 { x0: x - w, y0: y - h, x1: x + w, y1: y + h }, score, class });
+            }
+        }
+        suppressed(all)
+    }
+}
+
+/// The best boxes, without those of the same class that overlap a better one.
+fn suppressed(mut all: Vec<Object>) -> Vec<Object> {
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Object> = Vec::new();
+    for object in all {
+        let same = |k: &Object| k.class == object.class && k.bbox.iou(&object.bbox) > SAME;
+        if kept.len() < MOST && !kept.iter().any(same) {
+            kept.push(object);
+        }
+    }
+    kept
+}
+
+/// How a photograph lies in the input.
+struct Fit {
+    size: [usize; 2],
+    scale: f32,
+    /// Size of the scaled photograph.
+    inner: [usize; 2],
+    /// Gray rows above and columns to the left.
+    before: [usize; 2],
+}
+
+impl Fit {
+    fn of(photo: &RgbImage, size: [usize; 2]) -> Self {
+        let from = [photo.height() as f32, photo.width() as f32];
+        let scale = (size[0] as f32 / from[0]).min(size[1] as f32 / from[1]);
+        let inner = [0, 1].map(|i| ((from[i] * scale).round() as usize).clamp(1, size[i]));
+        let before = [0, 1].map(|i| (((size[i] - inner[i]) as f32 / 2.0 - 0.1).round()).max(0.0) as usize);
+        Self { size, scale, inner, before }
+    }
+
+    /// `[1, 3, height, width]` in `0..=1`.
+    fn letterbox(&self, photo: &RgbImage) -> NdTensor<f32, 4> {
+        let [height, width] = self.size;
+        let mut out = vec![114.0 / 255.0; 3 * height * width];
+        let rows = places(photo.height() as usize, self.inner[0]);
+        let columns = places(photo.width() as usize, self.inner[1]);
+        for (y, &(y0, y1, fy)) in rows.iter().enumerate() {
+            for (x, &(x0, x1, fx)) in columns.iter().enumerate() {
+                let pixel = |x: usize, y: usize| photo.get_pixel(x as u32, y as u32).0.map(f32::from);
+                let (a, b, c, d) = (pixel(x0, y0), pixel(x1, y0), pixel(x0, y1), pixel(x1, y1));
+                for i in 0..3 {
+                    let top = a[i] + (b[i] - a[i]) * fx;
+                    let bottom = c[i] + (d[i] - c[i]) * fx;
+                    let at = (i * height + y + self.before[0]) * width + x + self.before[1];
+                    out[at] = (top + (bottom - top) * fy).round() / 255.0;
+                }
+            }
+        }
+        NdTensor::from_data([1, 3, height, width], out)
+    }
+
+    /// From pixels of the input to pixels of the photograph.
+    fn back(&self, bbox: Box2) -> Box2 {
+        let x = |v: f32| (v - self.before[1] as f32) / self.scale;
+        let y = |v: f32| (v - self.before[0] as f32) / self.scale;
+        Box2 { x0: x(bbox.x0), y0: y(bbox.y0), x1: x(bbox.x1), y1: y(bbox.y1) }
+    }
+}
+
+/// Neighbours and weight of the second for every position of a resized line, centres at half pixels.
+fn places(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
+    (0..to)
+        .map(|i| {
+            let at = ((i as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, (from - 1) as f32);
+            let low = at as usize;
+            (low, (low + 1).min(from - 1), at - low as f32)
+        })
+        .collect()
+}
+
+impl Finder for Yolo {
+    fn find(&self, photo: &RgbImage) -> Result<Vec<Found>, String> {
+        let objects = self.detect(photo).map_err(|e| e.to_string())?;
+        let found = objects.into_iter().map(|o| Found {
+            bbox: o.bbox,
+            score: o.score,
+            source: Source::Network,
+            points: Vec::new(),
+        });
+        Ok(found.filter(|f| f.bbox.area() > 0.0).collect())
+    }
+
+    fn identity(&self) -> String {
+        format!("{} at {}", self.identity, self.threshold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Box2, Object, suppressed};
+
+    #[test]
+    fn only_boxes_of_one_class_suppress_each_other() {
+        let object = |x0: f32, score: f32, class: usize| Object {
+            bbox: Box2 { x0, y0: 0.0, x1: x0 + 10.0, y1: 10.0 },
+            score,
+            class,
+        };
+        let kept = suppressed(vec![object(0.0, 0.5, 0), object(1.0, 0.9, 0), object(1.0, 0.4, 1)]);
+        assert_eq!(kept, [object(1.0, 0.9, 0), object(1.0, 0.4, 1)]);
+    }
+}

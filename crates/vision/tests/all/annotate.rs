@@ -1,0 +1,208 @@
+//! A folder of photographs becomes a dataset: complete, continued, and with every fault named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::common::{file, networks};
+use fairhuman_vision::annotate::{Options, Outcome, Progress, Summary, annotate, load_detectors};
+use fairhuman_vision::detectors::Detectors;
+use fairhuman_vision::finder::{Finder, Finders};
+use fairhuman_vision::geometry::Box2;
+use fairhuman_vision::look::{Found, Look, Source, look};
+use serde_json::Value;
+
+/// Two good photographs (one with a caption, one in a folder), one cut off and one that is none.
+fn photos(folder: &Path) -> PathBuf {
+    let photos = folder.join("photos");
+    fs::create_dir_all(photos.join("more & <less>")).expect("folders");
+    fs::copy(file("photos/astronaut.png"), photos.join("a.b.png")).expect("a copy");
+    fs::copy(file("photos/astronaut.png"), photos.join("more & <less>/a.png")).expect("a copy");
+    fs::write(photos.join("a.b.txt"), "an astronaut\n in orange\n").expect("a caption");
+    let bytes = fs::read(file("photos/astronaut.png")).expect("the photograph");
+    fs::write(photos.join("cut.png"), &bytes[..bytes.len() / 2]).expect("a cut file");
+    fs::write(photos.join("none.jpg"), b"not a picture").expect("a file");
+    photos
+}
+
+fn quick() -> Options {
+    Options { second_look: false, ..Options::default() }
+}
+
+fn run(photos: &Path, out: &Path, options: &Options, finders: &Finders) -> (Summary, Vec<Progress>) {
+    let log = Mutex::new(Vec::new());
+    let stop = AtomicBool::new(false);
+    let record = |p: Progress| log.lock().expect("the log").push(p);
+    let summary = annotate(photos, out, options, finders, &stop, &record).expect("a dataset");
+    (summary, log.into_inner().expect("the log"))
+}
+
+fn only(detectors: &Detectors) -> Finders<'_> {
+    Finders { detectors, faces: None, hands: None }
+}
+
+fn lines(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("metadata.jsonl")).expect("the metadata");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_folder_becomes_a_dataset_and_faults_are_named() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    let (summary, log) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!((summary.photographs, summary.annotated, summary.with_faces), (2, 2, 2));
+    let faulty: Vec<&str> = summary.problems.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(faulty, ["cut.png", "none.jpg"]);
+    assert_eq!(log.len(), 4);
+    assert!(log.iter().all(|p| p.total == 4));
+
+    let lines = lines(&out);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["text"], "an astronaut in orange");
+    assert_eq!(lines[1]["text"], "a photo of one person");
+    assert_eq!(lines[0]["mask_hand"], Value::Null);
+    for line in &lines {
+        for column in ["image", "mask_face", "conditioning_image"] {
+            let path = out.join(line[column].as_str().expect("a path"));
+            let picture = image::open(&path).expect("a picture");
+            assert_eq!((picture.width(), picture.height()), (320, 320), "{}", path.display());
+        }
+    }
+    // The mask is the face's box, widened by 16 pixels at 1024: 5 of these 320.
+    let annotation = fs::read(out.join("annotations/a.b.png.json")).expect("the annotation");
+    let annotation: Value = serde_json::from_slice(&annotation).expect("JSON");
+    let face = &annotation["faces"][0];
+    let edge = |name: &str| face["bbox"][name].as_f64().expect("an edge");
+    let mask = image::open(out.join("masks/face/a.b.png.png")).expect("the mask").to_luma8();
+    let white = |x: f64, y: f64| mask.get_pixel(x as u32, y as u32).0[0] == 255;
+    let middle = (edge("y0") + edge("y1")) / 2.0;
+    assert!(white(edge("x0") - 4.0, middle) && !white(edge("x0") - 7.0, middle));
+    assert_eq!(face["points"].as_array().expect("the landmarks").len(), 468);
+
+    let page = fs::read_to_string(out.join("index.html")).expect("the page");
+    assert!(page.contains("more%20%26%20%3Cless%3E/a.png") && page.contains("more &amp; &lt;less&gt;/a.png"));
+    assert!(page.contains("2 left out") && page.contains("none.jpg"));
+    assert!(image::open(out.join("contact-sheet.png")).expect("the sheet").width() > 320);
+}
+
+#[test]
+fn the_same_command_continues_and_notices_what_changed() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    // Interrupted after the first photograph: no metadata yet.
+    let stop = AtomicBool::new(false);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let first = pool.install(|| {
+        annotate(&photos, &out, &quick(), &only(&detectors), &stop, &|_| stop.store(true, Ordering::Relaxed))
+    });
+    let first = first.expect("an interrupted run");
+    assert!(first.interrupted && first.photographs < 2);
+    assert!(!out.join("metadata.jsonl").exists());
+    // Continued: what is finished is kept.
+    let (second, log) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!(second.photographs, 2);
+    assert_eq!(log.iter().filter(|p| p.outcome == Outcome::Kept).count(), first.photographs);
+    // A caption that came later counts; nothing is looked at again.
+    fs::write(photos.join("more & <less>/a.txt"), "later").expect("a caption");
+    let (third, _) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!(third.annotated, 0);
+    assert_eq!(lines(&out)[1]["text"], "later");
+    // A file that is gone, another photograph and other settings are looked at again.
+    fs::remove_file(out.join("masks/face/a.b.png.png")).expect("a mask");
+    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.annotated, 1);
+    let half = image::open(file("photos/astronaut.png")).expect("the photograph").crop_imm(0, 0, 200, 200);
+    half.save(photos.join("a.b.png")).expect("another photograph");
+    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.annotated, 1);
+    let outline = Options { shape: fairhuman_vision::masks::Shape::Outline, ..quick() };
+    assert_eq!(run(&photos, &out, &outline, &only(&detectors)).0.annotated, 2);
+}
+
+/// A network that knows one place.
+struct Fixed(Box2);
+
+impl Fixed {
+    fn corner() -> Self {
+        Self(Box2 { x0: 10.0, y0: 10.0, x1: 20.0, y1: 20.0 })
+    }
+}
+
+impl Finder for Fixed {
+    fn find(&self, _: &image::RgbImage) -> Result<Vec<Found>, String> {
+        Ok(vec![Found { bbox: self.0, score: 0.9, source: Source::Network, points: vec![] }])
+    }
+
+    fn identity(&self) -> String {
+        "fixed".into()
+    }
+}
+
+#[test]
+fn a_network_of_the_users_own_takes_the_place_of_mediapipes() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    let finders = Finders { detectors: &detectors, faces: None, hands: Some(&Fixed::corner()) };
+    let (summary, _) = run(&photos, &out, &quick(), &finders);
+    assert_eq!((summary.with_faces, summary.with_hands), (2, 2));
+    let (again, _) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!((again.annotated, again.with_hands), (2, 0));
+    assert!(!out.join("masks/hand/a.b.png.png").exists());
+}
+
+#[test]
+fn boxes_of_another_network_get_landmarks_where_the_networks_agree() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let photo = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
+    let face = detectors.face_full.detect(&photo, 0.5)[0].bbox;
+    let points = |bbox: Box2| {
+        let finders = Finders { detectors: &detectors, faces: Some(&Fixed(bbox)), hands: Some(&Fixed(bbox)) };
+        let found = finders.look(&photo, Look { second: false }).expect("a look");
+        assert_eq!((found.faces[0].bbox, found.hands[0].bbox), (bbox, bbox), "the box stays the network's");
+        (found.faces[0].points.len(), found.hands[0].points.len())
+    };
+    assert_eq!(points(face), (468, 0), "a face and no hand");
+    assert_eq!(points(Box2 { x0: 10.0, y0: 10.0, x1: 40.0, y1: 40.0 }), (0, 0), "neither");
+}
+
+#[test]
+fn a_small_face_is_found_by_the_second_look_only() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let person = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
+    let small = image::imageops::resize(&person, 110, 110, image::imageops::FilterType::Triangle);
+    let mut photo = image::RgbImage::from_pixel(1000, 700, image::Rgb([90, 110, 130]));
+    image::imageops::replace(&mut photo, &small, 640, 420);
+    // The face of the enlarged original, put into place.
+    let face = &detectors.face_short.detect(&person, 0.5)[0].bbox;
+    let place = |v: f32, at: f32| v * 110.0 / 320.0 + at;
+    let expected = Box2 {
+        x0: place(face.x0, 640.0),
+        y0: place(face.y0, 420.0),
+        x1: place(face.x1, 640.0),
+        y1: place(face.y1, 420.0),
+    };
+    let hits = |second: bool| {
+        let found = look(&photo, &detectors, Look { second });
+        (found.faces.iter().filter(|f| f.bbox.iou(&expected) > 0.5).count(), found.faces.len())
+    };
+    assert_eq!(hits(false), (0, 0));
+    assert_eq!(hits(true), (1, 1));
+}
+
+#[test]
+fn without_networks_the_message_says_how_to_get_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = load_detectors(folder.path()).err().expect("refused").to_string();
+    assert!(
+        error.contains("fairhuman models get") && error.contains("face_detection_short_range.tflite"),
+        "{error}"
+    );
+}
