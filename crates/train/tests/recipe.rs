@@ -95,7 +95,7 @@ validation = { share = 1.5 }
     ] {
         assert!(message.contains(part), "{part:?} is not in:\n{message}");
     }
-    let slip = SMALL.replace("rank = 4", "rank = 100000000");
+    let slip = format!("{SMALL}\nlora.rank = 100000000");
     assert!(problems(&slip).contains("lora.rank: expected 1 to 8192, found 100000000"));
 }
 
