@@ -7,7 +7,9 @@ use anyhow::Context;
 
 use crate::measurements::{Measurement, Ratio, Series, ratios};
 use crate::operations::{Operation, rate};
-use crate::speed::{BF16, BF16_LAST, CHECKPOINTED, F32, NO_HAND, ONE_THREAD, OURS, PLAIN, Runs, Workload};
+use crate::speed::{
+    BF16, BF16_LAST, CHECKPOINTED, F32, F32_LAST, NO_HAND, ONE_THREAD, OURS, PLAIN, Runs, Workload,
+};
 
 /// Lines between which a file's report is kept up to date.
 const MARKS: [&str; 2] = ["<!-- speed:begin -->", "<!-- speed:end -->"];
@@ -62,7 +64,7 @@ fn at_most(what: &str, ratio: Option<Ratio>, goal: f64) -> Option<Goal> {
 
 /// The fastest of PyTorch's exact steps, and its name.
 fn best(runs: &Runs) -> Option<(&'static str, &Series)> {
-    let exact = [F32, BF16, BF16_LAST].into_iter().filter_map(|name| Some((name, runs.get(name)?)));
+    let exact = [F32, F32_LAST, BF16, BF16_LAST].into_iter().filter_map(|name| Some((name, runs.get(name)?)));
     exact.min_by(|a, b| a.1.step().unwrap_or(f64::MAX).total_cmp(&b.1.step().unwrap_or(f64::MAX)))
 }
 
@@ -224,7 +226,7 @@ fn times(workload: &Workload, runs: &Runs, text: &mut String) -> std::fmt::Resul
     writeln!(text, "\n### {}\n", workload.title())?;
     writeln!(text, "| run | step, ms | forward | backward | solve | peak memory, MiB |")?;
     writeln!(text, "|---|---:|---:|---:|---:|---:|")?;
-    let order = [F32, BF16, BF16_LAST, PLAIN, OURS, NO_HAND, CHECKPOINTED, ONE_THREAD];
+    let order = [F32, F32_LAST, BF16, BF16_LAST, PLAIN, OURS, NO_HAND, CHECKPOINTED, ONE_THREAD];
     for (name, series) in order.into_iter().filter_map(|name| Some((name, runs.get(name)?))) {
         let cell = |part: fn(&Measurement) -> Option<f64>, digits: usize| {
             series.median(part).map_or_else(String::new, |value| format!("{value:.digits$}"))
