@@ -37,7 +37,7 @@ pub struct Options {
     pub second_look: bool,
     /// Form of the masks.
     pub shape: Shape,
-    /// Caption of a photograph without a `.txt` file: `{people}` becomes "one person" or "3 people",
+    /// Caption of a photograph without a `.txt` file: `{people}` becomes "nobody", "one person" or "3 people",
     /// `{name}` the file's name in words.
     pub caption: String,
 }
@@ -257,7 +257,8 @@ impl Job<'_> {
 
     fn template(&self, name: &str, found: &Findings) -> String {
         let people = match found.people.len().max(found.faces.len()) {
-            0 | 1 => "one person".to_string(),
+            0 => "nobody".to_string(),
+            1 => "one person".to_string(),
             n => format!("{n} people"),
         };
         let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();

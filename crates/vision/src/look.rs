@@ -178,19 +178,31 @@ fn face_of(photo: &RgbImage, detectors: &Detectors, pose: &Pose) -> Option<Found
     agreed.then_some(face)
 }
 
-/// Bodies that are not mistakes: one that lies upon a larger one needs a face of its own.
+/// Bodies that are not mistakes: one that lies upon a larger one, or upside down upon another, needs a face of its own.
 fn confirmed(bodies: Vec<Body>, faces: &[Found]) -> Vec<Body> {
-    let faced = |body: &Body| {
+    let off = |body: &Body, face: &Found| {
         let (head, neck) = head(&body.best);
-        faces.iter().any(|face| distance(face.bbox.center(), head) < 0.5 * neck)
+        distance(face.bbox.center(), head) / neck
+    };
+    let faced = |body: &Body| {
+        let own = |face: &Found| bodies.iter().all(|other| off(body, face) <= off(other, face));
+        faces.iter().any(|face| off(body, face) < 0.5 && own(face))
     };
     let upon = |body: &Body| {
-        let size = torso(&body.best);
-        let larger = bodies.iter().filter(|other| torso(&other.best) > 1.1 * size);
-        larger.map(|other| covered(&body.best, &other.best)).fold(0.0, f32::max) > 0.6
+        let (size, inverted) = (torso(&body.best), is_inverted(&body.best));
+        let doubtful =
+            |other: &&Body| torso(&other.best) > 1.1 * size || inverted && !is_inverted(&other.best);
+        let others = bodies.iter().filter(doubtful);
+        others.map(|other| covered(&body.best, &other.best)).fold(0.0, f32::max) > 0.6
     };
     let real: Vec<bool> = bodies.iter().map(|body| faced(body) || !upon(body)).collect();
     bodies.into_iter().zip(real).filter(|(_, real)| *real).map(|(body, _)| body).collect()
+}
+
+/// Whether a body's hips are above its shoulders.
+fn is_inverted(pose: &Pose) -> bool {
+    let height = |pair: [usize; 2]| pair.map(|i| pose.points[i][1]).iter().sum::<f32>();
+    height(point::HIPS) < height(point::SHOULDERS)
 }
 
 /// A wrist as the looks at all people see it.

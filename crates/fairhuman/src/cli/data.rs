@@ -31,7 +31,7 @@ pub struct Annotate {
     /// The form of the masks
     #[arg(long, value_enum, default_value_t = Shape::Box)]
     pub shape: Shape,
-    /// Caption of photographs without a .txt file; {people} becomes "one person" or "3 people", {name} the file's name
+    /// Caption of photographs without a .txt file; {people} becomes "nobody", "one person" or "3 people", {name} the file's name
     #[arg(long, value_name = "TEXT", default_value = "a photo of {people}")]
     pub caption: String,
     /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's

@@ -173,6 +173,14 @@ fn boxes_of_another_network_get_landmarks_where_the_networks_agree() {
 }
 
 #[test]
+fn the_second_look_sees_no_second_body_in_one_person() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let photo = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
+    assert_eq!(look(&photo, &detectors, Look { second: true }).people.len(), 1);
+}
+
+#[test]
 fn a_small_face_is_found_by_the_second_look_only() {
     let Some(models) = networks() else { return };
     let detectors = load_detectors(&models).expect("the networks");
