@@ -7,6 +7,7 @@ mod operations;
 mod ours;
 mod python;
 mod report;
+mod small_model;
 mod speed;
 mod step;
 
@@ -25,6 +26,16 @@ struct Cli {
 enum Command {
     /// Time the three-objective step beside PyTorch's, alternating, and print the table of the goals
     Speed(Speed),
+    /// Make a small model that draws people from nothing (hours); the same command again goes on
+    SmallModel(SmallModel),
+}
+
+/// `xtask small-model`
+#[derive(Debug, Args)]
+struct SmallModel {
+    /// A fairhuman that is built already, in place of this source's
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
 }
 
 /// `xtask speed`
@@ -64,5 +75,6 @@ struct Speed {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Speed(options) => speed::run(&options),
+        Command::SmallModel(options) => small_model::run(&options),
     }
 }

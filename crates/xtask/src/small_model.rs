@@ -1,0 +1,45 @@
+//! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws the people,
+//! makes a random model, trains its autoencoder and then its U-Net and text encoders.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::ensure;
+
+use crate::{SmallModel, ours};
+
+/// Every step is a command of the program; a step that is done, or was interrupted, goes on where it was.
+const STEPS: [&[&str]; 4] = [
+    &[
+        "people",
+        "--count",
+        "12000",
+        "--size",
+        "96",
+        "--seed",
+        "1",
+        "--figures",
+        "1",
+        "--out",
+        "data/small-model",
+    ],
+    &["init-model", "--preset", "small", "--dtype", "f16", "--out", "models/small-random"],
+    &["train", "recipes/small-model/vae.toml", "--out", "runs/small-vae"],
+    &["train", "recipes/small-model/unet.toml", "--out", "runs/small-unet"],
+];
+
+/// Runs what is not done yet.
+pub(crate) fn run(options: &SmallModel) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
+    for step in STEPS {
+        if step[0] == "init-model" && root.join("models/small-random/model_index.json").exists() {
+            continue;
+        }
+        eprintln!("fairhuman {}", step.join(" "));
+        let status = Command::new(&binary).args(step).current_dir(&root).status()?;
+        ensure!(status.success(), "fairhuman {} failed ({status})", step[0]);
+    }
+    println!("the model is in {}", root.join("runs/small-unet/model").display());
+    Ok(())
+}
