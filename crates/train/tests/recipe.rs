@@ -94,7 +94,7 @@ validation = { share = 1.5 }
     ] {
         assert!(message.contains(part), "{part:?} is not in:\n{message}");
     }
-    let slip = SMALL.replace("rank = 4", "rank = 100000000");
+    let slip = format!("{SMALL}lora.rank = 100000000\n");
     assert!(problems(&slip).contains("lora.rank: expected 1 to 8192, found 100000000"));
 }
 
