@@ -30,6 +30,11 @@ pub(crate) fn instructions() -> String {
     found.join(", ")
 }
 
+/// Whether it multiplies bfloat16 pairs.
+pub(crate) fn multiplies_bf16() -> bool {
+    instructions().contains("bf16")
+}
+
 /// Cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

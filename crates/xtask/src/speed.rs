@@ -55,13 +55,6 @@ impl Workload {
 /// All runs of a workload, by name.
 pub(crate) type Runs = BTreeMap<&'static str, Series>;
 
-/// Whether a way of PyTorch's has turned out slower than plain f32. Without bfloat16 instructions it emulates them,
-/// many times slower: measured once.
-fn slower(runs: &Runs, name: &str) -> bool {
-    let step = |name| runs.get(name).and_then(Series::step);
-    step(name).zip(step(F32)).is_some_and(|(found, plain)| found > plain)
-}
-
 /// Who does the work of a run.
 enum Work {
     Torch(python::Variant),
@@ -130,9 +123,6 @@ impl Bench {
                 order.reverse();
             }
             for (name, work) in order {
-                if matches!(work, Work::Torch(variant) if variant.bf16) && slower(&runs, name) {
-                    continue;
-                }
                 let measured = match (work, &self.python) {
                     (Work::Torch(variant), Some(python)) => {
                         python.bench(workload.preset, workload.size, (repeat, self.threads), *variant)?
@@ -220,7 +210,14 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         (BF16, torch(true, false, false)),
         (PLAIN, torch(false, false, true)),
     ];
-    let mut workloads: Vec<(Workload, Runs)> = Vec::new();
+    // Without bfloat16 instructions PyTorch emulates them: minutes a step.
+    if !machine::multiplies_bf16() {
+        eprintln!("this processor has no bfloat16 instructions: PyTorch is measured in f32 only");
+        let bf16 = |work: &Work| matches!(work, Work::Torch(variant) if variant.bf16);
+        main.retain(|(_, work)| !bf16(work));
+        other.retain(|(_, work)| !bf16(work));
+    }
+    let mut workloads = Vec::new();
     let mut differences = Vec::new();
     let mut least_memory = None;
     let mut profile = String::new();
@@ -232,9 +229,6 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         workloads
             .push((workload, bench.runs(&workload, if workload.main { main.as_slice() } else { &other })?));
         if workload.main {
-            if slower(&workloads[0].1, BF16) {
-                other.retain(|(name, _)| *name != BF16);
-            }
             let variant = ours::Variant::default();
             least_memory = bench.replay(&workload, "least.safetensors", (1, threads), variant)?.0.memory;
             let variant = ours::Variant { profile: true, ..variant };

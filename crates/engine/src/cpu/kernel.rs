@@ -64,8 +64,8 @@ pub(super) fn tile_fn() -> TileFn {
     })
 }
 
-/// The tile function whose A and B hold pairs of bfloat16 in place of f32 values (depth counts pairs): twice
-/// the rate where the machine has AVX512-BF16, none elsewhere.
+/// The tile function whose A and B hold pairs of bfloat16 in place of f32 values (depth counts pairs),
+/// where the machine has AVX512-BF16; none elsewhere.
 pub(super) fn pair_tile_fn() -> Option<TileFn> {
     #[cfg(target_arch = "x86_64")]
     if features::bf16() {

@@ -52,7 +52,8 @@ pub enum Compute {
     /// f32.
     #[default]
     F32,
-    /// Factors rounded to bfloat16, sums in f32: about twice the rate where the processor has AVX512-BF16.
+    /// Factors rounded to bfloat16, sums in f32: two products an instruction's lane where the processor has
+    /// AVX512-BF16.
     /// Convolutions, attention, adapters and gradients stay f32.
     Bf16,
 }

@@ -42,8 +42,8 @@ pub struct RawRecipe {
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
     /// Arithmetic of the products with frozen matrices: `f32`, or `bf16` where the processor has AVX512-BF16:
-    /// factors rounded to bfloat16, sums in f32; about a quarter less time per step, losses and gradients
-    /// within one percent (see docs/PERFORMANCE.md). Default `f32`.
+    /// factors rounded to bfloat16, sums in f32. An experiment: `fairhuman replay` of a recorded step, with and
+    /// without `--bf16`, shows what it gains and changes on a machine. Default `f32`.
     #[serde(default)]
     pub compute: Arithmetic,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
