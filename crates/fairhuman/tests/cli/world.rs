@@ -85,16 +85,16 @@ impl World {
         events::read(&self.path(run).join("events.jsonl")).unwrap()
     }
 
-    /// The steps of a run, without what depends on the clock.
+    /// The steps of a run, without what depends on the clock and the machine.
     pub fn steps(&self, run: &str) -> Vec<Step> {
         let timeless = |event| match event {
-            Event::Step(step) => Some(Step { seconds: Default::default(), ..*step }),
+            Event::Step(step) => Some(Step { seconds: Default::default(), peak_memory_mib: None, ..*step }),
             _ => None,
         };
         self.events(run).into_iter().filter_map(timeless).collect()
     }
 
-    /// The validations of a run, without what depends on the clock.
+    /// The validations of a run, without what depends on the clock and the machine.
     pub fn validations(&self, run: &str) -> Vec<Validation> {
         let timeless = |event| match event {
             Event::Validation(v) => Some(Validation { seconds: 0.0, ..v }),
