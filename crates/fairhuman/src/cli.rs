@@ -89,6 +89,7 @@ Examples:
   fairhuman sample --model models/sdxl --prompt \"a woman waving\" --count 4 --out pictures
   fairhuman sample --model models/sdxl --lora runs/people/lora.safetensors --lora-weight 0.8 \\
       --prompts prompts.txt --negative \"blurry\" --seed 1 --out pictures
+  fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 --prompt \"a woman waving\" --out pictures
 
 Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and
 --index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text
@@ -142,9 +143,20 @@ pub struct Sample {
     /// Threads; 0 for all cores
     #[arg(long, value_name = "T", default_value_t = 0)]
     pub threads: usize,
+    /// Begin with this picture instead of pure noise (image to image); it is cropped to the shape of the new ones
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// With --init: how much of the way is walked again, from 0 (all of the picture stays) to 1 (little does)
+    #[arg(long, value_name = "S", default_value_t = 0.6, value_parser = share, requires = "init")]
+    pub strength: f64,
     /// The folder of the pictures; files of the same names are replaced
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    (0.0..=1.0).contains(&value).then_some(value).ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {

@@ -115,6 +115,10 @@ fn mistakes_are_answered_with_what_to_do() {
         (&[&prompt[..], &["--sampler", "plms"]].concat(), "unipc"),
         (&[&prompt[..], &["--lora-weight", "0.5"]].concat(), "0 --lora and 1 --lora-weight"),
         (&[&prompt[..], &["--lora", "no.safetensors"]].concat(), "no.safetensors"),
+        (&[&prompt[..], &["--init", "nowhere.png"]].concat(), "nowhere.png"),
+        (&[&prompt[..], &["--init", "latin1.txt"]].concat(), "latin1.txt"),
+        (&[&prompt[..], &["--init", "a.png", "--strength", "1.5"]].concat(), "from 0 to 1"),
+        (&[&prompt[..], &["--strength", "0.5"]].concat(), "--init"),
         (&[&prompt[..], &["--index", "18446744073709551615", "--count", "2"]].concat(), "--index"),
         (&[&prompt[..], &["--sampler", "ddim", "--guidance", "nan"]].concat(), "guidance NaN"),
     ] {
@@ -133,4 +137,28 @@ fn mistakes_are_answered_with_what_to_do() {
         .failure();
     let said = String::from_utf8_lossy(&size.get_output().stderr).into_owned();
     assert!(said.contains("60x256") && said.contains("multiples of 8"), "{said}");
+}
+
+#[test]
+fn pictures_begin_with_another_one_as_much_as_the_strength_says() {
+    let place = Place::new();
+    // Twice as wide as the new pictures' shape: its outer quarters are cut off.
+    let picture = image::RgbImage::from_fn(256, 96, |x, y| match (64..192).contains(&x) {
+        true => image::Rgb([(x - 64) as u8, y as u8, 90]),
+        false => image::Rgb([255, 0, 0]),
+    });
+    picture.save(place.path("wide.png")).unwrap();
+    image::imageops::crop_imm(&picture, 64, 0, 128, 96).to_image().save(place.path("middle.png")).unwrap();
+    let pixels = |out: &str, extra: &[&str]| {
+        place.ok(&[&["--prompt", "a woman", "--out", out], extra].concat());
+        place.png(&format!("{out}/0000.png"))
+    };
+    let none = pixels("none", &["--init", "wide.png", "--strength", "0"]).2;
+    assert_eq!(none, pixels("seed", &["--init", "wide.png", "--strength", "0", "--seed", "8"]).2, "no noise");
+    assert_eq!(none, pixels("middle", &["--init", "middle.png", "--strength", "0"]).2, "the middle is taken");
+    let half = pixels("half", &["--init", "wide.png", "--strength", "0.5"]);
+    let all = pixels("all", &["--init", "wide.png", "--strength", "1"]).2;
+    let free = pixels("free", &[]).2;
+    assert!(half.2 != none && half.2 != all && all != free);
+    assert!(half.3.iter().any(|(_, text)| text.contains("Denoising strength: 0.5")), "{:?}", half.3);
 }

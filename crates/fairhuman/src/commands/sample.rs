@@ -3,6 +3,7 @@
 mod about;
 mod file;
 mod grid;
+mod init;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -57,15 +58,29 @@ fn follow(
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
     let mut grid = Grid::new(pictures.len(), settings.width, settings.height);
+    let init = match &options.init {
+        Some(file) => Some(init::latents(backend, &pipeline, file, &settings)?),
+        None => None,
+    };
     let clock = clock::start();
-    let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(settings.steps));
+    let steps =
+        if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
+    let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
     let mut first = 0;
     for batch in pictures.chunks(usize::try_from(options.batch)?) {
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
-        let made = generate::generate(backend, &pipeline, &params, &settings, batch, &mut progress)?;
+        let made = match &init {
+            None => generate::generate(backend, &pipeline, &params, &settings, batch, &mut progress)?,
+            Some(latents) => {
+                let (clean, show) = (latents.repeat(batch.len()), &mut progress);
+                let begin = (clean.as_slice(), options.strength);
+                generate::variations(backend, &pipeline, &params, &settings, batch, begin, show)?
+            }
+        };
         for (picture, rgb) in batch.iter().zip(&made) {
-            let about = About { settings: &settings, picture, model: &options.model, loras };
+            let init = options.init.as_deref().map(|file| (file, options.strength));
+            let about = About { settings: &settings, picture, model: &options.model, loras, init };
             write(&options.out.join(format!("{:04}.png", picture.index)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }

@@ -16,6 +16,8 @@ pub struct About<'a> {
     pub model: &'a Path,
     /// LoRA files and weights.
     pub loras: &'a [(PathBuf, f32)],
+    /// The picture that it began with, and how much of the way was walked again.
+    pub init: Option<(&'a Path, f64)>,
 }
 
 impl About<'_> {
@@ -44,6 +46,9 @@ impl About<'_> {
              Model: {}",
             stem(self.model)
         ));
+        if let Some((_, strength)) = self.init {
+            text.push_str(&format!(", Denoising strength: {strength}"));
+        }
         if !self.loras.is_empty() {
             let list: Vec<String> =
                 self.loras.iter().map(|(file, weight)| format!("{}: {weight}", stem(file))).collect();
@@ -74,6 +79,8 @@ impl About<'_> {
             "guidance": guidance,
             "width": width,
             "height": height,
+            "init": self.init.map(|(file, _)| file.display().to_string()),
+            "strength": self.init.map(|(_, strength)| strength),
         })
         .to_string()
     }

@@ -1,0 +1,42 @@
+//! The picture that others begin with, as latents.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use fairhuman_diffusion::generate::Settings;
+use fairhuman_diffusion::pipeline::Pipeline;
+use fairhuman_engine::{Backend, Cpu};
+use image::imageops::{FilterType, crop_imm, resize};
+
+/// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of `settings`,
+/// in their size.
+pub fn latents(
+    backend: &Cpu,
+    pipeline: &Pipeline<Cpu>,
+    file: &Path,
+    settings: &Settings,
+) -> anyhow::Result<Vec<f32>> {
+    let (width, height) = (u32::try_from(settings.width)?, u32::try_from(settings.height)?);
+    let multiple = pipeline.vae.config().reduction() as u32;
+    let fits = |side: u32| side > 0 && side.is_multiple_of(multiple);
+    ensure!(
+        fits(width) && fits(height),
+        "{width}x{height} pixels: expected sides that are multiples of {multiple}"
+    );
+    let photo = fairhuman_vision::photo::read(file)?;
+    // The largest part of the new shape.
+    let (w, h) = (u64::from(photo.width()), u64::from(photo.height()));
+    let wide = w * u64::from(height) > h * u64::from(width);
+    let part = match wide {
+        true => ((h * u64::from(width) / u64::from(height)).max(1) as u32, photo.height()),
+        false => (photo.width(), (w * u64::from(height) / u64::from(width)).max(1) as u32),
+    };
+    let (left, top) = ((photo.width() - part.0) / 2, (photo.height() - part.1) / 2);
+    let part = crop_imm(&photo, left, top, part.0, part.1).to_image();
+    let picture = resize(&part, width, height, FilterType::Lanczos3);
+    let values: Vec<f32> = picture.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
+    let tensor = backend.tensor(&[1, settings.height, settings.width, 3], &values);
+    let (mean, _) = pipeline.vae.encode_moments(backend, &tensor)?;
+    let (factor, shift) = pipeline.vae.scaling();
+    Ok(backend.read(&mean).iter().map(|&z| ((f64::from(z) - shift) * factor) as f32).collect())
+}
