@@ -64,7 +64,7 @@ Examples:
   fairhuman train people.toml --steps 100        # stop after step 100; without --steps it then goes on
 
 Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved
-recipe, events.jsonl with everything of every step, checkpoints and the LoRA file.")]
+recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.")]
 pub struct Train {
     /// The recipe, a TOML file
     pub recipe: PathBuf,
@@ -275,7 +275,7 @@ pub struct InitModel {
 pub enum Preset {
     /// 2 million parameters in the U-Net: tests in seconds
     Tiny,
-    /// 7 million: every weight of it is trained on a laptop
+    /// 9 million: every weight of it is trained on a laptop
     Small,
     /// 37 million: SDXL's shape at a size that trains on a laptop
     Mini,

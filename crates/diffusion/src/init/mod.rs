@@ -24,7 +24,7 @@ use preset::Sizes;
 pub enum Preset {
     /// 2 million parameters in the U-Net: tests in seconds.
     Tiny,
-    /// 7 million: drawn people at 96 pixels; every weight is trained on a laptop.
+    /// 9 million: drawn people at 96 pixels; every weight is trained on a laptop.
     Small,
     /// 50 million: SDXL's shape at a size that trains on a laptop.
     Mini,
