@@ -11,7 +11,7 @@ use super::buffer::{Buffer, CpuTensor};
 use super::linear;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
 use super::weight::{Held, trained_backward, trained_forward};
-use super::winograd::{self, Addends, Grid};
+use super::winograd::{self, Addends, Filter, Grid};
 use crate::{Kernel, Lanes, Plus, Window};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -157,13 +157,11 @@ pub(super) fn conv2d(
     }
     let out = window.output((height, width));
     let taps = window.kernel.0 * window.kernel.1;
-    let (outputs, panels) = match weight {
-        Kernel::Frozen(w) => (w.dims().0, w.forward(&cpu.pool)),
-        Kernel::Trained(w) => {
-            let outputs = w.shape()[0];
-            (outputs, Held::Made(trained_forward(&cpu.pool, w.data(), (outputs, channels, taps))))
-        }
+    let outputs = match weight {
+        Kernel::Frozen(w) => w.dims().0,
+        Kernel::Trained(w) => w.shape()[0],
     };
+    let trained = |w: &CpuTensor| trained_forward(&cpu.pool, w.data(), (outputs, channels, taps));
     let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
     let (top, left) = (window.pad[0] as isize, window.pad[1] as isize);
     let grid = Grid { data: x.data(), samples, height, width, top, left, out };
@@ -174,7 +172,11 @@ pub(super) fn conv2d(
             residual: plus.residual.map(|r| r.data()),
             accumulate: false,
         };
-        winograd::convolve(&cpu.pool, grid, &panels, (channels, outputs), &mut y, add);
+        let filter = match weight {
+            Kernel::Frozen(w) => w.forward_filter(&cpu.pool),
+            Kernel::Trained(w) => Held::Made(Filter::new(&cpu.pool, &trained(w), (channels, outputs))),
+        };
+        winograd::convolve(&cpu.pool, grid, &filter, &mut y, add);
         return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
     }
     let sight = Sight {
@@ -187,6 +189,10 @@ pub(super) fn conv2d(
         top,
         left,
         out,
+    };
+    let panels = match weight {
+        Kernel::Frozen(w) => w.forward(&cpu.pool),
+        Kernel::Trained(w) => Held::Made(trained(w)),
     };
     let extra = Extra {
         bias: plus.bias.map(|b| b.data()),
@@ -230,10 +236,7 @@ pub(super) fn conv2d_vjp(
         Some(acc) => acc.into_parts().1,
         None => Buffer::new(&cpu.pool, lanes * height * width * inputs),
     };
-    let panels = match weight {
-        Kernel::Frozen(w) => w.backward(&cpu.pool),
-        Kernel::Trained(w) => Held::Made(trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps))),
-    };
+    let trained = |w: &CpuTensor| trained_backward(&cpu.pool, w.data(), (outputs, inputs, taps));
     let grid = Grid {
         data: g.data(),
         samples: lanes,
@@ -245,8 +248,18 @@ pub(super) fn conv2d_vjp(
     };
     if winograd::suits(window.kernel, window.stride, grid, (outputs, inputs)) {
         let add = Addends { accumulate, ..Addends::default() };
-        winograd::convolve(&cpu.pool, grid, &panels, (outputs, inputs), &mut dx, add);
-    } else if window.stride == 1 {
+        let filter = match weight {
+            Kernel::Frozen(w) => w.backward_filter(&cpu.pool),
+            Kernel::Trained(w) => Held::Made(Filter::new(&cpu.pool, &trained(w), (outputs, inputs))),
+        };
+        winograd::convolve(&cpu.pool, grid, &filter, &mut dx, add);
+        return CpuTensor::new(&[lanes, height, width, inputs], dx);
+    }
+    let panels = match weight {
+        Kernel::Frozen(w) => w.backward(&cpu.pool),
+        Kernel::Trained(w) => Held::Made(trained(w)),
+    };
+    if window.stride == 1 {
         let sight = Sight {
             data: g.data(),
             height: out_height,

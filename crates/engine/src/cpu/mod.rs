@@ -43,6 +43,8 @@ pub struct Cpu {
     pool: Arc<Pool>,
     workers: rayon::ThreadPool,
     budget: AtomicUsize,
+    /// Bytes left for Winograd's filters.
+    room: Arc<AtomicUsize>,
     compute: Compute,
 }
 
@@ -85,7 +87,15 @@ impl Cpu {
             .thread_name(|i| format!("fairhuman-{i}"))
             .build()?;
         let budget = AtomicUsize::new(bytes);
-        Ok(Self { pool: Arc::default(), workers, budget, compute: Compute::F32 })
+        Ok(Self { pool: Arc::default(), workers, budget, room: Arc::default(), compute: Compute::F32 })
+    }
+
+    /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four
+    /// times as large as the filters and otherwise made at every use. They pay where few pictures pass through the same
+    /// weights many times, as in sampling; results are the same bits. Default: no room.
+    pub fn with_filter_room(mut self, bytes: usize) -> Self {
+        self.room = Arc::new(AtomicUsize::new(bytes));
+        self
     }
 
     /// The same backend with another arithmetic for the weights that are prepared from now on; f32 where the
@@ -149,7 +159,7 @@ impl Backend for Cpu {
         let bytes = 2 * 4 * data.len();
         let left = |left: usize| left.checked_sub(bytes);
         let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
-        CpuWeight::new(data, form, keep, self.compute == Compute::Bf16)
+        CpuWeight::new(data, form, keep, self.compute == Compute::Bf16, &self.room)
     }
 
     fn linear(

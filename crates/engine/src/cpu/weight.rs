@@ -2,12 +2,15 @@
 //!
 //! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
 //! model larger than memory should hold twice) stay where they lie, 16-bit and memory-mapped, and are widened
-//! into reused panels at every use.
+//! into reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
+//! the backend has been given room for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
 use super::product::{Columns, Panels};
+use super::winograd::{FREQUENCIES, Filter};
 use crate::{Form, WeightData};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A frozen weight of the CPU backend.
@@ -20,20 +23,24 @@ pub struct CpuWeight {
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
     table: OnceLock<Vec<f32>>,
+    forward_filter: OnceLock<Filter>,
+    backward_filter: OnceLock<Filter>,
+    /// Bytes that are left for kept filters, of all weights together.
+    room: Arc<AtomicUsize>,
 }
 
-/// Panels that are kept, or were made for this use.
-pub(super) enum Held<'a> {
-    Kept(&'a Panels),
-    Made(Panels),
+/// What is kept, or was made for this use.
+pub(super) enum Held<'a, T = Panels> {
+    Kept(&'a T),
+    Made(T),
 }
 
-impl Deref for Held<'_> {
-    type Target = Panels;
-    fn deref(&self) -> &Panels {
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
         match self {
-            Held::Kept(panels) => panels,
-            Held::Made(panels) => panels,
+            Held::Kept(kept) => kept,
+            Held::Made(made) => made,
         }
     }
 }
@@ -45,7 +52,13 @@ impl Held<'_> {
 }
 
 impl CpuWeight {
-    pub(super) fn new(data: &WeightData, form: Form, keep: bool, bf16: bool) -> Self {
+    pub(super) fn new(
+        data: &WeightData,
+        form: Form,
+        keep: bool,
+        bf16: bool,
+        room: &Arc<AtomicUsize>,
+    ) -> Self {
         let rank = data.shape().len();
         match form {
             Form::Matrix => {
@@ -62,6 +75,9 @@ impl CpuWeight {
             forward: OnceLock::new(),
             backward: OnceLock::new(),
             table: OnceLock::new(),
+            forward_filter: OnceLock::new(),
+            backward_filter: OnceLock::new(),
+            room: room.clone(),
         }
     }
 
@@ -112,6 +128,29 @@ impl CpuWeight {
                 }
             })
         })
+    }
+
+    /// Winograd's transform of a 3x3 filter.
+    pub(super) fn forward_filter(&self, pool: &Arc<Pool>) -> Held<'_, Filter> {
+        let (outputs, inputs, _) = self.dims();
+        self.filter(&self.forward_filter, || Filter::new(pool, &self.forward(pool), (inputs, outputs)))
+    }
+
+    /// The same for the input gradient.
+    pub(super) fn backward_filter(&self, pool: &Arc<Pool>) -> Held<'_, Filter> {
+        let (outputs, inputs, _) = self.dims();
+        self.filter(&self.backward_filter, || Filter::new(pool, &self.backward(pool), (outputs, inputs)))
+    }
+
+    fn filter<'a>(&self, slot: &'a OnceLock<Filter>, make: impl FnOnce() -> Filter) -> Held<'a, Filter> {
+        if let Some(filter) = slot.get() {
+            return Held::Kept(filter);
+        }
+        let (outputs, inputs, _) = self.dims();
+        let bytes = 4 * FREQUENCIES * outputs * inputs;
+        let left = |left: usize| left.checked_sub(bytes);
+        let fits = self.keep && self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
+        if fits { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
     }
 
     /// Row `index` of a table.

@@ -6,7 +6,8 @@
 //! input tiles 6x6 ──BᵀdB──▶ V [36][tiles, C] ──one matrix product per frequency──▶ M [36][tiles, O]
 //!     ──AᵀmA + bias + shift + residual──▶ output tiles 4x4
 //! ```
-//! The filter's transform `U [36][C, O]` is four times its size and cheap to make, so it is made at every use.
+//! The filter's transform `U [36][C, O]` is four times its size and cheap to make beside the products of many tiles; for
+//! few tiles it is most of the work, and may be kept (see `weight`).
 //! While U fits the second-level cache a task takes a block of tiles through all stages; a larger U is read
 //! once, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
 
@@ -37,7 +38,7 @@ fn block_values() -> usize {
 const CACHED: usize = 4 << 20;
 
 /// A transformed filter U.
-struct Filter {
+pub(super) struct Filter {
     data: Buffer,
     inputs: usize,
     outputs: usize,
@@ -60,7 +61,7 @@ pub(super) fn suits(kernel: (usize, usize), stride: usize, grid: Grid<'_>, (i, o
 
 impl Filter {
     /// From the panels of the plain product, `[9 * I][32]` each.
-    fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
+    pub fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
         let count = outputs.div_ceil(NR);
         let plane = plane(count * inputs * NR);
         let mut data = Buffer::new(pool, FREQUENCIES * plane);
@@ -184,16 +185,9 @@ pub(super) struct Addends<'a> {
     pub accumulate: bool,
 }
 
-/// `y [N, H', W', O]` with the filter in the panels of the plain product.
-pub(super) fn convolve(
-    pool: &Arc<Pool>,
-    grid: Grid<'_>,
-    panels: &Panels,
-    (inputs, outputs): (usize, usize),
-    y: &mut [f32],
-    add: Addends<'_>,
-) {
-    let filter = &Filter::new(pool, panels, (inputs, outputs));
+/// `y [N, H', W', O]`.
+pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mut [f32], add: Addends<'_>) {
+    let &Filter { inputs, outputs, .. } = filter;
     let count = grid.count();
     assert_eq!(y.len(), grid.samples * grid.out.0 * grid.out.1 * outputs, "result of another size");
     let target = Target::new(y, outputs);

@@ -24,10 +24,12 @@ impl Exact for Cpu {
     }
 }
 
-/// One thread; and three, a number that divides nothing, with no room for weights prepared in advance.
+/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; and three with no
+/// room for weights prepared in advance.
 pub static CPUS: LazyLock<[Cpu; 3]> = LazyLock::new(|| {
     crate::instructions::limit_to_what_is_asked();
-    [Cpu::new(1), Cpu::new(3), Cpu::with_panel_budget(3, 0)].map(|cpu| cpu.expect("threads"))
+    let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_room(1 << 20));
+    [Cpu::new(1), roomy, Cpu::with_panel_budget(3, 0)].map(|cpu| cpu.expect("threads"))
 });
 
 /// Values in [-1, 1), exact in f32: SplitMix64 of (seed, index).

@@ -5,7 +5,7 @@ use super::{
     weight, with_every_acc,
 };
 use crate::common::{Exact, tensor};
-use fairhuman_engine::{Form, Plus, Window};
+use fairhuman_engine::{Backend, Cpu, Form, Plus, Window};
 
 #[derive(Debug)]
 struct ConvCase {
@@ -108,5 +108,28 @@ fn every_geometry_with_every_weight() {
 fn an_image_of_many_tiles() {
     for (number, window) in WINDOWS.into_iter().enumerate() {
         assert_case(number, window, 6, 10, &[(37, 41)]);
+    }
+}
+
+#[test]
+fn kept_filters_change_no_bit_however_often_they_are_used() {
+    let once = |room: usize| -> Vec<Vec<f32>> {
+        let cpu = Cpu::new(2).unwrap().with_filter_room(room);
+        let weight = weight(&cpu, STORED[0], Form::Filter, &[48, 32, 3, 3]);
+        let x = tensor(&cpu, 1, &[2, 12, 12, 32]);
+        let g = tensor(&cpu, 2, &[2, 12, 12, 48]);
+        let window = Window::square(3, 1, 1);
+        let pass = |_| {
+            let y = cpu.conv2d(&x, weight.kernel(), window, Plus { bias: None, shift: None, residual: None });
+            let dx = cpu.conv2d_vjp(&g, weight.kernel(), window, (12, 12), None);
+            [cpu.read(&y), cpu.read(&dx)]
+        };
+        (0..3).flat_map(pass).collect()
+    };
+    let made = once(0);
+    assert_eq!(made[..2], made[2..4]);
+    // Room for one direction's filter, and for both.
+    for room in [4 * 36 * 48 * 32, 1 << 20] {
+        assert_eq!(once(room), made);
     }
 }
