@@ -1,5 +1,6 @@
 //! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears Ctrl-C.
 
+mod cache;
 mod cli;
 mod clock;
 mod commands;
@@ -19,6 +20,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
         Command::Check(options) => commands::check::run(&options),

@@ -118,6 +118,14 @@ impl Reporter for Screen {
             Event::Start(start) => self.start(start),
             Event::Step(step) => self.step(step),
             Event::Validation(v) => self.validation(v.step, &v.losses),
+            Event::Samples { step, files, .. } => {
+                if let Some(folder) = files.first().and_then(|file| file.parent()) {
+                    self.say(&format!(
+                        "pictures after step {step} in {} of the run folder",
+                        folder.display()
+                    ));
+                }
+            }
             Event::Checkpoint { .. } => {}
             Event::End { .. } => self.bar.finish_and_clear(),
         }

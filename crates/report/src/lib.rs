@@ -48,9 +48,10 @@ mod page;
 mod picture;
 mod read;
 mod recipe;
+mod samples;
 mod section;
 mod view;
 
-pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run};
+pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, Samples};
 pub use page::html;
 pub use read::ReadError;

@@ -38,6 +38,8 @@ pub struct Run {
     pub recipe: String,
     /// Some of its pictures with their masks.
     pub pictures: Vec<Masked>,
+    /// Pictures of its prompts while it trained, by step.
+    pub samples: Vec<Samples>,
     /// What a reader should know about this run, such as why something is missing.
     pub notes: Vec<String>,
 }
@@ -79,6 +81,15 @@ impl Run {
             _ => None,
         })
     }
+}
+
+/// Pictures of a run's prompts after a number of steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// Steps done.
+    pub step: u64,
+    /// Prompts and pictures.
+    pub pictures: Vec<(String, RgbImage)>,
 }
 
 /// A picture of the dataset and its regions.

@@ -25,7 +25,8 @@ fn page(report: &Report) -> Markup {
     let title = if report.title.is_empty() { "Training report" } else { &report.title };
     let sections = [
         section::held_out(&view),
-        section::grids(&report.grids),
+        section::grids("pictures", &report.grids),
+        section::samples(&view),
         section::losses(&view),
         section::weights(&view),
         section::conflict(&view),

@@ -10,14 +10,14 @@
 //!
 //! where E_k is as in [`crate::objective`] and M the step's number of latent elements. The latents are
 //! z = mu + sigma eps, so the pass has two tapes: encoder to (mu, log sigma^2), and decoder from z. The lanes'
-//! cotangents of z go on to the encoder's by the chain rule.
+//! cotangents of z go on to the encoder's by the chain rule; where the decoder alone is trained they end at z.
 
 use fairhuman_diffusion::vae::AutoencoderKl;
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use crate::gradient::{Learner, Pass, Refused, Run, Task, refuse_non_finite};
 use crate::objective;
-use crate::recipe::Autoencoder as Settings;
+use crate::recipe::{Autoencoder as Settings, VaePart};
 
 /// Log-variances are read within these bounds, as diffusers does.
 const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
@@ -100,7 +100,8 @@ impl Latents {
 impl<B: Backend> Autoencoder<B> {
     /// Weight of the divergence's sum in objective `k`: `kl / M`, 0 with a mask or without samples.
     fn divergence_weight(&self, task: &Task<'_>, k: usize, latents: &Latents) -> f64 {
-        if task.objectives[k].mask.is_some() || task.divisors[k] == 0.0 {
+        let fixed = self.settings.part == VaePart::Decoder;
+        if fixed || task.objectives[k].mask.is_some() || task.divisors[k] == 0.0 {
             return 0.0;
         }
         // The divisor counts the step's picture values; a latent value stands for so many of them.
@@ -198,7 +199,11 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
         let moments = self.vae.encode(&mut encoding, &pictures(backend, task)).map_err(misfit)?;
         let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &batch.noisy);
         let mut decoding = Tape::new(backend, params, run.checkpointing).observed(run.observer);
-        let z = decoding.leaf(backend.tensor(&latents.shape, &latents.draw()));
+        let z = backend.tensor(&latents.shape, &latents.draw());
+        let z = match self.settings.part {
+            VaePart::All => decoding.leaf(z),
+            VaePart::Decoder => Var::constant(z),
+        };
         let output = self.vae.decode(&mut decoding, &z).map_err(misfit)?;
         let prediction = backend.read(output.value());
         let forward = (run.clock)();
@@ -217,7 +222,12 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
             }
             let shape = [lanes.len(), batch.height, batch.width, batch.channels];
             let cotangent = backend.tensor(&shape, &cotangent);
-            let dz = decoding.backward(&output, cotangent, &lanes, &[&z], &mut grads);
+            let through: &[&Var<B>] = if self.settings.part == VaePart::All { &[&z] } else { &[] };
+            let dz = decoding.backward(&output, cotangent, &lanes, through, &mut grads);
+            if through.is_empty() {
+                let backward = (run.clock)() - forward;
+                return Ok(Pass { losses, prediction, grads, forward: forward - start, backward });
+            }
             let count = lanes.len() * latents.each();
             let dz = dz.into_iter().flatten().next().map_or(vec![0.0; count], |dz| backend.read(&dz));
             let mut cotangent = Vec::with_capacity(2 * count);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fairhuman_diffusion::generate::GenerateError;
 use fairhuman_diffusion::lora_file::LoraFileError;
 use fairhuman_diffusion::net::ModelError;
 
@@ -28,6 +29,14 @@ pub enum TrainError {
     /// The recorded step.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The pictures of `[samples]`.
+    #[error("[samples] after step {step}: {source}")]
+    Samples {
+        /// Steps done.
+        step: u64,
+        /// What could not be done.
+        source: GenerateError,
+    },
     /// The run folder.
     #[error("{}: {source}", path.display())]
     Io {

@@ -21,6 +21,15 @@ pub enum Event {
     Step(Box<Step>),
     /// Losses of held-out pictures.
     Validation(Validation),
+    /// Pictures of the recipe's prompts.
+    Samples {
+        /// Steps done.
+        step: u64,
+        /// A file for each prompt, relative to the run folder.
+        files: Vec<PathBuf>,
+        /// Time it took.
+        seconds: f64,
+    },
     /// A checkpoint is in place.
     Checkpoint {
         /// Steps done.
@@ -171,7 +180,7 @@ impl Event {
             Event::Start(start) => start.step,
             Event::Step(step) => step.step,
             Event::Validation(validation) => validation.step,
-            Event::Checkpoint { step, .. } | Event::End { step, .. } => *step,
+            Event::Samples { step, .. } | Event::Checkpoint { step, .. } | Event::End { step, .. } => *step,
         }
     }
 }

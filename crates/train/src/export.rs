@@ -18,7 +18,7 @@ use crate::data::Data;
 use crate::error::TrainError;
 use crate::folder;
 use crate::model::{Model, Network};
-use crate::recipe::{Format, Lora, Method, Recipe, StoredType};
+use crate::recipe::{Format, Lora, Method, Recipe, StoredType, VaePart};
 
 /// The file that diffusers keeps its networks' weights in.
 const STEM: &str = "diffusion_pytorch_model";
@@ -34,6 +34,7 @@ pub fn export<B: Backend>(
     data: &mut Data<'_, B>,
 ) -> Result<Vec<PathBuf>, TrainError> {
     let params = model.shown();
+    let base = |component: &str| recipe.model.path.join(component);
     match (&model.network, &recipe.method) {
         (Network::Adapted { unet, modules }, Method::Lora { lora }) => {
             adapter(backend, recipe, lora, (unet, modules), &params, data.prediction()?)
@@ -44,19 +45,27 @@ pub fn export<B: Backend>(
             let encoders: Vec<_> = ["text_encoder", "text_encoder_2"].into_iter().zip(encoders).collect();
             let replaced: Vec<&str> =
                 std::iter::once("unet").chain(encoders.iter().map(|(name, _)| *name)).collect();
-            let write =
-                |component: &str, to: &Path| match encoders.iter().find(|(name, _)| *name == component) {
-                    Some((_, layers)) => write_layers(backend, layers, &params, (to, "model"), dtype),
-                    None => write_layers(backend, unet.layers(), &params, (to, STEM), dtype),
-                };
+            let write = |component: &str, to: &Path| match encoders
+                .iter()
+                .find(|(name, _)| *name == component)
+            {
+                Some((_, layers)) => {
+                    write_layers(backend, layers, &params, &base(component), (to, "model"), dtype)
+                }
+                None => write_layers(backend, unet.layers(), &params, &base(component), (to, STEM), dtype),
+            };
             whole(recipe, &replaced, write)
         }
         (Network::Autoencoder(autoencoder), Method::Vae { vae }) => {
-            // What makes latents about as large as the noise, as SD's 0.18215 does.
-            let factor = 1.0 / data.latent_deviation(&autoencoder.vae, &params)?;
-            let write = |_: &str, to: &Path| {
-                write_layers(backend, autoencoder.vae.layers(), &params, (to, STEM), vae.dtype)?;
-                set_scaling_factor(&to.join("config.json"), factor)
+            // What makes latents about as large as the noise, as SD's 0.18215 does; a fixed encoder's are as they were.
+            let factor = match vae.part {
+                VaePart::All => Some(1.0 / data.latent_deviation(&autoencoder.vae, &params)?),
+                VaePart::Decoder => None,
+            };
+            let write = |component: &str, to: &Path| {
+                let layers = autoencoder.vae.layers();
+                write_layers(backend, layers, &params, &base(component), (to, STEM), vae.dtype)?;
+                factor.map_or(Ok(()), |factor| set_scaling_factor(&to.join("config.json"), factor))
             };
             whole(recipe, &["vae"], write)
         }
@@ -69,6 +78,7 @@ fn write_layers<B: Backend>(
     backend: &B,
     layers: &Layers<B>,
     params: &Params<B>,
+    base: &Path,
     (to, stem): (&Path, &str),
     dtype: StoredType,
 ) -> Result<(), ModelError> {
@@ -77,7 +87,7 @@ fn write_layers<B: Backend>(
         StoredType::F16 => DType::F16,
         StoredType::Bf16 => DType::BF16,
     };
-    layers.write(backend, params, to, stem, dtype)
+    layers.write(backend, params, base, to, stem, dtype)
 }
 
 /// The base's folder with components replaced.

@@ -6,6 +6,7 @@
 //! RUN/checkpoints/step-N.safetensors
 //! RUN/lora.safetensors       the adapter for other programs (kohya keys); lora_peft.safetensors on request
 //! RUN/model/                 methods full and vae: a whole model folder with the trained network
+//! RUN/samples/step-N/I.png   pictures of the recipe's prompts ([samples])
 //! RUN/record/step-N/         recorded steps (--record)
 //! RUN/cache/                 encoded pictures and captions, unless the recipe names another folder
 //! ```
@@ -104,6 +105,11 @@ pub fn lora_file(run: &Path, format: Format) -> PathBuf {
 /// Where the model folder of a run that trains a whole network is.
 pub fn model(run: &Path) -> PathBuf {
     run.join("model")
+}
+
+/// Where the pictures after a step are.
+pub fn samples(run: &Path, step: u64) -> PathBuf {
+    run.join("samples").join(format!("step-{step:08}"))
 }
 
 /// Where a recorded step is.

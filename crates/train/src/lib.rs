@@ -49,5 +49,6 @@ pub mod recipe;
 pub mod record;
 pub mod recorded;
 pub mod replay;
+pub mod samples;
 pub mod session;
 pub mod train;

@@ -16,7 +16,7 @@ use crate::autoencoder::Autoencoder;
 use crate::average::Averages;
 use crate::batch::Batch;
 use crate::gradient::{Denoiser, Denoising, Learner, Pass, Refused, Run, Task};
-use crate::recipe::{Init, Lora, Method, Recipe};
+use crate::recipe::{Init, Lora, Method, Recipe, VaePart};
 use crate::recorded::Tensor;
 
 /// What a run trains, its trained values, and their averages where a recipe asks for them.
@@ -73,7 +73,11 @@ impl<B: Backend> Model<B> {
                 Network::Whole { unet, text }
             }
             Method::Vae { vae: settings } => {
-                let vae = AutoencoderKl::load(backend, &folder.join("vae"), Trainable::All(&mut params))?;
+                let trainable = match settings.part {
+                    VaePart::All => Trainable::All(&mut params),
+                    VaePart::Decoder => Trainable::Parts(&mut params, &AutoencoderKl::<B>::DECODER),
+                };
+                let vae = AutoencoderKl::load(backend, &folder.join("vae"), trainable)?;
                 Network::Autoencoder(Autoencoder { vae, settings: *settings })
             }
         };
@@ -86,6 +90,18 @@ impl<B: Backend> Model<B> {
         match &self.averages {
             Some(averages) => Cow::Owned(averages.params(&self.params)),
             None => Cow::Borrowed(&self.params),
+        }
+    }
+}
+
+impl<B: Backend> Network<B> {
+    /// What draws pictures of prompts: the U-Net, and the text encoders if they are trained with it. None for an
+    /// autoencoder.
+    pub fn draws(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
+        match self {
+            Network::Adapted { unet, .. } => Some((unet, None)),
+            Network::Whole { unet, text } => Some((unet, text.as_ref())),
+            Network::Autoencoder(_) => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::random::{Purpose, stream};
 use crate::recipe::{Optimizer, Recipe, differences};
 use crate::record::{self, Settings};
 use crate::recorded::write_tensors;
+use crate::samples::Studio;
 
 /// A run between two steps.
 pub struct Session<'a, B: Backend> {
@@ -32,6 +33,8 @@ pub struct Session<'a, B: Backend> {
     pub progress: Progress,
     /// Its folder.
     pub folder: RunFolder,
+    /// What makes pictures, where the recipe asks for some.
+    studio: Option<Studio<B>>,
     identity: Identity,
     /// The last checkpoint's step; none before the first.
     saved: Option<u64>,
@@ -63,6 +66,9 @@ impl<'a, B: Backend> Session<'a, B> {
         }
         preparing("reading the model", 0, 1);
         let mut model = Model::open(backend, recipe, adapter_seed(recipe.seed))?;
+        let studio =
+            recipe.samples.as_ref().map(|samples| Studio::open(backend, &recipe.model.path, samples));
+        let studio = studio.transpose()?;
         let (moments, progress) = match &saved {
             Some(saved) => (
                 {
@@ -75,7 +81,7 @@ impl<'a, B: Backend> Session<'a, B> {
         };
         let folder = RunFolder::open(&recipe.out, lock, recipe, progress.step)?;
         let saved = saved.map(|saved| saved.progress.step);
-        Ok(Self { recipe, data, model, moments, progress, folder, identity, saved })
+        Ok(Self { recipe, data, model, moments, progress, folder, studio, identity, saved })
     }
 
     /// The event that begins a command.
@@ -131,6 +137,18 @@ impl<'a, B: Backend> Session<'a, B> {
         let (losses, present) = sums.losses(objectives);
         let seconds = (run.clock)() - start;
         Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
+    }
+
+    /// Pictures of the recipe's prompts by what is trained as it is, or by its averages; none without `[samples]`.
+    ///
+    /// # Errors
+    /// See [`Studio::take`].
+    pub fn sample(&self, run: &Run<'_, B>) -> Result<Option<Event>, TrainError> {
+        let Some(studio) = &self.studio else { return Ok(None) };
+        let (start, step) = ((run.clock)(), self.progress.step);
+        let files = studio.take(run.backend, &self.model, self.folder.path(), step)?;
+        let files = files.iter().map(|path| self.folder.relative(path)).collect();
+        Ok(Some(Event::Samples { step, files, seconds: (run.clock)() - start }))
     }
 
     /// Writes what was learnt for other programs; paths relative to the run folder.

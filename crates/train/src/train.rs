@@ -73,6 +73,8 @@ pub fn train<B: Backend>(
     if run.progress.step == 0 {
         let first = run.validate(&passes)?;
         emit(&mut run, reporter, first)?;
+        let pictures = run.sample(&passes)?;
+        emit(&mut run, reporter, pictures)?;
     }
 
     let first = run.progress.step;
@@ -125,6 +127,11 @@ pub fn train<B: Backend>(
         if step.is_multiple_of(recipe.validation.every) || step == until {
             let validation = run.validate(&passes)?;
             emit(&mut run, reporter, validation)?;
+        }
+        if recipe.samples.as_ref().is_some_and(|samples| step.is_multiple_of(samples.every)) || step == until
+        {
+            let pictures = run.sample(&passes)?;
+            emit(&mut run, reporter, pictures)?;
         }
         // A run that could take none of its steps has failed, however few they were.
         let patience = if step == until {

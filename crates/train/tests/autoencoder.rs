@@ -10,10 +10,10 @@ use fairhuman_train::autoencoder::Autoencoder;
 use fairhuman_train::batch::Batch;
 use fairhuman_train::gradient::{Gradients, Run, objective_gradients};
 use fairhuman_train::objective::{Normalisation, Objective};
-use fairhuman_train::recipe::{Autoencoder as Settings, StoredType};
+use fairhuman_train::recipe::{Autoencoder as Settings, StoredType, VaePart};
 use fairhuman_train::recorded::channels_last;
 
-const SETTINGS: Settings = Settings { kl: 0.05, edges: 0.7, dtype: StoredType::F32 };
+const SETTINGS: Settings = Settings { part: VaePart::All, kl: 0.05, edges: 0.7, dtype: StoredType::F32 };
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/autoencoder")

@@ -7,6 +7,7 @@ mod operations;
 mod ours;
 mod python;
 mod report;
+mod sampling;
 mod small_model;
 mod speed;
 mod step;
@@ -28,6 +29,25 @@ enum Command {
     Speed(Speed),
     /// Make a small model that draws people from nothing (hours); the same command again goes on
     SmallModel(SmallModel),
+    /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
+    Sampling(Sampling),
+}
+
+/// `xtask sampling`
+#[derive(Debug, Args)]
+struct Sampling {
+    /// How often the comparison is repeated, diffusers and ours in turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: u16,
+    /// Threads on both sides [default: all cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// A Python that has PyTorch and diffusers already, in place of .venv
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+    /// A fairhuman that is built already, to measure in place of this source's
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
 }
 
 /// `xtask small-model`
@@ -76,5 +96,6 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
+        Command::Sampling(options) => sampling::run(&options),
     }
 }

@@ -1,4 +1,4 @@
-//! PyTorch's side: a virtual environment of pinned versions, and `reference/step_reference.py` in it.
+//! PyTorch's side: a virtual environment of pinned versions, and the scripts of `reference` in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use serde_json::Value;
+
 use crate::measurements::Measurement;
 use crate::ours::run;
 use crate::step::StepSize;
 
-/// A Python that can run the script.
+/// A Python that can run the scripts.
 #[derive(Debug, Clone)]
 pub(crate) struct Python {
     program: PathBuf,
-    script: PathBuf,
+    reference: PathBuf,
 }
 
 /// What PyTorch is asked to time.
@@ -31,7 +33,7 @@ pub(crate) struct Variant {
 impl Python {
     /// A Python of the user's.
     pub(crate) fn given(root: &Path, program: &Path) -> Self {
-        Self { program: program.into(), script: script(root) }
+        Self { program: program.into(), reference: root.join("reference") }
     }
 
     /// The Python of `.venv`, which is made when it is not there or was made from other versions; none where the
@@ -49,7 +51,7 @@ impl Python {
         let folder = root.join(".venv");
         let (program, stamp) = (folder.join("bin/python"), folder.join("installed-requirements.txt"));
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            return Ok(Some(Self { program, script: script(root) }));
+            return Ok(Some(Self { program, reference: root.join("reference") }));
         }
         eprintln!("making {} from {} (some GB to download)", folder.display(), requirements.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
@@ -63,7 +65,7 @@ impl Python {
             requirements.display()
         );
         fs::write(&stamp, wanted)?;
-        Ok(Some(Self { program, script: script(root) }))
+        Ok(Some(Self { program, reference: root.join("reference") }))
     }
 
     /// PyTorch's version.
@@ -72,9 +74,31 @@ impl Python {
         Ok(run(Command::new(&self.program).args(["-c", program]))?.trim().to_owned())
     }
 
+    /// The script of the training step.
+    fn script(&self) -> PathBuf {
+        self.reference.join("step_reference.py")
+    }
+
+    /// Makes pictures by diffusers, and compares them with those in `folder/ours`: `seconds` and `differences`.
+    pub(crate) fn sampling(
+        &self,
+        model: &Path,
+        job: &Path,
+        noise: &Path,
+        folder: &Path,
+        threads: usize,
+    ) -> anyhow::Result<Value> {
+        let mut process = Command::new(&self.program);
+        process.arg(self.reference.join("sampling_reference.py")).args([model, job, noise]);
+        process.arg("--ours").arg(folder.join("ours")).arg("--theirs").arg(folder.join("diffusers"));
+        let said = run(process.args(["--threads", &threads.to_string()]))?;
+        let last = said.lines().next_back().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("expected JSON, found {last:?}"))
+    }
+
     fn step(&self, command: &str, preset: &str, size: StepSize) -> Command {
         let mut process = Command::new(&self.program);
-        process.arg(&self.script).args([command, "--preset", preset]);
+        process.arg(self.script()).args([command, "--preset", preset]);
         for (name, value) in [("--batch", size.batch), ("--latent", size.latent), ("--rank", size.rank)] {
             process.args([name, &value.to_string()]);
         }
@@ -90,7 +114,7 @@ impl Python {
     /// Largest relative differences between expected and actual outputs, by kind; a failure beyond 1e-3.
     pub(crate) fn compare(&self, expected: &Path, actual: &Path) -> anyhow::Result<String> {
         let mut process = Command::new(&self.program);
-        process.arg(&self.script).arg("compare").arg(expected).arg(actual);
+        process.arg(self.script()).arg("compare").arg(expected).arg(actual);
         Ok(run(&mut process).context("our step is not PyTorch's")?.trim().to_owned())
     }
 
@@ -112,8 +136,4 @@ impl Python {
         process.args(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
         Ok(Measurement::from_output(&run(&mut process)?)?.0)
     }
-}
-
-fn script(root: &Path) -> PathBuf {
-    root.join("reference/step_reference.py")
 }

@@ -1,5 +1,5 @@
 //! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws the people,
-//! makes a random model, trains its autoencoder and then its U-Net and text encoders.
+//! makes a random model, trains its autoencoder, in three parts, and then its U-Net and text encoders.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::ensure;
 use crate::{SmallModel, ours};
 
 /// Every step is a command of the program; a step that is done, or was interrupted, goes on where it was.
-const STEPS: [&[&str]; 4] = [
+const STEPS: [&[&str]; 6] = [
     &[
         "people",
         "--count",
@@ -25,6 +25,8 @@ const STEPS: [&[&str]; 4] = [
     ],
     &["init-model", "--preset", "small", "--dtype", "f16", "--out", "models/small-random"],
     &["train", "recipes/small-model/vae.toml", "--out", "runs/small-vae"],
+    &["train", "recipes/small-model/vae-fine.toml", "--out", "runs/small-vae-fine"],
+    &["train", "recipes/small-model/vae-colours.toml", "--out", "runs/small-vae-colours"],
     &["train", "recipes/small-model/unet.toml", "--out", "runs/small-unet"],
 ];
 

@@ -7,7 +7,7 @@ use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::{Picture, Settings, zeros};
 use crate::net::ModelError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::Parts;
 use crate::unet::{Added, UNetInput};
 
 /// Texts and sizes of a batch: of guided pictures first all negatives, then all prompts.
@@ -26,13 +26,13 @@ impl<B: Backend> Conditions<B> {
     /// Encodes the texts of `pictures`, each text once.
     pub fn new(
         backend: &B,
-        pipeline: &Pipeline<B>,
+        parts: &Parts<'_, B>,
         params: &Params<B>,
         settings: &Settings,
         pictures: &[Picture],
     ) -> Result<Self, ModelError> {
         let guidance = Some(settings.guidance).filter(|&scale| scale > 1.0);
-        let negative = |picture: &Picture| match (&picture.negative, zeros(&pipeline.folder)) {
+        let negative = |picture: &Picture| match (&picture.negative, zeros(parts.folder)) {
             (None, true) => None,
             (negative, _) => Some(negative.clone().unwrap_or_default()),
         };
@@ -46,7 +46,7 @@ impl<B: Backend> Conditions<B> {
         let mut texts: Vec<&str> = wanted.iter().flatten().map(String::as_str).collect();
         texts.sort_unstable();
         texts.dedup();
-        let encoded = pipeline.text.encode_with(backend, params, &texts)?;
+        let encoded = parts.text.encode_with(backend, params, &texts)?;
         let shape = B::shape(&encoded.embeddings);
         let (tokens, width) = (shape[1], shape[2]);
         let embeddings = backend.read(&encoded.embeddings);
@@ -75,7 +75,7 @@ impl<B: Backend> Conditions<B> {
     pub fn predict(
         &self,
         backend: &B,
-        pipeline: &Pipeline<B>,
+        parts: &Parts<'_, B>,
         params: &Params<B>,
         shape: &[usize; 4],
         x: &[f32],
@@ -88,12 +88,12 @@ impl<B: Backend> Conditions<B> {
                 latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
                 timesteps: vec![timestep as f32; n],
                 text: Var::constant(self.text.clone()),
-                added: pipeline.unet.config().added.and(self.pooled.as_ref()).map(|pooled| Added {
+                added: parts.unet.config().added.and(self.pooled.as_ref()).map(|pooled| Added {
                     pooled: Var::constant(pooled.clone()),
                     time_ids: vec![self.size; n],
                 }),
             };
-        let prediction = evaluate(backend, pipeline, params, input)?;
+        let prediction = evaluate(backend, parts, params, input)?;
         let Some(scale) = self.guidance else { return Ok(prediction) };
         let (negative, prompt) = prediction.split_at(prediction.len() / 2);
         let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
@@ -105,11 +105,11 @@ impl<B: Backend> Conditions<B> {
 /// checkpointing tape is run without being recorded.
 fn evaluate<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     params: &Params<B>,
     input: UNetInput<B>,
 ) -> Result<Vec<f32>, ModelError> {
-    let unet = &pipeline.unet;
+    let unet = parts.unet;
     let problem = Rc::new(RefCell::new(None));
     let report = problem.clone();
     let mut tape = Tape::new(backend, params, true);

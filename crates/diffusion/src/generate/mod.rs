@@ -12,8 +12,9 @@ pub use lora::attach_loras;
 
 use crate::config_check::{Config, ConfigError};
 use crate::net::{Init, ModelError, random};
-use crate::pipeline::{Family, ModelFolder, Pipeline};
+use crate::pipeline::{Family, ModelFolder, Parts};
 use crate::sampler::{Level, Sampler, SamplerError, Spacing, Step, Trajectory};
+use crate::vae::AutoencoderKl;
 use conditions::Conditions;
 
 /// What all pictures of a batch have in common.
@@ -117,18 +118,18 @@ fn rounded(side: usize, multiple: usize) -> usize {
 /// See [`GenerateError`].
 pub fn generate<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let (h, w) = latent_size(pipeline, settings)?;
-    let length = h * w * pipeline.unet.config().in_channels;
+    let (h, w) = latent_size(parts, settings)?;
+    let length = h * w * parts.unet.config().in_channels;
     let noise: Vec<f32> =
         pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let latents = latents(backend, pipeline, params, settings, pictures, &noise, progress)?;
-    decode(backend, pipeline, settings, pictures, &latents)
+    let latents = latents(backend, parts, params, settings, pictures, &noise, progress)?;
+    decode(backend, parts, settings, pictures, &latents)
 }
 
 /// The noise N(0, 1) that a picture starts from: `length` values for its latents `[h, w, C]`.
@@ -147,16 +148,16 @@ fn step_noise(seed: u64, index: u64, step: usize, length: usize) -> Vec<f32> {
 /// See [`GenerateError`].
 pub fn latents<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
     noise: &[f32],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<f32>, GenerateError> {
-    let way = way(pipeline, settings)?;
+    let way = way(parts, settings)?;
     let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
-    walk(backend, pipeline, params, settings, pictures, (&way.steps, x), progress)
+    walk(backend, parts, params, settings, pictures, (&way.steps, x), progress)
 }
 
 /// Pictures that begin as others: their clean latents `[N, h, w, C]` (as the U-Net has them) with as much noise as
@@ -167,14 +168,14 @@ pub fn latents<B: Backend>(
 /// See [`GenerateError`].
 pub fn variations<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
     (clean, strength): (&[f32], f64),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let way = way(pipeline, settings)?;
+    let way = way(parts, settings)?;
     let kept = (strength.clamp(0.0, 1.0) * way.steps.len() as f64) as usize;
     let steps = &way.steps[way.steps.len() - kept..];
     let latents = match steps.first() {
@@ -185,28 +186,28 @@ pub fn variations<B: Backend>(
             let Level { signal, noise: sigma, .. } = first.from;
             let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
             let x = clean.iter().zip(noise).map(mix).collect();
-            walk(backend, pipeline, params, settings, pictures, (steps, x), progress)?
+            walk(backend, parts, params, settings, pictures, (steps, x), progress)?
         }
     };
-    decode(backend, pipeline, settings, pictures, &latents)
+    decode(backend, parts, settings, pictures, &latents)
 }
 
-fn way<B: Backend>(pipeline: &Pipeline<B>, settings: &Settings) -> Result<Trajectory, GenerateError> {
-    let spacing = Spacing::read(&pipeline.folder.schedule())?;
-    Ok(Trajectory::new(settings.sampler, settings.steps, &pipeline.schedule, &spacing)?)
+fn way<B: Backend>(parts: &Parts<'_, B>, settings: &Settings) -> Result<Trajectory, GenerateError> {
+    let spacing = Spacing::read(&parts.folder.schedule())?;
+    Ok(Trajectory::new(settings.sampler, settings.steps, parts.schedule, &spacing)?)
 }
 
 /// Clean latents at the end of `steps` from `x`.
 fn walk<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
     (steps, x): (&[Step], Vec<f32>),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<f32>, GenerateError> {
-    let (h, w) = latent_size(pipeline, settings)?;
+    let (h, w) = latent_size(parts, settings)?;
     let Settings { sampler, guidance, seed, .. } = *settings;
     if !guidance.is_finite() {
         return Err(GenerateError::Guidance(guidance));
@@ -214,13 +215,13 @@ fn walk<B: Backend>(
     if pictures.is_empty() {
         return Ok(Vec::new());
     }
-    let conditions = Conditions::new(backend, pipeline, params, settings, pictures)?;
-    let shape = [pictures.len(), h, w, pipeline.unet.config().in_channels];
+    let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
+    let shape = [pictures.len(), h, w, parts.unet.config().in_channels];
     let length = x.len() / pictures.len();
-    let prediction = pipeline.schedule.prediction();
+    let prediction = parts.schedule.prediction();
     let (mut done, of) = (0, sampler.evaluations(steps.len()));
     let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
-        let p = conditions.predict(backend, pipeline, params, &shape, x, level.timestep)?;
+        let p = conditions.predict(backend, parts, params, &shape, x, level.timestep)?;
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
@@ -241,19 +242,19 @@ fn walk<B: Backend>(
 /// Latents that do not fit the autoencoder; see [`GenerateError`].
 pub fn decode<B: Backend>(
     backend: &B,
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     settings: &Settings,
     pictures: &[Picture],
     latents: &[f32],
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let (h, w) = latent_size(pipeline, settings)?;
-    let (factor, shift) = pipeline.vae.scaling();
-    let channels = pipeline.unet.config().in_channels;
+    let (h, w) = latent_size(parts, settings)?;
+    let (factor, shift) = parts.vae.scaling();
+    let channels = parts.unet.config().in_channels;
     let one = |(picture, latents): (&Picture, &[f32])| {
         let z: Vec<f32> = latents.iter().map(|&v| (f64::from(v) / factor + shift) as f32).collect();
         let params = Params::default();
         let z = Var::constant(backend.tensor(&[1, h, w, channels], &z));
-        let decoded = pipeline.vae.decode(&mut Tape::new(backend, &params, false), &z)?;
+        let decoded = parts.vae.decode(&mut Tape::new(backend, &params, false), &z)?;
         if decoded.shape()[3] != 3 {
             let problem = format!("gives {} channels, expected 3", decoded.shape()[3]);
             return Err(ModelError::Input { model: "VAE", input: "latents", problem }.into());
@@ -267,18 +268,33 @@ pub fn decode<B: Backend>(
     pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(one).collect()
 }
 
+/// Clean latents `[N, h, w, C]`, as the U-Net has them, of pictures `[N, H, W, 3]` in [-1, 1]: the mean of the
+/// autoencoder's distribution, scaled.
+///
+/// # Errors
+/// Pictures that do not fit the autoencoder.
+pub fn encode<B: Backend>(
+    backend: &B,
+    vae: &AutoencoderKl<B>,
+    pictures: &B::Tensor,
+) -> Result<Vec<f32>, ModelError> {
+    let (mean, _) = vae.encode_moments(backend, pictures)?;
+    let (factor, shift) = vae.scaling();
+    Ok(backend.read(&mean).iter().map(|&z| ((f64::from(z) - shift) * factor) as f32).collect())
+}
+
 /// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net.
 ///
 /// # Errors
 /// Configurations that cannot be read.
-pub fn default_size<B: Backend>(pipeline: &Pipeline<B>) -> Result<(usize, usize), GenerateError> {
-    let mut config = Config::read(&pipeline.folder.unet().join("config.json"))?;
-    let usual = match pipeline.folder.family {
+pub fn default_size<B: Backend>(parts: &Parts<'_, B>) -> Result<(usize, usize), GenerateError> {
+    let mut config = Config::read(&parts.folder.unet().join("config.json"))?;
+    let usual = match parts.folder.family {
         Family::Sd => 64,
         Family::Sdxl => 128,
     };
     let sides = config.usize_per_block("sample_size", 2)?.unwrap_or(vec![usual; 2]);
-    let reduction = pipeline.vae.config().reduction();
+    let reduction = parts.vae.config().reduction();
     Ok((sides[1] * reduction, sides[0] * reduction))
 }
 
@@ -288,11 +304,11 @@ fn zeros(folder: &ModelFolder) -> bool {
 }
 
 fn latent_size<B: Backend>(
-    pipeline: &Pipeline<B>,
+    parts: &Parts<'_, B>,
     settings: &Settings,
 ) -> Result<(usize, usize), GenerateError> {
     let Settings { width, height, .. } = *settings;
-    let multiple = pipeline.vae.config().reduction();
+    let multiple = parts.vae.config().reduction();
     match [width, height].iter().all(|&side| side > 0 && side % multiple == 0) {
         true => Ok((height / multiple, width / multiple)),
         false => Err(GenerateError::Size { width, height, multiple }),

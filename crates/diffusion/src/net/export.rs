@@ -2,64 +2,61 @@
 
 use std::path::Path;
 
-use fairhuman_engine::{Backend, DType, Params, Source, Vector};
+use fairhuman_engine::{Backend, DType, ParamId, Params, Source, Vector};
 
 use super::layers::channels_first;
 use super::{Layers, ModelError, StoredTensor, write_component};
-use crate::weights::narrow;
+use crate::weights::{WeightFiles, narrow};
 
 impl<B: Backend> Layers<B> {
-    /// Writes every trained weight to `<stem>.safetensors` (or shards) in `folder`, with `params` for values, in
-    /// `dtype`. Frozen weights are left out: of a network loaded with [`super::Trainable::All`] none is.
+    /// Writes every weight to `<stem>.safetensors` (or shards) in `folder`, in `dtype`: trained ones with `params` for
+    /// values, frozen ones as they are in the component's folder `base`.
     ///
     /// # Errors
-    /// Files that cannot be written, values that `dtype` cannot hold.
+    /// Files that cannot be read or written, values that `dtype` cannot hold.
     pub fn write(
         &self,
         backend: &B,
         params: &Params<B>,
+        base: &Path,
         folder: &Path,
         stem: &str,
         dtype: DType,
     ) -> Result<(), ModelError> {
+        let files = WeightFiles::open(base)?;
         let mut tensors = Vec::new();
         let mut values = Vec::new();
-        let mut put = |name: String, shape: Vec<usize>, tensor: &B::Tensor| {
-            let stored = match *B::shape(tensor) {
-                [o, kh, kw, i] => channels_first(&[o, kh, kw, i], &backend.read(tensor)).1,
-                _ => backend.read(tensor),
+        let mut put = |name: String, shape: Vec<usize>, trained: Option<ParamId>| {
+            let stored = match trained.map(|id| params.get(id)) {
+                None => files.get(&name, &shape)?.to_f32(),
+                Some(tensor) => match *B::shape(tensor) {
+                    [o, kh, kw, i] => channels_first(&[o, kh, kw, i], &backend.read(tensor)).1,
+                    _ => backend.read(tensor),
+                },
             };
             tensors.push(StoredTensor { name, shape, dtype });
             values.push(stored);
+            Ok::<(), ModelError>(())
         };
-        let value = |id| params.get(id);
         for (spec, layer) in self.plan.linears.iter().zip(&self.linears) {
-            if let Source::Trained(id) = layer.weight {
-                put(format!("{}.weight", spec.name), spec.shape(), value(id));
-            }
-            if let Some(Vector::Trained(id)) = layer.bias {
-                put(format!("{}.bias", spec.name), vec![spec.outputs], value(id));
+            put(format!("{}.weight", spec.name), spec.shape(), weight(&layer.weight))?;
+            if let Some(bias) = &layer.bias {
+                put(format!("{}.bias", spec.name), vec![spec.outputs], vector(bias))?;
             }
         }
         for (spec, layer) in self.plan.convs.iter().zip(&self.convs) {
-            if let Source::Trained(id) = layer.weight {
-                put(format!("{}.weight", spec.name), spec.shape(), value(id));
-            }
-            if let Some(Vector::Trained(id)) = layer.bias {
-                put(format!("{}.bias", spec.name), vec![spec.outputs], value(id));
+            put(format!("{}.weight", spec.name), spec.shape(), weight(&layer.weight))?;
+            if let Some(bias) = &layer.bias {
+                put(format!("{}.bias", spec.name), vec![spec.outputs], vector(bias))?;
             }
         }
         for (spec, norm) in self.plan.norms.iter().zip(&self.norms) {
-            for (end, vector) in [("weight", &norm.gamma), ("bias", &norm.beta)] {
-                if let Vector::Trained(id) = vector {
-                    put(format!("{}.{end}", spec.name), vec![spec.channels], value(*id));
-                }
+            for (end, values) in [("weight", &norm.gamma), ("bias", &norm.beta)] {
+                put(format!("{}.{end}", spec.name), vec![spec.channels], vector(values))?;
             }
         }
         for (spec, table) in self.plan.tables.iter().zip(&self.tables) {
-            if let Source::Trained(id) = table {
-                put(format!("{}.weight", spec.name), vec![spec.rows, spec.width], value(*id));
-            }
+            put(format!("{}.weight", spec.name), vec![spec.rows, spec.width], weight(table))?;
         }
         let largest = match dtype {
             DType::F16 => f32::from(half::f16::MAX),
@@ -76,5 +73,20 @@ impl<B: Backend> Layers<B> {
             }
         }
         write_component(folder, stem, &tensors, |i| Ok(narrow(&values[i], dtype)))
+    }
+}
+
+/// The parameter of a weight, if it is trained.
+fn weight<B: Backend>(source: &Source<B>) -> Option<ParamId> {
+    match source {
+        Source::Trained(id) => Some(*id),
+        Source::Frozen(_) => None,
+    }
+}
+
+fn vector<B: Backend>(vector: &Vector<B>) -> Option<ParamId> {
+    match vector {
+        Vector::Trained(id) => Some(*id),
+        Vector::Frozen(_) => None,
     }
 }

@@ -11,6 +11,21 @@ pub enum Trainable<'a, B: Backend> {
     None,
     /// Every weight becomes a parameter, named `<component>.<tensor>`.
     All(&'a mut Params<B>),
+    /// Likewise those weights whose tensors' names begin with one of these.
+    Parts(&'a mut Params<B>, &'static [&'static str]),
+}
+
+impl<B: Backend> Trainable<'_, B> {
+    /// Where the weight of a tensor goes, if it is trained.
+    fn of(&mut self, name: &str) -> Option<&mut Params<B>> {
+        match self {
+            Trainable::None => None,
+            Trainable::All(params) => Some(params),
+            Trainable::Parts(params, parts) => {
+                parts.iter().any(|part| name.starts_with(part)).then_some(params)
+            }
+        }
+    }
 }
 
 /// The layers of a network, by the ids of its [`Plan`].
@@ -31,7 +46,7 @@ struct Filler<'a, 'p, B: Backend> {
 
 impl<B: Backend> Filler<'_, '_, B> {
     fn weight(&mut self, name: &str, data: WeightData, form: Form) -> Source<B> {
-        let Trainable::All(params) = &mut self.trainable else {
+        let Some(params) = self.trainable.of(name) else {
             return Source::Frozen(self.backend.weight(&data, form));
         };
         let (shape, values) = match form {
@@ -46,11 +61,9 @@ impl<B: Backend> Filler<'_, '_, B> {
 
     fn vector(&mut self, name: &str, length: usize) -> Result<Vector<B>, ModelError> {
         let value = self.backend.tensor(&[length], &self.files.get(name, &[length])?.to_f32());
-        Ok(match &mut self.trainable {
-            Trainable::None => Vector::Frozen(value),
-            Trainable::All(params) => {
-                Vector::Trained(params.add(format!("{}.{name}", self.component), value))
-            }
+        Ok(match self.trainable.of(name) {
+            None => Vector::Frozen(value),
+            Some(params) => Vector::Trained(params.add(format!("{}.{name}", self.component), value)),
         })
     }
 

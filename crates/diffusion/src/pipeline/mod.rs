@@ -31,7 +31,27 @@ pub struct Pipeline<B: Backend> {
     pub schedule: NoiseSchedule,
 }
 
+/// The parts that make pictures: of a [`Pipeline`], or some of them in training.
+pub struct Parts<'a, B: Backend> {
+    /// What the folder says about itself.
+    pub folder: &'a ModelFolder,
+    /// Tokenizers and text encoders.
+    pub text: &'a TextEncoders<B>,
+    /// The denoising network.
+    pub unet: &'a UNet<B>,
+    /// Pictures to latents and back.
+    pub vae: &'a AutoencoderKl<B>,
+    /// Noise levels.
+    pub schedule: &'a NoiseSchedule,
+}
+
 impl<B: Backend> Pipeline<B> {
+    /// All parts.
+    pub fn parts(&self) -> Parts<'_, B> {
+        let Self { folder, text, unet, vae, schedule } = self;
+        Parts { folder, text, unet, vae, schedule }
+    }
+
     /// Reads `model_index.json` and all components of `folder`.
     ///
     /// # Errors

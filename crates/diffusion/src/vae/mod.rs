@@ -129,6 +129,9 @@ pub struct AutoencoderKl<B: Backend> {
 }
 
 impl<B: Backend> AutoencoderKl<B> {
+    /// How the names of the decoder's tensors begin.
+    pub const DECODER: [&'static str; 2] = ["decoder.", "post_quant_conv."];
+
     /// Reads `config.json` and the weights of a `vae/` folder. With [`Trainable::All`] every weight becomes a
     /// parameter named `vae.<tensor>`.
     ///

@@ -40,7 +40,8 @@ fn picture(prompt: &str, negative: Option<&str>, index: u64) -> Picture {
 
 fn make(world: &World, settings: &Settings, pictures: &[Picture]) -> Vec<Rgb> {
     let World { backend, pipeline } = world;
-    generate::generate(backend, pipeline, &Params::default(), settings, pictures, &mut |_| {}).unwrap()
+    generate::generate(backend, &pipeline.parts(), &Params::default(), settings, pictures, &mut |_| {})
+        .unwrap()
 }
 
 /// Mean difference in units of 1/255.
@@ -72,7 +73,7 @@ fn pictures_are_those_of_diffusers_from_the_same_noise() {
         let params = Params::default();
         let latents = generate::latents(
             &backend,
-            &pipeline,
+            &pipeline.parts(),
             &params,
             &settings,
             &pictures,
@@ -80,7 +81,7 @@ fn pictures_are_those_of_diffusers_from_the_same_noise() {
             &mut |_| {},
         )
         .unwrap();
-        let made = generate::decode(&backend, &pipeline, &settings, &pictures, &latents).unwrap();
+        let made = generate::decode(&backend, &pipeline.parts(), &settings, &pictures, &latents).unwrap();
         for (k, (latents, made)) in latents.chunks(noise.len()).zip(made).enumerate() {
             let expected = channels_last(&get(&format!("{sampler}.{k}.latents")), 4);
             let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
@@ -122,10 +123,17 @@ fn stable_diffusion_2_that_predicts_v_gives_the_pictures_of_diffusers() {
     for sampler in [Sampler::Euler, Sampler::Heun] {
         let settings = Settings { sampler, steps: 5, guidance: 3.0, width: 18, height: 12, seed: 0 };
         let (params, noise) = (Params::default(), get("noise".into(), 4));
-        let latents =
-            generate::latents(&backend, &pipeline, &params, &settings, &pictures, &noise, &mut |_| {});
+        let latents = generate::latents(
+            &backend,
+            &pipeline.parts(),
+            &params,
+            &settings,
+            &pictures,
+            &noise,
+            &mut |_| {},
+        );
         let latents = latents.unwrap();
-        let made = generate::decode(&backend, &pipeline, &settings, &pictures, &latents).unwrap();
+        let made = generate::decode(&backend, &pipeline.parts(), &settings, &pictures, &latents).unwrap();
         for (found, expected) in latents.iter().zip(get(format!("{sampler}.latents"), 4)) {
             assert!((found - expected).abs() < 1e-3, "{sampler}: {found} for {expected}");
         }
@@ -175,7 +183,8 @@ fn progress_counts_evaluations() {
     let mut seen = Vec::new();
     let pictures = [picture("a man", None, 0)];
     let params = Params::default();
-    generate::generate(&backend, &pipeline, &params, &settings, &pictures, &mut |p| seen.push(p)).unwrap();
+    generate::generate(&backend, &pipeline.parts(), &params, &settings, &pictures, &mut |p| seen.push(p))
+        .unwrap();
     assert_eq!(seen, [1, 2, 3, 4, 5].map(|done| Progress { done, of: 5 }));
 }
 
@@ -229,7 +238,9 @@ fn loras_add_up_on_unet_and_text_encoder() {
         let params = attach_loras(&backend, &mut pipeline, &files).unwrap();
         assert_eq!(files.is_empty(), params.is_empty());
         let pictures = [picture("a man", None, 0)];
-        generate::generate(&backend, &pipeline, &params, &SETTINGS, &pictures, &mut |_| {}).unwrap().remove(0)
+        generate::generate(&backend, &pipeline.parts(), &params, &SETTINGS, &pictures, &mut |_| {})
+            .unwrap()
+            .remove(0)
     };
     let (none, whole) = (with(&[]), with(&[0.8]));
     assert!(apart(&none.pixels, &whole.pixels) > 1.0);
@@ -243,7 +254,8 @@ fn refusals_name_what_is_wrong() {
     let params = Params::default();
     let pictures = [picture("a man", None, 0)];
     let said = |settings: Settings| {
-        let made = generate::generate(&backend, &pipeline, &params, &settings, &pictures, &mut |_| {});
+        let made =
+            generate::generate(&backend, &pipeline.parts(), &params, &settings, &pictures, &mut |_| {});
         made.unwrap_err().to_string()
     };
     let size = said(Settings { width: 100, height: 0, ..SETTINGS });
@@ -263,5 +275,5 @@ fn refusals_name_what_is_wrong() {
 #[test]
 fn the_default_size_is_the_model_s_own() {
     let World { pipeline, .. } = world();
-    assert_eq!(generate::default_size(&pipeline).unwrap(), (256, 256));
+    assert_eq!(generate::default_size(&pipeline.parts()).unwrap(), (256, 256));
 }

@@ -81,11 +81,13 @@ pub struct Models {
     pub action: ModelsAction,
 }
 
-/// What to do with detectors' networks.
+/// What to do with networks.
 #[derive(Debug, Subcommand)]
 pub enum ModelsAction {
     /// Get MediaPipe's networks for `fairhuman annotate`
     Get(GetModels),
+    /// Unpack the built-in model, and say where it is: a folder that recipes can name
+    Builtin,
 }
 
 /// `fairhuman models get`

@@ -5,6 +5,7 @@ pub mod check;
 pub mod init_model;
 pub mod models;
 pub mod people;
+pub mod quickstart;
 pub mod replay;
 pub mod report;
 pub mod sample;

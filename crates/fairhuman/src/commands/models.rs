@@ -1,4 +1,4 @@
-//! `fairhuman models`: the detectors' networks, in the user's cache folder.
+//! `fairhuman models`: the detectors' networks and the built-in model, in the user's cache folder.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,12 +7,17 @@ use anyhow::Context;
 use fairhuman_vision::models::{self, Progress, Source, VERSION};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cache;
 use crate::cli::{GetModels, Models, ModelsAction};
 
 /// Does what is asked for.
 pub fn run(options: &Models) -> anyhow::Result<ExitCode> {
     match &options.action {
         ModelsAction::Get(options) => get(options),
+        ModelsAction::Builtin => {
+            println!("{}", cache::builtin_model()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -21,8 +26,8 @@ pub fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = given {
         return Ok(folder.to_owned());
     }
-    let cache = dirs::cache_dir().context("this user has no cache folder: say --models DIR")?;
-    Ok(cache.join("fairhuman").join(format!("mediapipe-{VERSION}")))
+    let cache = cache::folder().context("this user has no cache folder: say --models DIR")?;
+    Ok(cache.join(format!("mediapipe-{VERSION}")))
 }
 
 fn get(options: &GetModels) -> anyhow::Result<ExitCode> {

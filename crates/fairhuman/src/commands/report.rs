@@ -10,6 +10,9 @@ use fairhuman_report::{Run, html};
 use crate::cli::Report;
 use crate::machine;
 
+/// Moments of training whose pictures are shown, for each run.
+const SAMPLES: usize = 5;
+
 /// Reads the runs, writes the page, and says where it is.
 pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     if !options.name.is_empty() && options.name.len() != options.runs.len() {
@@ -18,8 +21,9 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     }
     let mut runs = options.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let names = names(&options.name, &options.runs, &runs);
-    for (run, name) in runs.iter_mut().zip(names) {
+    for ((run, name), folder) in runs.iter_mut().zip(names).zip(&options.runs) {
         run.name = name;
+        run.add_samples(folder, SAMPLES);
     }
     // The runs of a comparison nearly always share their pictures: those of the one with most regions say it.
     let most = runs.iter_mut().rev().max_by_key(|run| run.objectives().len());

@@ -18,19 +18,22 @@ use fairhuman_engine::{Backend, Compute, Cpu};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Sample;
-use crate::{clock, machine, units};
+use crate::{cache, clock, machine, units};
 use about::About;
 use grid::Grid;
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// Bytes for transformed filters: a picture passes through the same weights sixty times.
+const FILTER_ROOM: usize = 1 << 30;
+
 /// Makes the pictures, and says where they are.
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(options)?;
     let pictures = pictures(options, &prompts)?;
-    let backend = machine::backend(options.threads, Compute::F32)?;
+    let backend = machine::backend(options.threads, Compute::F32)?.with_filter_room(FILTER_ROOM);
     // The whole run inside the thread pool: its operations start without a detour.
     backend.scope(|| follow(&backend, options, &prompts, &loras, &pictures))?;
     Ok(ExitCode::SUCCESS)
@@ -43,9 +46,10 @@ fn follow(
     loras: &[(PathBuf, f32)],
     pictures: &[Picture],
 ) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::open(backend, &options.model)?;
+    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let mut pipeline = Pipeline::open(backend, &model)?;
     let params = generate::attach_loras(backend, &mut pipeline, loras)?;
-    let (width, height) = generate::default_size(&pipeline)?;
+    let (width, height) = generate::default_size(&pipeline.parts())?;
     let settings = Settings {
         sampler: options.sampler,
         steps: options.steps,
@@ -62,7 +66,7 @@ fn follow(
         Some(file) => Some(init::latents(backend, &pipeline, file, &settings)?),
         None => None,
     };
-    let clock = clock::start();
+    let (parts, clock) = (pipeline.parts(), clock::start());
     let steps =
         if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
@@ -71,16 +75,16 @@ fn follow(
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
         let made = match &init {
-            None => generate::generate(backend, &pipeline, &params, &settings, batch, &mut progress)?,
+            None => generate::generate(backend, &parts, &params, &settings, batch, &mut progress)?,
             Some(latents) => {
                 let (clean, show) = (latents.repeat(batch.len()), &mut progress);
                 let begin = (clean.as_slice(), options.strength);
-                generate::variations(backend, &pipeline, &params, &settings, batch, begin, show)?
+                generate::variations(backend, &parts, &params, &settings, batch, begin, show)?
             }
         };
         for (picture, rgb) in batch.iter().zip(&made) {
             let init = options.init.as_deref().map(|file| (file, options.strength));
-            let about = About { settings: &settings, picture, model: &options.model, loras, init };
+            let about = About { settings: &settings, picture, model: &model, loras, init };
             write(&options.out.join(format!("{:04}.png", picture.index)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }

@@ -3,8 +3,10 @@
 mod annotate;
 mod check;
 mod datasets;
+mod quickstart;
 mod replay;
 mod resume;
+mod samples;
 mod train;
 mod whole;
 mod world;

@@ -87,6 +87,27 @@ fn an_autoencoder_learns_its_pictures_and_tells_how_large_its_latents_are() {
 }
 
 #[test]
+fn a_decoder_alone_learns_and_latents_mean_what_they_meant() {
+    let decoder = ("method = \"vae\"\nvae = { kl", "method = \"vae\"\nvae = { part = \"decoder\", kl");
+    let world = World::new(&[VAE, decoder, ("steps = 6", "steps = 20"), ("every = 3", "every = 20")]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let validations = world.validations("run");
+    let (first, last) = (&validations[0], &validations[1]);
+    for k in 0..3 {
+        assert!(last.losses[k] < 0.9 * first.losses[k], "objective {k}: {first:?} {last:?}");
+    }
+    let file = "vae/diffusion_pytorch_model.safetensors";
+    let tensors = |folder: &str| read_tensors(&world.path(folder).join(file)).unwrap().tensors;
+    let (before, after) = (tensors("tiny"), tensors("run/model"));
+    assert!(before.keys().eq(after.keys()));
+    for (name, tensor) in &before {
+        let decoder = name.starts_with("decoder.") || name.starts_with("post_quant_conv.");
+        assert_eq!(*tensor != after[name], decoder, "{name}");
+    }
+    assert_eq!(world.bytes("run/model/vae/config.json"), world.bytes("tiny/vae/config.json"));
+}
+
+#[test]
 fn tables_of_other_methods_are_refused() {
     let world = World::new(&[]);
     world.recipe("both.toml", &[("lora = {", "method = \"vae\"\nmin_snr_gamma = 5.0\nlora = {")]);

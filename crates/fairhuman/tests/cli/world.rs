@@ -57,7 +57,8 @@ impl World {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("fairhuman").unwrap();
-        command.current_dir(self.0.path()).args(arguments);
+        // The user's own cache folder is left alone.
+        command.current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("user-cache")).args(arguments);
         command
     }
 

@@ -7,6 +7,7 @@ mod details;
 mod held_out;
 mod pictures;
 mod regions;
+mod samples;
 
 use maud::{Markup, html};
 
@@ -17,6 +18,7 @@ pub use details::{details, next, notes};
 pub use held_out::held_out;
 pub use pictures::grids;
 pub use regions::{masks, regions};
+pub use samples::samples;
 
 /// A section with its heading and its sentence.
 fn section(id: &str, title: &str, lead: &str, body: Markup) -> Markup {

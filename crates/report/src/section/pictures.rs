@@ -6,12 +6,12 @@ use super::section;
 use crate::model::{Grid, Picture, Row};
 use crate::picture::{cut, data};
 
-/// All grids, each a section.
-pub fn grids(grids: &[Grid]) -> Markup {
-    html! { @for (i, grid) in grids.iter().enumerate() { (one(i, grid)) } }
+/// All grids, each a section; `id` begins the names of their anchors.
+pub fn grids(id: &str, grids: &[Grid]) -> Markup {
+    html! { @for (i, grid) in grids.iter().enumerate() { (one(&format!("{id}-{}", i + 1), grid)) } }
 }
 
-fn one(i: usize, grid: &Grid) -> Markup {
+fn one(id: &str, grid: &Grid) -> Markup {
     if grid.rows.iter().all(|row| row.cells.iter().all(Option::is_none)) {
         return html! {};
     }
@@ -26,7 +26,7 @@ fn one(i: usize, grid: &Grid) -> Markup {
             }
         }
     };
-    section(&format!("pictures-{}", i + 1), &grid.title, &grid.text, body)
+    section(id, &grid.title, &grid.text, body)
 }
 
 fn line(grid: &Grid, row: &Row, columns: usize) -> Markup {

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
-/// how fast. (`dataset.path` may change with the folder: the pictures themselves are compared.)
+/// how fast; nor do the keys of `[samples]`. (`dataset.path` may change with the folder: the pictures themselves are compared.)
 const FREE: [&str; 12] = [
     "steps",
     "threads",
@@ -47,7 +47,9 @@ pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de:
     // A constant rate has no end that could move.
     let constant = |flat: &Table| flat.get("schedule.decay").and_then(Value::as_str) == Some("constant");
     let endless = constant(&before) && constant(&now);
-    let free = |key: &str| FREE.contains(&key) || (endless && key == "schedule.decay_steps");
+    let free = |key: &str| {
+        FREE.contains(&key) || key.starts_with("samples.") || (endless && key == "schedule.decay_steps")
+    };
     let differing = keys.into_iter().filter(|key| !free(key)).filter_map(|key| {
         let (a, b) = (before.get(key), now.get(key));
         (a != b).then(|| Difference { key: key.clone(), before: show(a), now: show(b) })

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::raw::{RawFull, RawLora, RawVae};
 use super::resolve::Problems;
-use super::{Format, Init, MethodName, RawRecipe, StoredType};
+use super::{Format, Init, MethodName, RawRecipe, StoredType, VaePart};
 
 /// Far beyond any use, and small enough that a slip of the finger does not ask for more memory than there is.
 const MAX_RANK: usize = 8192;
@@ -57,6 +57,8 @@ pub struct Full {
 /// An autoencoder.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Autoencoder {
+    /// What of it is trained.
+    pub part: VaePart,
     /// Weight of the latents' divergence from N(0, 1).
     pub kl: f64,
     /// Weight of the differences between neighbouring pixels.
@@ -103,6 +105,7 @@ fn network(raw: &RawFull) -> Full {
 
 fn autoencoder(raw: &RawVae) -> Autoencoder {
     Autoencoder {
+        part: raw.part.unwrap_or_default(),
         kl: raw.kl.unwrap_or(1e-4),
         edges: raw.edges.unwrap_or(1.0),
         dtype: raw.dtype.unwrap_or_default(),

@@ -7,6 +7,7 @@ mod compare;
 mod method;
 mod raw;
 mod resolve;
+mod samples;
 
 use std::path::{Path, PathBuf};
 
@@ -18,9 +19,10 @@ pub use compare::{Difference, differences};
 pub use method::{Autoencoder, Full, Lora, Method};
 pub use raw::{
     Format, Init, MethodName, RawCheckpoints, RawFull, RawLora, RawModel, RawObjective, RawOptimizer,
-    RawRecipe, RawSchedule, RawVae, RawValidation, StoredType,
+    RawRecipe, RawSamples, RawSchedule, RawVae, RawValidation, StoredType, VaePart,
 };
 pub use resolve::resolve;
+pub use samples::Samples;
 
 use crate::objective::Objective;
 use crate::rate::Schedule;
@@ -106,6 +108,9 @@ pub struct Recipe {
     pub checkpoints: Checkpoints,
     /// Validation.
     pub validation: Validation,
+    /// Pictures while training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
 }
 
 /// Arithmetic of the products with frozen matrices.

@@ -89,6 +89,8 @@ pub struct RawRecipe {
     /// Losses of pictures that are not trained on.
     #[serde(default)]
     pub validation: RawValidation,
+    /// Pictures of prompts while training. Default: none.
+    pub samples: Option<RawSamples>,
 }
 
 /// `[model]`
@@ -163,10 +165,13 @@ pub struct RawFull {
 /// `[vae]`: an objective is the mean squared error of the pictures that come out (RGB in [-1, 1], masks in pixels),
 /// plus `edges` times that of their differences between neighbouring pixels; objectives without a mask also have
 /// `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent elements. The run folder
-/// gets a whole model folder, `model`, whose U-Net no longer fits its autoencoder.
+/// gets a whole model folder, `model`. With `part = "all"` its U-Net no longer fits its autoencoder.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawVae {
+    /// What is trained: `"all"` (default), or `"decoder"`, after which latents mean what they meant and every U-Net
+    /// still fits: pictures come out sharper, faces and hands above all if they are objectives. `kl` then has no part.
+    pub part: Option<VaePart>,
     /// Weight of the divergence (Kingma and Welling 2014). More makes latents easier to learn for a U-Net and
     /// pictures less sharp. Default 1e-4.
     pub kl: Option<f64>,
@@ -174,6 +179,17 @@ pub struct RawVae {
     pub edges: Option<f64>,
     /// Type of the written weights, as in `[full]`.
     pub dtype: Option<StoredType>,
+}
+
+/// What of an autoencoder is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VaePart {
+    /// Encoder and decoder.
+    #[default]
+    All,
+    /// The decoder.
+    Decoder,
 }
 
 /// Types of stored weights.
@@ -264,4 +280,30 @@ pub struct RawValidation {
     pub every: Option<u64>,
     /// Time steps per picture, spread evenly. Default 4.
     pub draws: Option<usize>,
+}
+
+/// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder: before
+/// the first step, every so many steps, and after the last. They change nothing of what is learnt. Not for
+/// `method = "vae"`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSamples {
+    /// What is to be seen, a picture for each. Required.
+    pub prompts: Vec<String>,
+    /// What is not to be seen. Default: what the model has learnt as no text.
+    pub negative: Option<String>,
+    /// Steps of training between pictures. Default 500.
+    pub every: Option<u64>,
+    /// `"unipc"` (default), `"ddim"`, `"euler"`, `"euler-a"`, `"dpmpp-2m"` or `"heun"`.
+    pub sampler: Option<String>,
+    /// Steps from noise to picture. Default 30.
+    pub steps: Option<usize>,
+    /// Scale of classifier-free guidance. Default 7.5.
+    pub guidance: Option<f64>,
+    /// Width in pixels. Default: that of `[geometry]`.
+    pub width: Option<u32>,
+    /// Height in pixels. Default: that of `[geometry]`.
+    pub height: Option<u32>,
+    /// Decides the noise. Default 0.
+    pub seed: Option<u64>,
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::method::method;
+use super::samples::samples;
 use super::{
     Checkpoints, MethodName, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe,
     Validation,
@@ -31,6 +32,7 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
     if raw.method == MethodName::Vae {
         let found = raw.min_snr_gamma.unwrap_or_default();
         problems.check(raw.min_snr_gamma.is_none(), "min_snr_gamma", "none for an autoencoder", found);
+        problems.check(raw.samples.is_none(), "[samples]", "none for an autoencoder", "prompts");
     }
     let method = method(&mut raw, &mut problems);
     let base = path.parent().unwrap_or(Path::new(""));
@@ -40,6 +42,7 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
     let mut dataset = raw.dataset;
     dataset.path = base.join(&dataset.path);
 
+    let size = (raw.geometry.width, raw.geometry.height);
     let recipe = Recipe {
         steps: raw.steps,
         seed: raw.seed.unwrap_or(0),
@@ -71,6 +74,7 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
             keep: raw.checkpoints.keep.unwrap_or(3),
         },
         validation: validation(raw.validation),
+        samples: raw.samples.map(|raw| samples(raw, size, &mut problems)),
     };
     check(&recipe, &mut problems);
     if problems.0.is_empty() { Ok(recipe) } else { Err(problems.0) }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use fairhuman_diffusion::generate::Settings;
+use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::{Backend, Cpu};
 use image::imageops::{FilterType, crop_imm, resize};
@@ -36,7 +36,5 @@ pub fn latents(
     let picture = resize(&part, width, height, FilterType::Lanczos3);
     let values: Vec<f32> = picture.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
     let tensor = backend.tensor(&[1, settings.height, settings.width, 3], &values);
-    let (mean, _) = pipeline.vae.encode_moments(backend, &tensor)?;
-    let (factor, shift) = pipeline.vae.scaling();
-    Ok(backend.read(&mean).iter().map(|&z| ((f64::from(z) - shift) * factor) as f32).collect())
+    Ok(generate::encode(backend, &pipeline.vae, &tensor)?)
 }

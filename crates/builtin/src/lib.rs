@@ -1,0 +1,115 @@
+//! The built-in model: SDXL's architecture and file layout in small, trained by this program on people that this
+//! program drew (`cargo run --release -p xtask -- small-model`; recipes in `recipes/small-model`). It is part of the binary,
+//! so that it is there wherever the binary is; [`unpack`] puts it into a folder that any program can read.
+//!
+//! ```
+//! let cache = tempfile::tempdir()?;
+//! let folder = fairhuman_builtin::unpack(cache.path())?;
+//! assert!(folder.join("unet/config.json").is_file());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![deny(missing_docs)]
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+macro_rules! files {
+    ($($path:literal),+ $(,)?) => {
+        /// Path and content of every file.
+        const FILES: &[(&str, &[u8])] = &[$(($path, include_bytes!(concat!("../model/", $path)))),+];
+    };
+}
+
+files![
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "text_encoder_2/config.json",
+    "text_encoder_2/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "tokenizer_2/merges.txt",
+    "tokenizer_2/special_tokens_map.json",
+    "tokenizer_2/tokenizer_config.json",
+    "tokenizer_2/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "model_index.json",
+];
+
+/// Side of the pictures that the model was trained on, in pixels.
+pub const SIZE: usize = 96;
+
+/// Puts the model into a folder of its own in `cache`, unless it is there already and whole, and says where. The folder's
+/// name changes with the model. Several processes may do this at the same time.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
+    let folder = cache.join(format!("people-{}", version()));
+    if is_whole(&folder) {
+        return Ok(folder);
+    }
+    let partial = cache.join(format!("people-{}.{}.partial", version(), std::process::id()));
+    for (path, content) in FILES {
+        let path = partial.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(&partial))?;
+        std::fs::write(path, content)?;
+    }
+    if let Err(error) = std::fs::rename(&partial, &folder) {
+        // Another process was faster, or the folder is there and damaged.
+        if !is_whole(&folder) {
+            std::fs::remove_dir_all(&folder).map_err(|_| error)?;
+            std::fs::rename(&partial, &folder)?;
+        } else {
+            std::fs::remove_dir_all(&partial)?;
+        }
+    }
+    Ok(folder)
+}
+
+/// Whether every file is in the folder as it should be.
+fn is_whole(folder: &Path) -> bool {
+    FILES.iter().all(|(path, content)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *content))
+}
+
+/// The beginning of the hash of all files.
+fn version() -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (path, content) in FILES {
+        hasher.update(path.as_bytes()).update(content);
+    }
+    hasher.finalize().to_hex()[..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_unpacked_once_and_whole() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = unpack(cache.path()).unwrap();
+        for (path, content) in FILES {
+            assert_eq!(std::fs::read(folder.join(path)).unwrap(), *content, "{path}");
+        }
+        let written = std::fs::metadata(folder.join("model_index.json")).unwrap().modified().unwrap();
+        assert_eq!(unpack(cache.path()).unwrap(), folder);
+        let again = std::fs::metadata(folder.join("model_index.json")).unwrap().modified().unwrap();
+        assert_eq!(written, again, "it is not written again");
+        std::fs::write(folder.join("unet/config.json"), "{}").unwrap();
+        assert_eq!(unpack(cache.path()).unwrap(), folder);
+        assert!(is_whole(&folder), "a damaged folder is mended");
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn the_model_is_small_enough_to_be_part_of_the_program() {
+        let bytes: usize = FILES.iter().map(|(_, content)| content.len()).sum();
+        assert!(bytes <= 20_000_000, "{bytes} bytes");
+    }
+}

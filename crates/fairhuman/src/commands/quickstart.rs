@@ -1,0 +1,175 @@
+//! `fairhuman quickstart`: the whole story on the built-in model. Draws people, fine-tunes twice from the same model, on
+//! the same pictures, in the same order and with the same noise (once with the plain loss, once fairly), and shows
+//! what each has learnt: held-out losses, pictures of the same prompts, and a page of all of it.
+
+mod pictures;
+mod story;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_engine::{Backend, Compute, Cpu};
+use fairhuman_people::write_dataset;
+use fairhuman_report::{Report, Run, html};
+use fairhuman_train::recipe::Recipe;
+use fairhuman_train::train::{Surroundings, train};
+
+use crate::cli::Quickstart;
+use crate::interrupt::{self, INTERRUPTED};
+use crate::progress::Screen;
+use crate::{cache, clock, machine, units};
+use story::Losses;
+
+/// The two ways to weight the same three objectives.
+const WAYS: [(&str, &str, &str); 2] = [
+    ("plain", "Plain", "{ kind = \"fixed\", weights = [1, 0, 0] }"),
+    ("mpd", "MPD", "{ kind = \"alpha-fair\", alpha = 2.0 }"),
+];
+
+/// Runs it all; what is done already is not done again.
+pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
+    let clock = clock::start();
+    let out = &options.out;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let model = cache::builtin_model()?;
+    let backend = machine::backend(options.threads, Compute::F32)?;
+    let stop = interrupt::flag()?;
+
+    eprintln!("1/4  drawing {} people", options.people);
+    let people = out.join("people");
+    let size = fairhuman_builtin::SIZE as u32;
+    let what = fairhuman_people::Options { count: options.people, size, seed: 20, figures: 1 };
+    write_dataset(what, &people, &mut |_| {})?;
+
+    let mut runs = Vec::new();
+    for (i, (name, title, weighting)) in WAYS.iter().enumerate() {
+        eprintln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
+        let recipe = recipe(out, &model, name, weighting, options.steps)?;
+        backend.scope(|| fine_tune(&backend, &recipe, &stop))?;
+        if stop.load(Ordering::SeqCst) {
+            eprintln!("stopped; the same command goes on");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let mut run = Run::read(&recipe.out)?.named(*title);
+        run.add_pictures(if i == 0 { 4 } else { 0 });
+        runs.push(run);
+    }
+
+    eprintln!("4/4  making pictures with all three");
+    let loras: Vec<PathBuf> = WAYS.iter().map(|way| out.join(way.0).join("lora.safetensors")).collect();
+    let held_out = runs[0].start().map(|start| start.held_out.clone()).unwrap_or_default();
+    let shown = (people.as_path(), held_out.as_slice());
+    let steps = usize::try_from(options.sampling_steps)?;
+    let grids = backend.scope(|| pictures::grids(&backend, &model, &loras, steps, shown, &stop))?;
+    let Some(grids) = grids else {
+        eprintln!("stopped; the same command goes on");
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let losses = Losses::of(&runs).context("the runs have no held-out losses")?;
+    let mut report = Report::new("fairhuman quickstart: the plain loss and Minimum Potential Delay");
+    report.summary = story::summary(&losses, options.steps, options.people);
+    report.runs = runs;
+    report.grids = grids;
+    report.next = story::next(out);
+    report.about = vec![
+        ("fairhuman".into(), env!("CARGO_PKG_VERSION").into()),
+        ("machine".into(), machine::description()),
+        ("time".into(), units::duration(clock())),
+    ];
+    let page = out.join("report.html");
+    write_atomically(&page, html(&report).as_bytes())
+        .with_context(|| format!("cannot write {}", page.display()))?;
+
+    println!("{}", losses.table());
+    for line in story::conclusion(&losses) {
+        println!("{line}");
+    }
+    println!("\nThe page with pictures and curves ({}):\n  {}", units::duration(clock()), page.display());
+    println!("\nNext, with your own photographs:");
+    for advice in story::next(out) {
+        println!("  {}", advice.text);
+        if let Some(command) = advice.command {
+            println!("    {command}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes and reads a recipe: a file that a person can run again, or change.
+fn recipe(out: &Path, model: &Path, name: &str, weighting: &str, steps: u64) -> anyhow::Result<Recipe> {
+    let path = out.join(format!("{name}.toml"));
+    let model = std::path::absolute(model)?;
+    // Paths are TOML strings: a debug string of JSON's kind has the same escapes.
+    let model = serde_json::to_string(&model.to_string_lossy())?;
+    let text = format!(
+        r#"# Written by `fairhuman quickstart`: the two recipes differ in `weighting` alone.
+steps = {steps}
+batch = 4
+out = "{name}"
+cache = "cache"
+weighting = {weighting}
+
+[model]
+path = {model}
+
+[dataset]
+path = "people"
+
+[geometry]
+width = {size}
+height = {size}
+
+[[objective]]
+name = "global"
+
+[[objective]]
+name = "face"
+mask = "mask_face"
+
+[[objective]]
+name = "hand"
+mask = "mask_hand"
+
+[lora]
+rank = 16
+targets = ["attention", "feed_forward", "conv"]
+
+[optimizer]
+learning_rate = 5e-4
+
+[schedule]
+decay = "cosine"
+warmup = {warmup}
+
+[validation]
+share = 0.2
+every = {every}
+draws = 4
+"#,
+        size = fairhuman_builtin::SIZE,
+        warmup = (steps / 16).min(10),
+        every = (steps / 4).max(1),
+    );
+    write_atomically(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Recipe::parse(&path, &text)?)
+}
+
+fn fine_tune(backend: &Cpu, recipe: &Recipe, stop: &AtomicBool) -> anyhow::Result<()> {
+    let clock = clock::start();
+    let mut screen = Screen::new();
+    let around = Surroundings {
+        clock: &clock,
+        peak_memory: &machine::peak_memory_mib,
+        machine: &machine::description(),
+        stop,
+        reporter: &mut screen,
+        observer: None,
+        until: None,
+        record: None,
+    };
+    train(backend, recipe, around)?;
+    Ok(())
+}

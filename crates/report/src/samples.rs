@@ -1,0 +1,60 @@
+//! The pictures that a run made of its recipe's prompts while it trained.
+
+use std::path::{Path, PathBuf};
+
+use fairhuman_train::events::Event;
+
+use crate::model::{Run, Samples};
+
+impl Run {
+    /// Adds the pictures that the run in `folder` made of its prompts, of at most `most` (2 or more) moments, the first
+    /// and the last among them. A picture that cannot be read is told in a note.
+    pub fn add_samples(&mut self, folder: &Path, most: usize) {
+        let taken = self.events.iter().filter_map(|event| match event {
+            Event::Samples { step, files, .. } => Some((*step, files)),
+            _ => None,
+        });
+        let taken: Vec<(u64, &Vec<PathBuf>)> = taken.collect();
+        let prompts = prompts(&self.recipe);
+        let (mut samples, mut problem) = (Vec::new(), None);
+        for (step, files) in spread(taken.len(), most).into_iter().map(|i| taken[i]) {
+            let mut pictures = Vec::new();
+            for (i, file) in files.iter().enumerate() {
+                let prompt = prompts.get(i).cloned().unwrap_or_else(|| format!("prompt {}", i + 1));
+                match image::open(folder.join(file)) {
+                    Ok(picture) => pictures.push((prompt, picture.to_rgb8())),
+                    Err(error) => problem = Some(format!("{} cannot be shown: {error}.", file.display())),
+                }
+            }
+            samples.push(Samples { step, pictures });
+        }
+        self.samples = samples;
+        self.notes.extend(problem);
+    }
+}
+
+fn prompts(recipe: &str) -> Vec<String> {
+    let recipe: toml::Table = recipe.parse().unwrap_or_default();
+    let list = recipe.get("samples").and_then(|samples| samples.get("prompts")?.as_array());
+    list.into_iter().flatten().filter_map(|prompt| prompt.as_str().map(str::to_owned)).collect()
+}
+
+/// At most `most` of the indices below `count`, the first and the last among them, evenly spread.
+fn spread(count: usize, most: usize) -> Vec<usize> {
+    let (wanted, last) = (most.min(count), count.saturating_sub(1));
+    (0..wanted).map(|i| i * last / wanted.saturating_sub(1).max(1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn first_and_last_are_always_shown() {
+        assert_eq!(spread(0, 5), [0; 0]);
+        assert_eq!(spread(1, 5), [0]);
+        assert_eq!(spread(3, 5), [0, 1, 2]);
+        assert_eq!(spread(9, 5), [0, 2, 4, 6, 8]);
+        assert_eq!(spread(100, 2), [0, 99]);
+    }
+}

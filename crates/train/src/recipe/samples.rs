@@ -1,0 +1,62 @@
+//! Which pictures a run makes of its network, and when.
+
+use fairhuman_diffusion::sampler::Sampler;
+use serde::{Serialize, Serializer};
+
+use super::raw::RawSamples;
+use super::resolve::Problems;
+
+/// Pictures of prompts while training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Samples {
+    /// What is to be seen.
+    pub prompts: Vec<String>,
+    /// What is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative: Option<String>,
+    /// Steps of training between them.
+    pub every: u64,
+    /// How to walk from noise to picture.
+    #[serde(serialize_with = "name")]
+    pub sampler: Sampler,
+    /// In how many steps.
+    pub steps: usize,
+    /// Scale of guidance.
+    pub guidance: f64,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Decides the noise.
+    pub seed: u64,
+}
+
+fn name<S: Serializer>(sampler: &Sampler, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(sampler.name())
+}
+
+/// With the defaults; `(width, height)` are those of the training pictures.
+pub(super) fn samples(raw: RawSamples, (width, height): (u32, u32), problems: &mut Problems) -> Samples {
+    let sampler = raw.sampler.map_or(Some(Sampler::default()), |name| {
+        let sampler = name.parse().ok();
+        let known = Sampler::ALL.map(Sampler::name).join(", ");
+        problems.check(sampler.is_some(), "samples.sampler", &format!("one of {known}"), name);
+        sampler
+    });
+    let samples = Samples {
+        prompts: raw.prompts,
+        negative: raw.negative,
+        every: raw.every.unwrap_or(500),
+        sampler: sampler.unwrap_or_default(),
+        steps: raw.steps.unwrap_or(30),
+        guidance: raw.guidance.unwrap_or(7.5),
+        width: raw.width.unwrap_or(width),
+        height: raw.height.unwrap_or(height),
+        seed: raw.seed.unwrap_or(0),
+    };
+    problems.check(!samples.prompts.is_empty(), "samples.prompts", "at least one", "none");
+    problems.check(samples.every > 0, "samples.every", "at least 1", samples.every);
+    problems.check(samples.steps > 0, "samples.steps", "at least 1", samples.steps);
+    problems.check(samples.guidance.is_finite(), "samples.guidance", "a finite number", samples.guidance);
+    samples
+}

@@ -1,0 +1,99 @@
+//! Pictures of the recipe's prompts while it trains, to look at what the losses do not say.
+//!
+//! `RUN/samples/step-N/I.png` is prompt I after N steps, always from the same noise: what changes from folder to folder
+//! is what was learnt. Nothing here changes a parameter or draws a number that training uses.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate};
+use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::pipeline::{ModelFolder, Parts, TextEncoders};
+use fairhuman_diffusion::schedule::NoiseSchedule;
+use fairhuman_diffusion::vae::AutoencoderKl;
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_engine::{Backend, Params};
+use image::{ExtendedColorType, ImageFormat};
+
+use crate::error::TrainError;
+use crate::folder;
+use crate::model::Model;
+use crate::recipe::Samples;
+
+/// What turns a network in training into pictures: the frozen rest of its model, and what is to be seen.
+pub struct Studio<B: Backend> {
+    folder: ModelFolder,
+    text: TextEncoders<B>,
+    vae: AutoencoderKl<B>,
+    schedule: NoiseSchedule,
+    settings: Settings,
+    pictures: Vec<Picture>,
+}
+
+impl<B: Backend> Studio<B> {
+    /// Reads the parts of a model folder that are not trained.
+    ///
+    /// # Errors
+    /// Parts that are missing or do not fit.
+    pub fn open(backend: &B, model: &Path, samples: &Samples) -> Result<Self, ModelError> {
+        let folder = ModelFolder::open(model)?;
+        let text = TextEncoders::load(backend, &folder)?;
+        let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
+        let schedule = NoiseSchedule::read(&folder.schedule())?;
+        let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
+        let (width, height) = (width as usize, height as usize);
+        let settings = Settings { sampler, steps, guidance, width, height, seed };
+        let picture = |(prompt, index): (&String, u64)| {
+            let (prompt, negative) = (prompt.clone(), samples.negative.clone());
+            Picture { prompt, negative, index }
+        };
+        let pictures = samples.prompts.iter().zip(0..).map(picture).collect();
+        Ok(Self { folder, text, vae, schedule, settings, pictures })
+    }
+
+    /// Makes and writes the pictures of `model` after `step` steps; returns their files. A network that makes no
+    /// pictures of prompts, an autoencoder, makes none.
+    ///
+    /// # Errors
+    /// Settings that the model cannot follow, pictures that are not finite, files that cannot be written.
+    pub fn take(
+        &self,
+        backend: &B,
+        model: &Model<B>,
+        run: &Path,
+        step: u64,
+    ) -> Result<Vec<PathBuf>, TrainError> {
+        let Some((unet, trained)) = model.network.draws() else { return Ok(Vec::new()) };
+        let Self { folder, text, vae, schedule, settings, pictures } = self;
+        let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule };
+        let params: &Params<B> = &model.shown();
+        let folder = folder::samples(run, step);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::Io { path, source }
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let mut files = Vec::new();
+        // One after the other: memory does not grow with the number of prompts.
+        for picture in pictures {
+            let one = std::slice::from_ref(picture);
+            let made = generate(backend, &parts, params, settings, one, &mut |_| {})
+                .map_err(|source| TrainError::Samples { step, source })?;
+            for rgb in made {
+                let path = folder.join(format!("{}.png", picture.index));
+                png(&rgb).and_then(|bytes| write_atomically(&path, &bytes)).map_err(failed(&path))?;
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn png(rgb: &Rgb) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    let (width, height) = (rgb.width as u32, rgb.height as u32);
+    let (color, format) = (ExtendedColorType::Rgb8, ImageFormat::Png);
+    image::write_buffer_with_format(&mut bytes, &rgb.pixels, width, height, color, format)
+        .map_err(std::io::Error::other)?;
+    Ok(bytes.into_inner())
+}

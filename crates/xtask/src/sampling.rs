@@ -1,0 +1,103 @@
+//! `xtask sampling`: the same pictures by `fairhuman sample` and by diffusers, from the same noise, timed in turn.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use fairhuman_diffusion::generate::initial_noise;
+use serde_json::{Value, json};
+
+use crate::measurements::median;
+use crate::python::Python;
+use crate::{Sampling, machine, ours};
+
+/// Pictures of a run.
+const PROMPTS: [&str; 4] = [
+    "a portrait of a woman with light skin and long red hair in a green shirt waves with an open hand, smiling, on a beach",
+    "a man with dark skin and short black hair in a yellow sweater and white shorts points up, laughing, in a park",
+    "a girl with brown skin and a black bob in a red dress raises both open hands, smiling, in the snow",
+    "a close view of a man with tan skin, short brown hair and a beard in a blue shirt gives a thumb up, surprised, in a forest",
+];
+/// Side of the built-in model's pictures, in pixels and in latent cells, and the latents' channels.
+const SIDE: (usize, usize, usize) = (96, 24, 4);
+const STEPS: usize = 30;
+const GUIDANCE: f64 = 7.5;
+
+/// Runs both in turn, and prints what was found.
+pub(crate) fn run(options: &Sampling) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
+    let python = match &options.python {
+        Some(program) => Python::given(&root, program),
+        None => Python::pinned(&root)?.context("diffusers' side needs Python 3 with venv")?,
+    };
+    let threads = options.threads.map_or_else(machine::cores, usize::from);
+    let folder = root.join("target/sampling");
+    std::fs::create_dir_all(&folder)?;
+    let model = PathBuf::from(ours::run(Command::new(&binary).args(["models", "builtin"]))?.trim());
+    let (job, noise) = (folder.join("job.json"), folder.join("noise.safetensors"));
+    let size = SIDE.0;
+    let text =
+        json!({ "prompts": PROMPTS, "steps": STEPS, "guidance": GUIDANCE, "width": size, "height": size });
+    std::fs::write(&job, text.to_string())?;
+    write_noise(&noise)?;
+
+    let (mut ratios, mut rates, mut differences) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 1..=options.pairs {
+        eprintln!("pair {pair} of {}", options.pairs);
+        let mine = ours_each(&binary, &folder.join("ours"), threads)?;
+        let said = python.sampling(&model, &job, &noise, &folder, threads)?;
+        let list = |key: &str| -> anyhow::Result<Vec<f64>> {
+            let values = said[key].as_array().with_context(|| format!("no {key} in {said}"))?;
+            Ok(values.iter().filter_map(Value::as_f64).collect())
+        };
+        let theirs = median(list("seconds")?).context("nothing was timed")?;
+        ratios.push(theirs / mine);
+        rates.push((mine, theirs));
+        differences = list("differences")?;
+    }
+    let middle = |of: fn(&(f64, f64)) -> f64| median(rates.iter().map(of).collect()).unwrap_or(f64::NAN);
+    let worst = differences.iter().copied().fold(0.0, f64::max);
+    let (low, high) = ratios.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), &r| (l.min(r), h.max(r)));
+    println!(
+        "{} pictures of {size} x {size} pixels, {STEPS} steps of UniPC, guidance {GUIDANCE}",
+        PROMPTS.len()
+    );
+    println!("{threads} threads; {} pairs of runs in turn; one picture at a time", options.pairs);
+    println!("diffusers, seconds a picture: {:.3}", middle(|r| r.1));
+    println!("fairhuman, seconds a picture: {:.3}", middle(|r| r.0));
+    println!(
+        "diffusers / fairhuman: {:.2} ({low:.2} to {high:.2}; goal >= 3)",
+        median(ratios.clone()).unwrap_or(f64::NAN)
+    );
+    println!("mean difference of the pictures, the largest, in 1/255: {worst:.3} (goal <= 2)");
+    ensure!(worst <= 2.0, "the pictures are not diffusers'");
+    Ok(())
+}
+
+/// Seconds a picture, the model's loading left out.
+fn ours_each(binary: &Path, out: &Path, threads: usize) -> anyhow::Result<f64> {
+    let mut command = Command::new(binary);
+    command.arg("sample").arg("--out").arg(out).args(["--threads", &threads.to_string()]);
+    command.args(["--steps", &STEPS.to_string(), "--guidance", &GUIDANCE.to_string(), "--seed", "0"]);
+    command.args(PROMPTS.iter().flat_map(|prompt| ["--prompt", prompt]));
+    let said = ours::run(&mut command)?;
+    let each = said.split_once(" s each)").and_then(|(before, _)| before.rsplit(' ').next());
+    each.and_then(|text| text.parse().ok()).with_context(|| format!("no time in {said:?}"))
+}
+
+/// The noise of pictures 0 and on of seed 0, as diffusers has it: channels first.
+fn write_noise(path: &Path) -> anyhow::Result<()> {
+    let (_, cells, channels) = SIDE;
+    let positions = cells * cells;
+    let mut values: Vec<f32> = Vec::new();
+    for index in 0..PROMPTS.len() as u64 {
+        let noise = initial_noise(0, index, positions * channels);
+        values.extend((0..noise.len()).map(|i| noise[i % positions * channels + i / positions]));
+    }
+    let shape = vec![PROMPTS.len(), channels, cells, cells];
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytemuck::cast_slice(&values))?;
+    safetensors::serialize_to_file([("noise", view)], None, path)?;
+    Ok(())
+}
