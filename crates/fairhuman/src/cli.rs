@@ -17,7 +17,7 @@ pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
     version,
     arg_required_else_help = true,
     after_help = "\
-To begin, without a download or a GPU, in four minutes:
+To begin, without a download or a GPU, in three minutes:
   fairhuman quickstart
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted (training: saved first)."
