@@ -76,8 +76,9 @@ pub fn conclusion(losses: &Losses) -> Vec<String> {
     };
     let ((plain, plain_most), (fair, fair_most)) = (spread(0), spread(1));
     let second = format!(
-        "The objective that gained least improved by {plain:.1} % with the plain loss and by {fair:.1} % with MPD; the one \
-         that gained most by {plain_most:.1} % and {fair_most:.1} %."
+        "Where least was gained, the held-out loss changed by {:+.1} % with the plain loss and by {:+.1} % with MPD; where \
+         most was gained, by {:+.1} % and {:+.1} %.",
+        -plain, -fair, -plain_most, -fair_most
     );
     vec![first, second]
 }
@@ -127,7 +128,10 @@ mod tests {
     fn the_words_say_who_won_also_when_mpd_did_not() {
         let mixed = conclusion(&losses([0.8, 0.95, 0.9], [0.9, 0.7, 0.8]));
         assert!(mixed[0].contains("for face and hand; the plain loss for global"), "{mixed:?}");
-        assert!(mixed[1].contains("5.0 % with the plain loss and by 10.0 % with MPD"), "{mixed:?}");
+        assert!(
+            mixed[1].contains("changed by -5.0 % with the plain loss and by -10.0 % with MPD"),
+            "{mixed:?}"
+        );
         let lost = conclusion(&losses([0.8; 3], [0.9; 3]));
         assert!(lost[0].contains("did not win"), "{lost:?}");
         let won = conclusion(&losses([0.8; 3], [0.7; 3]));
