@@ -7,19 +7,18 @@ mod story;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_engine::{Backend, Compute, Cpu};
+use fairhuman_engine::{Backend, Compute};
 use fairhuman_people::write_dataset;
 use fairhuman_report::{Report, Run, html};
 use fairhuman_train::recipe::Recipe;
-use fairhuman_train::train::{Surroundings, train};
 
 use crate::cli::Quickstart;
+use crate::commands::train::shown_on_screen;
 use crate::interrupt::{self, INTERRUPTED};
-use crate::progress::Screen;
 use crate::{cache, clock, machine, units};
 use story::Losses;
 
@@ -48,7 +47,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     for (i, (name, title, weighting)) in WAYS.iter().enumerate() {
         eprintln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
         let recipe = recipe(out, &model, name, weighting, options.steps)?;
-        backend.scope(|| fine_tune(&backend, &recipe, &stop))?;
+        backend.scope(|| shown_on_screen(&backend, &recipe, &stop, None, None))?;
         if stop.load(Ordering::SeqCst) {
             eprintln!("stopped; the same command goes on");
             return Ok(ExitCode::from(INTERRUPTED));
@@ -102,7 +101,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
 fn recipe(out: &Path, model: &Path, name: &str, weighting: &str, steps: u64) -> anyhow::Result<Recipe> {
     let path = out.join(format!("{name}.toml"));
     let model = std::path::absolute(model)?;
-    // Paths are TOML strings: a debug string of JSON's kind has the same escapes.
+    // A JSON string is a TOML string, too.
     let model = serde_json::to_string(&model.to_string_lossy())?;
     let text = format!(
         r#"# Written by `fairhuman quickstart`: the two recipes differ in `weighting` alone.
@@ -155,21 +154,4 @@ draws = 4
     );
     write_atomically(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Recipe::parse(&path, &text)?)
-}
-
-fn fine_tune(backend: &Cpu, recipe: &Recipe, stop: &AtomicBool) -> anyhow::Result<()> {
-    let clock = clock::start();
-    let mut screen = Screen::new();
-    let around = Surroundings {
-        clock: &clock,
-        peak_memory: &machine::peak_memory_mib,
-        machine: &machine::description(),
-        stop,
-        reporter: &mut screen,
-        observer: None,
-        until: None,
-        record: None,
-    };
-    train(backend, recipe, around)?;
-    Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use fairhuman_engine::{Backend, Compute, Cpu};
 use fairhuman_train::events::Reason;
 use fairhuman_train::recipe::{Arithmetic, Recipe};
-use fairhuman_train::train::{Surroundings, train};
+use fairhuman_train::train::{Summary, Surroundings, train};
 
 use crate::cli::Train;
 use crate::interrupt::{self, INTERRUPTED};
@@ -33,18 +33,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
 
 fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
-    let mut screen = Screen::new();
-    let around = Surroundings {
-        clock: &clock,
-        peak_memory: &machine::peak_memory_mib,
-        machine: &machine::description(),
-        stop,
-        reporter: &mut screen,
-        observer: None,
-        until: options.steps,
-        record: options.record,
-    };
-    let summary = train(backend, recipe, around)?;
+    let summary = shown_on_screen(backend, recipe, stop, options.steps, options.record)?;
     let folder = recipe.out.display();
     let time = units::duration(clock());
     match summary.reason {
@@ -57,4 +46,27 @@ fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) ->
         println!("  {}", recipe.out.join(file).display());
     }
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in [`Surroundings`].
+pub fn shown_on_screen(
+    backend: &Cpu,
+    recipe: &Recipe,
+    stop: &AtomicBool,
+    until: Option<u64>,
+    record: Option<u64>,
+) -> anyhow::Result<Summary> {
+    let clock = clock::start();
+    let mut screen = Screen::new();
+    let around = Surroundings {
+        clock: &clock,
+        peak_memory: &machine::peak_memory_mib,
+        machine: &machine::description(),
+        stop,
+        reporter: &mut screen,
+        observer: None,
+        until,
+        record,
+    };
+    Ok(train(backend, recipe, around)?)
 }
