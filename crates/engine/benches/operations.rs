@@ -101,8 +101,9 @@ fn lora_linear(bencher: Bencher, [tokens, channels]: [usize; 2]) {
 #[divan::bench(args = TOKENS)]
 fn lora_linear_vjp(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     with_adapter([tokens, channels], |_, g, adapter, w| {
-        let flops = OBJECTIVES * 2 * SAMPLES * tokens * (channels * channels + 2 * RANK * channels);
-        time(bencher, flops, || CPU.linear_vjp(g, Kernel::Frozen(w), Some(adapter), None));
+        let flops = OBJECTIVES * 2 * SAMPLES * tokens * (channels * channels + RANK * channels);
+        let hidden = CPU.low_rank_vjp(g, adapter);
+        time(bencher, flops, || CPU.linear_vjp(g, Kernel::Frozen(w), Some((&hidden, adapter.down)), None));
     });
 }
 
@@ -112,7 +113,10 @@ fn lora_gradients(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     with_adapter([tokens, channels], |x, g, adapter, _| {
         // Once x A^T; for every objective g B, and the two gradients.
         let flops = (1 + 3 * OBJECTIVES) * 2 * SAMPLES * tokens * RANK * channels;
-        time(bencher, flops, || CPU.low_rank_vjp_params(g, x, adapter, &lanes));
+        time(bencher, flops, || {
+            let hidden = CPU.low_rank_vjp(g, adapter);
+            CPU.low_rank_vjp_params(g, &hidden, x, adapter, &lanes)
+        });
     });
 }
 

@@ -189,20 +189,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
         low_rank: Option<LowRank<'_, Self>>,
         plus: Plus<'_, Self>,
     ) -> Self::Tensor;
-    /// `g [L, ..., O] -> [L, ..., I]`.
+    /// `g [L, ..., O] -> [L, ..., I]`: `g W`, plus `hidden A` where the layer has a low-rank addition, given as `hidden`
+    /// (see [`Backend::low_rank_vjp`]) and A.
     fn linear_vjp(
         &self,
         g: &Self::Tensor,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&Self::Tensor, &Self::Tensor)>,
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
+    /// `hidden [L, ..., r] = scale * g B`, the cotangent of `x A^T`: both gradients of the pair and that of the input
+    /// read it.
+    fn low_rank_vjp(&self, g: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
     /// Gradient of a trained weight, `[K, O, I]`.
     fn linear_vjp_params(&self, g: &Self::Tensor, x: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
-    /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`.
+    /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`, from `hidden` of [`Backend::low_rank_vjp`].
     fn low_rank_vjp_params(
         &self,
         g: &Self::Tensor,
+        hidden: &Self::Tensor,
         x: &Self::Tensor,
         low_rank: LowRank<'_, Self>,
         lanes: &Lanes,

@@ -66,7 +66,7 @@ fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut Vec<f32>) {
     }
 }
 
-/// The transpose of a head `[tokens, d]` in panels, `[d][32]` each.
+/// The transpose of a head `[tokens, d]` in panels, `[d][16]` each.
 fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut Vec<f32>) {
     let d = dims.head();
     out.resize(tokens.next_multiple_of(NR) * d, 0.0);

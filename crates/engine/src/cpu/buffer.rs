@@ -2,18 +2,62 @@
 //!
 //! A training step allocates the same sizes again and again; fresh memory would cost a page fault per 4 KiB.
 //! A dropped tensor therefore leaves its buffer in a pool, from which the next tensor of about that size is
-//! served, without zero-filling: every kernel overwrites what it asked for.
+//! served, without zero-filling: every kernel overwrites what it asked for. The pool never holds more than what was in use
+//! at once at some time: steps that follow each other fault no pages in, and the peak stays what it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Idle buffers beyond this many values are given back to the system (256 MiB).
-const MAX_IDLE: usize = 1 << 26;
+/// What may be held beyond the most that was in use (48 MiB): sizes vary a little.
+const SLACK: usize = 12 << 20;
 
 #[derive(Default)]
 struct Idle {
-    by_length: BTreeMap<usize, Vec<Vec<f32>>>,
+    /// Buffers of each length and when they came, the latest last.
+    by_length: BTreeMap<usize, VecDeque<(u64, Vec<f32>)>>,
+    now: u64,
+    /// Values that wait here, that are on loan, and the most that ever were on loan.
     values: usize,
+    lent: usize,
+    most: usize,
+}
+
+impl Idle {
+    fn add(&mut self, buffer: Vec<f32>) {
+        self.now += 1;
+        self.values += buffer.len();
+        self.by_length.entry(buffer.len()).or_default().push_back((self.now, buffer));
+    }
+
+    /// The buffer of a length that came last: what of it is in a cache still serves.
+    fn latest(&mut self, length: usize) -> Option<Vec<f32>> {
+        self.remove(length, VecDeque::pop_back)
+    }
+
+    fn remove(
+        &mut self,
+        length: usize,
+        one: fn(&mut VecDeque<(u64, Vec<f32>)>) -> Option<(u64, Vec<f32>)>,
+    ) -> Option<Vec<f32>> {
+        let buffers = self.by_length.get_mut(&length)?;
+        let buffer = one(buffers).map(|(_, buffer)| buffer);
+        if buffers.is_empty() {
+            self.by_length.remove(&length);
+        }
+        self.values -= buffer.as_ref().map_or(0, Vec::len);
+        buffer
+    }
+
+    /// Buffers to give back to the system: those that have waited longest.
+    fn excess(&mut self) -> Vec<Vec<f32>> {
+        let mut found = Vec::new();
+        while self.lent + self.values > self.most + SLACK {
+            let waited = |(_, buffers): &(_, &VecDeque<(u64, _)>)| buffers.front().map(|&(since, _)| since);
+            let Some((&length, _)) = self.by_length.iter().min_by_key(waited) else { break };
+            found.extend(self.remove(length, VecDeque::pop_front));
+        }
+        found
+    }
 }
 
 /// Free buffers, shared by all tensors of a backend.
@@ -25,24 +69,24 @@ impl Pool {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A little slack lets sizes that differ slightly share buffers.
         let found = idle.by_length.range(len..=len + len / 8).next().map(|(&length, _)| length);
-        let buffer = found.and_then(|length| idle.by_length.get_mut(&length)?.pop());
-        if let (Some(length), Some(buffer)) = (found, buffer) {
-            idle.values -= length;
-            if idle.by_length.get(&length).is_some_and(Vec::is_empty) {
-                idle.by_length.remove(&length);
-            }
-            return buffer;
-        }
+        let buffer = found.and_then(|length| idle.latest(length));
+        idle.lent += buffer.as_ref().map_or(len, Vec::len);
+        idle.most = idle.most.max(idle.lent);
+        let excess = idle.excess();
         drop(idle);
-        vec![0.0; len]
+        drop(excess);
+        buffer.unwrap_or_else(|| vec![0.0; len])
+    }
+
+    /// Values on loan.
+    pub(super) fn lent(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lent
     }
 
     fn give(&self, buffer: Vec<f32>) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.values + buffer.len() <= MAX_IDLE {
-            idle.values += buffer.len();
-            idle.by_length.entry(buffer.len()).or_default().push(buffer);
-        }
+        idle.lent -= buffer.len();
+        idle.add(buffer);
     }
 }
 

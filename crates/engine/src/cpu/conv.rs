@@ -12,6 +12,7 @@ use super::linear;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
 use super::weight::{Held, trained_backward, trained_forward};
 use super::winograd::{self, Addends, Filter, Grid};
+use super::winograd_params;
 use crate::{Kernel, Lanes, Plus, Window};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -334,6 +335,19 @@ pub(super) fn conv2d_vjp_params(
     let taps = kh * kw;
     let objectives = lanes.objectives();
     let mut grads = Buffer::new(&cpu.pool, objectives * outputs * taps * inputs);
+    let grid = Grid {
+        data: x.data(),
+        samples: x.shape()[0],
+        height,
+        width,
+        top: window.pad[0] as isize,
+        left: window.pad[1] as isize,
+        out: (out_height, out_width),
+    };
+    if winograd_params::suits(window.kernel, window.stride, grid.count(), (inputs, outputs)) {
+        winograd_params::gradient(cpu, grid, g, lanes, inputs, &mut grads);
+        return CpuTensor::new(&[objectives, outputs, kh, kw, inputs], grads);
+    }
     let target = Target::new(&mut grads, taps * inputs);
     let positions = out_height * out_width;
     let tile = 256.min(positions);

@@ -1,8 +1,8 @@
 //! The innermost loop of every product: a tile of C held in registers.
 //!
 //! ```text
-//!        panel of B, [k][32]          C tile: R rows x 32 columns (two 512-bit registers a row; R <= 12 uses
-//!        ┌────┬────┐                  24 of the 32). Each k loads one row of the panel and broadcasts R
+//!        two panels of B, [k][16]     C tile: R rows x 32 columns (two 512-bit registers a row; R <= 12 uses
+//!        ┌────┬────┐                  24 of the 32). Each k loads one row of both panels and broadcasts R
 //!        │ b0 │ b1 │                  values of A. A is read through two strides, so that the same loop
 //! A[R,k] └────┴────┘                  serves X, X^T and the neighbourhoods of a convolution.
 //! ```
@@ -15,7 +15,9 @@ use super::features;
 use std::sync::OnceLock;
 
 /// Columns of a panel.
-pub(super) const NR: usize = 32;
+pub(super) const NR: usize = 16;
+/// Columns of the largest tile: two panels.
+pub(super) const WIDE: usize = 2 * NR;
 /// Rows of the largest tile.
 pub(super) const MR: usize = 12;
 
@@ -26,9 +28,10 @@ pub(super) struct Tile {
     pub a: *const f32,
     pub a_row: usize,
     pub a_col: usize,
-    /// Row `k` of the panel is at `b + k * b_row`, `columns` values long.
+    /// Row `k` of the first 16 columns is at `b + k * b_row`, that of the others `b_next` further on.
     pub b: *const f32,
     pub b_row: usize,
+    pub b_next: usize,
     pub depth: usize,
     pub columns: usize,
     pub c: *mut f32,
@@ -43,40 +46,50 @@ pub(super) struct Tile {
 /// Computes a tile of `rows` rows.
 ///
 /// # Safety
-/// All pointers must be valid for the stated extents, `rows` in `1..=MR`, `columns` in `1..=NR`, and nobody
+/// All pointers must be valid for the stated extents, `rows` in `1..=MR`, `columns` in `1..=WIDE`, and nobody
 /// else may touch the C tile.
 pub(super) type TileFn = unsafe fn(rows: usize, tile: &Tile);
 
-/// Picks the tile function for this machine, once.
-pub(super) fn tile_fn() -> TileFn {
-    static CHOICE: OnceLock<TileFn> = OnceLock::new();
+/// A tile function, and the blocking that suits it.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    pub tile: TileFn,
+    /// Columns of its tiles where rows and depth are many.
+    pub columns: usize,
+    /// Largest depth of one pass: what of B a tile reads is to stay in the first-level cache for the next rows.
+    pub depth: usize,
+}
+
+/// Picks the kernel for this machine, once.
+pub(super) fn kernel() -> Kernel {
+    static CHOICE: OnceLock<Kernel> = OnceLock::new();
     *CHOICE.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         {
             if features::avx512() {
-                return avx512::tile;
+                return Kernel { tile: avx512::tile, columns: WIDE, depth: 384 };
             }
             if features::avx2() {
-                return super::kernel_avx2::tile;
+                return Kernel { tile: super::kernel_avx2::tile, columns: NR, depth: 256 };
             }
         }
-        portable_tile
+        Kernel { tile: portable_tile, columns: NR, depth: 256 }
     })
 }
 
-/// The tile function whose A and B hold pairs of bfloat16 in place of f32 values (depth counts pairs),
+/// The kernel whose A and B hold pairs of bfloat16 in place of f32 values (depth counts pairs),
 /// where the machine has AVX512-BF16; none elsewhere.
-pub(super) fn pair_tile_fn() -> Option<TileFn> {
+pub(super) fn pair_kernel() -> Option<Kernel> {
     #[cfg(target_arch = "x86_64")]
     if features::bf16() {
-        return Some(avx512::tile_of_pairs);
+        return Some(Kernel { tile: avx512::tile_of_pairs, columns: WIDE, depth: 384 });
     }
     None
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{NR, Tile};
+    use super::{NR, Tile, WIDE};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f")]
@@ -109,7 +122,7 @@ mod avx512 {
     unsafe fn any_tile<const PAIRS: bool>(rows: usize, t: &Tile) {
         // SAFETY: the caller's promise.
         unsafe {
-            if t.columns > NR / 2 {
+            if t.columns > NR {
                 match rows {
                     1 => wide::<1, PAIRS>(t),
                     2 => wide::<2, PAIRS>(t),
@@ -148,7 +161,7 @@ mod avx512 {
     unsafe fn wide<const R: usize, const PAIRS: bool>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {
-            let mask: __mmask16 = (0xffff_ffffu32 >> (NR - t.columns) >> 16) as u16;
+            let mask: __mmask16 = (0xffff_ffffu32 >> (WIDE - t.columns) >> 16) as u16;
             let start = if t.bias.is_null() {
                 [_mm512_setzero_ps(); 2]
             } else {
@@ -162,10 +175,10 @@ mod avx512 {
                 _mm_prefetch::<_MM_HINT_ET0>(c);
                 _mm_prefetch::<_MM_HINT_ET0>(c.add(64));
             }
-            if t.columns == NR {
+            if t.columns == WIDE {
                 for _ in 0..t.depth {
                     let b0 = _mm512_loadu_ps(b);
-                    let b1 = _mm512_loadu_ps(b.add(16));
+                    let b1 = _mm512_loadu_ps(b.wrapping_add(t.b_next));
                     for (i, row) in acc.iter_mut().enumerate() {
                         let v = _mm512_set1_ps(*a.add(i * t.a_row));
                         row[0] = multiply_add::<PAIRS>(v, b0, row[0]);
@@ -177,7 +190,7 @@ mod avx512 {
             } else {
                 for _ in 0..t.depth {
                     let b0 = _mm512_loadu_ps(b);
-                    let b1 = _mm512_maskz_loadu_ps(mask, b.add(16));
+                    let b1 = _mm512_maskz_loadu_ps(mask, b.wrapping_add(t.b_next));
                     for (i, row) in acc.iter_mut().enumerate() {
                         let v = _mm512_set1_ps(*a.add(i * t.a_row));
                         row[0] = multiply_add::<PAIRS>(v, b0, row[0]);
@@ -205,7 +218,7 @@ mod avx512 {
     unsafe fn narrow<const R: usize, const PAIRS: bool>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {
-            let mask: __mmask16 = (0xffffu32 >> (NR / 2 - t.columns)) as u16;
+            let mask: __mmask16 = (0xffffu32 >> (NR - t.columns)) as u16;
             let start =
                 if t.bias.is_null() { _mm512_setzero_ps() } else { _mm512_maskz_loadu_ps(mask, t.bias) };
             let mut acc = [start; R];
@@ -237,7 +250,7 @@ unsafe fn portable_tile(rows: usize, t: &Tile) {
         while column < t.columns {
             // SAFETY: within the tile.
             unsafe {
-                let width = (t.columns - column).min(16);
+                let width = (t.columns - column).min(NR);
                 match height {
                     6 => block::<6>(row, column, width, t),
                     5 => block::<5>(row, column, width, t),
@@ -247,7 +260,7 @@ unsafe fn portable_tile(rows: usize, t: &Tile) {
                     _ => block::<1>(row, column, width, t),
                 }
             }
-            column += 16;
+            column += NR;
         }
         row += height;
     }
@@ -266,8 +279,9 @@ unsafe fn block<const R: usize>(row: usize, column: usize, width: usize, t: &Til
             }
         }
         let a = t.a.add(row * t.a_row);
+        let b = t.b.wrapping_add(column / NR * t.b_next);
         for k in 0..t.depth {
-            let source = t.b.add(k * t.b_row + column);
+            let source = b.add(k * t.b_row);
             let mut b = [0.0f32; 16];
             if width == 16 {
                 b = *(source as *const [f32; 16]);

@@ -6,11 +6,12 @@
 //!        │ b0 │ b1 │                broadcasts of A for            │ b0 │ b1 │ b2 │ b3 │
 //!  A[R]  └────┴────┘                2R multiply-adds         A[R]  └────┴────┴────┴────┘
 //! ```
-//! Both multipliers are busy when eight or more sums are in flight (latency 4, two a cycle). A tile of 12 x 32 is
-//! cut into such blocks, rows as evenly as can be; the half panel of B that a block has read is still in the
-//! first-level cache for the next rows. Every value's sum runs over k in the same order in every block.
+//! Both multipliers are busy when eight or more sums are in flight (latency 4, two a cycle). Tiles of four and more rows
+//! are cut into blocks 16 columns wide, one panel of B, rows as evenly as can be: a panel of 256 x 16, or two of 128 x 16,
+//! fill half of the first-level cache and stay there while all rows of a task pass by. Every value's sum runs over k in
+//! the same order in every block.
 
-use super::kernel::Tile;
+use super::kernel::{NR, Tile};
 use std::arch::x86_64::*;
 
 /// Values of a register.
@@ -30,8 +31,8 @@ pub(super) unsafe fn tile(rows: usize, t: &Tile) {
         if rows < 4 {
             return strip(0, rows, 0, t.columns, t);
         }
-        for column in (0..t.columns).step_by(2 * LANES) {
-            let width = (t.columns - column).min(2 * LANES);
+        for column in (0..t.columns).step_by(NR) {
+            let width = (t.columns - column).min(NR);
             let mut row = 0;
             for part in 0..parts {
                 let height = (rows - row).div_ceil(parts - part);
@@ -101,22 +102,26 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
     // SAFETY: hidden lanes are neither read nor written; the rest is the caller's promise.
     unsafe {
         let mask = first_lanes(width - (V - 1) * LANES);
-        let load = |from: *const f32| -> [__m256; V] {
-            std::array::from_fn(|v| match FULL || v + 1 < V {
-                true => _mm256_loadu_ps(from.wrapping_add(v * LANES)),
-                false => _mm256_maskload_ps(from.wrapping_add(v * LANES), mask),
+        // A row whose columns from the 17th on lie `next` further on.
+        let load = |from: *const f32, next: usize| -> [__m256; V] {
+            std::array::from_fn(|v| {
+                let from = from.wrapping_add(v * LANES % NR + v * LANES / NR * next);
+                match FULL || v + 1 < V {
+                    true => _mm256_loadu_ps(from),
+                    false => _mm256_maskload_ps(from, mask),
+                }
             })
         };
-        let start = if t.bias.is_null() { [_mm256_setzero_ps(); V] } else { load(t.bias.add(column)) };
+        let start = if t.bias.is_null() { [_mm256_setzero_ps(); V] } else { load(t.bias.add(column), NR) };
         let mut acc = [start; R];
         let c = t.c.add(row * t.c_row + column);
         // C is met once per tile and may lie far away: ask for it while the sums are made.
         for i in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * t.c_row).cast());
         }
-        let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column));
+        let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
         for _ in 0..t.depth {
-            let values = load(b);
+            let values = load(b, t.b_next);
             for (i, sums) in acc.iter_mut().enumerate() {
                 let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
                 for (sum, value) in sums.iter_mut().zip(values) {
@@ -128,7 +133,7 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         }
         for (i, mut sums) in acc.into_iter().enumerate() {
             if !t.add.is_null() {
-                let add = load(t.add.add((row + i) * t.add_row + column));
+                let add = load(t.add.add((row + i) * t.add_row + column), NR);
                 for (sum, add) in sums.iter_mut().zip(add) {
                     *sum = _mm256_add_ps(*sum, add);
                 }

@@ -1,7 +1,7 @@
 //! Linear layers and their low-rank additions.
 
 use super::buffer::{Buffer, CpuTensor};
-use super::product::{Columns, Deal, Extra, Rows, Size, Target, parallel_product, product_into};
+use super::product::{Columns, Deal, Extra, Rows, Size, Target, Then, parallel_product, product_into};
 use super::weight::trained_forward;
 use super::{Cpu, rows_of};
 use crate::{Kernel, Lanes, LowRank, Plus};
@@ -35,15 +35,16 @@ pub(super) fn linear(
         add: plus.residual.map(|r| (r.data(), outputs)),
         accumulate: false,
     };
-    parallel_product(Rows::dense(x.data(), inputs), columns.columns(), size, &mut y, extra);
-    if let Some(low_rank) = low_rank {
-        let rank = low_rank.down.shape()[0];
+    let adapter = low_rank.map(|low_rank| {
         let hidden = times_down(cpu, x.data(), rows, low_rank);
-        let up = scaled_up(cpu, low_rank);
-        let size = Size { m: rows, k: rank, n: outputs };
-        let extra = Extra { accumulate: true, ..Extra::default() };
-        parallel_product(Rows::dense(&hidden, rank), up.columns(), size, &mut y, extra);
-    }
+        (low_rank.down.shape()[0], hidden, scaled_up(cpu, low_rank))
+    });
+    let then = adapter.as_ref().map(|(rank, hidden, up)| Then {
+        a: Rows::dense(hidden, *rank),
+        b: up.columns(),
+        k: *rank,
+    });
+    parallel_product(Rows::dense(x.data(), inputs), columns.columns(), size, &mut y, extra, then);
     if let Some(shift) = plus.shift {
         add_shift(&mut y, shift);
     }
@@ -69,7 +70,7 @@ fn times_down(cpu: &Cpu, x: &[f32], rows: usize, low_rank: LowRank<'_, Cpu>) -> 
     let down = trained_forward(&cpu.pool, low_rank.down.data(), (rank, inputs, 1));
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: inputs, n: rank };
-    parallel_product(Rows::dense(x, inputs), down.columns(), size, &mut hidden, Extra::default());
+    parallel_product(Rows::dense(x, inputs), down.columns(), size, &mut hidden, Extra::default(), None);
     hidden
 }
 
@@ -83,8 +84,9 @@ fn scaled_up(cpu: &Cpu, low_rank: LowRank<'_, Cpu>) -> super::product::Panels {
     })
 }
 
-/// `scale * g B`, `[rows, r]`.
-fn times_up(cpu: &Cpu, g: &[f32], rows: usize, low_rank: LowRank<'_, Cpu>) -> Buffer {
+/// `scale * g B`, `[L, ..., r]`.
+pub(super) fn times_up(cpu: &Cpu, g: &CpuTensor, low_rank: LowRank<'_, Cpu>) -> CpuTensor {
+    let rows = rows_of(g);
     let (outputs, rank) = (low_rank.up.shape()[0], low_rank.up.shape()[1]);
     let mut scaled = Buffer::new(&cpu.pool, outputs * rank);
     for (s, b) in scaled.iter_mut().zip(low_rank.up.data()) {
@@ -93,15 +95,19 @@ fn times_up(cpu: &Cpu, g: &[f32], rows: usize, low_rank: LowRank<'_, Cpu>) -> Bu
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: outputs, n: rank };
     let columns = Columns::Dense(&scaled, rank);
-    parallel_product(Rows::dense(g, outputs), columns, size, &mut hidden, Extra::default());
-    hidden
+    parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut hidden, Extra::default(), None);
+    let mut shape = g.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = rank;
+    }
+    CpuTensor::new(&shape, hidden)
 }
 
 pub(super) fn linear_vjp(
     cpu: &Cpu,
     g: &CpuTensor,
     weight: Kernel<'_, Cpu>,
-    low_rank: Option<LowRank<'_, Cpu>>,
+    low_rank: Option<(&CpuTensor, &CpuTensor)>,
     acc: Option<CpuTensor>,
 ) -> CpuTensor {
     let outputs = g.width();
@@ -125,15 +131,12 @@ pub(super) fn linear_vjp(
     };
     let size = Size { m: rows, k: outputs, n: inputs };
     let extra = Extra { accumulate, ..Extra::default() };
-    parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut dx, extra);
-    if let Some(low_rank) = low_rank {
-        let rank = low_rank.down.shape()[0];
-        let hidden = times_up(cpu, g.data(), rows, low_rank);
-        let size = Size { m: rows, k: rank, n: inputs };
-        let down = Columns::Dense(low_rank.down.data(), inputs);
-        let extra = Extra { accumulate: true, ..Extra::default() };
-        parallel_product(Rows::dense(&hidden, rank), down, size, &mut dx, extra);
-    }
+    let then = low_rank.map(|(hidden, down)| Then {
+        a: Rows::dense(hidden.data(), hidden.width()),
+        b: Columns::Dense(down.data(), inputs),
+        k: hidden.width(),
+    });
+    parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut dx, extra, then);
     CpuTensor::new(&shape, dx)
 }
 
@@ -190,6 +193,7 @@ pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: 
 pub(super) fn low_rank_vjp_params(
     cpu: &Cpu,
     g: &CpuTensor,
+    hidden_cotangent: &CpuTensor,
     x: &CpuTensor,
     low_rank: LowRank<'_, Cpu>,
     lanes: &Lanes,
@@ -198,8 +202,8 @@ pub(super) fn low_rank_vjp_params(
     let rank = low_rank.down.shape()[0];
     let rows = g.stride() / outputs;
     let objectives = lanes.objectives();
-    let hidden_cotangent = times_up(cpu, g.data(), rows_of(g), low_rank);
-    let down = outer_products(cpu, (&hidden_cotangent, rank), (x.data(), inputs), rows, true, false, lanes);
+    let down =
+        outer_products(cpu, (hidden_cotangent.data(), rank), (x.data(), inputs), rows, true, false, lanes);
     // B's gradient is made as its transpose [r, O]: wide tiles instead of narrow ones.
     let hidden = times_down(cpu, x.data(), rows_of(x), low_rank);
     let up = outer_products(cpu, (&hidden, rank), (g.data(), outputs), rows, false, true, lanes);

@@ -22,6 +22,7 @@ mod simd;
 mod structure;
 mod weight;
 mod winograd;
+mod winograd_params;
 mod winograd_tiles;
 
 use crate::{
@@ -63,7 +64,7 @@ pub enum Compute {
 impl Compute {
     /// Whether this machine has the instructions.
     pub fn available(self) -> bool {
-        self == Compute::F32 || kernel::pair_tile_fn().is_some()
+        self == Compute::F32 || kernel::pair_kernel().is_some()
     }
 }
 
@@ -108,6 +109,11 @@ impl Cpu {
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.workers.current_num_threads()
+    }
+
+    /// Bytes that tensors and ready-made weights take now; what waits to be used again does not count.
+    pub fn bytes_in_use(&self) -> usize {
+        size_of::<f32>() * self.pool.lent()
     }
 
     fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
@@ -176,10 +182,14 @@ impl Backend for Cpu {
         &self,
         g: &CpuTensor,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&CpuTensor, &CpuTensor)>,
         acc: Option<CpuTensor>,
     ) -> CpuTensor {
         self.run(|| linear::linear_vjp(self, g, weight, low_rank, acc))
+    }
+
+    fn low_rank_vjp(&self, g: &CpuTensor, low_rank: LowRank<'_, Self>) -> CpuTensor {
+        self.run(|| linear::times_up(self, g, low_rank))
     }
 
     fn linear_vjp_params(&self, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) -> CpuTensor {
@@ -189,11 +199,12 @@ impl Backend for Cpu {
     fn low_rank_vjp_params(
         &self,
         g: &CpuTensor,
+        hidden: &CpuTensor,
         x: &CpuTensor,
         low_rank: LowRank<'_, Self>,
         lanes: &Lanes,
     ) -> (CpuTensor, CpuTensor) {
-        self.run(|| linear::low_rank_vjp_params(self, g, x, low_rank, lanes))
+        self.run(|| linear::low_rank_vjp_params(self, g, hidden, x, low_rank, lanes))
     }
 
     fn conv2d(

@@ -1,19 +1,16 @@
 //! Matrix products: `C = A B (+ bias per column) (+ another matrix)`, cut into tiles and dealt to threads.
 //!
-//! Blocking: the depth is cut at [`KC`], so that a panel of B (`KC x 32`) and the rows of A it meets stay in
+//! Blocking: the depth is cut, as evenly as can be, so that what a tile reads of B and the rows of A it meets stay in
 //! the first-level cache; a task takes a group of rows and runs through all its panels, so that its rows stay
-//! in the second-level cache. Rows of A whose distance is a multiple of 4 KiB would fall on one cache set: such
-//! rows are copied next to each other first. Nothing here depends on the number of threads but who does what.
+//! in the second-level cache. What would fall on few cache sets (rows a multiple of 4 KiB apart, transposes, matrices as they
+//! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but who does what.
 
 use super::bfloat::with_pairs;
 use super::buffer::{Buffer, Pool};
-use super::kernel::{MR, NR, Tile, TileFn, pair_tile_fn, tile_fn};
+use super::kernel::{Kernel, MR, NR, Tile, WIDE, kernel, pair_kernel};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
-
-/// Largest depth of one pass over a panel.
-const KC: usize = 384;
 
 /// A strided view of A: element `[i, k]` is `data[i * row + k * col]`.
 #[derive(Clone, Copy)]
@@ -38,10 +35,10 @@ impl<'a> Rows<'a> {
 /// B, `[k, n]`: as panels, or as it lies.
 #[derive(Clone, Copy)]
 pub(super) enum Columns<'a> {
-    /// `ceil(n / 32)` panels of `[depth][32]`, the last one filled up with zeros; B is rows
+    /// `ceil(n / 16)` panels of `[depth][16]`, the last one filled up with zeros; B is rows
     /// `start .. start + k` of them.
     Panels { data: &'a [f32], depth: usize, start: usize },
-    /// Panels of `[ceil(k / 2)][32]` pairs of bfloat16 (see [`Panels::to_pairs`]): A is rounded to bfloat16 as
+    /// Panels of `[ceil(k / 2)][16]` pairs of bfloat16 (see [`Panels::to_pairs`]): A is rounded to bfloat16 as
     /// well, sums stay f32.
     Pairs { data: &'a [f32], depth: usize },
     /// Row-major with rows `usize` apart.
@@ -83,6 +80,11 @@ impl Target {
         Self { c: c.as_mut_ptr(), c_row }
     }
 
+    /// The part that starts so many values further on.
+    pub fn shifted(&self, values: usize) -> Self {
+        Self { c: self.c.wrapping_add(values), c_row: self.c_row }
+    }
+
     /// The part that starts at a row and column.
     pub fn at(&self, row: usize, column: usize) -> Self {
         Self { c: self.c.wrapping_add(row * self.c_row + column), c_row: self.c_row }
@@ -120,69 +122,68 @@ pub(super) unsafe fn product_into(
     check_operands(a, b, Size { m, k, n }, &extra);
     if let Columns::Pairs { data, depth } = b {
         let panels = Columns::Panels { data, depth, start: 0 };
-        let tile = pair_tile_fn().expect("pairs are only made where the machine multiplies them");
+        let kernel = pair_kernel().expect("pairs are only made where the machine multiplies them");
         return with_pairs(a, m, k, |words| {
             let a = Rows::dense(words, depth);
             // SAFETY: the caller's promise.
-            unsafe { tiles(tile, a, panels, Size { m, k: depth, n }, target, extra) }
+            unsafe { tiles(kernel, a, panels, Size { m, k: depth, n }, target, extra) }
         });
     }
     // SAFETY: the caller's promise.
-    unsafe { tiles(tile_fn(), a, b, Size { m, k, n }, target, extra) }
+    unsafe { tiles(kernel(), a, b, Size { m, k, n }, target, extra) }
 }
 
 /// The product tile by tile.
 unsafe fn tiles(
-    tile: TileFn,
+    kernel: Kernel,
     a: Rows<'_>,
     b: Columns<'_>,
     Size { m, k, n }: Size,
     target: &Target,
     extra: Extra<'_>,
 ) {
+    let depth = k.div_ceil(k.div_ceil(kernel.depth).max(1)).next_multiple_of(NR);
+    // Two panels at a time where they are short, to enter fewer tiles, or where there are too few rows to keep both
+    // multipliers busy with one.
+    let width = if m < 4 || depth <= kernel.depth / 2 { WIDE } else { kernel.columns };
     let mut start = 0;
     loop {
-        let depth = (k - start).min(KC);
+        let depth = (k - start).min(depth);
         let first = start == 0;
-        with_separate_rows(a, m, start, depth, |a, a_row, a_col| {
-            for column in (0..n).step_by(NR) {
-                let columns = NR.min(n - column);
-                let (b, b_row) = match b {
-                    Columns::Panels { data, depth, start: from } => {
-                        (data[column * depth + (from + start) * NR..].as_ptr(), NR)
-                    }
-                    Columns::Pairs { .. } => unreachable!("pairs come as panels"),
-                    Columns::Dense(data, row) if depth > 0 => (data[start * row + column..].as_ptr(), row),
-                    Columns::Dense(data, row) => (data.as_ptr(), row),
-                };
+        with_near_rows(a, m, start, depth, n > width, |a| {
+            for column in (0..n).step_by(width) {
+                let columns = width.min(n - column);
                 let bias = match extra.bias {
                     Some(bias) if first => bias[column..].as_ptr(),
                     _ => std::ptr::null(),
                 };
-                for row in (0..m).step_by(MR) {
-                    let c = target.c.wrapping_add(row * target.c_row + column);
-                    let (add, add_row) = match extra.add {
-                        _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
-                        Some((data, distance)) => (data[row * distance + column..].as_ptr(), distance),
-                        None => (std::ptr::null(), 0),
-                    };
-                    let work = Tile {
-                        a: a.wrapping_add(row * a_row),
-                        a_row,
-                        a_col,
-                        b,
-                        b_row,
-                        depth,
-                        columns,
-                        c,
-                        c_row: target.c_row,
-                        bias,
-                        add,
-                        add_row,
-                    };
-                    // SAFETY: operands were checked against the sizes above; C is the caller's promise.
-                    unsafe { tile(MR.min(m - row), &work) }
-                }
+                with_near_columns(b, (start, depth), (column, columns), m, |(b, b_row, b_next)| {
+                    for row in (0..m).step_by(MR) {
+                        let c = target.c.wrapping_add(row * target.c_row + column);
+                        let (add, add_row) = match extra.add {
+                            _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
+                            Some((data, distance)) => (data[row * distance + column..].as_ptr(), distance),
+                            None => (std::ptr::null(), 0),
+                        };
+                        let work = Tile {
+                            a: a.data.wrapping_add(row * a.strip),
+                            a_row: a.row,
+                            a_col: a.col,
+                            b,
+                            b_row,
+                            b_next,
+                            depth,
+                            columns,
+                            c,
+                            c_row: target.c_row,
+                            bias,
+                            add,
+                            add_row,
+                        };
+                        // SAFETY: operands were checked against the sizes above; C is the caller's promise.
+                        unsafe { (kernel.tile)(MR.min(m - row), &work) }
+                    }
+                });
             }
         });
         start += depth;
@@ -212,30 +213,84 @@ fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &E
     assert!(extra.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
 }
 
-/// Calls `run` with rows that do not collide in the cache.
-fn with_separate_rows(
-    a: Rows<'_>,
-    m: usize,
-    start: usize,
-    depth: usize,
-    run: impl FnOnce(*const f32, usize, usize),
-) {
+/// Where tiles find A: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k * col`.
+struct Near {
+    data: *const f32,
+    strip: usize,
+    row: usize,
+    col: usize,
+}
+
+/// Calls `run` with rows that do not collide in the cache: those of a transpose that are met `again` by other columns as
+/// strips `[depth][12]`, those whose distance is a multiple of 4 KiB next to each other, all others where they lie.
+fn with_near_rows(a: Rows<'_>, m: usize, start: usize, depth: usize, again: bool, run: impl FnOnce(Near)) {
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
+    let turned = a.row == 1 && a.col > 1 && m > 4 && again;
     let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
-    if !collide || depth == 0 {
-        return run(a.data.as_ptr().wrapping_add(start * a.col), a.row, a.col);
+    if depth == 0 || !turned && !collide {
+        let data = a.data.as_ptr().wrapping_add(start * a.col);
+        return run(Near { data, strip: a.row, row: a.row, col: a.col });
     }
     COPY.with_borrow_mut(|copy| {
+        if turned {
+            copy.resize((m.next_multiple_of(MR) * depth).max(copy.len()), 0.0);
+            for (strip, out) in copy.chunks_exact_mut(MR * depth).enumerate().take(m.div_ceil(MR)) {
+                let rows = MR.min(m - strip * MR);
+                for (k, out) in out.chunks_exact_mut(MR).enumerate() {
+                    let from = (start + k) * a.col + strip * MR;
+                    out[..rows].copy_from_slice(&a.data[from..from + rows]);
+                }
+            }
+            return run(Near { data: copy.as_ptr(), strip: depth, row: 1, col: MR });
+        }
         let distance = depth.next_multiple_of(16) + 16;
         copy.resize((m * distance).max(copy.len()), 0.0);
         for i in 0..m {
             let from = i * a.row + start;
             copy[i * distance..i * distance + depth].copy_from_slice(&a.data[from..from + depth]);
         }
-        run(copy.as_ptr(), distance, 1);
+        run(Near { data: copy.as_ptr(), strip: distance, row: distance, col: 1 });
     });
+}
+
+/// Rows that a matrix as it lies must meet for a copy of its columns to pay.
+const MANY: usize = 2 * MR;
+
+/// Calls `run` with the place of some columns of B, the distance of their rows, and that of the 17th column from the
+/// first. Columns of a matrix as it lies share few sets of the cache, so those that many rows meet become a panel first.
+fn with_near_columns(
+    b: Columns<'_>,
+    (start, depth): (usize, usize),
+    (column, columns): (usize, usize),
+    m: usize,
+    run: impl FnOnce((*const f32, usize, usize)),
+) {
+    thread_local! {
+        static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    match b {
+        Columns::Pairs { .. } => unreachable!("pairs come as panels"),
+        Columns::Panels { data, depth: all, start: from } => {
+            run((data[column * all + (from + start) * NR..].as_ptr(), NR, all * NR))
+        }
+        Columns::Dense(data, _) if depth == 0 => run((data.as_ptr(), 0, 0)),
+        Columns::Dense(data, distance) if m < MANY || distance <= 2 * NR => {
+            run((data[start * distance + column..].as_ptr(), distance, NR))
+        }
+        Columns::Dense(data, distance) => PANELS.with_borrow_mut(|panels| {
+            panels.resize((WIDE * depth).max(panels.len()), 0.0);
+            for (panel, out) in panels.chunks_exact_mut(NR * depth).enumerate().take(columns.div_ceil(NR)) {
+                let width = NR.min(columns - panel * NR);
+                for (k, out) in out.chunks_exact_mut(NR).enumerate() {
+                    let from = (start + k) * distance + column + panel * NR;
+                    out[..width].copy_from_slice(&data[from..from + width]);
+                }
+            }
+            run((panels.as_ptr(), NR, NR * depth));
+        }),
+    }
 }
 
 /// How a product is dealt out: groups of rows, and of panels where there are few rows.
@@ -247,20 +302,49 @@ pub(super) struct Deal {
 }
 
 impl Deal {
-    /// Tasks of at most 192 rows; enough of them for `threads`.
+    /// Tasks of at most 192 rows; enough of them for `threads`, and where rows abound two for each: a thread that comes
+    /// late leaves its second one to the others.
     pub fn new(m: usize, n: usize, threads: usize) -> Self {
-        let even = m.div_ceil(m.div_ceil(192).next_multiple_of(threads).max(1));
+        let shares = if m >= 96 * threads { 2 * threads } else { threads };
+        let even = m.div_ceil(m.div_ceil(192).next_multiple_of(shares).max(1));
         let rows = even.max(1).next_multiple_of(4).min(m.max(1));
         let row_groups = m.div_ceil(rows);
-        let panels = n.div_ceil(NR);
+        let panels = n.div_ceil(WIDE);
         let column_groups = (2 * threads).div_ceil(row_groups.max(1)).min(panels).max(1);
         let column_groups = if row_groups >= threads { 1 } else { column_groups };
-        let columns = panels.div_ceil(column_groups) * NR;
+        let columns = panels.div_ceil(column_groups) * WIDE;
         Self { rows, row_groups, columns, column_groups: n.div_ceil(columns) }
     }
 
     pub fn tasks(&self) -> usize {
         self.row_groups * self.column_groups
+    }
+}
+
+/// A second product that is added to the first, by the same tasks while their part of C is in the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Then<'a> {
+    pub a: Rows<'a>,
+    pub b: Columns<'a>,
+    pub k: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn below(self, row: usize) -> Self {
+        Self { data: self.data.get(row * self.row..).unwrap_or_default(), ..self }
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// B from a column on that is a multiple of 16.
+    fn right_of(self, column: usize) -> Self {
+        match self {
+            Self::Panels { data, depth, start } => {
+                Self::Panels { data: &data[column * depth..], depth, start }
+            }
+            Self::Pairs { data, depth } => Self::Pairs { data: &data[column * depth..], depth },
+            Self::Dense(data, distance) => Self::Dense(data.get(column..).unwrap_or_default(), distance),
+        }
     }
 }
 
@@ -271,6 +355,7 @@ pub(super) fn parallel_product(
     Size { m, k, n }: Size,
     c: &mut [f32],
     extra: Extra<'_>,
+    then: Option<Then<'_>>,
 ) {
     assert!(c.len() >= m * n, "C too small");
     let target = Target::new(c, n);
@@ -279,23 +364,21 @@ pub(super) fn parallel_product(
         let row = task % deal.row_groups * deal.rows;
         let column = task / deal.row_groups * deal.columns;
         let size = Size { m: deal.rows.min(m - row), k, n: deal.columns.min(n - column) };
-        let a = Rows { data: a.data.get(row * a.row..).unwrap_or_default(), ..a };
-        let b = match b {
-            Columns::Panels { data, depth, start } => {
-                Columns::Panels { data: &data[column * depth..], depth, start }
-            }
-            Columns::Pairs { data, depth } => Columns::Pairs { data: &data[column * depth..], depth },
-            Columns::Dense(data, distance) => {
-                Columns::Dense(data.get(column..).unwrap_or_default(), distance)
-            }
-        };
         let extra = Extra {
             bias: extra.bias.map(|b| &b[column..]),
             add: extra.add.map(|(d, distance)| (&d[row * distance + column..], distance)),
             ..extra
         };
+        let target = target.at(row, column);
         // SAFETY: tasks write disjoint blocks of C.
-        unsafe { product_into(a, b, size, &target.at(row, column), extra) }
+        unsafe {
+            product_into(a.below(row), b.right_of(column), size, &target, extra);
+            if let Some(Then { a, b, k }) = then {
+                let extra = Extra { accumulate: true, ..Extra::default() };
+                let size = Size { k, ..size };
+                product_into(a.below(row), b.right_of(column), size, &target, extra);
+            }
+        }
     });
 }
 
@@ -348,7 +431,7 @@ impl Panels {
         Self { data, depth: k, pairs: false }
     }
 
-    /// One panel, `[k][32]`.
+    /// One panel, `[k][16]`.
     pub fn panel(&self, index: usize) -> &[f32] {
         &self.data[index * self.depth * NR..(index + 1) * self.depth * NR]
     }
@@ -383,7 +466,7 @@ impl Panels {
     }
 }
 
-/// One panel `[k][32]` from up to 32 columns, transposed in blocks that stay in cache.
+/// One panel `[k][16]` from up to 16 columns, transposed in blocks that stay in cache.
 pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl Fn(usize, &mut [f32])) {
     thread_local! {
         static LINES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };

@@ -48,7 +48,7 @@ pub(super) struct Filter {
 
 /// The distance of frequencies that hold `values` values each: an odd number of cache lines. The transforms walk
 /// through all 36 at once; a power of two would put them on the same few sets of the cache.
-fn plane(values: usize) -> usize {
+pub(super) fn plane(values: usize) -> usize {
     const LINE: usize = 16;
     (values.div_ceil(LINE) | 1) * LINE
 }
@@ -60,7 +60,7 @@ pub(super) fn suits(kernel: (usize, usize), stride: usize, grid: Grid<'_>, (i, o
 }
 
 impl Filter {
-    /// From the panels of the plain product, `[9 * I][32]` each.
+    /// From the panels of the plain product, `[9 * I][16]` each.
     pub fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
         let count = outputs.div_ceil(NR);
         let plane = plane(count * inputs * NR);
@@ -84,7 +84,7 @@ impl Filter {
     }
 }
 
-/// Transforms some rows (inputs) of one panel (32 outputs).
+/// Transforms some rows (inputs) of one panel (16 outputs).
 struct FilterRows<'a> {
     weight: &'a [f32],
     inputs: usize,
@@ -161,7 +161,7 @@ impl Grid<'_> {
         (self.out.0.div_ceil(OUT), self.out.1.div_ceil(OUT))
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.samples * self.tiles().0 * self.tiles().1
     }
 

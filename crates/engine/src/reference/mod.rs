@@ -88,10 +88,14 @@ impl Backend for Reference {
         &self,
         g: &Array,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&Array, &Array)>,
         acc: Option<Array>,
     ) -> Array {
         product::linear_vjp(g, weight, low_rank, acc)
+    }
+
+    fn low_rank_vjp(&self, g: &Array, low_rank: LowRank<'_, Self>) -> Array {
+        product::low_rank_vjp(g, low_rank)
     }
 
     fn linear_vjp_params(&self, g: &Array, x: &Array, lanes: &Lanes) -> Array {
@@ -101,11 +105,12 @@ impl Backend for Reference {
     fn low_rank_vjp_params(
         &self,
         g: &Array,
+        hidden: &Array,
         x: &Array,
         low_rank: LowRank<'_, Self>,
         lanes: &Lanes,
     ) -> (Array, Array) {
-        product::low_rank_vjp_params(g, x, low_rank, lanes)
+        product::low_rank_vjp_params(g, hidden, x, low_rank, lanes)
     }
 
     fn conv2d(&self, x: &Array, weight: Kernel<'_, Self>, window: Window, plus: Plus<'_, Self>) -> Array {

@@ -42,11 +42,11 @@ pub(super) fn add_plus(y: Array, plus: Plus<'_, Reference>) -> Array {
     Array::new(y.shape(), values)
 }
 
-/// `g W + scale * (g B) A`.
+/// `g W + hidden A`.
 pub(super) fn linear_vjp(
     g: &Array,
     weight: Kernel<'_, Reference>,
-    low_rank: Option<Pair<'_>>,
+    low_rank: Option<(&Array, &Array)>,
     acc: Option<Array>,
 ) -> Array {
     let weight = kernel(weight);
@@ -56,9 +56,9 @@ pub(super) fn linear_vjp(
         for (o, &g) in g.row(r).iter().enumerate() {
             add_scaled(&mut dx, g, weight.row(o));
         }
-        if let Some(pair) = low_rank {
-            for (i, hidden) in up_vjp(g.row(r), pair).into_iter().enumerate() {
-                add_scaled(&mut dx, hidden, pair.down.row(i));
+        if let Some((hidden, down)) = low_rank {
+            for (i, &hidden) in hidden.row(r).iter().enumerate() {
+                add_scaled(&mut dx, hidden, down.row(i));
             }
         }
         values.extend(dx);
@@ -66,13 +66,16 @@ pub(super) fn linear_vjp(
     Array::new(&g.with_channels(weight.channels()), values).plus_acc(acc)
 }
 
-/// Cotangent of `x A^T` for one row: `scale * g B`.
-fn up_vjp(g: &[f64], pair: Pair<'_>) -> Vec<f64> {
-    let mut hidden = vec![0.0; pair.up.channels()];
-    for (o, &g) in g.iter().enumerate() {
-        add_scaled(&mut hidden, f64::from(pair.scale) * g, pair.up.row(o));
+/// The cotangent of `x A^T`: `scale * g B`.
+pub(super) fn low_rank_vjp(g: &Array, pair: Pair<'_>) -> Array {
+    let rank = pair.up.channels();
+    let mut values = vec![0.0; g.first() * g.positions() * rank];
+    for (r, hidden) in values.chunks_exact_mut(rank).enumerate() {
+        for (o, &g) in g.row(r).iter().enumerate() {
+            add_scaled(hidden, f64::from(pair.scale) * g, pair.up.row(o));
+        }
     }
-    hidden
+    Array::new(&g.with_channels(rank), values)
 }
 
 /// Calls `f(objective, row of g, row of x)` for every row of every lane.
@@ -100,14 +103,20 @@ pub(super) fn linear_vjp_params(g: &Array, x: &Array, lanes: &Lanes) -> Array {
     Array::new(&[lanes.objectives(), outputs, inputs], values)
 }
 
-/// Gradients of A, `(scale * g B)^T x`, and of B, `scale * g^T (x A^T)`.
-pub(super) fn low_rank_vjp_params(g: &Array, x: &Array, pair: Pair<'_>, lanes: &Lanes) -> (Array, Array) {
+/// Gradients of A, `hidden^T x`, and of B, `scale * g^T (x A^T)`.
+pub(super) fn low_rank_vjp_params(
+    g: &Array,
+    hidden: &Array,
+    x: &Array,
+    pair: Pair<'_>,
+    lanes: &Lanes,
+) -> (Array, Array) {
     let (outputs, inputs, rank) = (g.channels(), x.channels(), pair.down.first());
     let objectives = lanes.objectives();
     let mut down = vec![0.0; objectives * rank * inputs];
     let mut up = vec![0.0; objectives * outputs * rank];
     each_row(g, lanes, |k, row, source| {
-        for (i, hidden) in up_vjp(g.row(row), pair).into_iter().enumerate() {
+        for (i, &hidden) in hidden.row(row).iter().enumerate() {
             let start = (k * rank + i) * inputs;
             add_scaled(&mut down[start..start + inputs], hidden, x.row(source));
         }

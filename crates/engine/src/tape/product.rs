@@ -154,22 +154,32 @@ fn linear_node<'m, B: Backend>(
         let params = pull.params;
         let adapter = layer.adapter.map(|a| low_rank(a, params));
         let rank = adapter.map_or(0, |a| B::shape(a.down)[0]);
+        let mut low_rank = None;
         if let (Some(ids), Some(pair), Some(x)) = (layer.adapter, adapter, &x) {
-            let flops = 4.0 * (rows * rank * (layer.inputs + layer.outputs)) as f64;
-            let (down, up) = pull.observe(
+            // Per row, and per sample where x is read: two products each way of A and of B.
+            let sources = count(B::shape(x)) / layer.inputs;
+            let flops =
+                2.0 * (rank * (rows * (layer.inputs + 2 * layer.outputs) + sources * layer.inputs)) as f64;
+            let (hidden, down, up) = pull.observe(
                 || Op::product("lora gradient", flops),
-                |b| b.low_rank_vjp_params(&g, x, pair, pull.lanes),
+                |b| {
+                    let hidden = b.low_rank_vjp(&g, pair);
+                    let (down, up) = b.low_rank_vjp_params(&g, &hidden, x, pair, pull.lanes);
+                    (hidden, down, up)
+                },
             );
             pull.add_param(ids.down, down);
             pull.add_param(ids.up, up);
+            low_rank = Some((hidden, pair.down));
         }
         drop(x);
         if let Some(node) = node {
             let acc = pull.take(node);
-            let flops = linear_flops(rows, layer.inputs, layer.outputs, rank);
+            let low_rank = low_rank.as_ref().map(|(hidden, down)| (hidden, *down));
+            let flops = 2.0 * (rows * layer.inputs * (layer.outputs + rank)) as f64;
             let grad = pull.observe(
                 || Op::product("linear vjp", flops),
-                |b| b.linear_vjp(&g, layer.weight.kernel(params), adapter, acc),
+                |b| b.linear_vjp(&g, layer.weight.kernel(params), low_rank, acc),
             );
             pull.put(node, grad);
         }

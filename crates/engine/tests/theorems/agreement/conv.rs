@@ -112,6 +112,16 @@ fn an_image_of_many_tiles() {
 }
 
 #[test]
+fn wide_filters_over_many_tiles() {
+    let sizes = [(17, 14), (16, 16), (13, 21)];
+    for (number, (inputs, outputs)) in [(16, 16), (33, 17), (17, 48), (40, 24)].into_iter().enumerate() {
+        for (window, other) in [(WINDOWS[0], 0), (WINDOWS[5], 4), (WINDOWS[0], 8)] {
+            assert_case(number + other, window, inputs, outputs, &sizes);
+        }
+    }
+}
+
+#[test]
 fn kept_filters_change_no_bit_however_often_they_are_used() {
     let once = |room: usize| -> Vec<Vec<f32>> {
         let cpu = Cpu::new(2).unwrap().with_filter_room(room);

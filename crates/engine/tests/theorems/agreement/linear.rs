@@ -45,13 +45,15 @@ impl Experiment for LinearCase {
         results.push(b, "result", &b.linear(&x, weight.kernel(), low_rank, plus));
         let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
         with_every_acc(b, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
-            b.linear_vjp(&g, weight.kernel(), low_rank, acc)
+            let hidden = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));
+            b.linear_vjp(&g, weight.kernel(), hidden.as_ref().map(|(hidden, down)| (hidden, *down)), acc)
         });
         results.push(b, "weight", &b.linear_vjp_params(&g, &x, &lanes));
         results.push(b, "bias", &b.sum_rows(&g, &lanes));
         results.push(b, "shift", &b.sum_positions(&g));
         if let Some(low_rank) = low_rank {
-            let (down, up) = b.low_rank_vjp_params(&g, &x, low_rank, &lanes);
+            let hidden = b.low_rank_vjp(&g, low_rank);
+            let (down, up) = b.low_rank_vjp_params(&g, &hidden, &x, low_rank, &lanes);
             results.push(b, "down", &down);
             results.push(b, "up", &up);
         }

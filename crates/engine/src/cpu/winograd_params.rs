@@ -1,0 +1,253 @@
+//! The gradient of a 3x3 filter by the adjoint of Winograd's method: a quarter of the products of the plain sum.
+//!
+//! The forward pass is `y = Aᵀ (U ⊙ V) A` with `U = G w Gᵀ` and `V = Bᵀ d B` on tiles of 4x4 outputs (see `winograd`). What
+//! flows back to the filter is the transpose of each stage:
+//!
+//! ```text
+//! input tiles 6x6 ──BᵀdB──▶ V [36][tiles, I] ─┐
+//! cotangent tiles 4x4 ──AgAᵀ──▶ M [36][tiles, O] ─┴─ Mᵀ V, one product per frequency ──▶ dU [36][O, I] ──Gᵀ dU G──▶ dw
+//! ```
+//! Lanes of an objective that see consecutive samples go through one product, in blocks that bound the memory.
+
+use super::Cpu;
+use super::buffer::{Buffer, CpuTensor};
+use super::product::{Columns, Extra, Rows, Size, Target, product_into};
+use super::simd::{Kernel, Vector, with_widest};
+use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
+use super::winograd_tiles::InputTiles;
+use crate::Lanes;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Values of V and M of one block (64 MiB).
+const BLOCK: usize = 16 << 20;
+/// Values of dU beyond which the plain sum is taken (16 MiB).
+const LARGEST: usize = 4 << 20;
+
+/// Whether a filter's gradient is faster this way.
+pub(super) fn suits(kernel: (usize, usize), stride: usize, tiles: usize, (i, o): (usize, usize)) -> bool {
+    kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && tiles >= 16 && FREQUENCIES * i * o <= LARGEST
+}
+
+/// A run of lanes of one objective whose samples follow each other.
+struct Run {
+    lanes: Range<usize>,
+    sample: usize,
+}
+
+/// The lanes of an objective in runs of at most `most`.
+fn runs(lanes: &Lanes, objective: usize, most: usize) -> Vec<Run> {
+    let mut found: Vec<Run> = Vec::new();
+    for lane in lanes.of_objective(objective) {
+        let sample = lanes.sample(lane);
+        match found.last_mut() {
+            Some(run) if run.lanes.len() < most && run.sample + run.lanes.len() == sample => {
+                run.lanes.end += 1;
+            }
+            _ => found.push(Run { lanes: lane..lane + 1, sample }),
+        }
+    }
+    found
+}
+
+/// `[K, O, 3, 3, I]` into `grads`. `grid` is the input `[N, H, W, I]` as the forward pass sees it, `g` is `[L, H', W', O]`.
+pub(super) fn gradient(
+    cpu: &Cpu,
+    grid: Grid<'_>,
+    g: &CpuTensor,
+    lanes: &Lanes,
+    inputs: usize,
+    grads: &mut [f32],
+) {
+    let outputs = g.width();
+    let image = grid.height * grid.width * inputs;
+    let per_lane = grid.out.0.div_ceil(OUT) * grid.out.1.div_ceil(OUT);
+    let most = (BLOCK / (FREQUENCIES * per_lane * (inputs + outputs))).max(1);
+    let du_plane = plane(outputs * inputs);
+    let mut du = Buffer::new(&cpu.pool, FREQUENCIES * du_plane);
+    for (objective, grads) in grads.chunks_exact_mut(9 * outputs * inputs).enumerate() {
+        let runs = runs(lanes, objective, most);
+        if runs.is_empty() {
+            grads.fill(0.0);
+            continue;
+        }
+        for (index, Run { lanes, sample }) in runs.into_iter().enumerate() {
+            let samples = lanes.len();
+            let input = Grid { data: &grid.data[sample * image..][..samples * image], samples, ..grid };
+            let g = &g.data()[lanes.start * g.stride()..lanes.end * g.stride()];
+            let cotangent = Grid { data: g, samples, ..grid };
+            add_products(cpu, input, cotangent, (inputs, outputs), (&mut du, du_plane), index > 0);
+        }
+        let target = Target::new(grads, inputs);
+        (0..outputs).into_par_iter().with_min_len(4).for_each(|output| {
+            let row = FilterRow { du: &du, plane: du_plane, output, inputs, target: &target };
+            // SAFETY: each task writes its own output's taps.
+            unsafe { with_widest(row) }
+        });
+    }
+}
+
+/// `dU (+)= Mᵀ V` of a block of samples.
+fn add_products(
+    cpu: &Cpu,
+    input: Grid<'_>,
+    cotangent: Grid<'_>,
+    (inputs, outputs): (usize, usize),
+    (du, du_plane): (&mut Buffer, usize),
+    accumulate: bool,
+) {
+    let count = input.count();
+    let (v_plane, m_plane) = (plane(count * inputs), plane(count * outputs));
+    let mut v = Buffer::new(&cpu.pool, FREQUENCIES * v_plane);
+    let mut m = Buffer::new(&cpu.pool, FREQUENCIES * m_plane);
+    let (to_v, to_m) = (Target::new(&mut v, inputs), Target::new(&mut m, outputs));
+    let block = count.div_ceil(4 * cpu.threads());
+    (0..count.div_ceil(block)).into_par_iter().with_max_len(1).for_each(|task| {
+        let tile = task * block;
+        let count = block.min(count - tile);
+        // SAFETY: each task writes its own tiles' rows of V and M.
+        unsafe {
+            let (plane, channels) = (v_plane, inputs);
+            with_widest(InputTiles { grid: input, tile, slot: tile, count, plane, channels, v: &to_v });
+            let (grid, plane, channels) = (cotangent, m_plane, outputs);
+            with_widest(CotangentTiles { grid, tile, count, plane, channels, m: &to_m });
+        }
+    });
+    let target = Target::new(du, inputs);
+    (0..FREQUENCIES).into_par_iter().with_max_len(1).for_each(|f| {
+        let a = Rows::transposed(&m[f * m_plane..], outputs);
+        let b = Columns::Dense(&v[f * v_plane..], inputs);
+        let size = Size { m: outputs, k: count, n: inputs };
+        let extra = Extra { accumulate, ..Extra::default() };
+        // SAFETY: each task writes its own frequency of dU.
+        unsafe { product_into(a, b, size, &target.shifted(f * du_plane), extra) }
+    });
+}
+
+/// Writes M's rows of a run of tiles, all frequencies: what the outputs' cotangents say of U ⊙ V.
+struct CotangentTiles<'a> {
+    /// The cotangents, `[N, H', W', O]`; of the rest only the outputs' size counts.
+    grid: Grid<'a>,
+    tile: usize,
+    count: usize,
+    /// Values from one frequency of M to the next.
+    plane: usize,
+    channels: usize,
+    m: &'a Target,
+}
+
+/// A of four values: the transpose of the outputs' transform.
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn cotangent_line<V: Vector>([a, b, c, d]: [V; OUT]) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (even, odd) = (a.add(c), b.add(d));
+        let far_even = c.mul_add(V::splat(4.0), a);
+        let far_odd = d.mul_add(V::splat(8.0), b.add(b));
+        [a, even.add(odd), even.sub(odd), far_even.add(far_odd), far_even.sub(far_odd), d]
+    }
+}
+
+/// Gᵀ of six values: the transpose of the filter's transform.
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn tap_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; 3] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero = V::splat(0.0);
+        let times = |v: V, factor: f32, plus: V| v.mul_add(V::splat(factor), plus);
+        let (near, far) = (b.add(c), d.add(e));
+        let sixth = times(near, -1.0 / 6.0, zero);
+        [
+            times(a, 0.25, times(far, 1.0 / 24.0, sixth)),
+            times(c.sub(b), 1.0 / 6.0, times(d.sub(e), 1.0 / 12.0, zero)),
+            times(far, 1.0 / 6.0, sixth).add(f),
+        ]
+    }
+}
+
+impl Kernel for CotangentTiles<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (grid, channels) = (self.grid, self.channels);
+        for tile in self.tile..self.tile + self.count {
+            let (sample, y0, x0) = grid.place(tile);
+            let mut pixels = [[std::ptr::null::<f32>(); OUT]; OUT];
+            for (y, row) in pixels.iter_mut().enumerate().take(grid.out.0 - y0) {
+                for (x, pixel) in row.iter_mut().enumerate().take(grid.out.1 - x0) {
+                    let start = ((sample * grid.out.0 + y0 + y) * grid.out.1 + x0 + x) * channels;
+                    *pixel = grid.data[start..start + channels].as_ptr();
+                }
+            }
+            for start in (0..channels).step_by(V::LANES) {
+                let width = V::LANES.min(channels - start);
+                // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
+                unsafe {
+                    let zero = V::splat(0.0);
+                    let mut half = [[zero; OUT]; IN];
+                    for x in 0..OUT {
+                        let mut column = [zero; OUT];
+                        for (row, value) in pixels.iter().zip(&mut column) {
+                            if !row[x].is_null() {
+                                *value = V::load(row[x].add(start), width);
+                            }
+                        }
+                        for (row, value) in half.iter_mut().zip(cotangent_line(column)) {
+                            row[x] = value;
+                        }
+                    }
+                    let to = self.m.at(tile, start).c;
+                    for (y, row) in half.into_iter().enumerate() {
+                        for (x, value) in cotangent_line(row).into_iter().enumerate() {
+                            value.store(to.wrapping_add((y * IN + x) * self.plane), width);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the nine taps of one output from dU.
+struct FilterRow<'a> {
+    du: &'a [f32],
+    plane: usize,
+    output: usize,
+    inputs: usize,
+    /// `[O * 9, I]`.
+    target: &'a Target,
+}
+
+impl Kernel for FilterRow<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for start in (0..self.inputs).step_by(V::LANES) {
+            let width = V::LANES.min(self.inputs - start);
+            // SAFETY: slices are indexed; the rest is the caller's promise.
+            unsafe {
+                let zero = V::splat(0.0);
+                let mut half = [[zero; IN]; 3];
+                for x in 0..IN {
+                    let mut column = [zero; IN];
+                    for (y, value) in column.iter_mut().enumerate() {
+                        let from = (y * IN + x) * self.plane + self.output * self.inputs + start;
+                        *value = V::load(self.du[from..from + width].as_ptr(), width);
+                    }
+                    for (row, value) in half.iter_mut().zip(tap_line(column)) {
+                        row[x] = value;
+                    }
+                }
+                for (y, row) in half.into_iter().enumerate() {
+                    for (x, value) in tap_line(row).into_iter().enumerate() {
+                        value.store(self.target.at(9 * self.output + 3 * y + x, start).c, width);
+                    }
+                }
+            }
+        }
+    }
+}
