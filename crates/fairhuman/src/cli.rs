@@ -219,8 +219,9 @@ pub struct Report {
 Example:
   fairhuman replay --model models/mini --inputs inputs.safetensors --outputs outputs.safetensors --repeat 7
 
-The last line on stdout is one JSON object: forward_ms, backward_ms, solve_ms, update_ms, step_ms (medians) and
-peak_rss_mb (null where the system does not tell).")]
+The last line on stdout is one JSON object: forward_ms, backward_ms, solve_ms, update_ms, step_ms (medians),
+activations_mb (MiB that the forward pass saves for the backward pass) and peak_rss_mb (null where the system does not
+tell).")]
 pub struct Replay {
     /// Model folder in diffusers' layout; its unet/ is used
     #[arg(long, value_name = "DIR")]
@@ -268,6 +269,9 @@ pub struct People {
     /// People in a picture at most, 1 to 3
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub figures: u32,
+    /// How many of a hundred pictures of one person show them from near
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub near: u32,
     /// The dataset's folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

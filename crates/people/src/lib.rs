@@ -37,6 +37,7 @@ mod write;
 
 pub use caption::VOCABULARY;
 pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint};
+pub use scene::Mix;
 pub use write::{MAX_SIZE, MIN_SIZE, MOST_FIGURES, Options, PeopleError, Summary, write_dataset};
 
 use image::{GrayImage, RgbImage};
@@ -58,13 +59,13 @@ pub struct Picture {
 
 /// Draws picture `index` of `seed` with `size` x `size` pixels; `size` is brought into [`MIN_SIZE`]`..=`[`MAX_SIZE`].
 pub fn draw(size: u32, seed: u64, index: u64) -> Picture {
-    draw_few(size, seed, index, MOST_FIGURES)
+    draw_mix(size, seed, index, Mix::default())
 }
 
-/// The same with at most `figures` people in the picture.
-pub fn draw_few(size: u32, seed: u64, index: u64, figures: u32) -> Picture {
+/// The same from another mix of pictures.
+pub fn draw_mix(size: u32, seed: u64, index: u64, mix: Mix) -> Picture {
     let size = size.clamp(MIN_SIZE, MAX_SIZE);
-    let composed = scene::compose(seed, index, figures);
+    let composed = scene::compose(seed, index, mix);
     let pixels = render::render(&composed.shapes, size);
     Picture {
         image: pixels.image,

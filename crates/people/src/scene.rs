@@ -12,6 +12,21 @@ use crate::pose::{self, Action, Framing};
 use crate::random::Dice;
 use crate::skeleton::skeleton;
 
+/// What kinds of pictures there are among many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mix {
+    /// People in a picture at most, 1 to 3.
+    pub figures: u32,
+    /// How many of a hundred pictures of one person show them from near: cut off at the hips or the chest.
+    pub near: u32,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { figures: crate::MOST_FIGURES, near: 50 }
+    }
+}
+
 /// One picture, described.
 pub struct Scene {
     /// From left to right.
@@ -36,10 +51,10 @@ pub struct Composed {
     pub drawn: Vec<Drawn>,
 }
 
-/// Composes picture `index` of `seed` with at most `figures` people: nothing else decides what is in it.
-pub fn compose(seed: u64, index: u64, figures: u32) -> Composed {
+/// Composes picture `index` of `seed` and a mix: nothing else decides what is in it.
+pub fn compose(seed: u64, index: u64, mix: Mix) -> Composed {
     let mut dice = Dice::new(seed, index);
-    let scene = choose(&mut dice, figures);
+    let scene = choose(&mut dice, mix);
     let mut shapes = Vec::with_capacity(600);
     let mut pen = Pen::new(&mut shapes);
     background::draw(&mut pen, &mut dice, &scene.place, scene.framing, scene.light);
@@ -60,11 +75,16 @@ pub fn compose(seed: u64, index: u64, figures: u32) -> Composed {
     Composed { drawn: drawn.into_iter().flatten().collect(), scene, shapes }
 }
 
-fn choose(dice: &mut Dice, figures: u32) -> Scene {
-    let count = dice.weighted(&[(0.58, 1), (0.27, 2), (0.15, 3)]).min(figures.max(1));
+fn choose(dice: &mut Dice, mix: Mix) -> Scene {
+    let near = mix.near as f32 / 100.0;
+    let count = dice.weighted(&[(0.58, 1), (0.27, 2), (0.15, 3)]).min(mix.figures.max(1));
     let framing = match count {
-        1 => dice.weighted(&[(0.5, Framing::Full), (0.32, Framing::Half), (0.18, Framing::Portrait)]),
-        2 => dice.weighted(&[(0.7, Framing::Full), (0.3, Framing::Half)]),
+        1 => dice.weighted(&[
+            (1.0 - near, Framing::Full),
+            (0.64 * near, Framing::Half),
+            (0.36 * near, Framing::Portrait),
+        ]),
+        2 => dice.weighted(&[(1.0 - 0.6 * near, Framing::Full), (0.6 * near, Framing::Half)]),
         _ => Framing::Full,
     };
     let people: Vec<Person> =

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::keypoints::Figure;
-use crate::{Picture, draw_few};
+use crate::{Mix, Picture, draw_mix};
 
 /// The smallest side of a picture.
 pub const MIN_SIZE: u32 = 16;
@@ -45,10 +45,24 @@ pub struct Options {
     /// People in a picture at most, 1 to 3.
     #[serde(default = "most_figures")]
     pub figures: u32,
+    /// How many of a hundred pictures of one person show them from near, 0 to 100.
+    #[serde(default = "half")]
+    pub near: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let Mix { figures, near } = Mix::default();
+        Self { count: 200, size: 128, seed: 0, figures, near }
+    }
 }
 
 fn most_figures() -> u32 {
     MOST_FIGURES
+}
+
+fn half() -> u32 {
+    50
 }
 
 /// What a folder holds now.
@@ -150,6 +164,10 @@ pub fn write_dataset(
         let expected = format!("from 1 to {MOST_FIGURES}");
         return Err(PeopleError::Option { option: "figures", found: options.figures.into(), expected });
     }
+    if options.near > 100 {
+        let expected = "from 0 to 100, of a hundred".into();
+        return Err(PeopleError::Option { option: "near", found: options.near.into(), expected });
+    }
     if !(MIN_SIZE..=MAX_SIZE).contains(&options.size) {
         let expected = format!("from {MIN_SIZE} to {MAX_SIZE} pixels");
         return Err(PeopleError::Option { option: "size", found: options.size.into(), expected });
@@ -216,17 +234,17 @@ fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
         if theirs == ours {
             return Ok(());
         }
-        let Options { count, size, seed, figures } = theirs.options;
+        let Options { count, size, seed, figures, near } = theirs.options;
         let version =
             if theirs.drawing == DRAWING { "" } else { " by another version of the drawing program" };
         return Err(occupied(format!(
-            "holds {count} pictures of size {size} and seed {seed} with at most {figures} people drawn{version}"
+            "holds {count} pictures of size {size} and seed {seed} with at most {figures} people, {near} of 100 from near, drawn{version}"
         )));
     }
     if fs::read_dir(out).map_err(io("read", out))?.next().is_some() {
         return Err(occupied("holds files that were not drawn here".into()));
     }
-    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed, "figures": options.figures });
+    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed, "figures": options.figures, "near": options.near });
     put(&file, format!("{text}\n").as_bytes(), Durable::Yes)
 }
 
@@ -250,7 +268,8 @@ fn one(
             return Ok(line(&done.text, done.mask_face.as_deref(), done.mask_hand.as_deref()));
         }
     }
-    let picture = draw_few(options.size, options.seed, index, options.figures);
+    let picture =
+        draw_mix(options.size, options.seed, index, Mix { figures: options.figures, near: options.near });
     let face = (!is_empty(&picture.face_mask)).then(|| format!("masks/face/{name}.png"));
     let hand = (!is_empty(&picture.hand_mask)).then(|| format!("masks/hand/{name}.png"));
     write_png(&out.join(&image), picture.image.as_raw(), options.size, image::ExtendedColorType::Rgb8)?;

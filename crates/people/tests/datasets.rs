@@ -13,7 +13,7 @@ fn lines(folder: &Path) -> Vec<serde_json::Value> {
 #[test]
 fn a_folder_holds_what_is_drawn() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { count: 24, size: 64, seed: 3, figures: 3 };
+    let options = Options { count: 24, size: 64, seed: 3, ..Options::default() };
     let mut calls = Vec::new();
     let summary = write_dataset(options, folder.path(), &mut |n| calls.push(n)).expect("written");
     assert_eq!(calls, (1..=24).collect::<Vec<_>>());
@@ -50,9 +50,9 @@ fn a_folder_holds_what_is_drawn() {
 #[test]
 fn a_picture_does_not_depend_on_how_many_there_are() {
     let (few, many) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    write_dataset(Options { count: 3, size: 48, seed: 9, figures: 3 }, few.path(), &mut |_| {})
+    write_dataset(Options { count: 3, size: 48, seed: 9, ..Options::default() }, few.path(), &mut |_| {})
         .expect("written");
-    write_dataset(Options { count: 7, size: 48, seed: 9, figures: 3 }, many.path(), &mut |_| {})
+    write_dataset(Options { count: 7, size: 48, seed: 9, ..Options::default() }, many.path(), &mut |_| {})
         .expect("written");
     assert_eq!(lines(few.path())[..], lines(many.path())[..3]);
     for index in 0..3 {
@@ -64,7 +64,7 @@ fn a_picture_does_not_depend_on_how_many_there_are() {
 #[test]
 fn the_same_call_again_completes_and_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { count: 6, size: 48, seed: 1, figures: 3 };
+    let options = Options { count: 6, size: 48, seed: 1, ..Options::default() };
     write_dataset(options, folder.path(), &mut |_| {}).expect("written");
     let before = fs::read(folder.path().join("metadata.jsonl")).expect("metadata");
     fs::remove_file(folder.path().join("images/00004.png")).expect("removed");
@@ -78,7 +78,7 @@ fn the_same_call_again_completes_and_changes_nothing() {
 #[test]
 fn other_folders_are_left_alone_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { count: 2, size: 48, seed: 1, figures: 3 };
+    let options = Options { count: 2, size: 48, seed: 1, ..Options::default() };
     write_dataset(options, folder.path(), &mut |_| {}).expect("written");
     let error =
         write_dataset(Options { seed: 2, ..options }, folder.path(), &mut |_| {}).expect_err("other options");
@@ -95,11 +95,12 @@ fn other_folders_are_left_alone_and_named() {
 fn options_without_meaning_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     for (options, name) in [
-        (Options { count: 1, size: 64, seed: 0, figures: 0 }, "figures"),
-        (Options { count: 1, size: 64, seed: 0, figures: 4 }, "figures"),
-        (Options { count: 0, size: 64, seed: 0, figures: 3 }, "count"),
-        (Options { count: 1, size: 3, seed: 0, figures: 3 }, "size"),
-        (Options { count: 1, size: 1 << 20, seed: 0, figures: 3 }, "size"),
+        (Options { count: 1, size: 64, seed: 0, figures: 0, ..Options::default() }, "figures"),
+        (Options { count: 1, size: 64, seed: 0, figures: 4, ..Options::default() }, "figures"),
+        (Options { near: 101, ..Options::default() }, "near"),
+        (Options { count: 0, size: 64, seed: 0, ..Options::default() }, "count"),
+        (Options { count: 1, size: 3, seed: 0, ..Options::default() }, "size"),
+        (Options { count: 1, size: 1 << 20, seed: 0, ..Options::default() }, "size"),
     ] {
         let error = write_dataset(options, folder.path(), &mut |_| {}).expect_err("refused");
         assert!(error.to_string().starts_with(name), "{error}");
@@ -110,12 +111,30 @@ fn options_without_meaning_are_refused_by_name() {
 #[test]
 fn a_dataset_of_single_people_has_one_in_every_picture() {
     let folder = tempfile::tempdir().expect("a folder");
-    write_dataset(Options { count: 20, size: 48, seed: 5, figures: 1 }, folder.path(), &mut |_| {})
-        .expect("written");
+    write_dataset(
+        Options { count: 20, size: 48, seed: 5, figures: 1, ..Options::default() },
+        folder.path(),
+        &mut |_| {},
+    )
+    .expect("written");
     for index in 0..20 {
         let file =
             std::fs::read(folder.path().join(format!("keypoints/{index:05}.json"))).expect("key points");
         let value: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
         assert_eq!(value["figures"].as_array().map(Vec::len), Some(1), "picture {index}");
     }
+}
+
+#[test]
+fn near_decides_how_many_are_seen_from_near() {
+    let captions = |near| {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_dataset(Options { count: 20, size: 48, seed: 5, figures: 1, near }, folder.path(), &mut |_| {})
+            .expect("written");
+        fs::read_to_string(folder.path().join("metadata.jsonl")).expect("metadata")
+    };
+    let near = |text: &str| {
+        text.lines().filter(|l| l.contains("a close view of") || l.contains("a portrait of")).count()
+    };
+    assert_eq!((near(&captions(0)), near(&captions(100))), (0, 20));
 }

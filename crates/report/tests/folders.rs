@@ -60,7 +60,7 @@ fn a_run_that_was_cut_off_is_read_up_to_there() {
 fn pictures_come_with_their_masks_and_a_dataset_that_is_gone_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("people");
-    write_dataset(Options { count: 8, size: 64, seed: 3, figures: 3 }, &data, &mut |_| {}).unwrap();
+    write_dataset(Options { count: 8, size: 64, seed: 3, ..Options::default() }, &data, &mut |_| {}).unwrap();
     let recipe = format!(
         "steps = 5\n[model]\npath = \"nowhere\"\n[dataset]\npath = {data:?}\n[geometry]\nwidth = 48\nheight = 48\n\
          [[objective]]\nname = \"global\"\n[[objective]]\nname = \"hand\"\nmask = \"mask_hand\"\n"

@@ -28,6 +28,9 @@ const WAYS: [(&str, &str, &str); 2] = [
     ("mpd", "MPD", "{ kind = \"alpha-fair\", alpha = 2.0 }"),
 ];
 
+/// As many of a hundred people seen from near as in what the built-in model learnt from.
+const NEAR: u32 = 80;
+
 /// Runs it all; what is done already is not done again.
 pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
@@ -40,7 +43,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     eprintln!("1/4  drawing {} people", options.people);
     let people = out.join("people");
     let size = fairhuman_builtin::SIZE as u32;
-    let what = fairhuman_people::Options { count: options.people, size, seed: 20, figures: 1 };
+    let what = fairhuman_people::Options { count: options.people, size, seed: 20, figures: 1, near: NEAR };
     write_dataset(what, &people, &mut |_| {})?;
 
     let mut runs = Vec::new();
