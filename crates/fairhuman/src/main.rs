@@ -1,5 +1,6 @@
 //! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears Ctrl-C.
 
+mod activations;
 mod cache;
 mod cli;
 mod clock;

@@ -4,13 +4,15 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// What one run of either side reports, itself medians over its repeats. Milliseconds and MiB.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Measurement {
     pub step: f64,
     pub forward: Option<f64>,
     pub backward: Option<f64>,
     pub solve: Option<f64>,
     pub memory: Option<f64>,
+    /// What the forward pass saves for the backward pass.
+    pub activations: Option<f64>,
 }
 
 impl Measurement {
@@ -27,6 +29,7 @@ impl Measurement {
             backward: number("backward_ms"),
             solve: number("solve_ms"),
             memory: number("peak_rss_mb"),
+            activations: number("activations_mb"),
         };
         Ok((measurement, before.to_owned()))
     }
@@ -105,8 +108,7 @@ mod tests {
     #[test]
     fn ratios_are_made_pair_by_pair() {
         let series = |steps: &[f64]| {
-            let run =
-                |&step: &f64| Measurement { step, forward: None, backward: None, solve: None, memory: None };
+            let run = |&step: &f64| Measurement { step, ..Measurement::default() };
             Series(steps.iter().map(run).collect())
         };
         let found = ratios(&series(&[2.0, 9.0, 8.0]), &series(&[1.0, 3.0, 2.0]), |m| Some(m.step));

@@ -9,6 +9,7 @@ use fairhuman_train::recorded::{Inputs, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
 
+use crate::activations::Activations;
 use crate::cli::Replay;
 use crate::profile::Profile;
 use crate::{clock, machine};
@@ -29,10 +30,13 @@ fn time(backend: &Cpu, inputs: &Inputs, options: &Replay) -> anyhow::Result<Exit
     let clock = clock::start();
     let profile = Profile::default();
     let observer = options.profile.then_some(&profile as &dyn Observer);
+    let activations = Activations::new(backend, observer);
+    let observer = Some(&activations as &dyn Observer);
     let passes = Run { backend, checkpointing: options.checkpointing, clock: &clock, observer };
     let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
     let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
     let (outputs, times) = replay(&passes, &options.model, inputs, warm_up + repeats, &mut |repeat| {
+        activations.restart();
         if repeat == warm_up {
             profile.clear();
         }
@@ -53,6 +57,7 @@ fn time(backend: &Cpu, inputs: &Inputs, options: &Replay) -> anyhow::Result<Exit
             "solve_ms": median(|t| t.solve),
             "update_ms": median(|t| t.update),
             "step_ms": median(|t| t.step),
+            "activations_mb": activations.mib(),
             "peak_rss_mb": machine::peak_memory_mib(),
         })
     );

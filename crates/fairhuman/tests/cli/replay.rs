@@ -54,6 +54,16 @@ fn the_last_line_is_one_json_object_of_times() {
         assert!(last[key].as_f64().is_some_and(|ms| ms > 0.0), "{key} in {last}");
     }
     assert!(last.get("peak_rss_mb").is_some());
+    let saved = |line: &serde_json::Value| line["activations_mb"].as_f64().unwrap();
+    let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+    command.args(["replay", "--model", &golden("model"), "--inputs", &golden("inputs.safetensors")]);
+    command.arg("--outputs").arg(&outputs).args(["--repeat", "1", "--checkpointing"]);
+    let checkpointed = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+    let checkpointed = serde_json::from_str(checkpointed.trim_end().lines().last().unwrap()).unwrap();
+    assert!(
+        saved(&checkpointed) > 0.0 && saved(&checkpointed) <= saved(&last) / 3.0,
+        "{checkpointed} {last}"
+    );
     for operation in ["conv2d", "attention vjp", "lora gradient", "everything else"] {
         assert!(stdout.contains(operation), "{operation} in\n{stdout}");
     }
