@@ -348,7 +348,10 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The product on all threads of the current pool.
+/// Multiply-adds of a product that is done before another thread has woken up.
+const SMALL: usize = 1 << 16;
+
+/// The product on all threads of the current pool, or on this one alone where it is small.
 pub(super) fn parallel_product(
     a: Rows<'_>,
     b: Columns<'_>,
@@ -359,7 +362,8 @@ pub(super) fn parallel_product(
 ) {
     assert!(c.len() >= m * n, "C too small");
     let target = Target::new(c, n);
-    let deal = Deal::new(m, n, rayon::current_num_threads());
+    let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
+    let deal = Deal::new(m, n, threads);
     (0..deal.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
         let row = task % deal.row_groups * deal.rows;
         let column = task / deal.row_groups * deal.columns;
