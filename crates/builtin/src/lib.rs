@@ -54,7 +54,10 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
     if is_whole(&folder) {
         return Ok(folder);
     }
-    let partial = cache.join(format!("people-{}.{}.partial", version(), std::process::id()));
+    std::fs::create_dir_all(cache)?;
+    // Gone again when this function is left, unless it has got its name.
+    let unfinished = tempfile::Builder::new().prefix("people-").suffix(".partial").tempdir_in(cache)?;
+    let partial = unfinished.path().join("model");
     for (path, content) in FILES {
         let path = partial.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(&partial))?;
@@ -65,8 +68,6 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
         if !is_whole(&folder) {
             std::fs::remove_dir_all(&folder).map_err(|_| error)?;
             std::fs::rename(&partial, &folder)?;
-        } else {
-            std::fs::remove_dir_all(&partial)?;
         }
     }
     Ok(folder)
@@ -105,6 +106,14 @@ mod tests {
         assert_eq!(unpack(cache.path()).unwrap(), folder);
         assert!(is_whole(&folder), "a damaged folder is mended");
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        std::fs::write(cache.path().join(format!("people-{}", version())), "a file in the way").unwrap();
+        assert!(unpack(cache.path()).is_err());
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1, "nothing but the file");
     }
 
     #[test]

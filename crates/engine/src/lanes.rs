@@ -72,8 +72,36 @@ impl Lanes {
         self.ranges[objective].clone()
     }
 
+    /// The lanes of an objective in runs of at most `most` that see consecutive samples, each with its first sample: what
+    /// such lanes and samples hold lies next to each other.
+    pub fn runs(&self, objective: usize, most: usize) -> Vec<(Range<usize>, usize)> {
+        let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
+        for lane in self.of_objective(objective) {
+            let sample = self.sample(lane);
+            match runs.last_mut() {
+                Some((run, first)) if run.len() < most && *first + run.len() == sample => run.end += 1,
+                _ => runs.push((lane..lane + 1, sample)),
+            }
+        }
+        runs
+    }
+
     /// The lanes of a sample, ascending.
     pub fn of_sample(&self, sample: usize) -> &[usize] {
         &self.by_sample[sample]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lanes;
+
+    #[test]
+    fn runs_end_where_a_sample_is_left_out_or_enough_are_together() {
+        let lanes = Lanes::new(6, &[vec![0, 1, 3, 4, 5], vec![], vec![2]]);
+        assert_eq!(lanes.runs(0, 9), [(0..2, 0), (2..5, 3)]);
+        assert_eq!(lanes.runs(0, 2), [(0..2, 0), (2..4, 3), (4..5, 5)]);
+        assert!(lanes.runs(1, 9).is_empty());
+        assert_eq!(lanes.runs(2, 9), [(5..6, 2)]);
     }
 }

@@ -159,21 +159,21 @@ fn outer_products(
         let (objective, part) = (task / deal.tasks(), task % deal.tasks());
         let row = part % deal.row_groups * deal.rows;
         let column = part / deal.row_groups * deal.columns;
-        let size = Size { m: deal.rows.min(a - row), k: rows, n: deal.columns.min(b - column) };
+        let size = Size { m: deal.rows.min(a - row), k: 0, n: deal.columns.min(b - column) };
         let target = target.at(objective * a + row, column);
-        let range = lanes.of_objective(objective);
-        let first = range.start;
-        for lane in range.clone() {
-            let of = |by_sample: bool| if by_sample { lanes.sample(lane) } else { lane };
-            let left = &left[of(left_by_sample) * rows * a + row..][..rows * a - row];
-            let right = &right[of(right_by_sample) * rows * b + column..][..rows * b - column];
-            let extra = Extra { accumulate: lane > first, ..Extra::default() };
+        let runs = lanes.runs(objective, usize::MAX);
+        for (index, (run, sample)) in runs.iter().enumerate() {
+            let of = |by_sample: bool| if by_sample { *sample } else { run.start };
+            let size = Size { k: run.len() * rows, ..size };
+            let left = &left[of(left_by_sample) * rows * a + row..][..size.k * a - row];
+            let right = &right[of(right_by_sample) * rows * b + column..][..size.k * b - column];
+            let extra = Extra { accumulate: index > 0, ..Extra::default() };
             // SAFETY: tasks write disjoint blocks of the result.
             unsafe {
                 product_into(Rows::transposed(left, a), Columns::Dense(right, b), size, &target, extra);
             }
         }
-        if range.is_empty() {
+        if runs.is_empty() {
             for i in 0..size.m {
                 // SAFETY: as above.
                 unsafe { std::slice::from_raw_parts_mut(target.at(i, 0).c, size.n) }.fill(0.0);

@@ -17,7 +17,6 @@ use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
 use super::winograd_tiles::InputTiles;
 use crate::Lanes;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Values of V and M of one block (64 MiB).
 const BLOCK: usize = 16 << 20;
@@ -27,27 +26,6 @@ const LARGEST: usize = 4 << 20;
 /// Whether a filter's gradient is faster this way.
 pub(super) fn suits(kernel: (usize, usize), stride: usize, tiles: usize, (i, o): (usize, usize)) -> bool {
     kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && tiles >= 16 && FREQUENCIES * i * o <= LARGEST
-}
-
-/// A run of lanes of one objective whose samples follow each other.
-struct Run {
-    lanes: Range<usize>,
-    sample: usize,
-}
-
-/// The lanes of an objective in runs of at most `most`.
-fn runs(lanes: &Lanes, objective: usize, most: usize) -> Vec<Run> {
-    let mut found: Vec<Run> = Vec::new();
-    for lane in lanes.of_objective(objective) {
-        let sample = lanes.sample(lane);
-        match found.last_mut() {
-            Some(run) if run.lanes.len() < most && run.sample + run.lanes.len() == sample => {
-                run.lanes.end += 1;
-            }
-            _ => found.push(Run { lanes: lane..lane + 1, sample }),
-        }
-    }
-    found
 }
 
 /// `[K, O, 3, 3, I]` into `grads`. `grid` is the input `[N, H, W, I]` as the forward pass sees it, `g` is `[L, H', W', O]`.
@@ -66,12 +44,12 @@ pub(super) fn gradient(
     let du_plane = plane(outputs * inputs);
     let mut du = Buffer::new(&cpu.pool, FREQUENCIES * du_plane);
     for (objective, grads) in grads.chunks_exact_mut(9 * outputs * inputs).enumerate() {
-        let runs = runs(lanes, objective, most);
+        let runs = lanes.runs(objective, most);
         if runs.is_empty() {
             grads.fill(0.0);
             continue;
         }
-        for (index, Run { lanes, sample }) in runs.into_iter().enumerate() {
+        for (index, (lanes, sample)) in runs.into_iter().enumerate() {
             let samples = lanes.len();
             let input = Grid { data: &grid.data[sample * image..][..samples * image], samples, ..grid };
             let g = &g.data()[lanes.start * g.stride()..lanes.end * g.stride()];
