@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What may be held beyond the most that was in use (48 MiB): sizes vary a little.
 const SLACK: usize = 12 << 20;
 
+/// Buffers of one length and when they came, the latest last.
+type Waiting = VecDeque<(u64, Vec<f32>)>;
+
 #[derive(Default)]
 struct Idle {
-    /// Buffers of each length and when they came, the latest last.
-    by_length: BTreeMap<usize, VecDeque<(u64, Vec<f32>)>>,
+    by_length: BTreeMap<usize, Waiting>,
     now: u64,
     /// Values that wait here, that are on loan, and the most that ever were on loan.
     values: usize,
@@ -31,30 +33,32 @@ impl Idle {
 
     /// The buffer of a length that came last: what of it is in a cache still serves.
     fn latest(&mut self, length: usize) -> Option<Vec<f32>> {
-        self.remove(length, VecDeque::pop_back)
+        let buffer = self.by_length.get_mut(&length)?.pop_back();
+        self.removed(length, buffer)
     }
 
-    fn remove(
-        &mut self,
-        length: usize,
-        one: fn(&mut VecDeque<(u64, Vec<f32>)>) -> Option<(u64, Vec<f32>)>,
-    ) -> Option<Vec<f32>> {
-        let buffers = self.by_length.get_mut(&length)?;
-        let buffer = one(buffers).map(|(_, buffer)| buffer);
-        if buffers.is_empty() {
+    /// The buffer of a length that has waited longest.
+    fn earliest(&mut self, length: usize) -> Option<Vec<f32>> {
+        let buffer = self.by_length.get_mut(&length)?.pop_front();
+        self.removed(length, buffer)
+    }
+
+    fn removed(&mut self, length: usize, buffer: Option<(u64, Vec<f32>)>) -> Option<Vec<f32>> {
+        if self.by_length.get(&length).is_some_and(Waiting::is_empty) {
             self.by_length.remove(&length);
         }
-        self.values -= buffer.as_ref().map_or(0, Vec::len);
-        buffer
+        let (_, buffer) = buffer?;
+        self.values -= buffer.len();
+        Some(buffer)
     }
 
     /// Buffers to give back to the system: those that have waited longest.
     fn excess(&mut self) -> Vec<Vec<f32>> {
         let mut found = Vec::new();
         while self.lent + self.values > self.most + SLACK {
-            let waited = |(_, buffers): &(_, &VecDeque<(u64, _)>)| buffers.front().map(|&(since, _)| since);
+            let waited = |(_, buffers): &(_, &Waiting)| buffers.front().map(|&(since, _)| since);
             let Some((&length, _)) = self.by_length.iter().min_by_key(waited) else { break };
-            found.extend(self.remove(length, VecDeque::pop_front));
+            found.extend(self.earliest(length));
         }
         found
     }
