@@ -15,6 +15,7 @@ mod kernel_avx2;
 mod layer_norm;
 mod linear;
 mod math;
+mod near;
 mod param;
 mod pointwise;
 mod product;
