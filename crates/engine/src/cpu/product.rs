@@ -3,7 +3,8 @@
 //! Blocking: the depth is cut, as evenly as can be, so that what a tile reads of B and the rows of A it meets stay in
 //! the first-level cache; a task takes a group of rows and runs through all its panels, so that its rows stay
 //! in the second-level cache. What would fall on few cache sets (rows a multiple of 4 KiB apart, transposes, matrices as they
-//! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but who does what.
+//! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but
+//! who does what.
 
 use super::bfloat::with_pairs;
 use super::buffer::{Buffer, Pool};
@@ -79,11 +80,6 @@ unsafe impl Sync for Target {}
 impl Target {
     pub fn new(c: &mut [f32], c_row: usize) -> Self {
         Self { c: c.as_mut_ptr(), c_row }
-    }
-
-    /// The part that starts so many values further on.
-    pub fn shifted(&self, values: usize) -> Self {
-        Self { c: self.c.wrapping_add(values), c_row: self.c_row }
     }
 
     /// The part that starts at a row and column.

@@ -39,7 +39,7 @@ pub(super) fn gradient(
 ) {
     let outputs = g.width();
     let image = grid.height * grid.width * inputs;
-    let per_lane = grid.out.0.div_ceil(OUT) * grid.out.1.div_ceil(OUT);
+    let per_lane = grid.count() / grid.samples.max(1);
     let most = (BLOCK / (FREQUENCIES * per_lane * (inputs + outputs))).max(1);
     let du_plane = plane(outputs * inputs);
     let mut du = Buffer::new(&cpu.pool, FREQUENCIES * du_plane);
@@ -98,7 +98,7 @@ fn add_products(
         let size = Size { m: outputs, k: count, n: inputs };
         let extra = Extra { accumulate, ..Extra::default() };
         // SAFETY: each task writes its own frequency of dU.
-        unsafe { product_into(a, b, size, &target.shifted(f * du_plane), extra) }
+        unsafe { product_into(a, b, size, &target.at(0, f * du_plane), extra) }
     });
 }
 
