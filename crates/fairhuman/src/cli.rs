@@ -162,9 +162,10 @@ pub struct Sample {
     /// Pictures of each prompt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
-    /// Pictures that are made at the same time: more memory, less time for each
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub batch: u64,
+    /// Pictures that are made at the same time: more memory, less time for each [default: one; of small ones
+    /// as many as there are threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: Option<u64>,
     /// Threads; 0 for all cores
     #[arg(long, value_name = "T", default_value_t = 0)]
     pub threads: usize,

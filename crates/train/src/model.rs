@@ -240,7 +240,7 @@ fn denoise<'m, B: Backend>(
     let input = UNetInput {
         latents: tape.backend().tensor(&shape, &batch.noisy),
         timesteps: batch.timesteps.iter().map(|&t| t as f32).collect(),
-        text,
+        text: text.into(),
         added: unet
             .config()
             .added

@@ -8,11 +8,12 @@ use fairhuman_engine::{Backend, Params, Tape, Var};
 use super::{Picture, Settings, zeros};
 use crate::net::ModelError;
 use crate::pipeline::Parts;
-use crate::unet::{Added, UNetInput};
+use crate::unet::{Added, Keys, Text, UNetInput};
 
 /// Texts and sizes of a batch: of guided pictures first all negatives, then all prompts.
 pub(super) struct Conditions<B: Backend> {
-    text: B::Tensor,
+    text: Keys<B>,
+    samples: usize,
     pooled: Option<B::Tensor>,
     size: [f32; 6],
     /// The guidance scale, where there is guidance.
@@ -62,8 +63,10 @@ impl<B: Backend> Conditions<B> {
         let (text, pooled): (Vec<_>, Vec<_>) = wanted.iter().map(look_up).unzip();
         let n = wanted.len();
         let (height, width_of_picture) = (settings.height as f32, settings.width as f32);
+        let text = backend.tensor(&[n, tokens, width], &text.concat());
         Ok(Self {
-            text: backend.tensor(&[n, tokens, width], &text.concat()),
+            text: parts.unet.read_text(backend, params, &text)?,
+            samples: n,
             pooled: encoded.pooled.is_some().then(|| backend.tensor(&[n, pooled_width], &pooled.concat())),
             // As large as the original, nothing cropped.
             size: [height, width_of_picture, 0.0, 0.0, height, width_of_picture],
@@ -82,12 +85,12 @@ impl<B: Backend> Conditions<B> {
         timestep: f64,
     ) -> Result<Vec<f32>, ModelError> {
         let &[pictures, h, w, channels] = shape;
-        let n = B::shape(&self.text)[0];
+        let n = self.samples;
         let input =
             UNetInput {
                 latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
                 timesteps: vec![timestep as f32; n],
-                text: Var::constant(self.text.clone()),
+                text: Text::Read(self.text.clone()),
                 added: parts.unet.config().added.and(self.pooled.as_ref()).map(|pooled| Added {
                     pooled: Var::constant(pooled.clone()),
                     time_ids: vec![self.size; n],

@@ -6,7 +6,10 @@
 mod conditions;
 mod lora;
 
+use std::sync::{Mutex, PoisonError};
+
 use fairhuman_engine::{Backend, Params, Tape, Var};
+use rayon::prelude::*;
 
 pub use lora::attach_loras;
 
@@ -111,8 +114,12 @@ fn rounded(side: usize, multiple: usize) -> usize {
     (side.saturating_add(multiple / 2) / multiple).max(1) * multiple
 }
 
-/// Makes a batch of pictures. `params` are those of [`attach_loras`], or none. `progress` is called after every
-/// evaluation of the network.
+/// Values of the U-Net's widest layers (cells times channels) up to which pictures are small: operations on so few are over
+/// before another thread has begun to help.
+const SMALL: usize = 1 << 16;
+
+/// Makes a batch of pictures: as one tensor, or side by side where they are small. `params` are those of
+/// [`attach_loras`], or none. `progress` is called after every evaluation of the network for all of them.
 ///
 /// # Errors
 /// See [`GenerateError`].
@@ -122,7 +129,7 @@ pub fn generate<B: Backend>(
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let (h, w) = latent_size(parts, settings)?;
     let length = h * w * parts.unet.config().in_channels;
@@ -153,7 +160,7 @@ pub fn latents<B: Backend>(
     settings: &Settings,
     pictures: &[Picture],
     noise: &[f32],
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
     let way = way(parts, settings)?;
     let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
@@ -173,7 +180,7 @@ pub fn variations<B: Backend>(
     settings: &Settings,
     pictures: &[Picture],
     (clean, strength): (&[f32], f64),
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let way = way(parts, settings)?;
     let kept = (strength.clamp(0.0, 1.0) * way.steps.len() as f64) as usize;
@@ -205,7 +212,7 @@ fn walk<B: Backend>(
     settings: &Settings,
     pictures: &[Picture],
     (steps, x): (&[Step], Vec<f32>),
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
     let (h, w) = latent_size(parts, settings)?;
     let Settings { sampler, guidance, seed, .. } = *settings;
@@ -215,9 +222,25 @@ fn walk<B: Backend>(
     if pictures.is_empty() {
         return Ok(Vec::new());
     }
+    let length = x.len() / pictures.len();
+    if pictures.len() > 1 && small(parts, (h, w)) {
+        let shared = Mutex::new((0, progress));
+        let one = |picture: &Picture, x: &[f32]| {
+            let mut progress = |p: Progress| {
+                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.0 += 1;
+                if shared.0 % pictures.len() == 0 {
+                    let done = shared.0 / pictures.len();
+                    (shared.1)(Progress { done, ..p });
+                }
+            };
+            let picture = std::slice::from_ref(picture);
+            walk(backend, parts, params, settings, picture, (steps, x.to_vec()), &mut progress)
+        };
+        return side_by_side(backend, pictures, &x, one).map(|latents| latents.concat());
+    }
     let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
     let shape = [pictures.len(), h, w, parts.unet.config().in_channels];
-    let length = x.len() / pictures.len();
     let prediction = parts.schedule.prediction();
     let (mut done, of) = (0, sampler.evaluations(steps.len()));
     let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
@@ -236,7 +259,21 @@ fn walk<B: Backend>(
     sampler.run(steps, x, &mut denoise, &mut fresh)
 }
 
-/// The pictures of `latents [N, h, w, C]`, one after the other, so that memory does not grow with their number.
+/// `one` of every picture and its part of `x`, on all threads; the first error there is, in the order of the pictures.
+fn side_by_side<B: Backend, T: Send>(
+    backend: &B,
+    pictures: &[Picture],
+    x: &[f32],
+    one: impl Fn(&Picture, &[f32]) -> Result<T, GenerateError> + Send + Sync,
+) -> Result<Vec<T>, GenerateError> {
+    let parts = x.par_chunks_exact((x.len() / pictures.len().max(1)).max(1));
+    let each = pictures.par_iter().zip(parts).with_max_len(1).map(|(picture, x)| one(picture, x));
+    let made: Vec<_> = backend.scope(|| each.collect());
+    made.into_iter().collect()
+}
+
+/// The pictures of `latents [N, h, w, C]`: side by side where they are small, else one after the other, so that
+/// memory does not grow with their number.
 ///
 /// # Errors
 /// Latents that do not fit the autoencoder; see [`GenerateError`].
@@ -250,7 +287,7 @@ pub fn decode<B: Backend>(
     let (h, w) = latent_size(parts, settings)?;
     let (factor, shift) = parts.vae.scaling();
     let channels = parts.unet.config().in_channels;
-    let one = |(picture, latents): (&Picture, &[f32])| {
+    let one = |picture: &Picture, latents: &[f32]| {
         let z: Vec<f32> = latents.iter().map(|&v| (f64::from(v) / factor + shift) as f32).collect();
         let params = Params::default();
         let z = Var::constant(backend.tensor(&[1, h, w, channels], &z));
@@ -265,7 +302,10 @@ pub fn decode<B: Backend>(
         let byte = |v: f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
         Ok(Rgb { width, height, pixels: values.into_iter().map(byte).collect() })
     };
-    pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(one).collect()
+    if small(parts, (h, w)) {
+        return side_by_side(backend, pictures, latents, one);
+    }
+    pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(|(p, x)| one(p, x)).collect()
 }
 
 /// Clean latents `[N, h, w, C]`, as the U-Net has them, of pictures `[N, H, W, 3]` in [-1, 1]: the mean of the
@@ -296,6 +336,23 @@ pub fn default_size<B: Backend>(parts: &Parts<'_, B>) -> Result<(usize, usize), 
     let sides = config.usize_per_block("sample_size", 2)?.unwrap_or(vec![usual; 2]);
     let reduction = parts.vae.config().reduction();
     Ok((sides[1] * reduction, sides[0] * reduction))
+}
+
+/// How many pictures to make at the same time where nobody says: one for each thread where they are small, else one.
+///
+/// # Errors
+/// Sizes that have no latents.
+pub fn default_batch<B: Backend>(
+    parts: &Parts<'_, B>,
+    settings: &Settings,
+    threads: usize,
+) -> Result<usize, GenerateError> {
+    let cells = latent_size(parts, settings)?;
+    Ok(if small(parts, cells) { threads.max(1) } else { 1 })
+}
+
+fn small<B: Backend>(parts: &Parts<'_, B>, (h, w): (usize, usize)) -> bool {
+    h * w * parts.unet.config().channels[0] <= SMALL
 }
 
 /// Whether SDXL's zeros stand for an absent negative prompt.

@@ -2,6 +2,7 @@
 
 use fairhuman_engine::{Backend, Tape, Var, Window};
 
+use super::text::Words;
 use crate::net::{ConvId, Layers, LinearId, NormId, Plan};
 
 /// ResnetBlock2D: twice normalisation, SiLU and a 3x3 convolution, with the time added between.
@@ -117,23 +118,32 @@ impl SpatialTransformer {
         Self { norm, proj_in, blocks, proj_out: projection(plan, "proj_out") }
     }
 
-    /// `x [N, H, W, C]`, `text [N, T, D]`. Each transformer block is one checkpoint.
-    pub(crate) fn forward<'m, B: Backend>(
+    /// `x [N, H, W, C]`; `words` hands out what each block sees of the text. Each transformer block is one checkpoint.
+    pub(super) fn forward<'m, B: Backend>(
         &self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,
         x: &Var<B>,
-        text: &Var<B>,
+        words: &mut Words<'_, B>,
     ) -> Var<B> {
         let &[n, h, w, c] = x.shape() else { unreachable!("images have four dimensions") };
         let tokens = net.group_norm(tape, self.norm, x, false);
         let tokens = tape.reshape(&tokens, &[n, h * w, c]);
         let mut tokens = net.linear(tape, self.proj_in, &tokens, None);
         for &block in &self.blocks {
-            tokens = tape.checkpoint(&[&tokens, text], move |tape, v| block.body(net, tape, &v[0], &v[1]));
+            let inputs: Vec<&Var<B>> = [&tokens].into_iter().chain(words.next()).collect();
+            tokens = tape.checkpoint(&inputs, move |tape, v| block.body(net, tape, &v[0], &v[1..]));
         }
         let image = tape.reshape(&tokens, &[n, h, w, c]);
         net.linear(tape, self.proj_out, &image, Some(x))
+    }
+
+    /// The attentions to the text of each block.
+    pub(super) fn to_text(&self) -> impl Iterator<Item = Vec<Attention>> {
+        self.blocks.iter().map(|block| match block.only_cross {
+            true => vec![block.attn1, block.attn2],
+            false => vec![block.attn2],
+        })
     }
 }
 
@@ -171,12 +181,18 @@ impl TransformerBlock {
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,
         x: &Var<B>,
-        text: &Var<B>,
+        text: &[Var<B>],
     ) -> Var<B> {
+        // The text's embeddings, or the keys and values that the block's attentions made of them before.
+        let (first, last) = match text.len() {
+            1 => (text, text),
+            pairs => (&text[..2], &text[pairs - 2..]),
+        };
         let h = net.layer_norm(tape, self.norm1, x);
-        let x = self.attn1.forward(net, tape, &h, if self.only_cross { text } else { &h }, x);
+        let context = if self.only_cross { first } else { std::slice::from_ref(&h) };
+        let x = self.attn1.forward(net, tape, &h, context, x);
         let h = net.layer_norm(tape, self.norm2, &x);
-        let x = self.attn2.forward(net, tape, &h, text, &x);
+        let x = self.attn2.forward(net, tape, &h, last, &x);
         let h = net.layer_norm(tape, self.norm3, &x);
         let h = net.linear(tape, self.ff_in, &h, None);
         let h = tape.geglu(&h);
@@ -185,7 +201,7 @@ impl TransformerBlock {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Attention {
+pub(super) struct Attention {
     q: LinearId,
     k: LinearId,
     v: LinearId,
@@ -204,18 +220,31 @@ impl Attention {
         }
     }
 
+    /// `context` is what is attended to, or its keys and values.
     fn forward<'m, B: Backend>(
         self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,
         x: &Var<B>,
-        context: &Var<B>,
+        context: &[Var<B>],
         residual: &Var<B>,
     ) -> Var<B> {
         let q = net.linear(tape, self.q, x, None);
-        let k = net.linear(tape, self.k, context, None);
-        let v = net.linear(tape, self.v, context, None);
+        let [k, v] = match context {
+            [k, v] => [k.clone(), v.clone()],
+            _ => self.read(net, tape, &context[0]),
+        };
         let h = tape.attention(&q, &k, &v, self.heads, false);
         net.linear(tape, self.out, &h, Some(residual))
+    }
+
+    /// Keys and values of a context.
+    pub(super) fn read<'m, B: Backend>(
+        self,
+        net: &'m Layers<B>,
+        tape: &mut Tape<'m, B>,
+        context: &Var<B>,
+    ) -> [Var<B>; 2] {
+        [self.k, self.v].map(|layer| net.linear(tape, layer, context, None))
     }
 }

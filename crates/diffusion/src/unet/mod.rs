@@ -7,6 +7,7 @@ pub(crate) mod blocks;
 mod config;
 mod embed;
 mod structure;
+mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ use fairhuman_engine::{Activation, Backend, DType, Params, Tape, Var};
 pub use config::{AddedConfig, UNetConfig};
 pub(crate) use structure::halving;
 use structure::{Embed, Stage, Structure};
+use text::Words;
+pub use text::{Keys, Text};
 
 use crate::lora::{AdaptedModule, LoraSpec};
 use crate::lora_file::LoraFile;
@@ -37,8 +40,8 @@ pub struct UNetInput<B: Backend> {
     pub latents: B::Tensor,
     /// Timestep of each sample.
     pub timesteps: Vec<f32>,
-    /// Text embeddings, `[N, T, D]`; tracked where the text encoders are trained.
-    pub text: Var<B>,
+    /// The text of each sample.
+    pub text: Text<B>,
     /// SDXL's added conditions; none for SD 1.5 and 2.x.
     pub added: Option<Added<B>>,
 }
@@ -98,6 +101,7 @@ impl<B: Backend> UNet<B> {
         let net = &self.layers;
         let s = &self.structure;
         let time = self.embed_time(tape, input);
+        let mut words = Words::new(&input.text);
         let latents = Var::constant(input.latents.clone());
         let mut x = net.conv(tape, s.conv_in, &latents, None, None);
         let mut skips = vec![x.clone()];
@@ -105,7 +109,7 @@ impl<B: Backend> UNet<B> {
             for (resnet, attention) in layers {
                 x = resnet.forward(net, tape, &x, Some(&time));
                 if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &input.text);
+                    x = attention.forward(net, tape, &x, &mut words);
                 }
                 skips.push(x.clone());
             }
@@ -116,7 +120,7 @@ impl<B: Backend> UNet<B> {
         }
         if let Some(middle) = &s.middle {
             x = middle.first.forward(net, tape, &x, Some(&time));
-            x = middle.attention.forward(net, tape, &x, &input.text);
+            x = middle.attention.forward(net, tape, &x, &mut words);
             x = middle.last.forward(net, tape, &x, Some(&time));
         }
         for Stage { layers, resample } in &s.up {
@@ -125,7 +129,7 @@ impl<B: Backend> UNet<B> {
                     x = resnet.forward_joined(net, tape, &x, &skip, &time);
                 }
                 if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &input.text);
+                    x = attention.forward(net, tape, &x, &mut words);
                 }
             }
             if let (Some(conv), Some(skip)) = (*resample, skips.last()) {
@@ -185,11 +189,7 @@ impl<B: Backend> UNet<B> {
                 ));
             }
         };
-        let text = input.text.shape();
-        if !matches!(*text, [batch, tokens, width] if batch == n && tokens > 0 && width == c.text_width) {
-            let expected = format!("[{n}, T, {}] (the text encoders of another model?)", c.text_width);
-            return Err(ModelError::shape(MODEL, "text", text, &expected));
-        }
+        self.check_words(&input.text, n)?;
         let one_each = |input, found: usize| match found == n {
             true => Ok(()),
             false => Err(ModelError::shape(MODEL, input, &[found], &format!("[{n}], one for each sample"))),

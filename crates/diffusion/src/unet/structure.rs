@@ -128,6 +128,16 @@ impl Structure {
         let conv_out = plan.conv("conv_out", width, c.out_channels, centred(c.conv_out_kernel));
         Self { time, added, conv_in, down, middle, up, norm_out, conv_out }
     }
+
+    /// All attentions in the order of the forward pass.
+    pub(super) fn transformers(&self) -> impl Iterator<Item = &SpatialTransformer> {
+        let middle = self.middle.as_ref().map(|middle| &middle.attention);
+        attentions(&self.down).chain(middle).chain(attentions(&self.up))
+    }
+}
+
+fn attentions(stages: &[Stage]) -> impl Iterator<Item = &SpatialTransformer> {
+    stages.iter().flat_map(|stage| stage.layers.iter().filter_map(|(_, attention)| attention.as_ref()))
 }
 
 /// Stride 2; without padding one row and one column of zeros are added at the far ends.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
 use fairhuman_diffusion::lora_file::{LoraFile, LoraModule, LoraTensor};
 use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::unet::{Added, UNet, UNetInput};
+use fairhuman_diffusion::unet::{Added, Text, UNet, UNetInput};
 use fairhuman_diffusion::weights::WeightFiles;
 use fairhuman_engine::{Backend, Cpu, DType, Lanes, ParamGrads, Params, Tape, Var};
 
@@ -22,7 +22,7 @@ pub fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
     UNetInput {
         latents: tensor(backend, &channels_last(&get(file, "latents"))),
         timesteps: get(file, "timesteps").values,
-        text: Var::constant(tensor(backend, &get(file, "text"))),
+        text: Var::constant(tensor(backend, &get(file, "text"))).into(),
         added,
     }
 }
@@ -156,6 +156,32 @@ fn an_sdxl_network_equals_diffusers() {
 }
 
 #[test]
+fn a_text_that_was_read_before_changes_nothing() {
+    for case in ["sdxl", "rare"] {
+        let (backend, folder) = (backend(), folder("unet", case));
+        let file = open(&folder);
+        let (mut params, lora) = (Params::default(), lora_of(&file, 4.0));
+        let mut unet = UNet::load(&backend, &folder.join("unet"), Trainable::None).unwrap();
+        unet.attach_lora(&backend, &mut params, &[(&lora, 1.0)]).unwrap();
+        let embeddings = tensor(&backend, &get(&file, "text"));
+        let predict = |text: Text<Cpu>| {
+            let input = UNetInput { text, ..input(&backend, &file) };
+            let prediction = unet.forward(&mut Tape::new(&backend, &params, false), &input)?;
+            Ok::<_, ModelError>(backend.read(prediction.value()))
+        };
+        let keys = unet.read_text(&backend, &params, &embeddings).unwrap();
+        let expected = predict(Var::constant(embeddings).into()).unwrap();
+        assert_eq!(predict(Text::Read(keys)).unwrap(), expected);
+
+        let other = unet.read_text(&backend, &params, &backend.zeros(&[5, 3, unet.config().text_width]));
+        let refused = predict(Text::Read(other.unwrap())).unwrap_err().to_string();
+        assert!(refused.contains("text that was read") && refused.contains('5'), "{refused}");
+        let narrow = unet.read_text(&backend, &params, &backend.zeros(&[1, 3, 7])).err().unwrap();
+        assert!(narrow.to_string().contains("text has shape [1, 3, 7]"), "{narrow}");
+    }
+}
+
+#[test]
 fn gradients_of_every_parameter_equal_diffusers_where_rare_settings_are_used() {
     let (backend, folder) = (backend(), folder("unet", "rare"));
     let file = open(&folder);
@@ -224,7 +250,9 @@ fn inputs_of_wrong_shape_are_refused_by_name() {
     assert!(
         refused(&|i| i.latents = backend.zeros(&[3, 8, 8, 5])).contains("latents has shape [3, 8, 8, 5]")
     );
-    assert!(refused(&|i| i.text = Var::constant(backend.zeros(&[3, 5, 12]))).contains("text has shape"));
+    assert!(
+        refused(&|i| i.text = Var::constant(backend.zeros(&[3, 5, 12])).into()).contains("text has shape")
+    );
     assert!(refused(&|i| i.timesteps = vec![1.0]).contains("timesteps"));
     assert!(refused(&|i| i.added = None).contains("added conditions"));
 }

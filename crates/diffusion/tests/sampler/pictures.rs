@@ -153,8 +153,7 @@ fn a_picture_depends_on_seed_and_index_not_on_its_neighbours() {
         let together = make(&world, &settings, &wanted);
         for (i, one) in wanted.iter().enumerate() {
             let alone = &make(&world, &settings, std::slice::from_ref(one))[0];
-            // Rounding of a product may depend on how many rows it has.
-            assert!(apart(&alone.pixels, &together[i].pixels) < 0.05, "{sampler}, picture {i}");
+            assert_eq!(alone, &together[i], "{sampler}, picture {i}: small ones are made each for itself");
             assert_eq!(alone, &make(&world, &settings, std::slice::from_ref(one))[0], "the same bits again");
         }
         let mut other = wanted[0].clone();
@@ -163,6 +162,21 @@ fn a_picture_depends_on_seed_and_index_not_on_its_neighbours() {
         assert!(apart(&make(&world, &settings, &[other])[0].pixels, first) > 1.0);
         let seeded = Settings { seed: 99, ..settings };
         assert!(apart(&make(&world, &seeded, &wanted[..1])[0].pixels, first) > 1.0);
+    }
+}
+
+#[test]
+fn large_pictures_are_made_as_one_tensor_and_are_the_same() {
+    let world = world();
+    let settings = Settings { steps: 2, width: 416, height: 384, ..SETTINGS };
+    let batch = |threads| generate::default_batch(&world.pipeline.parts(), &settings, threads).unwrap();
+    assert_eq!(batch(2), 1);
+    let wanted = [picture("a woman", None, 0), picture("two men", Some("a dog"), 1)];
+    let together = make(&world, &settings, &wanted);
+    for (one, beside) in wanted.iter().zip(together) {
+        let alone = &make(&world, &settings, std::slice::from_ref(one))[0];
+        // Rounding of a product may depend on how many rows it has.
+        assert!(apart(&alone.pixels, &beside.pixels) < 0.05, "picture {}", one.index);
     }
 }
 
@@ -180,12 +194,14 @@ fn noise_is_normal_and_of_its_own_for_every_picture() {
 fn progress_counts_evaluations() {
     let World { backend, pipeline } = world();
     let settings = Settings { sampler: Sampler::Heun, steps: 3, guidance: 1.0, ..SETTINGS };
-    let mut seen = Vec::new();
-    let pictures = [picture("a man", None, 0)];
-    let params = Params::default();
-    generate::generate(&backend, &pipeline.parts(), &params, &settings, &pictures, &mut |p| seen.push(p))
-        .unwrap();
-    assert_eq!(seen, [1, 2, 3, 4, 5].map(|done| Progress { done, of: 5 }));
+    let parts = pipeline.parts();
+    assert_eq!(generate::default_batch(&parts, &settings, 2).unwrap(), 2, "small pictures side by side");
+    for count in [1, 3] {
+        let pictures: Vec<_> = (0..count).map(|index| picture("a man", None, index)).collect();
+        let (params, mut seen) = (Params::default(), Vec::new());
+        generate::generate(&backend, &parts, &params, &settings, &pictures, &mut |p| seen.push(p)).unwrap();
+        assert_eq!(seen, [1, 2, 3, 4, 5].map(|done| Progress { done, of: 5 }));
+    }
 }
 
 #[test]

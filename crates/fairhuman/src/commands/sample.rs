@@ -71,7 +71,11 @@ fn follow(
         if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
     let mut first = 0;
-    for batch in pictures.chunks(usize::try_from(options.batch)?) {
+    let batch = match options.batch {
+        Some(batch) => usize::try_from(batch)?,
+        None => generate::default_batch(&parts, &settings, backend.threads())?,
+    };
+    for batch in pictures.chunks(batch) {
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
         let made = match &init {
