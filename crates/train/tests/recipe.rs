@@ -33,6 +33,70 @@ fn defaults_are_the_papers_settings() {
     assert_eq!(r.weighting, fairhuman_fairness::Weighting::AlphaFair { alpha: 2.0 });
 }
 
+/// recipes/reference.toml as a recipe of a method, with the keys marked `#?` or without.
+fn reference(method: &str, optional: bool) -> Recipe {
+    let text = include_str!("../../../recipes/reference.toml");
+    let (before, lora) = text.split_once("[lora]").unwrap();
+    let (lora, after) = lora.split_once("\n\n").unwrap();
+    let lora = if method == "lora" { format!("[lora]{lora}") } else { String::new() };
+    let mut text = format!("{before}{lora}\n{after}").replace("\"lora\"  ", &format!("\"{method}\"  "));
+    text = text.replace(&format!("#{method}? "), "");
+    if optional {
+        text = text.replace("#? ", "");
+    }
+    if optional && method == "vae" {
+        text = text.replace("min_snr_gamma", "# min_snr_gamma").split("[samples]").next().unwrap().into();
+    }
+    Recipe::parse(Path::new("recipes/reference.toml"), &text).unwrap()
+}
+
+fn keys(prefix: &str, value: &toml::Value, into: &mut Vec<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            table.iter().for_each(|(key, value)| keys(&format!("{prefix}.{key}"), value, into))
+        }
+        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+            list.iter().for_each(|value| keys(prefix, value, into));
+        }
+        _ => into.push(prefix.to_owned()),
+    }
+}
+
+#[test]
+fn the_reference_recipe_has_every_key_and_its_default() {
+    let least = |method: &str| {
+        let text = format!(
+            r#"
+steps = 2000
+method = "{method}"
+out = "../runs/reference"
+model.path = "../models/sdxl"
+dataset.path = "../data/people"
+objective = [
+    {{ name = "global" }}, {{ name = "face", mask = "mask_face" }}, {{ name = "hand", mask = "mask_hand" }},
+]"#
+        );
+        Recipe::parse(Path::new("recipes/reference.toml"), &text).unwrap()
+    };
+    let written: toml::Table = include_str!("../../../recipes/reference.toml")
+        .replace("#? ", "")
+        .replace("#full? ", "")
+        .replace("#vae? ", "")
+        .parse()
+        .unwrap();
+    let mut there = Vec::new();
+    keys("", &toml::Value::Table(written), &mut there);
+    for method in ["lora", "full", "vae"] {
+        assert_eq!(reference(method, false), least(method), "{method}: a default is another one");
+        let full: toml::Table = reference(method, true).to_toml().parse().unwrap();
+        let mut all = Vec::new();
+        keys("", &toml::Value::Table(full), &mut all);
+        for key in all {
+            assert!(there.contains(&key), "recipes/reference.toml lacks {key}");
+        }
+    }
+}
+
 #[test]
 fn paths_are_relative_to_the_recipes_folder_and_runs_to_the_current_one() {
     let r = parse(SMALL).unwrap();
