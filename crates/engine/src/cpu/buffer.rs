@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What may be held beyond the most that was in use (48 MiB): sizes vary a little.
-const SLACK: usize = 12 << 20;
+/// What may be held beyond the most that was in use (16 MiB): sizes vary a little.
+const SLACK: usize = 4 << 20;
 
 /// Buffers of one length and when they came, the latest last.
 type Waiting = VecDeque<(u64, Vec<f32>)>;
