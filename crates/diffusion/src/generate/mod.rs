@@ -224,12 +224,12 @@ fn walk<B: Backend>(
     }
     let length = x.len() / pictures.len();
     if pictures.len() > 1 && small(parts, (h, w)) {
-        let shared = Mutex::new((0, progress));
+        let shared = Mutex::new((0_usize, progress));
         let one = |picture: &Picture, x: &[f32]| {
             let mut progress = |p: Progress| {
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 shared.0 += 1;
-                if shared.0 % pictures.len() == 0 {
+                if shared.0.is_multiple_of(pictures.len()) {
                     let done = shared.0 / pictures.len();
                     (shared.1)(Progress { done, ..p });
                 }
