@@ -1,5 +1,6 @@
 //! Frozen weights as they lie in a file: bytes of a stated type, borrowed for as long as they are used.
 
+use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -120,11 +121,14 @@ impl WeightData {
                     *o = f32::from_le_bytes(*b);
                 }
             }
-            DType::F16 => {
-                for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    *o = half::f16::from_le_bytes(*b).to_f32();
+            DType::F16 => match bytemuck::try_cast_slice::<u8, half::f16>(bytes) {
+                Ok(values) if cfg!(target_endian = "little") => values.convert_to_f32_slice(out),
+                _ => {
+                    for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                        *o = half::f16::from_le_bytes(*b).to_f32();
+                    }
                 }
-            }
+            },
             DType::BF16 => {
                 for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
                     *o = f32::from_bits((u16::from_le_bytes(*b) as u32) << 16);

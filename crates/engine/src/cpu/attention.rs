@@ -5,7 +5,8 @@
 
 use super::buffer::{Buffer, CpuTensor};
 use super::math::exp;
-use super::product::{Columns, Extra, Rows, Size, Target, pack_columns, product, product_into};
+use super::near::pack_columns;
+use super::product::{Columns, Extra, Rows, Size, Target, product, product_into};
 use super::{Cpu, kernel::NR};
 use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;

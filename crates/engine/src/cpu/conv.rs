@@ -11,7 +11,7 @@ use super::buffer::{Buffer, CpuTensor};
 use super::linear;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
 use super::weight::{Held, trained_backward, trained_forward};
-use super::winograd::{self, Addends, Filter, Grid};
+use super::winograd::{self, Addends, Filter, Grid, Taps};
 use super::winograd_params;
 use crate::{Kernel, Lanes, Plus, Window};
 use rayon::prelude::*;
@@ -175,7 +175,9 @@ pub(super) fn conv2d(
         };
         let filter = match weight {
             Kernel::Frozen(w) => w.forward_filter(&cpu.pool),
-            Kernel::Trained(w) => Held::Made(Filter::new(&cpu.pool, &trained(w), (channels, outputs))),
+            Kernel::Trained(w) => {
+                Held::Made(Filter::new(&cpu.pool, Taps::Panels(&trained(w)), (channels, outputs)))
+            }
         };
         winograd::convolve(&cpu.pool, grid, &filter, &mut y, add);
         return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
@@ -251,7 +253,9 @@ pub(super) fn conv2d_vjp(
         let add = Addends { accumulate, ..Addends::default() };
         let filter = match weight {
             Kernel::Frozen(w) => w.backward_filter(&cpu.pool),
-            Kernel::Trained(w) => Held::Made(Filter::new(&cpu.pool, &trained(w), (outputs, inputs))),
+            Kernel::Trained(w) => {
+                Held::Made(Filter::new(&cpu.pool, Taps::Panels(&trained(w)), (outputs, inputs)))
+            }
         };
         winograd::convolve(&cpu.pool, grid, &filter, &mut dx, add);
         return CpuTensor::new(&[lanes, height, width, inputs], dx);

@@ -2,7 +2,7 @@
 
 use super::buffer::{Buffer, CpuTensor};
 use super::product::{Columns, Deal, Extra, Rows, Size, Target, Then, parallel_product, product_into};
-use super::weight::trained_forward;
+use super::weight::{Held, Matrix, trained_forward};
 use super::{Cpu, rows_of};
 use crate::{Kernel, Lanes, LowRank, Plus};
 use rayon::prelude::*;
@@ -17,11 +17,11 @@ pub(super) fn linear(
     let inputs = x.width();
     let rows = rows_of(x);
     let (outputs, columns) = match weight {
-        Kernel::Frozen(w) => (w.dims().0, w.forward(&cpu.pool)),
+        Kernel::Frozen(w) => (w.dims().0, w.forward_matrix(&cpu.pool)),
         Kernel::Trained(w) => {
             let outputs = w.shape()[0];
             let panels = trained_forward(&cpu.pool, w.data(), (outputs, inputs, 1));
-            (outputs, super::weight::Held::Made(panels))
+            (outputs, Matrix::Panels(Held::Made(panels)))
         }
     };
     let mut shape = x.shape().to_vec();
@@ -115,7 +115,7 @@ pub(super) fn linear_vjp(
     let held;
     let (inputs, columns) = match weight {
         Kernel::Frozen(w) => {
-            held = w.backward(&cpu.pool);
+            held = w.backward_matrix(&cpu.pool);
             (w.dims().1, held.columns())
         }
         Kernel::Trained(w) => (w.width(), Columns::Dense(w.data(), w.width())),

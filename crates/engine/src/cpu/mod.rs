@@ -3,6 +3,7 @@
 //! Everything heavy is a product (see `product` and `kernel`); the rest is bound by memory and passes over it
 //! as seldom as it can. Results do not depend on the number of threads.
 
+mod ahead;
 mod attention;
 mod bfloat;
 mod buffer;

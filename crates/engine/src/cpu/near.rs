@@ -2,7 +2,8 @@
 //! of the cache and push each other out of it.
 
 use super::kernel::{MR, NR, WIDE};
-use super::product::{Columns, Rows};
+use super::product::{Columns, Rows, Stored};
+use multiversion::multiversion;
 use std::cell::RefCell;
 
 /// Where tiles find A: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k * col`.
@@ -89,5 +90,80 @@ pub(super) fn with_near_columns(
             }
             run((panels.as_ptr(), NR, NR * depth));
         }),
+        Columns::Stored(stored) => PANELS.with_borrow_mut(|panels| {
+            panels.resize((columns.next_multiple_of(NR) * depth).max(panels.len()), 0.0);
+            read_stored(stored, (start, depth), (column, columns), panels);
+            run((panels.as_ptr(), NR, NR * depth));
+        }),
+    }
+}
+
+/// Panels `[depth][16]` of a part of a stored matrix.
+fn read_stored(
+    Stored { data, turned, column: from }: Stored<'_>,
+    (start, depth): (usize, usize),
+    (column, columns): (usize, usize),
+    panels: &mut [f32],
+) {
+    let width = data.len() / data.shape()[0];
+    let column = from + column;
+    if turned {
+        for (panel, out) in
+            panels.chunks_exact_mut((NR * depth).max(1)).enumerate().take(columns.div_ceil(NR))
+        {
+            let first = column + panel * NR;
+            pack_columns(depth, NR.min(columns - panel * NR), out, |j, values| {
+                data.widen_into((first + j) * width + start, values);
+            });
+        }
+        return;
+    }
+    let mut line = [0.0; 2 * WIDE];
+    for k in 0..depth {
+        data.widen_into((start + k) * width + column, &mut line[..columns]);
+        for (panel, values) in line.chunks_exact(NR).enumerate().take(columns.div_ceil(NR)) {
+            panels[(panel * depth + k) * NR..][..NR].copy_from_slice(values);
+        }
+    }
+}
+
+/// One panel `[k][16]` from up to 16 columns, each written by `column` and then transposed.
+pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl Fn(usize, &mut [f32])) {
+    thread_local! {
+        static LINES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    // Lines a power of two apart would share few sets of the cache.
+    let distance = k.next_multiple_of(NR) + NR;
+    LINES.with_borrow_mut(|lines| {
+        lines.resize((NR * distance).max(lines.len()), 0.0);
+        for (j, line) in lines.chunks_exact_mut(distance).take(NR).enumerate() {
+            if j < width { column(j, &mut line[..k]) } else { line[..k].fill(0.0) }
+        }
+        turn(lines, distance, &mut out[..k * NR]);
+    });
+}
+
+/// `out [k][16]` from 16 lines `distance` apart.
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn turn(lines: &[f32], distance: usize, out: &mut [f32]) {
+    let (blocks, rest) = out.as_chunks_mut::<{ 8 * NR }>();
+    let whole = blocks.len() * 8;
+    for (i, block) in blocks.iter_mut().enumerate() {
+        for half in [0, 8] {
+            let part: [&[f32; 8]; 8] = std::array::from_fn(|j| {
+                let from = (half + j) * distance + 8 * i;
+                lines[from..from + 8].first_chunk::<8>().expect("eight values")
+            });
+            for k in 0..8 {
+                for j in 0..8 {
+                    block[k * NR + half + j] = part[j][k];
+                }
+            }
+        }
+    }
+    for (i, row) in rest.chunks_exact_mut(NR).enumerate() {
+        for (j, value) in row.iter_mut().enumerate() {
+            *value = lines[j * distance + whole + i];
+        }
     }
 }

@@ -6,12 +6,13 @@
 //! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but
 //! who does what.
 
+use super::ahead::Ahead;
 use super::bfloat::with_pairs;
 use super::buffer::{Buffer, Pool};
 use super::kernel::{Kernel, MR, NR, Tile, WIDE, kernel, pair_kernel};
-use super::near::{with_near_columns, with_near_rows};
+use super::near::{pack_columns, with_near_columns, with_near_rows};
+use crate::WeightData;
 use rayon::prelude::*;
-use std::cell::RefCell;
 use std::sync::Arc;
 
 /// A strided view of A: element `[i, k]` is `data[i * row + k * col]`.
@@ -45,6 +46,16 @@ pub(super) enum Columns<'a> {
     Pairs { data: &'a [f32], depth: usize },
     /// Row-major with rows `usize` apart.
     Dense(&'a [f32], usize),
+    /// A frozen weight as it lies in its file.
+    Stored(Stored<'a>),
+}
+
+/// Columns of a stored matrix `W`, from `column` on: those of W or, `turned`, of its transpose.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub data: &'a WeightData,
+    pub turned: bool,
+    pub column: usize,
 }
 
 /// What is added to the product.
@@ -148,37 +159,52 @@ unsafe fn tiles(
         let depth = (k - start).min(depth);
         let first = start == 0;
         with_near_rows(a, m, start, depth, n > width, |a| {
-            for column in (0..n).step_by(width) {
-                let columns = width.min(n - column);
-                let bias = match extra.bias {
-                    Some(bias) if first => bias[column..].as_ptr(),
-                    _ => std::ptr::null(),
+            let block = b.block(width);
+            for column in (0..n).step_by(block) {
+                let near = (column, block.min(n - column));
+                let steps = near.1.div_ceil(width) * m.div_ceil(MR);
+                let next = match column + near.1 {
+                    column if column < n => ((start, depth), (column, block.min(n - column))),
+                    _ => ((start + depth, depth.min(k - start - depth)), (0, block.min(n))),
                 };
-                with_near_columns(b, (start, depth), (column, columns), m, |(b, b_row, b_next)| {
-                    for row in (0..m).step_by(MR) {
-                        let c = target.c.wrapping_add(row * target.c_row + column);
-                        let (add, add_row) = match extra.add {
-                            _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
-                            Some((data, distance)) => (data[row * distance + column..].as_ptr(), distance),
-                            None => (std::ptr::null(), 0),
+                let mut ahead = Ahead::new(b, next.0, next.1, steps);
+                with_near_columns(b, (start, depth), near, m, |(b, b_row, b_next)| {
+                    for offset in (0..near.1).step_by(width) {
+                        let column = column + offset;
+                        let columns = width.min(n - column);
+                        let b = b.wrapping_add(offset / NR * b_next);
+                        let bias = match extra.bias {
+                            Some(bias) if first => bias[column..].as_ptr(),
+                            _ => std::ptr::null(),
                         };
-                        let work = Tile {
-                            a: a.data.wrapping_add(row * a.strip),
-                            a_row: a.row,
-                            a_col: a.col,
-                            b,
-                            b_row,
-                            b_next,
-                            depth,
-                            columns,
-                            c,
-                            c_row: target.c_row,
-                            bias,
-                            add,
-                            add_row,
-                        };
-                        // SAFETY: operands were checked against the sizes above; C is the caller's promise.
-                        unsafe { (kernel.tile)(MR.min(m - row), &work) }
+                        for row in (0..m).step_by(MR) {
+                            let c = target.c.wrapping_add(row * target.c_row + column);
+                            let (add, add_row) = match extra.add {
+                                _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
+                                Some((data, distance)) => {
+                                    (data[row * distance + column..].as_ptr(), distance)
+                                }
+                                None => (std::ptr::null(), 0),
+                            };
+                            let work = Tile {
+                                a: a.data.wrapping_add(row * a.strip),
+                                a_row: a.row,
+                                a_col: a.col,
+                                b,
+                                b_row,
+                                b_next,
+                                depth,
+                                columns,
+                                c,
+                                c_row: target.c_row,
+                                bias,
+                                add,
+                                add_row,
+                            };
+                            // SAFETY: operands were checked against the sizes above; C is the caller's promise.
+                            unsafe { (kernel.tile)(MR.min(m - row), &work) }
+                            ahead.step();
+                        }
                     }
                 });
             }
@@ -204,6 +230,11 @@ fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &E
                 );
             }
             Columns::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
+            Columns::Stored(Stored { data, turned, column }) => {
+                let (rows, width) = (data.shape()[0], data.len() / data.shape()[0]);
+                let (depth, columns) = if turned { (width, rows) } else { (rows, width) };
+                assert!(k <= depth && column + n <= columns, "B too small");
+            }
         }
     }
     assert!(extra.bias.is_none_or(|b| b.len() >= n), "bias too small");
@@ -253,6 +284,12 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Columns<'a> {
+    /// How many columns are brought near at once, where tiles have `width`. What lies in a file is read by pieces of rows, so
+    /// long pieces.
+    fn block(self, width: usize) -> usize {
+        if matches!(self, Self::Stored(_)) { 2 * WIDE } else { width }
+    }
+
     /// B from a column on that is a multiple of 16.
     fn right_of(self, column: usize) -> Self {
         match self {
@@ -261,6 +298,7 @@ impl<'a> Columns<'a> {
             }
             Self::Pairs { data, depth } => Self::Pairs { data: &data[column * depth..], depth },
             Self::Dense(data, distance) => Self::Dense(data.get(column..).unwrap_or_default(), distance),
+            Self::Stored(stored) => Self::Stored(Stored { column: stored.column + column, ..stored }),
         }
     }
 }
@@ -385,26 +423,4 @@ impl Panels {
         assert!(!self.pairs, "pairs cannot be cut");
         Columns::Panels { data: &self.data, depth: self.depth, start }
     }
-}
-
-/// One panel `[k][16]` from up to 16 columns, transposed in blocks that stay in cache.
-pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl Fn(usize, &mut [f32])) {
-    thread_local! {
-        static LINES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    LINES.with_borrow_mut(|lines| {
-        lines.resize((NR * k).max(lines.len()), 0.0);
-        for j in 0..NR {
-            let line = &mut lines[j * k..(j + 1) * k];
-            if j < width { column(j, line) } else { line.fill(0.0) }
-        }
-        for start in (0..k).step_by(16) {
-            let depth = 16.min(k - start);
-            for (i, row) in out[start * NR..(start + depth) * NR].chunks_exact_mut(NR).enumerate() {
-                for (j, value) in row.iter_mut().enumerate() {
-                    *value = lines[j * k + start + i];
-                }
-            }
-        }
-    });
 }

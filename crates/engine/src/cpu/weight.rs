@@ -6,8 +6,8 @@
 //! the backend has been given room for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
-use super::product::{Columns, Panels};
-use super::winograd::{FREQUENCIES, Filter};
+use super::product::{Columns, Panels, Stored};
+use super::winograd::{FREQUENCIES, Filter, Taps};
 use crate::{Form, WeightData};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +27,22 @@ pub struct CpuWeight {
     backward_filter: OnceLock<Filter>,
     /// Bytes that are left for kept filters, of all weights together.
     room: Arc<AtomicUsize>,
+}
+
+/// B of a product with a frozen matrix.
+pub(super) enum Matrix<'a> {
+    Panels(Held<'a>),
+    /// As it lies, widened and laid out piece by piece where it is read.
+    Stored(Stored<'a>),
+}
+
+impl Matrix<'_> {
+    pub(super) fn columns(&self) -> Columns<'_> {
+        match self {
+            Self::Panels(panels) => panels.columns(),
+            Self::Stored(stored) => Columns::Stored(*stored),
+        }
+    }
 }
 
 /// What is kept, or was made for this use.
@@ -87,6 +103,21 @@ impl CpuWeight {
         (shape[0], shape[1], shape[2..].iter().product())
     }
 
+    /// B of a linear layer's product, `[I, O]`.
+    pub(super) fn forward_matrix(&self, pool: &Arc<Pool>) -> Matrix<'_> {
+        self.matrix(true).unwrap_or_else(|| Matrix::Panels(self.forward(pool)))
+    }
+
+    /// B of its input gradient, `[O, I]`.
+    pub(super) fn backward_matrix(&self, pool: &Arc<Pool>) -> Matrix<'_> {
+        self.matrix(false).unwrap_or_else(|| Matrix::Panels(self.backward(pool)))
+    }
+
+    fn matrix(&self, turned: bool) -> Option<Matrix<'_>> {
+        let stored = Stored { data: &self.data, turned, column: 0 };
+        (!self.keep && !self.pairs && self.data.len() > 0).then_some(Matrix::Stored(stored))
+    }
+
     /// B of the forward product: `[taps * I, O]`.
     pub(super) fn forward(&self, pool: &Arc<Pool>) -> Held<'_> {
         self.held(pool, &self.forward, || {
@@ -133,13 +164,19 @@ impl CpuWeight {
     /// Winograd's transform of a 3x3 filter.
     pub(super) fn forward_filter(&self, pool: &Arc<Pool>) -> Held<'_, Filter> {
         let (outputs, inputs, _) = self.dims();
-        self.filter(&self.forward_filter, || Filter::new(pool, &self.forward(pool), (inputs, outputs)))
+        let make = |taps: Taps<'_>| Filter::new(pool, taps, (inputs, outputs));
+        self.filter(&self.forward_filter, || {
+            if self.keep { make(Taps::Panels(&self.forward(pool))) } else { make(Taps::Stored(&self.data)) }
+        })
     }
 
     /// The same for the input gradient.
     pub(super) fn backward_filter(&self, pool: &Arc<Pool>) -> Held<'_, Filter> {
         let (outputs, inputs, _) = self.dims();
-        self.filter(&self.backward_filter, || Filter::new(pool, &self.backward(pool), (outputs, inputs)))
+        let make = |taps: Taps<'_>| Filter::new(pool, taps, (outputs, inputs));
+        self.filter(&self.backward_filter, || {
+            if self.keep { make(Taps::Panels(&self.backward(pool))) } else { make(Taps::Flipped(&self.data)) }
+        })
     }
 
     fn filter<'a>(&self, slot: &'a OnceLock<Filter>, make: impl FnOnce() -> Filter) -> Held<'a, Filter> {

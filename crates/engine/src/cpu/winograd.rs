@@ -14,9 +14,11 @@
 use super::buffer::{Buffer, Pool};
 use super::features;
 use super::kernel::NR;
+use super::near::pack_columns;
 use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
 use super::simd::{Kernel, Vector, with_widest};
 use super::winograd_tiles::{InputTiles, OutputTiles};
+use crate::WeightData;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -59,9 +61,18 @@ pub(super) fn suits(kernel: (usize, usize), stride: usize, grid: Grid<'_>, (i, o
     kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && grid.count() >= tiles
 }
 
+/// What a filter is made from.
+pub(super) enum Taps<'a> {
+    /// The panels of the plain product, `[9 * I][16]` each.
+    Panels(&'a Panels),
+    /// A weight as it lies in its file, `[O, I, 3, 3]`.
+    Stored(&'a WeightData),
+    /// The same for the input gradient: `[I, O, 3, 3]`, and the taps in reverse order.
+    Flipped(&'a WeightData),
+}
+
 impl Filter {
-    /// From the panels of the plain product, `[9 * I][16]` each.
-    pub fn new(pool: &Arc<Pool>, panels: &Panels, (inputs, outputs): (usize, usize)) -> Self {
+    pub fn new(pool: &Arc<Pool>, taps: Taps<'_>, (inputs, outputs): (usize, usize)) -> Self {
         let count = outputs.div_ceil(NR);
         let plane = plane(count * inputs * NR);
         let mut data = Buffer::new(pool, FREQUENCIES * plane);
@@ -70,10 +81,21 @@ impl Filter {
         let parts = inputs.div_ceil(rows);
         (0..count * parts).into_par_iter().for_each(|task| {
             let (panel, first) = (task / parts, task % parts * rows);
-            let rows = first..(first + rows).min(inputs);
-            let weight = &panels.panel(panel)[..9 * inputs * NR];
-            // SAFETY: each task writes its own rows of its own panel.
-            unsafe { with_widest(FilterRows { weight, inputs, rows, panel, plane, u: &u }) }
+            let rows = rows.min(inputs - first);
+            let u = u.at(panel * inputs + first, 0);
+            let transform = |weight: &[f32], tap, input| {
+                assert!(weight.len() >= (8 * tap + (rows - 1) * input + 1) * NR, "weight too small");
+                // SAFETY: each task writes its own rows of its own panel.
+                unsafe { with_widest(FilterRows { weight, tap, input, rows, plane, u: &u }) }
+            };
+            match taps {
+                Taps::Panels(panels) => transform(&panels.panel(panel)[first * NR..], inputs, 1),
+                _ => with_scratch(9 * rows * NR, |block| {
+                    let lanes = (panel * NR, NR.min(outputs - panel * NR));
+                    taps.read((first, rows), lanes, block);
+                    transform(block, 1, 9);
+                }),
+            }
         });
         Self { data, inputs, outputs, plane }
     }
@@ -84,25 +106,54 @@ impl Filter {
     }
 }
 
+impl Taps<'_> {
+    /// `[rows, 9][16]` of a stored weight: some inputs of up to 16 outputs.
+    fn read(&self, (first, rows): (usize, usize), (lane, lanes): (usize, usize), block: &mut [f32]) {
+        match self {
+            Taps::Panels(_) => unreachable!("panels are read as they are"),
+            Taps::Stored(data) => {
+                let inputs = data.shape()[1];
+                pack_columns(9 * rows, lanes, block, |j, values| {
+                    data.widen_into(9 * ((lane + j) * inputs + first), values);
+                });
+            }
+            Taps::Flipped(data) => {
+                let mut line = [0.0; 9 * NR];
+                for (row, out) in block.chunks_exact_mut(9 * NR).enumerate() {
+                    let from = 9 * ((first + row) * data.shape()[1] + lane);
+                    data.widen_into(from, &mut line[..9 * lanes]);
+                    for (tap, out) in out.chunks_exact_mut(NR).rev().enumerate() {
+                        for (j, value) in out.iter_mut().enumerate() {
+                            *value = line[9 * j + tap];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Transforms some rows (inputs) of one panel (16 outputs).
 struct FilterRows<'a> {
     weight: &'a [f32],
-    inputs: usize,
-    rows: std::ops::Range<usize>,
-    panel: usize,
+    /// Rows of the weight from tap to tap, and from input to input.
+    tap: usize,
+    input: usize,
+    rows: usize,
     plane: usize,
+    /// Where the first row of the first frequency goes.
     u: &'a Target,
 }
 
 impl Kernel for FilterRows<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        for i in self.rows {
+        for i in 0..self.rows {
             for lane in (0..NR).step_by(V::LANES) {
-                // SAFETY: the weight holds nine rows of every input; the rest is the caller's promise.
+                // SAFETY: the weight's length was checked; the rest is the caller's promise.
                 unsafe {
                     let tap = |y: usize, x: usize| {
-                        let row = (3 * y + x) * self.inputs + i;
+                        let row = (3 * y + x) * self.tap + i * self.input;
                         V::load(self.weight.as_ptr().add(row * NR + lane), V::LANES)
                     };
                     let mut half = [[V::splat(0.0); 3]; IN];
@@ -115,7 +166,7 @@ impl Kernel for FilterRows<'_> {
                     }
                     for (y, row) in half.into_iter().enumerate() {
                         for (x, value) in filter_line(row).into_iter().enumerate() {
-                            let to = self.u.at(self.panel * self.inputs + i, lane).c;
+                            let to = self.u.at(i, lane).c;
                             value.store(to.wrapping_add((y * IN + x) * self.plane), V::LANES);
                         }
                     }

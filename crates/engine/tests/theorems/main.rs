@@ -6,6 +6,7 @@
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no bit.
 //! - [`cost`]: what is frozen or absent is not computed.
+//! - [`stored`]: weights read as they lie in a file give the bits of those prepared in advance.
 //! - [`updates`]: Gram matrix, combination and AdamW against numbers worked out by hand.
 
 mod agreement;
@@ -16,4 +17,5 @@ mod finite_differences;
 mod instructions;
 mod lanes;
 mod net;
+mod stored;
 mod updates;
