@@ -1,5 +1,5 @@
 //! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws the people,
-//! makes a random model, trains its autoencoder, in three parts, and then its U-Net and text encoders, in two.
+//! makes a random model, trains its autoencoder, in four parts, and then its U-Net and text encoders, in two.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +9,14 @@ use anyhow::ensure;
 use crate::{SmallModel, ours};
 
 /// Every step is a command of the program; a step that is done, or was interrupted, goes on where it was.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "people --count 12000 --size 96 --seed 1 --figures 1 --out data/small-model",
     "people --count 12000 --size 96 --seed 1 --figures 1 --near 80 --out data/small-model-near",
     "init-model --preset small --dtype f16 --out models/small-random",
     "train recipes/small-model/vae.toml --out runs/small-vae",
     "train recipes/small-model/vae-fine.toml --out runs/small-vae-fine",
     "train recipes/small-model/vae-colours.toml --out runs/small-vae-colours",
+    "train recipes/small-model/vae-faces.toml --out runs/small-vae-faces",
     "train recipes/small-model/unet.toml --out runs/small-unet",
     "train recipes/small-model/unet-near.toml --out runs/small-unet-near",
 ];

@@ -38,9 +38,8 @@ pub(super) fn with_near_rows(
             copy.resize((m.next_multiple_of(MR) * depth).max(copy.len()), 0.0);
             for (strip, out) in copy.chunks_exact_mut(MR * depth).enumerate().take(m.div_ceil(MR)) {
                 let rows = MR.min(m - strip * MR);
-                for (k, out) in out.chunks_exact_mut(MR).enumerate() {
-                    let from = (start + k) * a.col + strip * MR;
-                    out[..rows].copy_from_slice(&a.data[from..from + rows]);
+                for (k, out) in out.as_chunks_mut::<MR>().0.iter_mut().enumerate() {
+                    copy_part(out, &a.data[(start + k) * a.col + strip * MR..][..rows]);
                 }
             }
             return run(Near { data: copy.as_ptr(), strip: depth, row: 1, col: MR });
@@ -53,6 +52,15 @@ pub(super) fn with_near_rows(
         }
         run(Near { data: copy.as_ptr(), strip: distance, row: distance, col: 1 });
     });
+}
+
+/// Copies as many values as there are; all N of them, as they mostly are, without a call.
+#[inline(always)]
+fn copy_part<const N: usize>(to: &mut [f32; N], from: &[f32]) {
+    match from.first_chunk::<N>() {
+        Some(all) => *to = *all,
+        None => to[..from.len()].copy_from_slice(from),
+    }
 }
 
 /// Rows that a matrix as it lies must meet for a copy of its columns to pay.
@@ -83,9 +91,8 @@ pub(super) fn with_near_columns(
             panels.resize((WIDE * depth).max(panels.len()), 0.0);
             for (panel, out) in panels.chunks_exact_mut(NR * depth).enumerate().take(columns.div_ceil(NR)) {
                 let width = NR.min(columns - panel * NR);
-                for (k, out) in out.chunks_exact_mut(NR).enumerate() {
-                    let from = (start + k) * distance + column + panel * NR;
-                    out[..width].copy_from_slice(&data[from..from + width]);
+                for (k, out) in out.as_chunks_mut::<NR>().0.iter_mut().enumerate() {
+                    copy_part(out, &data[(start + k) * distance + column + panel * NR..][..width]);
                 }
             }
             run((panels.as_ptr(), NR, NR * depth));
