@@ -115,7 +115,7 @@ impl CpuWeight {
 
     fn matrix(&self, turned: bool) -> Option<Matrix<'_>> {
         let stored = Stored { data: &self.data, turned, column: 0 };
-        (!self.keep && !self.pairs && self.data.len() > 0).then_some(Matrix::Stored(stored))
+        (!self.keep && !self.pairs && !self.data.is_empty()).then_some(Matrix::Stored(stored))
     }
 
     /// B of the forward product: `[taps * I, O]`.
