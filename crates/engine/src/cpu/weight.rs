@@ -1,8 +1,9 @@
 //! Frozen weights, in the panels that products read.
 //!
 //! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
-//! model larger than memory should hold twice) stay where they lie, 16-bit and memory-mapped, and are widened
-//! into reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
+//! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from there
+//! piece by piece (`near`), filters transformed from there, and only convolutions that are not Winograd's, and pairs
+//! of bfloat16, are laid out in reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
 //! the backend has been given room for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
