@@ -3,17 +3,21 @@
 //! The probabilities are never stored: the backward pass recomputes them from the saved log-denominators,
 //! once for all lanes of a sample (Dao et al. 2022 call this recomputation; the lanes are ours).
 
+use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
+use super::kernel::{MR, NR};
 use super::math::exp;
 use super::near::pack_columns;
 use super::product::{Columns, Extra, Rows, Size, Target, product, product_into};
-use super::{Cpu, kernel::NR};
 use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Scores of a block, in values (256 KiB).
 const BLOCK: usize = 1 << 16;
+
+/// Queries of a head that are worth a task of their own.
+const FEW: usize = 64;
 
 /// Sizes of one attention.
 #[derive(Clone, Copy)]
@@ -175,16 +179,23 @@ pub(super) fn attention(
     let mut out = Buffer::new(&cpu.pool, q.data().len());
     let mut log_sum = Buffer::new(&cpu.pool, samples * heads * queries);
     let target = Target::new(&mut out, channels);
-    log_sum.par_chunks_mut(queries).with_max_len(1).enumerate().for_each_init(
+    // Where heads are fewer than threads, each one's queries are dealt out as well.
+    let parts = cpu.threads().div_ceil(samples * heads).min(queries.div_ceil(FEW));
+    let share = queries.div_ceil(parts).next_multiple_of(MR);
+    let parts = queries.div_ceil(share);
+    let logs = Target::new(&mut log_sum, queries);
+    (0..samples * heads * parts).into_par_iter().with_max_len(1).for_each_init(
         || (Vec::new(), Vec::new(), Vec::new(), vec![0.0; block * keys]),
-        |(turned, values, q_rows, scores), (index, log_sum)| {
+        |(turned, values, q_rows, scores), task| {
+            let (index, part) = (task / parts, task % parts);
             let (n, h) = (index / heads, index % heads);
             transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
             copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values);
             let values = Columns::Dense(values, d);
             let turned = Columns::Panels { data: turned, depth: d, start: 0 };
-            for first in (0..queries).step_by(block) {
-                let rows = block.min(queries - first);
+            let end = queries.min((part + 1) * share);
+            for first in (part * share..end).step_by(block) {
+                let rows = block.min(end - first);
                 let scores = &mut scores[..rows * keys];
                 copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows);
                 product(
@@ -195,8 +206,9 @@ pub(super) fn attention(
                     keys,
                     Extra::default(),
                 );
-                let visible = dims.visible(first);
-                softmax(scores, keys, dims.scale(), visible, &mut log_sum[first..first + rows]);
+                // SAFETY: these queries of the head belong to this task alone.
+                let logs = unsafe { std::slice::from_raw_parts_mut(logs.at(index, first).c, rows) };
+                softmax(scores, keys, dims.scale(), dims.visible(first), logs);
                 let target = target.at(n * queries + first, h * d);
                 let size = Size { m: rows, k: keys, n: d };
                 // SAFETY: the head's columns of these rows belong to this task alone.
@@ -236,13 +248,22 @@ pub(super) fn attention_vjp(
     let mut dk = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
-    (0..samples * heads).into_par_iter().with_max_len(1).for_each_init(
+    // A task takes all lanes of a head, which share the probabilities (a product of five); where heads are few for the
+    // threads, one lane each is sooner done.
+    let most = (0..samples).map(|n| lanes.of_sample(n).len()).max().unwrap_or_default();
+    let turns = |tasks: usize| tasks.div_ceil(cpu.threads());
+    let together = turns(samples * heads) * (4 * most + 1) <= turns(lanes.len() * heads) * 5;
+    let mut tasks: Vec<(usize, &[usize])> = Vec::new();
+    for n in 0..samples {
+        let of = lanes.of_sample(n);
+        for shared in of.chunks(if together { most.max(1) } else { 1 }) {
+            tasks.extend((n * heads..(n + 1) * heads).map(|index| (index, shared)));
+        }
+    }
+    tasks.into_par_iter().with_max_len(1).for_each_init(
         || Scratch { p: vec![0.0; block * keys], ds: vec![0.0; block * keys], ..Scratch::default() },
-        |scratch, index| {
+        |scratch, (index, shared)| {
             let (n, h) = (index / heads, index % heads);
-            if lanes.of_sample(n).is_empty() {
-                return;
-            }
             let Scratch { k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dots } = scratch;
             transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_turned);
             transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_turned);
@@ -258,7 +279,7 @@ pub(super) fn attention_vjp(
                 let log_sum = &log_sum.data()[index * queries + first..][..rows];
                 probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
                 let later = Extra { accumulate: first > 0, ..Extra::default() };
-                for &lane in lanes.of_sample(n) {
+                for &lane in shared {
                     copy_head(dims, dims.of(g.data(), queries, lane, h, first), rows, g_rows);
                     let o = dims.of(out.data(), queries, n, h, first);
                     dots.clear();

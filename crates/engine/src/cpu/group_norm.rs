@@ -17,6 +17,9 @@ use rayon::prelude::*;
 /// Rows of a block.
 const ROWS: usize = 64;
 
+/// Moments or channels' sums to merge that are done before another thread has woken up.
+const FEW: usize = 256;
+
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn channel_sums(x: &[f32], width: usize, sums: &mut [f32], squares: &mut [f32]) {
     let (pivot, _) = x.split_at(width);
@@ -114,14 +117,14 @@ pub(super) fn group_norm(
         })
         .collect();
     let mut stats = Buffer::new(&cpu.pool, samples * groups * 2);
-    for (index, stat) in stats.chunks_exact_mut(2).enumerate() {
+    stats.par_chunks_exact_mut(2).with_min_len(FEW.div_ceil(blocks)).enumerate().for_each(|(index, stat)| {
         let (sample, group) = (index / groups, index % groups);
         let all = moments[sample * blocks..(sample + 1) * blocks]
             .iter()
             .fold(Moments::default(), |all, m| all.merge(m[group]));
         stat[0] = all.mean as f32;
         stat[1] = (1.0 / (all.m2.max(0.0) / all.count + affine.eps as f64).sqrt()) as f32;
-    }
+    });
     let maps: Vec<_> = stats
         .chunks_exact(groups * 2)
         .map(|stats| channel_affine(stats, affine.gamma.data(), affine.beta.data()))
@@ -285,6 +288,8 @@ pub(super) fn group_norm_vjp(
     let size = (stride / width * per_group) as f64;
     let acc = acc.as_ref();
     let lane_maps: Vec<(Vec<f32>, Vec<f32>)> = (0..lanes.len())
+        .into_par_iter()
+        .with_min_len(FEW.div_ceil(blocks * groups))
         .map(|lane| {
             let sample = lanes.sample(lane);
             let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();

@@ -140,56 +140,93 @@ pub(super) fn linear_vjp(
     CpuTensor::new(&shape, dx)
 }
 
-/// `[K, A, B]`: for each objective the sum over its lanes of `left^T right`, where `left [L, rows, A]` goes by
-/// lane and `right` by lane or by the lane's sample.
-fn outer_products(
-    cpu: &Cpu,
-    (left, a): (&[f32], usize),
-    (right, b): (&[f32], usize),
+/// For each objective the sum over its lanes of `left^T right`, `[K, A, B]`, where `left [.., rows, A]` and
+/// `right [.., rows, B]` go by lane or by the lane's sample.
+struct OuterProducts<'a> {
+    left: Side<'a>,
+    right: Side<'a>,
     rows: usize,
-    right_by_sample: bool,
-    left_by_sample: bool,
-    lanes: &Lanes,
-) -> Buffer {
+    lanes: &'a Lanes,
+}
+
+/// One factor.
+struct Side<'a> {
+    data: &'a [f32],
+    width: usize,
+    by_sample: bool,
+}
+
+impl<'a> Side<'a> {
+    /// A factor of which there is one per lane.
+    fn of_lanes(data: &'a [f32], width: usize) -> Self {
+        Self { data, width, by_sample: false }
+    }
+
+    /// A factor of which there is one per sample.
+    fn of_samples(data: &'a [f32], width: usize) -> Self {
+        Self { data, width, by_sample: true }
+    }
+}
+
+impl OuterProducts<'_> {
+    /// A block of an objective's result: `m` rows from `row` on, `n` columns from `column` on.
+    ///
+    /// # Safety
+    /// The target must be valid for the block, and nobody else may touch it meanwhile.
+    unsafe fn block(
+        &self,
+        objective: usize,
+        (row, m): (usize, usize),
+        (column, n): (usize, usize),
+        to: &Target,
+    ) {
+        let Self { left, right, rows, lanes } = self;
+        let runs = lanes.runs(objective, usize::MAX);
+        for (index, (run, sample)) in runs.iter().enumerate() {
+            let k = run.len() * rows;
+            let part = |side: &Side<'_>| if side.by_sample { *sample } else { run.start } * rows * side.width;
+            let a = &left.data[part(left) + row..][..k * left.width - row];
+            let b = &right.data[part(right) + column..][..k * right.width - column];
+            let extra = Extra { accumulate: index > 0, ..Extra::default() };
+            let (a, b) = (Rows::transposed(a, left.width), Columns::Dense(b, right.width));
+            // SAFETY: the caller's promise.
+            unsafe { product_into(a, b, Size { m, k, n }, to, extra) }
+        }
+        if runs.is_empty() {
+            for i in 0..m {
+                // SAFETY: the caller's promise.
+                unsafe { std::slice::from_raw_parts_mut(to.at(i, 0).c, n) }.fill(0.0);
+            }
+        }
+    }
+}
+
+/// Gradient of a trained weight, `[K, O, I]`.
+pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) -> CpuTensor {
+    let (outputs, inputs) = (g.width(), x.width());
+    let rows = g.stride() / outputs;
     let objectives = lanes.objectives();
-    let mut out = Buffer::new(&cpu.pool, objectives * a * b);
-    let target = Target::new(&mut out, b);
-    let deal = Deal::new(a, b, cpu.threads().div_ceil(objectives.max(1)));
+    let (left, right) = (Side::of_lanes(g.data(), outputs), Side::of_samples(x.data(), inputs));
+    let products = OuterProducts { left, right, rows, lanes };
+    let mut grads = Buffer::new(&cpu.pool, objectives * outputs * inputs);
+    let target = Target::new(&mut grads, inputs);
+    let deal = Deal::new(outputs, inputs, cpu.threads().div_ceil(objectives.max(1)));
     (0..objectives * deal.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
         let (objective, part) = (task / deal.tasks(), task % deal.tasks());
         let row = part % deal.row_groups * deal.rows;
         let column = part / deal.row_groups * deal.columns;
-        let size = Size { m: deal.rows.min(a - row), k: 0, n: deal.columns.min(b - column) };
-        let target = target.at(objective * a + row, column);
-        let runs = lanes.runs(objective, usize::MAX);
-        for (index, (run, sample)) in runs.iter().enumerate() {
-            let of = |by_sample: bool| if by_sample { *sample } else { run.start };
-            let size = Size { k: run.len() * rows, ..size };
-            let left = &left[of(left_by_sample) * rows * a + row..][..size.k * a - row];
-            let right = &right[of(right_by_sample) * rows * b + column..][..size.k * b - column];
-            let extra = Extra { accumulate: index > 0, ..Extra::default() };
-            // SAFETY: tasks write disjoint blocks of the result.
-            unsafe {
-                product_into(Rows::transposed(left, a), Columns::Dense(right, b), size, &target, extra);
-            }
-        }
-        if runs.is_empty() {
-            for i in 0..size.m {
-                // SAFETY: as above.
-                unsafe { std::slice::from_raw_parts_mut(target.at(i, 0).c, size.n) }.fill(0.0);
-            }
-        }
+        let (m, n) = (deal.rows.min(outputs - row), deal.columns.min(inputs - column));
+        let target = target.at(objective * outputs + row, column);
+        // SAFETY: tasks write disjoint blocks of the result.
+        unsafe { products.block(objective, (row, m), (column, n), &target) }
     });
-    out
+    CpuTensor::new(&[objectives, outputs, inputs], grads)
 }
 
-pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) -> CpuTensor {
-    let (outputs, inputs) = (g.width(), x.width());
-    let rows = g.stride() / outputs;
-    let grads = outer_products(cpu, (g.data(), outputs), (x.data(), inputs), rows, true, false, lanes);
-    CpuTensor::new(&[lanes.objectives(), outputs, inputs], grads)
-}
+/// Columns of an adapter's gradient that a task makes.
+const STRIPE: usize = 128;
 
+/// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`.
 pub(super) fn low_rank_vjp_params(
     cpu: &Cpu,
     g: &CpuTensor,
@@ -202,18 +239,41 @@ pub(super) fn low_rank_vjp_params(
     let rank = low_rank.down.shape()[0];
     let rows = g.stride() / outputs;
     let objectives = lanes.objectives();
-    let down =
-        outer_products(cpu, (hidden_cotangent.data(), rank), (x.data(), inputs), rows, true, false, lanes);
-    // B's gradient is made as its transpose [r, O]: wide tiles instead of narrow ones.
     let hidden = times_down(cpu, x.data(), rows_of(x), low_rank);
-    let up = outer_products(cpu, (&hidden, rank), (g.data(), outputs), rows, false, true, lanes);
-    let mut turned = Buffer::new(&cpu.pool, objectives * outputs * rank);
-    for (from, to) in up.chunks_exact(rank * outputs).zip(turned.chunks_exact_mut(rank * outputs)) {
-        for (o, values) in to.chunks_exact_mut(rank).enumerate() {
+    let (left, right) = (Side::of_lanes(hidden_cotangent.data(), rank), Side::of_samples(x.data(), inputs));
+    let of_down = OuterProducts { left, right, rows, lanes };
+    // B's gradient is made as its transpose [r, O]: wide tiles instead of narrow ones.
+    let (left, right) = (Side::of_samples(&hidden, rank), Side::of_lanes(g.data(), outputs));
+    let of_up = OuterProducts { left, right, rows, lanes };
+    let mut down = Buffer::new(&cpu.pool, objectives * rank * inputs);
+    let mut up = Buffer::new(&cpu.pool, objectives * outputs * rank);
+    let (to_down, to_up) = (Target::new(&mut down, inputs), Target::new(&mut up, rank));
+    let (down_stripes, up_stripes) = (inputs.div_ceil(STRIPE), outputs.div_ceil(STRIPE));
+    let stripes = down_stripes + up_stripes;
+    // Both gradients' stripes are dealt out together, so that threads wait for each other once.
+    let tasks = (0..objectives * stripes).into_par_iter().with_max_len(1);
+    tasks.for_each_init(Vec::new, |turned, task| {
+        let (objective, stripe) = (task / stripes, task % stripes);
+        if stripe < down_stripes {
+            let column = stripe * STRIPE;
+            let to = to_down.at(objective * rank, column);
+            // SAFETY: tasks write disjoint blocks of the result.
+            unsafe { of_down.block(objective, (0, rank), (column, STRIPE.min(inputs - column)), &to) }
+            return;
+        }
+        let column = (stripe - down_stripes) * STRIPE;
+        let n = STRIPE.min(outputs - column);
+        turned.resize(rank * n, 0.0f32);
+        // SAFETY: the block is this task's own.
+        unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(turned, n)) }
+        // SAFETY: tasks write disjoint rows of the result.
+        let to =
+            unsafe { std::slice::from_raw_parts_mut(to_up.at(objective * outputs + column, 0).c, n * rank) };
+        for (o, values) in to.chunks_exact_mut(rank.max(1)).enumerate() {
             for (r, value) in values.iter_mut().enumerate() {
-                *value = low_rank.scale * from[r * outputs + o];
+                *value = low_rank.scale * turned[r * n + o];
             }
         }
-    }
-    (CpuTensor::new(&[objectives, rank, inputs], down), CpuTensor::new(&[objectives, outputs, rank], turned))
+    });
+    (CpuTensor::new(&[objectives, rank, inputs], down), CpuTensor::new(&[objectives, outputs, rank], up))
 }

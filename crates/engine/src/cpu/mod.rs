@@ -383,7 +383,7 @@ impl Backend for Cpu {
     }
 
     fn gram(&self, grads: &CpuTensor) -> Vec<f64> {
-        param::gram(grads)
+        self.run(|| param::gram(grads))
     }
 
     fn combine(&self, grads: &CpuTensor, coefficients: &[f64]) -> CpuTensor {
@@ -391,7 +391,7 @@ impl Backend for Cpu {
     }
 
     fn sum_of_squares(&self, tensor: &CpuTensor) -> f64 {
-        param::sum_of_squares(tensor)
+        self.run(|| param::sum_of_squares(tensor))
     }
 
     fn adamw(

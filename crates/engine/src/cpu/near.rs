@@ -27,7 +27,8 @@ pub(super) fn with_near_rows(
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    let turned = a.row == 1 && a.col > 1 && m > 4 && again;
+    // Narrow ones lie next to each other as they are.
+    let turned = a.row == 1 && a.col > 2 * NR && m > 4 && again;
     let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
     if depth == 0 || !turned && !collide {
         let data = a.data.as_ptr().wrapping_add(start * a.col);

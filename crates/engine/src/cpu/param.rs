@@ -27,16 +27,25 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     total
 }
 
+/// Values of every gradient that a task multiplies; the same whatever the number of threads, so that sums are.
+const PART: usize = 1 << 15;
+
 pub(super) fn gram(grads: &CpuTensor) -> Vec<f64> {
     let (k, stride) = (grads.shape()[0], grads.stride());
-    let row = |i: usize| &grads.data()[i * stride..(i + 1) * stride];
+    // One pass over memory: a part of all gradients is multiplied while it is in the cache.
+    let parts: Vec<Vec<f64>> = (0..stride.div_ceil(PART))
+        .into_par_iter()
+        .map(|part| {
+            let range = part * PART..stride.min((part + 1) * PART);
+            let row = |i: usize| &grads.data()[i * stride..(i + 1) * stride][range.clone()];
+            (0..k).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| dot(row(i), row(j))).collect()
+        })
+        .collect();
     let mut gram = vec![0.0; k * k];
-    for i in 0..k {
-        for j in 0..=i {
-            let value = dot(row(i), row(j));
-            gram[i * k + j] = value;
-            gram[j * k + i] = value;
-        }
+    for (place, (i, j)) in (0..k).flat_map(|i| (0..=i).map(move |j| (i, j))).enumerate() {
+        let value = parts.iter().map(|part| part[place]).sum();
+        gram[i * k + j] = value;
+        gram[j * k + i] = value;
     }
     gram
 }
@@ -58,7 +67,8 @@ pub(super) fn combine(cpu: &Cpu, grads: &CpuTensor, coefficients: &[f64]) -> Cpu
 }
 
 pub(super) fn sum_of_squares(tensor: &CpuTensor) -> f64 {
-    dot(tensor.data(), tensor.data())
+    let parts: Vec<f64> = tensor.data().par_chunks(PART).map(|part| dot(part, part)).collect();
+    parts.iter().sum()
 }
 
 pub(super) fn adamw(

@@ -241,7 +241,7 @@ fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &E
     assert!(extra.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
 }
 
-/// How a product is dealt out: groups of rows, and of panels where there are few rows.
+/// How a product is dealt out: blocks of C, by rows and columns.
 pub(super) struct Deal {
     pub rows: usize,
     pub row_groups: usize,
@@ -250,18 +250,41 @@ pub(super) struct Deal {
 }
 
 impl Deal {
-    /// Tasks of at most 192 rows; enough of them for `threads`, and where rows abound two for each: a thread that comes
-    /// late leaves its second one to the others.
+    /// Rows of a task at most: what it reads of A stays in the second-level cache.
+    const MOST_ROWS: usize = 192;
+
+    /// Blocks of equal size, as many as threads or, where there is work enough, twice that: a thread that comes late leaves
+    /// its second one to the others. Of all such cuts the one with the least to do and to read: a block of `r` rows and
+    /// `c` columns does `r c` multiply-adds for each `r + c` values that come from far away, so long stripes are bad where
+    /// threads are many.
     pub fn new(m: usize, n: usize, threads: usize) -> Self {
-        let shares = if m >= 96 * threads { 2 * threads } else { threads };
-        let even = m.div_ceil(m.div_ceil(192).next_multiple_of(shares).max(1));
-        let rows = even.max(1).next_multiple_of(4).min(m.max(1));
-        let row_groups = m.div_ceil(rows);
-        let panels = n.div_ceil(WIDE);
-        let column_groups = (2 * threads).div_ceil(row_groups.max(1)).min(panels).max(1);
-        let column_groups = if row_groups >= threads { 1 } else { column_groups };
-        let columns = panels.div_ceil(column_groups) * WIDE;
-        Self { rows, row_groups, columns, column_groups: n.div_ceil(columns) }
+        let panels = n.div_ceil(WIDE).max(1);
+        let tiles = m.div_ceil(MR) * panels;
+        let turns = if tiles >= 16 * threads { 2 } else { 1 };
+        let cut = |row_groups: usize, column_groups: usize| {
+            let rows = m.div_ceil(row_groups).next_multiple_of(4).min(m).max(1);
+            let columns = panels.div_ceil(column_groups) * WIDE;
+            Self { rows, row_groups: m.div_ceil(rows), columns, column_groups: n.div_ceil(columns) }
+        };
+        let least = m.div_ceil(Self::MOST_ROWS).max(1);
+        let most = least.next_multiple_of(turns * threads).min(m.div_ceil(4)).max(least);
+        let mut best = cut(least, 1);
+        if threads == 1 {
+            return best;
+        }
+        for row_groups in least..=most {
+            let column_groups = (turns * threads).div_ceil(row_groups).min(panels);
+            let deal = cut(row_groups, column_groups);
+            if deal.effort(threads) < best.effort(threads) {
+                best = deal;
+            }
+        }
+        best
+    }
+
+    /// What the busiest thread does, in multiply-adds per unit of depth. A value from far away costs as much as eight.
+    fn effort(&self, threads: usize) -> usize {
+        self.tasks().div_ceil(threads) * (self.rows * self.columns + 8 * (self.rows + self.columns))
     }
 
     pub fn tasks(&self) -> usize {
@@ -303,7 +326,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Multiply-adds of a product that is done before another thread has woken up.
+/// Multiply-adds of a product, or values that are moved, which are done before another thread has woken up.
 const SMALL: usize = 1 << 16;
 
 /// The product on all threads of the current pool, or on this one alone where it is small.
@@ -358,7 +381,8 @@ impl Panels {
     ) -> Self {
         let mut data = Buffer::new(pool, n.next_multiple_of(NR) * k);
         if k > 0 {
-            data.par_chunks_mut(NR * k).enumerate().for_each(|(panel, out)| {
+            let few = SMALL.div_ceil(NR * k);
+            data.par_chunks_mut(NR * k).with_min_len(few).enumerate().for_each(|(panel, out)| {
                 let width = NR.min(n - panel * NR);
                 pack_columns(k, width, out, |j, values| column(panel * NR + j, values));
             });

@@ -21,6 +21,7 @@ use super::winograd_tiles::{InputTiles, OutputTiles};
 use crate::WeightData;
 use rayon::prelude::*;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Outputs along a tile's side.
@@ -257,7 +258,7 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
                 // SAFETY: V and M are this task's own, and each output tile belongs to one task.
                 unsafe {
                     stages.input(first, 0, tiles, slots, &from);
-                    (0..FREQUENCIES).for_each(|f| stages.multiply(f, v, slots, &to));
+                    (0..FREQUENCIES).for_each(|f| stages.multiply(f, v, 0..tiles, slots, &to));
                     stages.output(first, 0, tiles, slots, m);
                 }
             });
@@ -276,9 +277,14 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
         // SAFETY: each task writes its own tiles' rows of V.
         unsafe { stages.input(first, first, tiles, slots, &from) }
     });
-    (0..FREQUENCIES).into_par_iter().with_max_len(1).for_each(|f| {
-        // SAFETY: each task writes its own frequency of M.
-        unsafe { stages.multiply(f, &v, slots, &to) }
+    let parts = parts_of_frequency(count, threads);
+    let share = count.div_ceil(parts);
+    let parts = count.div_ceil(share);
+    (0..FREQUENCIES * parts).into_par_iter().with_max_len(1).for_each(|task| {
+        let (f, part) = (task / parts, task % parts);
+        let rows = part * share..count.min((part + 1) * share);
+        // SAFETY: each task writes its own rows of its own frequency of M.
+        unsafe { stages.multiply(f, &v, rows, slots, &to) }
     });
     (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
         let (first, tiles) = range(task);
@@ -287,10 +293,19 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
     });
 }
 
-/// How V and M lie in memory: 36 planes of `count` rows each.
+/// In how many parts the tiles of a frequency are dealt out: 36 tasks keep two threads busy, but not sixteen. Every part reads
+/// the frequency's filter, so each costs a little.
+fn parts_of_frequency(tiles: usize, threads: usize) -> usize {
+    let most = (tiles / 24).clamp(1, 4);
+    let effort = |parts: usize| {
+        (FREQUENCIES * parts).div_ceil(threads) * (100 / parts + if parts > 1 { 5 } else { 0 })
+    };
+    (1..=most).min_by_key(|&parts| effort(parts)).unwrap_or(1)
+}
+
+/// How V and M lie in memory, 36 planes each.
 #[derive(Clone, Copy)]
 struct Slots {
-    count: usize,
     /// Values from one frequency to the next.
     v: usize,
     m: usize,
@@ -298,7 +313,7 @@ struct Slots {
 
 impl Slots {
     fn new(count: usize, (inputs, outputs): (usize, usize)) -> Self {
-        Self { count, v: plane(count * inputs), m: plane(count * outputs) }
+        Self { v: plane(count * inputs), m: plane(count * outputs) }
     }
 
     fn v_len(&self) -> usize {
@@ -325,13 +340,14 @@ impl Stages<'_> {
         unsafe { with_widest(InputTiles { grid: self.grid, tile, slot, count, plane, channels, v }) }
     }
 
-    /// `M[f] = V[f] U[f]`.
-    unsafe fn multiply(&self, f: usize, v: &[f32], slots: Slots, m: &Target) {
+    /// `M[f] = V[f] U[f]`, some rows of it.
+    unsafe fn multiply(&self, f: usize, v: &[f32], rows: Range<usize>, slots: Slots, m: &Target) {
         let filter = self.filter;
-        let a = Rows::dense(&v[f * slots.v..], filter.inputs);
-        let size = Size { m: slots.count, k: filter.inputs, n: filter.outputs };
+        let a = Rows::dense(&v[f * slots.v + rows.start * filter.inputs..], filter.inputs);
+        let size = Size { m: rows.len(), k: filter.inputs, n: filter.outputs };
+        let m = m.at(rows.start, f * slots.m);
         // SAFETY: the caller's promise.
-        unsafe { product_into(a, filter.frequency(f), size, &m.at(0, f * slots.m), Extra::default()) }
+        unsafe { product_into(a, filter.frequency(f), size, &m, Extra::default()) }
     }
 
     unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: Slots, m: &[f32]) {
