@@ -20,6 +20,9 @@ pub(super) const NR: usize = 16;
 pub(super) const WIDE: usize = 2 * NR;
 /// Rows of the largest tile.
 pub(super) const MR: usize = 12;
+/// How many rows ahead B is asked for: where it is read as it lies, rows are too far apart to be foreseen.
+#[cfg(target_arch = "x86_64")]
+pub(super) const AHEAD: usize = 12;
 
 /// One tile's work. Pointers, because tiles of one C are written by several threads.
 #[derive(Clone, Copy)]
@@ -89,7 +92,7 @@ pub(super) fn pair_kernel() -> Option<Kernel> {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{NR, Tile, WIDE};
+    use super::{AHEAD, NR, Tile, WIDE};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f")]
@@ -177,6 +180,9 @@ mod avx512 {
             }
             if t.columns == WIDE {
                 for _ in 0..t.depth {
+                    let ahead = b.wrapping_add(AHEAD * t.b_row);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(t.b_next).cast());
                     let b0 = _mm512_loadu_ps(b);
                     let b1 = _mm512_loadu_ps(b.wrapping_add(t.b_next));
                     for (i, row) in acc.iter_mut().enumerate() {

@@ -11,7 +11,7 @@
 //! fill half of the first-level cache and stay there while all rows of a task pass by. Every value's sum runs over k in
 //! the same order in every block.
 
-use super::kernel::{NR, Tile};
+use super::kernel::{AHEAD, NR, Tile};
 use std::arch::x86_64::*;
 
 /// Values of a register.
@@ -121,6 +121,9 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         }
         let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
         for _ in 0..t.depth {
+            for v in (0..V * LANES).step_by(NR) {
+                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_row + v / NR * t.b_next).cast());
+            }
             let values = load(b, t.b_next);
             for (i, sums) in acc.iter_mut().enumerate() {
                 let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
