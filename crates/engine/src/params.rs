@@ -1,6 +1,10 @@
 //! The trained parameters and their gradients.
 
 use crate::{Backend, Lanes};
+use rayon::prelude::*;
+
+/// Parameters that a thread works through by itself: an adapter has hundreds of small ones.
+const FEW: usize = 8;
 
 /// Index of a parameter in its [`Params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +62,11 @@ impl<B: Backend> Params<B> {
     /// Parameters in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Param<B>> {
         self.list.iter()
+    }
+
+    /// Their values in order, to change them.
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut B::Tensor> {
+        self.list.iter_mut().map(|param| &mut param.value)
     }
 
     /// Their ids, in order.
@@ -123,17 +132,18 @@ impl<B: Backend> ParamGrads<B> {
 
     /// The Gram matrix of the objectives' gradients over all parameters, row-major `K x K`, in f64.
     pub fn gram(&self, backend: &B) -> Vec<f64> {
+        let products: Vec<_> =
+            self.list.par_iter().with_min_len(FEW).flatten().map(|grad| backend.gram(grad)).collect();
         let mut gram = vec![0.0; self.objectives * self.objectives];
-        for grad in self.list.iter().flatten() {
-            for (sum, value) in gram.iter_mut().zip(backend.gram(grad)) {
-                *sum += value;
-            }
+        for values in products {
+            gram.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
         gram
     }
 
     /// `sum_k coefficients[k] * grad_k` of every parameter.
     pub fn combine(&self, backend: &B, coefficients: &[f64]) -> Vec<Option<B::Tensor>> {
-        self.list.iter().map(|g| g.as_ref().map(|g| backend.combine(g, coefficients))).collect()
+        let list = self.list.par_iter().with_min_len(FEW);
+        list.map(|grad| grad.as_ref().map(|grad| backend.combine(grad, coefficients))).collect()
     }
 }

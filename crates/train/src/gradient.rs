@@ -4,6 +4,7 @@
 use fairhuman_engine::observe::Observer;
 use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
 use fairhuman_fairness::{Gram, Solution, Weighting, cosines, weigh};
+use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::objective::{self, Objective};
@@ -285,7 +286,9 @@ pub fn fair_direction<B: Backend>(
     let solution = weigh(&gram, weighting).map_err(|e| refuse(&e))?;
     let (combined, squares) = run.backend.scope(|| {
         let combined = gradients.grads.combine(run.backend, &solution.combination());
-        let squares: f64 = combined.iter().flatten().map(|g| run.backend.sum_of_squares(g)).sum();
+        let squares: Vec<f64> =
+            combined.par_iter().flatten().map(|g| run.backend.sum_of_squares(g)).collect();
+        let squares: f64 = squares.iter().sum();
         (combined, squares)
     });
     let norm = squares.sqrt();

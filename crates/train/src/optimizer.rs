@@ -1,8 +1,12 @@
-//! AdamW over all parameters, moments in f32: PyTorch's form, one parameter after the other.
+//! AdamW over all parameters, moments in f32: PyTorch's form.
 
 use fairhuman_engine::{AdamW, Backend, Params};
+use rayon::prelude::*;
 
 use crate::recipe::Optimizer;
+
+/// Parameters that a thread works through by itself: an adapter has hundreds of small ones.
+const FEW: usize = 8;
 
 /// What AdamW remembers.
 pub struct Moments<B: Backend> {
@@ -41,14 +45,17 @@ pub fn update<B: Backend>(
         weight_decay: optimizer.weight_decay,
         step: moments.updates,
     };
+    let Moments { first, second, .. } = moments;
+    let states = params.values_mut().zip(first).zip(second).zip(grads);
+    let mut states: Vec<_> =
+        states.filter_map(|(((value, m), v), grad)| Some(([value, m, v], grad.as_ref()?))).collect();
     backend.scope(|| {
-        for (id, grad) in params.ids().zip(grads) {
-            let Some(grad) = grad else { continue };
-            let state = [params.get(id).clone(), moments.first[id.0].clone(), moments.second[id.0].clone()];
-            let [value, first, second] = backend.adamw(state, grad, factor, &constants);
-            params.set(id, value);
-            moments.first[id.0] = first;
-            moments.second[id.0] = second;
-        }
+        // In its place while a tensor is worked on, so that it is not shared and need not be copied.
+        let nothing = backend.zeros(&[0]);
+        states.par_iter_mut().with_min_len(FEW).for_each(|(state, grad)| {
+            let taken = state.each_mut().map(|slot| std::mem::replace(&mut **slot, nothing.clone()));
+            let new = backend.adamw(taken, grad, factor, &constants);
+            state.iter_mut().zip(new).for_each(|(slot, tensor)| **slot = tensor);
+        });
     });
 }

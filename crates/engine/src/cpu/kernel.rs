@@ -70,7 +70,7 @@ pub(super) fn kernel() -> Kernel {
         #[cfg(target_arch = "x86_64")]
         {
             if features::avx512() {
-                return Kernel { tile: avx512::tile, columns: WIDE, depth: 384 };
+                return Kernel { tile: avx512::tile, columns: WIDE, depth: 256 };
             }
             if features::avx2() {
                 return Kernel { tile: super::kernel_avx2::tile, columns: NR, depth: 256 };
@@ -85,7 +85,7 @@ pub(super) fn kernel() -> Kernel {
 pub(super) fn pair_kernel() -> Option<Kernel> {
     #[cfg(target_arch = "x86_64")]
     if features::bf16() {
-        return Some(Kernel { tile: avx512::tile_of_pairs, columns: WIDE, depth: 384 });
+        return Some(Kernel { tile: avx512::tile_of_pairs, columns: WIDE, depth: 256 });
     }
     None
 }

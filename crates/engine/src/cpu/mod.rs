@@ -5,6 +5,7 @@
 
 mod ahead;
 mod attention;
+mod awake;
 mod bfloat;
 mod buffer;
 mod conv;
@@ -31,11 +32,12 @@ use crate::{
     Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
     Window,
 };
+use awake::Awake;
 pub use buffer::CpuTensor;
 use buffer::{Buffer, Pool};
 pub use features::{Instructions, limit_instructions};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use weight::CpuWeight;
 
 /// Frozen weights are kept as ready panels up to this many bytes by default (2 GiB).
@@ -49,6 +51,8 @@ pub struct Cpu {
     /// Bytes left for Winograd's filters.
     room: Arc<AtomicUsize>,
     compute: Compute,
+    /// Whether the workers are kept awake.
+    awake: Arc<AtomicBool>,
 }
 
 /// Arithmetic of the products with frozen matrices.
@@ -90,7 +94,8 @@ impl Cpu {
             .thread_name(|i| format!("fairhuman-{i}"))
             .build()?;
         let budget = AtomicUsize::new(bytes);
-        Ok(Self { pool: Arc::default(), workers, budget, room: Arc::default(), compute: Compute::F32 })
+        let (pool, room, awake) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { pool, workers, budget, room, compute: Compute::F32, awake })
     }
 
     /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four
@@ -134,7 +139,12 @@ impl Backend for Cpu {
     type Weight = CpuWeight;
 
     fn scope<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.run(work)
+        // The outermost scope only moves to the workers: what runs there may wait for files or people.
+        let inner = self.workers.current_thread_index().is_some();
+        self.run(|| {
+            let _awake = inner.then(|| Awake::start(&self.awake));
+            work()
+        })
     }
 
     fn tensor(&self, shape: &[usize], values: &[f32]) -> CpuTensor {

@@ -1,0 +1,44 @@
+//! Workers that stay awake while a pass over the network runs.
+//!
+//! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers sleep after some
+//! tens of microseconds, and to wake them costs as much again, at every operation. OpenMP's workers, PyTorch's among them, look for work a
+//! while longer instead; ours do so until the pass ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
+pub(super) struct Awake {
+    over: Arc<AtomicBool>,
+    /// The pool's, held by one pass at a time.
+    taken: Arc<AtomicBool>,
+}
+
+impl Awake {
+    /// None where the caller is no worker, is the only one, or where they are awake already.
+    pub(super) fn start(taken: &Arc<AtomicBool>) -> Option<Self> {
+        let caller = rayon::current_thread_index()?;
+        if rayon::current_num_threads() < 2 || taken.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = over.clone();
+        rayon::spawn_broadcast(move |worker| {
+            // The caller meets its own copy where it waits for others: it must not stay in it.
+            while worker.index() != caller && !seen.load(Ordering::Relaxed) {
+                if rayon::yield_now() == Some(rayon::Yield::Idle) {
+                    // Other programs may want the core.
+                    std::thread::yield_now();
+                }
+            }
+        });
+        Some(Self { over, taken: taken.clone() })
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.taken.store(false, Ordering::Release);
+    }
+}
