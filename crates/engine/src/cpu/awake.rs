@@ -7,6 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// How often a worker looks in vain before it may sleep after all (a millisecond or so). A worker can meet this inside of a
+/// task of its own, while that waits for the part that another worker took: without an end to its patience, the task would
+/// wait for the pass and the pass for the task.
+const PATIENCE: usize = 1000;
+
 /// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
 pub(super) struct Awake {
     over: Arc<AtomicBool>,
@@ -24,9 +29,12 @@ impl Awake {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
         rayon::spawn_broadcast(move |worker| {
-            // The caller meets its own copy where it waits for others: it must not stay in it.
-            while worker.index() != caller && !seen.load(Ordering::Relaxed) {
-                if rayon::yield_now() == Some(rayon::Yield::Idle) {
+            let mut idle = 0;
+            while worker.index() != caller && idle < PATIENCE && !seen.load(Ordering::Relaxed) {
+                if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                    idle = 0;
+                } else {
+                    idle += 1;
                     // Other programs may want the core.
                     std::thread::yield_now();
                 }
