@@ -25,7 +25,7 @@ mod tape;
 mod weight;
 
 pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
-pub use cpu::{Compute, Cpu, CpuTensor, CpuWeight, Instructions, limit_instructions};
+pub use cpu::{Cpu, CpuTensor, CpuWeight, Instructions, limit_instructions};
 pub use lanes::Lanes;
 pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
 pub use params::{Param, ParamGrads, ParamId, Params};

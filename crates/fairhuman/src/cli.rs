@@ -242,9 +242,6 @@ pub struct Replay {
     /// Recompute activations in the backward pass: less memory, more time, the same numbers
     #[arg(long)]
     pub checkpointing: bool,
-    /// Multiply with frozen matrices in bfloat16 (processors with AVX512-BF16)
-    #[arg(long)]
-    pub bf16: bool,
     /// Print where the time goes, per operation
     #[arg(long)]
     pub profile: bool,

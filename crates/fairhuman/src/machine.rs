@@ -1,7 +1,7 @@
 //! What the machine tells about itself and this process.
 
 use anyhow::Context;
-use fairhuman_engine::{Compute, Cpu};
+use fairhuman_engine::Cpu;
 
 /// The most memory this process has held at once, in MiB; none where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
@@ -47,12 +47,7 @@ pub fn description() -> String {
 /// The CPU backend with `threads` threads (0: one per core).
 ///
 /// # Errors
-/// Threads that the system refuses, or an arithmetic that the processor lacks.
-pub fn backend(threads: usize, compute: Compute) -> anyhow::Result<Cpu> {
-    if !compute.available() {
-        anyhow::bail!(
-            "this processor has no AVX512-BF16 instructions: use f32 (in a recipe: compute = \"f32\")"
-        );
-    }
-    Ok(Cpu::new(threads).context("cannot start the threads")?.with_compute(compute))
+/// Threads that the system refuses.
+pub fn backend(threads: usize) -> anyhow::Result<Cpu> {
+    Cpu::new(threads).context("cannot start the threads")
 }

@@ -8,6 +8,7 @@ mod commands;
 mod interrupt;
 mod machine;
 mod meter;
+mod pipe;
 mod profile;
 mod progress;
 mod units;
@@ -19,6 +20,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    pipe::end_with_the_reader();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Quickstart(options) => commands::quickstart::run(&options),

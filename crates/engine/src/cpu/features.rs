@@ -48,9 +48,3 @@ pub(super) fn large_cache() -> bool {
 pub(super) fn avx2() -> bool {
     allows(Instructions::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
-
-/// Products of bfloat16 pairs on top of AVX-512.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn bf16() -> bool {
-    avx512() && is_x86_feature_detected!("avx512bf16")
-}

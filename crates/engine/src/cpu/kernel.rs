@@ -80,16 +80,6 @@ pub(super) fn kernel() -> Kernel {
     })
 }
 
-/// The kernel whose A and B hold pairs of bfloat16 in place of f32 values (depth counts pairs),
-/// where the machine has AVX512-BF16; none elsewhere.
-pub(super) fn pair_kernel() -> Option<Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    if features::bf16() {
-        return Some(Kernel { tile: avx512::tile_of_pairs, columns: WIDE, depth: 256 });
-    }
-    None
-}
-
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use super::{AHEAD, NR, Tile, WIDE};
@@ -98,62 +88,36 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn tile(rows: usize, t: &Tile) {
         // SAFETY: the caller's promise.
-        unsafe { any_tile::<false>(rows, t) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) unsafe fn tile_of_pairs(rows: usize, t: &Tile) {
-        // SAFETY: the caller's promise.
-        unsafe { any_tile::<true>(rows, t) }
-    }
-
-    /// `c + a b`, or with pairs of bfloat16 in every lane `c + a0 b0 + a1 b1`.
-    #[inline(always)]
-    unsafe fn multiply_add<const PAIRS: bool>(a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: the entry points enable what is used.
-        unsafe {
-            if PAIRS {
-                let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
-                _mm512_dpbf16_ps(c, pairs(a), pairs(b))
-            } else {
-                _mm512_fmadd_ps(a, b, c)
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn any_tile<const PAIRS: bool>(rows: usize, t: &Tile) {
-        // SAFETY: the caller's promise.
         unsafe {
             if t.columns > NR {
                 match rows {
-                    1 => wide::<1, PAIRS>(t),
-                    2 => wide::<2, PAIRS>(t),
-                    3 => wide::<3, PAIRS>(t),
-                    4 => wide::<4, PAIRS>(t),
-                    5 => wide::<5, PAIRS>(t),
-                    6 => wide::<6, PAIRS>(t),
-                    7 => wide::<7, PAIRS>(t),
-                    8 => wide::<8, PAIRS>(t),
-                    9 => wide::<9, PAIRS>(t),
-                    10 => wide::<10, PAIRS>(t),
-                    11 => wide::<11, PAIRS>(t),
-                    _ => wide::<12, PAIRS>(t),
+                    1 => wide::<1>(t),
+                    2 => wide::<2>(t),
+                    3 => wide::<3>(t),
+                    4 => wide::<4>(t),
+                    5 => wide::<5>(t),
+                    6 => wide::<6>(t),
+                    7 => wide::<7>(t),
+                    8 => wide::<8>(t),
+                    9 => wide::<9>(t),
+                    10 => wide::<10>(t),
+                    11 => wide::<11>(t),
+                    _ => wide::<12>(t),
                 }
             } else {
                 match rows {
-                    1 => narrow::<1, PAIRS>(t),
-                    2 => narrow::<2, PAIRS>(t),
-                    3 => narrow::<3, PAIRS>(t),
-                    4 => narrow::<4, PAIRS>(t),
-                    5 => narrow::<5, PAIRS>(t),
-                    6 => narrow::<6, PAIRS>(t),
-                    7 => narrow::<7, PAIRS>(t),
-                    8 => narrow::<8, PAIRS>(t),
-                    9 => narrow::<9, PAIRS>(t),
-                    10 => narrow::<10, PAIRS>(t),
-                    11 => narrow::<11, PAIRS>(t),
-                    _ => narrow::<12, PAIRS>(t),
+                    1 => narrow::<1>(t),
+                    2 => narrow::<2>(t),
+                    3 => narrow::<3>(t),
+                    4 => narrow::<4>(t),
+                    5 => narrow::<5>(t),
+                    6 => narrow::<6>(t),
+                    7 => narrow::<7>(t),
+                    8 => narrow::<8>(t),
+                    9 => narrow::<9>(t),
+                    10 => narrow::<10>(t),
+                    11 => narrow::<11>(t),
+                    _ => narrow::<12>(t),
                 }
             }
         }
@@ -161,7 +125,7 @@ mod avx512 {
 
     /// More than 16 columns: two registers a row, the second one masked.
     #[inline(always)]
-    unsafe fn wide<const R: usize, const PAIRS: bool>(t: &Tile) {
+    unsafe fn wide<const R: usize>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {
             let mask: __mmask16 = (0xffff_ffffu32 >> (WIDE - t.columns) >> 16) as u16;
@@ -187,8 +151,8 @@ mod avx512 {
                     let b1 = _mm512_loadu_ps(b.wrapping_add(t.b_next));
                     for (i, row) in acc.iter_mut().enumerate() {
                         let v = _mm512_set1_ps(*a.add(i * t.a_row));
-                        row[0] = multiply_add::<PAIRS>(v, b0, row[0]);
-                        row[1] = multiply_add::<PAIRS>(v, b1, row[1]);
+                        row[0] = _mm512_fmadd_ps(v, b0, row[0]);
+                        row[1] = _mm512_fmadd_ps(v, b1, row[1]);
                     }
                     a = a.add(t.a_col);
                     b = b.wrapping_add(t.b_row);
@@ -199,8 +163,8 @@ mod avx512 {
                     let b1 = _mm512_maskz_loadu_ps(mask, b.wrapping_add(t.b_next));
                     for (i, row) in acc.iter_mut().enumerate() {
                         let v = _mm512_set1_ps(*a.add(i * t.a_row));
-                        row[0] = multiply_add::<PAIRS>(v, b0, row[0]);
-                        row[1] = multiply_add::<PAIRS>(v, b1, row[1]);
+                        row[0] = _mm512_fmadd_ps(v, b0, row[0]);
+                        row[1] = _mm512_fmadd_ps(v, b1, row[1]);
                     }
                     a = a.add(t.a_col);
                     b = b.wrapping_add(t.b_row);
@@ -221,7 +185,7 @@ mod avx512 {
 
     /// At most 16 columns: one masked register a row.
     #[inline(always)]
-    unsafe fn narrow<const R: usize, const PAIRS: bool>(t: &Tile) {
+    unsafe fn narrow<const R: usize>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {
             let mask: __mmask16 = (0xffffu32 >> (NR - t.columns)) as u16;
@@ -232,7 +196,7 @@ mod avx512 {
             for _ in 0..t.depth {
                 let b0 = _mm512_maskz_loadu_ps(mask, b);
                 for (i, row) in acc.iter_mut().enumerate() {
-                    *row = multiply_add::<PAIRS>(_mm512_set1_ps(*a.add(i * t.a_row)), b0, *row);
+                    *row = _mm512_fmadd_ps(_mm512_set1_ps(*a.add(i * t.a_row)), b0, *row);
                 }
                 a = a.add(t.a_col);
                 b = b.wrapping_add(t.b_row);

@@ -6,7 +6,6 @@
 mod ahead;
 mod attention;
 mod awake;
-mod bfloat;
 mod buffer;
 mod conv;
 mod features;
@@ -50,28 +49,8 @@ pub struct Cpu {
     budget: AtomicUsize,
     /// Bytes left for Winograd's filters.
     room: Arc<AtomicUsize>,
-    compute: Compute,
     /// Whether the workers are kept awake.
     awake: Arc<AtomicBool>,
-}
-
-/// Arithmetic of the products with frozen matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compute {
-    /// f32.
-    #[default]
-    F32,
-    /// Factors rounded to bfloat16, sums in f32: two products an instruction's lane where the processor has
-    /// AVX512-BF16.
-    /// Convolutions, attention, adapters and gradients stay f32.
-    Bf16,
-}
-
-impl Compute {
-    /// Whether this machine has the instructions.
-    pub fn available(self) -> bool {
-        self == Compute::F32 || kernel::pair_kernel().is_some()
-    }
 }
 
 impl Cpu {
@@ -95,7 +74,7 @@ impl Cpu {
             .build()?;
         let budget = AtomicUsize::new(bytes);
         let (pool, room, awake) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { pool, workers, budget, room, compute: Compute::F32, awake })
+        Ok(Self { pool, workers, budget, room, awake })
     }
 
     /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four
@@ -103,13 +82,6 @@ impl Cpu {
     /// weights many times, as in sampling; results are the same bits. Default: no room.
     pub fn with_filter_room(mut self, bytes: usize) -> Self {
         self.room = Arc::new(AtomicUsize::new(bytes));
-        self
-    }
-
-    /// The same backend with another arithmetic for the weights that are prepared from now on; f32 where the
-    /// machine lacks it (see [`Compute::available`]).
-    pub fn with_compute(mut self, compute: Compute) -> Self {
-        self.compute = if compute.available() { compute } else { Compute::F32 };
         self
     }
 
@@ -177,7 +149,7 @@ impl Backend for Cpu {
         let bytes = 2 * 4 * data.len();
         let left = |left: usize| left.checked_sub(bytes);
         let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
-        CpuWeight::new(data, form, keep, self.compute == Compute::Bf16, &self.room)
+        CpuWeight::new(data, form, keep, &self.room)
     }
 
     fn linear(

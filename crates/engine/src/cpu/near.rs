@@ -80,7 +80,6 @@ pub(super) fn with_near_columns(
         static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     match b {
-        Columns::Pairs { .. } => unreachable!("pairs come as panels"),
         Columns::Panels { data, depth: all, start: from } => {
             run((data[column * all + (from + start) * NR..].as_ptr(), NR, all * NR))
         }

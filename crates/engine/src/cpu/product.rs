@@ -7,9 +7,8 @@
 //! who does what.
 
 use super::ahead::Ahead;
-use super::bfloat::with_pairs;
 use super::buffer::{Buffer, Pool};
-use super::kernel::{Kernel, MR, NR, Tile, WIDE, kernel, pair_kernel};
+use super::kernel::{Kernel, MR, NR, Tile, WIDE, kernel};
 use super::near::{pack_columns, with_near_columns, with_near_rows};
 use crate::WeightData;
 use rayon::prelude::*;
@@ -41,9 +40,6 @@ pub(super) enum Columns<'a> {
     /// `ceil(n / 16)` panels of `[depth][16]`, the last one filled up with zeros; B is rows
     /// `start .. start + k` of them.
     Panels { data: &'a [f32], depth: usize, start: usize },
-    /// Panels of `[ceil(k / 2)][16]` pairs of bfloat16 (see [`Panels::to_pairs`]): A is rounded to bfloat16 as
-    /// well, sums stay f32.
-    Pairs { data: &'a [f32], depth: usize },
     /// Row-major with rows `usize` apart.
     Dense(&'a [f32], usize),
     /// A frozen weight as it lies in its file.
@@ -128,15 +124,6 @@ pub(super) unsafe fn product_into(
         return;
     }
     check_operands(a, b, Size { m, k, n }, &extra);
-    if let Columns::Pairs { data, depth } = b {
-        let panels = Columns::Panels { data, depth, start: 0 };
-        let kernel = pair_kernel().expect("pairs are only made where the machine multiplies them");
-        return with_pairs(a, m, k, |words| {
-            let a = Rows::dense(words, depth);
-            // SAFETY: the caller's promise.
-            unsafe { tiles(kernel, a, panels, Size { m, k: depth, n }, target, extra) }
-        });
-    }
     // SAFETY: the caller's promise.
     unsafe { tiles(kernel(), a, b, Size { m, k, n }, target, extra) }
 }
@@ -222,12 +209,6 @@ fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &E
         match b {
             Columns::Panels { data, depth, start } => {
                 assert!(start + k <= depth && data.len() >= n.next_multiple_of(NR) * depth, "B too small");
-            }
-            Columns::Pairs { data, depth } => {
-                assert!(
-                    k.div_ceil(2) == depth && data.len() >= n.next_multiple_of(NR) * depth,
-                    "B too small"
-                );
             }
             Columns::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
             Columns::Stored(Stored { data, turned, column }) => {
@@ -319,7 +300,6 @@ impl<'a> Columns<'a> {
             Self::Panels { data, depth, start } => {
                 Self::Panels { data: &data[column * depth..], depth, start }
             }
-            Self::Pairs { data, depth } => Self::Pairs { data: &data[column * depth..], depth },
             Self::Dense(data, distance) => Self::Dense(data.get(column..).unwrap_or_default(), distance),
             Self::Stored(stored) => Self::Stored(Stored { column: stored.column + column, ..stored }),
         }
@@ -368,8 +348,6 @@ pub(super) fn parallel_product(
 pub(super) struct Panels {
     data: Buffer,
     depth: usize,
-    /// Whether the values are pairs of bfloat16.
-    pairs: bool,
 }
 
 impl Panels {
@@ -387,7 +365,7 @@ impl Panels {
                 pack_columns(k, width, out, |j, values| column(panel * NR + j, values));
             });
         }
-        Self { data, depth: k, pairs: false }
+        Self { data, depth: k }
     }
 
     /// From rows of B: `rows(task, emit)` calls `emit(k, values)` for the rows of its task; together the
@@ -411,7 +389,7 @@ impl Panels {
                 }
             });
         });
-        Self { data, depth: k, pairs: false }
+        Self { data, depth: k }
     }
 
     /// One panel, `[k][16]`.
@@ -419,32 +397,12 @@ impl Panels {
         &self.data[index * self.depth * NR..(index + 1) * self.depth * NR]
     }
 
-    /// The same matrix as pairs of bfloat16, rounded to nearest.
-    pub fn to_pairs(&self, pool: &Arc<Pool>) -> Self {
-        let depth = self.depth.div_ceil(2);
-        let mut data = Buffer::new(pool, self.data.len() / self.depth.max(1) * depth);
-        let panels = data.chunks_exact_mut((depth * NR).max(1));
-        for (from, to) in self.data.chunks_exact((self.depth * NR).max(1)).zip(panels) {
-            for (i, words) in to.chunks_exact_mut(NR).enumerate() {
-                let (first, second) = from[2 * i * NR..].split_at(NR);
-                for (j, word) in words.iter_mut().enumerate() {
-                    *word = super::bfloat::pair(first[j], second.get(j).copied().unwrap_or(0.0));
-                }
-            }
-        }
-        Self { data, depth, pairs: true }
-    }
-
     pub fn columns(&self) -> Columns<'_> {
-        if self.pairs {
-            return Columns::Pairs { data: &self.data, depth: self.depth };
-        }
         self.columns_from(0)
     }
 
     /// B without its first `start` rows.
     pub fn columns_from(&self, start: usize) -> Columns<'_> {
-        assert!(!self.pairs, "pairs cannot be cut");
         Columns::Panels { data: &self.data, depth: self.depth, start }
     }
 }

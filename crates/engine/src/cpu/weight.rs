@@ -2,8 +2,8 @@
 //!
 //! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
 //! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from there
-//! piece by piece (`near`), filters transformed from there, and only convolutions that are not Winograd's, and pairs
-//! of bfloat16, are laid out in reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
+//! piece by piece (`near`), filters transformed from there, and only convolutions that are not Winograd's are laid
+//! out in reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
 //! the backend has been given room for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
@@ -19,8 +19,6 @@ pub struct CpuWeight {
     data: WeightData,
     form: Form,
     keep: bool,
-    /// Multiply as pairs of bfloat16 (matrices only).
-    pairs: bool,
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
     table: OnceLock<Vec<f32>>,
@@ -69,13 +67,7 @@ impl Held<'_> {
 }
 
 impl CpuWeight {
-    pub(super) fn new(
-        data: &WeightData,
-        form: Form,
-        keep: bool,
-        bf16: bool,
-        room: &Arc<AtomicUsize>,
-    ) -> Self {
+    pub(super) fn new(data: &WeightData, form: Form, keep: bool, room: &Arc<AtomicUsize>) -> Self {
         let rank = data.shape().len();
         match form {
             Form::Matrix => {
@@ -88,7 +80,6 @@ impl CpuWeight {
             data: data.clone(),
             form,
             keep,
-            pairs: bf16 && form != Form::Table && data.shape()[2..].iter().all(|&taps| taps == 1),
             forward: OnceLock::new(),
             backward: OnceLock::new(),
             table: OnceLock::new(),
@@ -116,12 +107,12 @@ impl CpuWeight {
 
     fn matrix(&self, turned: bool) -> Option<Matrix<'_>> {
         let stored = Stored { data: &self.data, turned, column: 0 };
-        (!self.keep && !self.pairs && !self.data.is_empty()).then_some(Matrix::Stored(stored))
+        (!self.keep && !self.data.is_empty()).then_some(Matrix::Stored(stored))
     }
 
     /// B of the forward product: `[taps * I, O]`.
     pub(super) fn forward(&self, pool: &Arc<Pool>) -> Held<'_> {
-        self.held(pool, &self.forward, || {
+        self.held(&self.forward, || {
             let (outputs, inputs, taps) = self.dims();
             let size = (taps * inputs, outputs);
             Panels::from_columns(pool, size, |o, values| {
@@ -143,7 +134,7 @@ impl CpuWeight {
     /// B of the input gradient: `[taps * O, I]`, taps in reverse order (a correlation's transpose is the
     /// correlation with the flipped kernel).
     pub(super) fn backward(&self, pool: &Arc<Pool>) -> Held<'_> {
-        self.held(pool, &self.backward, || {
+        self.held(&self.backward, || {
             let (outputs, inputs, taps) = self.dims();
             Panels::from_rows(pool, (taps * outputs, inputs), outputs, |o, emit| {
                 let mut line = vec![0.0; inputs * taps];
@@ -202,18 +193,13 @@ impl CpuWeight {
         }
     }
 
-    fn held<'a>(
-        &self,
-        pool: &Arc<Pool>,
-        slot: &'a OnceLock<Panels>,
-        make: impl FnOnce() -> Panels,
-    ) -> Held<'a> {
+    fn held<'a>(&self, slot: &'a OnceLock<Panels>, make: impl FnOnce() -> Panels) -> Held<'a> {
         let make = || {
             let panels = make();
             if self.keep {
                 self.data.release();
             }
-            if self.pairs { panels.to_pairs(pool) } else { panels }
+            panels
         };
         if self.keep { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
     }

@@ -24,12 +24,12 @@ impl Exact for Cpu {
     }
 }
 
-/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; and three with no
-/// room for weights prepared in advance.
-pub static CPUS: LazyLock<[Cpu; 3]> = LazyLock::new(|| {
+/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; three with no
+/// room for weights prepared in advance; and sixteen, for which work is cut finer.
+pub static CPUS: LazyLock<[Cpu; 4]> = LazyLock::new(|| {
     crate::instructions::limit_to_what_is_asked();
     let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_room(1 << 20));
-    [Cpu::new(1), roomy, Cpu::with_panel_budget(3, 0)].map(|cpu| cpu.expect("threads"))
+    [Cpu::new(1), roomy, Cpu::with_panel_budget(3, 0), Cpu::new(16)].map(|cpu| cpu.expect("threads"))
 });
 
 /// Values in [-1, 1), exact in f32: SplitMix64 of (seed, index).

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use fairhuman_engine::{Backend, Compute};
+use fairhuman_engine::Backend;
 use fairhuman_vision::annotate::{self, Outcome, Progress, Summary, load_detectors};
 use fairhuman_vision::evaluate::{OVERLAP, Score, Scores, Truth, evaluate, read_people, read_wholebody};
 use fairhuman_vision::finder::{Finder, Finders};
@@ -31,7 +31,7 @@ pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
         faces: faces.as_ref().map(|network| network as &dyn Finder),
         hands: hands.as_ref().map(|network| network as &dyn Finder),
     };
-    let threads = machine::backend(options.threads, Compute::F32)?;
+    let threads = machine::backend(options.threads)?;
     match (&options.evaluate, &options.out) {
         (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &finders)),
         (None, Some(out)) => {

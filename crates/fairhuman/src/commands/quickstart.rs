@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_engine::{Backend, Compute};
+use fairhuman_engine::Backend;
 use fairhuman_people::write_dataset;
 use fairhuman_report::{Report, Run, html};
 use fairhuman_train::recipe::Recipe;
@@ -37,7 +37,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     let out = &options.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let model = cache::builtin_model()?;
-    let backend = machine::backend(options.threads, Compute::F32)?;
+    let backend = machine::backend(options.threads)?;
     let stop = interrupt::flag()?;
 
     eprintln!("1/4  drawing {} people", options.people);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use fairhuman_engine::observe::Observer;
-use fairhuman_engine::{Backend, Compute, Cpu, peak};
+use fairhuman_engine::{Backend, Cpu, peak};
 use fairhuman_train::gradient::Run;
 use fairhuman_train::recorded::{Inputs, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
@@ -20,8 +20,7 @@ const WARM_UP: usize = 2;
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
-    let compute = if options.bf16 { Compute::Bf16 } else { Compute::F32 };
-    let backend = machine::backend(options.threads, compute)?;
+    let backend = machine::backend(options.threads)?;
     // All repeats inside the thread pool: their operations start without a detour.
     backend.scope(|| time(&backend, &inputs, options))
 }

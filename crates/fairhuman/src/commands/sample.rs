@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_engine::{Backend, Compute, Cpu};
+use fairhuman_engine::{Backend, Cpu};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Sample;
@@ -33,7 +33,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(options)?;
     let pictures = pictures(options, &prompts)?;
-    let backend = machine::backend(options.threads, Compute::F32)?.with_filter_room(FILTER_ROOM);
+    let backend = machine::backend(options.threads)?.with_filter_room(FILTER_ROOM);
     // The whole run inside the thread pool: its operations start without a detour.
     backend.scope(|| follow(&backend, options, &prompts, &loras, &pictures))?;
     Ok(ExitCode::SUCCESS)

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use fairhuman_engine::{Backend, Compute, Cpu};
+use fairhuman_engine::{Backend, Cpu};
 use fairhuman_train::events::Reason;
-use fairhuman_train::recipe::{Arithmetic, Recipe};
+use fairhuman_train::recipe::Recipe;
 use fairhuman_train::train::{Summary, Surroundings, train};
 
 use crate::cli::Train;
@@ -21,11 +21,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     println!("{}", recipe.to_toml());
-    let compute = match recipe.compute {
-        Arithmetic::F32 => Compute::F32,
-        Arithmetic::Bf16 => Compute::Bf16,
-    };
-    let backend = machine::backend(recipe.threads, compute)?;
+    let backend = machine::backend(recipe.threads)?;
     let stop = interrupt::flag()?;
     // The whole run inside the thread pool: its operations start without a detour.
     backend.scope(|| follow(&backend, &recipe, options, &stop))

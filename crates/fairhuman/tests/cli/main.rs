@@ -3,6 +3,7 @@
 mod annotate;
 mod check;
 mod datasets;
+mod pipe;
 mod quickstart;
 mod replay;
 mod resume;

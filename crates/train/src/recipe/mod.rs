@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_fairness::Weighting;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use compare::{Difference, differences};
 pub use method::{Autoencoder, Full, Lora, Method};
@@ -76,8 +76,6 @@ pub struct Recipe {
     pub stop_after_bad_steps: u64,
     /// Recompute activations.
     pub activation_checkpointing: bool,
-    /// Arithmetic of the products with frozen matrices.
-    pub compute: Arithmetic,
     /// Threads, 0 for all cores.
     pub threads: usize,
     /// Run folder.
@@ -111,17 +109,6 @@ pub struct Recipe {
     /// Pictures while training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
-}
-
-/// Arithmetic of the products with frozen matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arithmetic {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// bfloat16 factors, 32-bit sums.
-    Bf16,
 }
 
 /// The model to fine-tune.

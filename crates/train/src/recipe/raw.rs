@@ -9,7 +9,6 @@ use fairhuman_dataset::{DatasetSpec, GeometrySpec};
 use fairhuman_fairness::Weighting;
 use serde::Deserialize;
 
-use super::Arithmetic;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
 
@@ -41,11 +40,6 @@ pub struct RawRecipe {
     /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
-    /// Arithmetic of the products with frozen matrices: `f32`, or `bf16` where the processor has AVX512-BF16:
-    /// factors rounded to bfloat16, sums in f32. An experiment: `fairhuman replay` of a recorded step, with and
-    /// without `--bf16`, shows what it gains and changes on a machine. Default `f32`.
-    #[serde(default)]
-    pub compute: Arithmetic,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
     pub threads: Option<usize>,
     /// The run folder. Default: `runs/NAME` in the current folder, for a recipe file `NAME.toml`.

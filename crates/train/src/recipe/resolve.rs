@@ -52,7 +52,6 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
         min_snr_gamma: raw.min_snr_gamma,
         stop_after_bad_steps: raw.stop_after_bad_steps.unwrap_or(10),
         activation_checkpointing: raw.activation_checkpointing.unwrap_or(false),
-        compute: raw.compute,
         threads: raw.threads.unwrap_or(0),
         out,
         cache,
