@@ -14,6 +14,9 @@ pub(super) struct Near {
     pub col: usize,
 }
 
+/// Values that fit the first-level cache whole, wherever they lie in it (20 KiB).
+const SMALL: usize = 5 << 10;
+
 /// Calls `run` with rows that do not collide in the cache: those of a transpose that are met `again` by other columns as
 /// strips `[depth][12]`, those whose distance is a multiple of 4 KiB next to each other, all others where they lie.
 pub(super) fn with_near_rows(
@@ -27,8 +30,9 @@ pub(super) fn with_near_rows(
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    // Narrow ones lie next to each other as they are.
-    let turned = a.row == 1 && a.col > 2 * NR && m > 4 && again;
+    // Narrow ones and small ones are near as they are.
+    let far = a.col > 2 * NR && depth * a.col > SMALL;
+    let turned = a.row == 1 && far && m > 4 && again;
     let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
     if depth == 0 || !turned && !collide {
         let data = a.data.as_ptr().wrapping_add(start * a.col);
@@ -84,7 +88,7 @@ pub(super) fn with_near_columns(
             run((data[column * all + (from + start) * NR..].as_ptr(), NR, all * NR))
         }
         Columns::Dense(data, _) if depth == 0 => run((data.as_ptr(), 0, 0)),
-        Columns::Dense(data, distance) if m < MANY || distance <= 2 * NR => {
+        Columns::Dense(data, distance) if m < MANY || distance <= 2 * NR || depth * distance <= SMALL => {
             run((data[start * distance + column..].as_ptr(), distance, NR))
         }
         Columns::Dense(data, distance) => PANELS.with_borrow_mut(|panels| {
