@@ -20,9 +20,6 @@ pub(super) const NR: usize = 16;
 pub(super) const WIDE: usize = 2 * NR;
 /// Rows of the largest tile.
 pub(super) const MR: usize = 12;
-/// How many rows ahead B is asked for: where it is read as it lies, rows are too far apart to be foreseen.
-#[cfg(target_arch = "x86_64")]
-pub(super) const AHEAD: usize = 12;
 
 /// One tile's work. Pointers, because tiles of one C are written by several threads.
 #[derive(Clone, Copy)]
@@ -82,7 +79,8 @@ pub(super) fn kernel() -> Kernel {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{AHEAD, NR, Tile, WIDE};
+    use super::super::depth::{Place, add_products};
+    use super::{NR, Tile, WIDE};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f")]
@@ -143,20 +141,7 @@ mod avx512 {
                 _mm_prefetch::<_MM_HINT_ET0>(c.add(64));
             }
             if t.columns == WIDE {
-                for _ in 0..t.depth {
-                    let ahead = b.wrapping_add(AHEAD * t.b_row);
-                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(t.b_next).cast());
-                    let b0 = _mm512_loadu_ps(b);
-                    let b1 = _mm512_loadu_ps(b.wrapping_add(t.b_next));
-                    for (i, row) in acc.iter_mut().enumerate() {
-                        let v = _mm512_set1_ps(*a.add(i * t.a_row));
-                        row[0] = _mm512_fmadd_ps(v, b0, row[0]);
-                        row[1] = _mm512_fmadd_ps(v, b1, row[1]);
-                    }
-                    a = a.add(t.a_col);
-                    b = b.wrapping_add(t.b_row);
-                }
+                add_products(&mut acc, t, Place { a, b, vectors: [0, t.b_next] });
             } else {
                 for _ in 0..t.depth {
                     let b0 = _mm512_loadu_ps(b);

@@ -11,7 +11,8 @@
 //! fill half of the first-level cache and stay there while all rows of a task pass by. Every value's sum runs over k in
 //! the same order in every block.
 
-use super::kernel::{AHEAD, NR, Tile};
+use super::depth::{Place, add_products};
+use super::kernel::{NR, Tile};
 use std::arch::x86_64::*;
 
 /// Values of a register.
@@ -120,19 +121,22 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * t.c_row).cast());
         }
         let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
-        for _ in 0..t.depth {
-            for v in (0..V * LANES).step_by(NR) {
-                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_row + v / NR * t.b_next).cast());
-            }
-            let values = load(b, t.b_next);
-            for (i, sums) in acc.iter_mut().enumerate() {
-                let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = _mm256_fmadd_ps(factor, value, *sum);
+        // More vectors a row leave no register free.
+        if FULL && V <= 2 {
+            let vectors = std::array::from_fn(|v| v * LANES % NR + v * LANES / NR * t.b_next);
+            add_products(&mut acc, t, Place { a, b, vectors });
+        } else {
+            for _ in 0..t.depth {
+                let values = load(b, t.b_next);
+                for (i, sums) in acc.iter_mut().enumerate() {
+                    let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = _mm256_fmadd_ps(factor, value, *sum);
+                    }
                 }
+                a = a.wrapping_add(t.a_col);
+                b = b.wrapping_add(t.b_row);
             }
-            a = a.wrapping_add(t.a_col);
-            b = b.wrapping_add(t.b_row);
         }
         for (i, mut sums) in acc.into_iter().enumerate() {
             if !t.add.is_null() {

@@ -8,6 +8,7 @@ mod attention;
 mod awake;
 mod buffer;
 mod conv;
+mod depth;
 mod features;
 mod group_norm;
 mod kernel;

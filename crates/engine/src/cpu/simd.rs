@@ -18,6 +18,8 @@ pub(super) trait Vector: Copy {
     unsafe fn sub(self, other: Self) -> Self;
     /// `self * factor + addend`.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Asks for a line of the cache that is about to be read.
+    unsafe fn ask_for(_: *const f32) {}
 }
 
 /// The plain form, for machines without AVX.
@@ -66,6 +68,12 @@ mod x86 {
 
     impl Vector for __m512 {
         const LANES: usize = 16;
+
+        #[inline(always)]
+        unsafe fn ask_for(line: *const f32) {
+            // SAFETY: reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
@@ -118,6 +126,12 @@ mod x86 {
 
     impl Vector for __m256 {
         const LANES: usize = 8;
+
+        #[inline(always)]
+        unsafe fn ask_for(line: *const f32) {
+            // SAFETY: reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
