@@ -6,7 +6,7 @@
 //!        │ b0 │ b1 │                  values of A. A is read through two strides, so that the same loop
 //! A[R,k] └────┴────┘                  serves X, X^T and the neighbourhoods of a convolution.
 //! ```
-//! Which instructions: AVX-512 where the machine has them, AVX2 and FMA (`kernel_avx2`), else plain arrays that the
+//! The loop over k of whole vectors is in `depth`. Which instructions: AVX-512 where the machine has them, AVX2 and FMA (`kernel_avx2`), else plain arrays that the
 //! compiler vectorises for SSE2 or NEON. Every row's sum runs over k in the same order in all tile heights, so results do
 //! not depend on how rows were dealt to threads.
 

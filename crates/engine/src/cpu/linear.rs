@@ -1,6 +1,7 @@
 //! Linear layers and their low-rank additions.
 
 use super::buffer::{Buffer, CpuTensor};
+use super::kernel::WIDE;
 use super::product::{Columns, Deal, Extra, Rows, Size, Target, Then, parallel_product, product_into};
 use super::weight::{Held, Matrix, trained_forward};
 use super::{Cpu, rows_of};
@@ -223,8 +224,12 @@ pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: 
     CpuTensor::new(&[objectives, outputs, inputs], grads)
 }
 
-/// Columns of an adapter's gradient that a task makes.
-const STRIPE: usize = 128;
+/// Columns of an adapter's gradients that a task makes, of `all`: enough tasks for twice the threads, where there is so much
+/// to do.
+fn stripe(all: usize, objectives: usize, threads: usize) -> usize {
+    let tasks = (2 * threads).div_ceil(objectives.max(1));
+    (all / tasks).next_multiple_of(WIDE).clamp(WIDE, 4 * WIDE)
+}
 
 /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`.
 pub(super) fn low_rank_vjp_params(
@@ -248,21 +253,22 @@ pub(super) fn low_rank_vjp_params(
     let mut down = Buffer::new(&cpu.pool, objectives * rank * inputs);
     let mut up = Buffer::new(&cpu.pool, objectives * outputs * rank);
     let (to_down, to_up) = (Target::new(&mut down, inputs), Target::new(&mut up, rank));
-    let (down_stripes, up_stripes) = (inputs.div_ceil(STRIPE), outputs.div_ceil(STRIPE));
+    let width = stripe(inputs + outputs, objectives, cpu.threads());
+    let (down_stripes, up_stripes) = (inputs.div_ceil(width), outputs.div_ceil(width));
     let stripes = down_stripes + up_stripes;
     // Both gradients' stripes are dealt out together, so that threads wait for each other once.
     let tasks = (0..objectives * stripes).into_par_iter().with_max_len(1);
     tasks.for_each_init(Vec::new, |turned, task| {
         let (objective, stripe) = (task / stripes, task % stripes);
         if stripe < down_stripes {
-            let column = stripe * STRIPE;
+            let column = stripe * width;
             let to = to_down.at(objective * rank, column);
             // SAFETY: tasks write disjoint blocks of the result.
-            unsafe { of_down.block(objective, (0, rank), (column, STRIPE.min(inputs - column)), &to) }
+            unsafe { of_down.block(objective, (0, rank), (column, width.min(inputs - column)), &to) }
             return;
         }
-        let column = (stripe - down_stripes) * STRIPE;
-        let n = STRIPE.min(outputs - column);
+        let column = (stripe - down_stripes) * width;
+        let n = width.min(outputs - column);
         turned.resize(rank * n, 0.0f32);
         // SAFETY: the block is this task's own.
         unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(turned, n)) }
