@@ -6,9 +6,9 @@
 //!        │ b0 │ b1 │                  values of A. A is read through two strides, so that the same loop
 //! A[R,k] └────┴────┘                  serves X, X^T and the neighbourhoods of a convolution.
 //! ```
-//! The loop over k of whole vectors is in `depth`. Which instructions: AVX-512 where the machine has them, AVX2 and FMA (`kernel_avx2`), else plain arrays that the
-//! compiler vectorises for SSE2 or NEON. Every row's sum runs over k in the same order in all tile heights, so results do
-//! not depend on how rows were dealt to threads.
+//! The loop over k is in `depth` where columns fill vectors. Which instructions: AVX-512 where the machine has them, AVX2
+//! and FMA (`kernel_avx2`), else plain arrays that the compiler vectorises for SSE2 or NEON. Every row's sum runs over k in
+//! the same order in all tile heights, so results do not depend on how rows were dealt to threads.
 
 #[cfg(target_arch = "x86_64")]
 use super::features;
