@@ -1,27 +1,26 @@
 //! Workers that stay awake while a pass over the network runs.
 //!
-//! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers sleep after some
-//! tens of microseconds, and to wake them costs as much again, at every operation. OpenMP's workers, PyTorch's among them, look for work a
-//! while longer instead; ours do so until the pass ends.
+//! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers soon sleep, and
+//! waking them costs time at every operation. OpenMP's workers, PyTorch's among them, look for work a while longer instead;
+//! ours do so until the pass ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a worker looks in vain before it may sleep after all (a millisecond or so). A worker can meet this inside of a
-/// task of its own, while that waits for the part that another worker took: without an end to its patience, the task would
+/// How often a worker looks in vain before it may sleep after all. A worker can meet this inside of a task of its own, while that waits for the part that another worker took: without an end to its patience, the task would
 /// wait for the pass and the pass for the task.
 const PATIENCE: usize = 1000;
 
 /// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
-pub(super) struct Awake {
+pub(super) struct Awake<'a> {
     over: Arc<AtomicBool>,
     /// The pool's, held by one pass at a time.
-    taken: Arc<AtomicBool>,
+    taken: &'a AtomicBool,
 }
 
-impl Awake {
+impl<'a> Awake<'a> {
     /// None where the caller is no worker, is the only one, or where they are awake already.
-    pub(super) fn start(taken: &Arc<AtomicBool>) -> Option<Self> {
+    pub(super) fn start(taken: &'a AtomicBool) -> Option<Self> {
         let caller = rayon::current_thread_index()?;
         if rayon::current_num_threads() < 2 || taken.swap(true, Ordering::Acquire) {
             return None;
@@ -40,11 +39,11 @@ impl Awake {
                 }
             }
         });
-        Some(Self { over, taken: taken.clone() })
+        Some(Self { over, taken })
     }
 }
 
-impl Drop for Awake {
+impl Drop for Awake<'_> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.taken.store(false, Ordering::Release);

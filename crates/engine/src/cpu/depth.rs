@@ -3,7 +3,7 @@
 //! A core that shares its units with another program's thread is short of instructions before it is short of multipliers, so
 //! the loop has few of them: how A lies decides how its values are addressed.
 
-use super::kernel::{NR, Tile};
+use super::kernel::{MR, NR, Tile};
 use super::simd::Vector;
 
 /// Values of depth that are gone through in one go where rows of A lie dense.
@@ -76,9 +76,12 @@ unsafe fn dense_rows<V: Vector, const R: usize, const N: usize>(
     let Place { a, mut b, vectors } = place;
     // Each second row has a place of its own, hidden from the compiler, which would otherwise walk from row to row by
     // additions, one for each.
-    let mut pairs: [*const f32; 6] =
-        std::array::from_fn(|i| std::hint::black_box(a.wrapping_add(2 * i * t.a_row)));
+    let mut pairs: [*const f32; MR.div_ceil(2)] = std::array::from_fn(|i| match 2 * i < R {
+        true => std::hint::black_box(a.wrapping_add(2 * i * t.a_row)),
+        false => a,
+    });
     let mut left = t.depth;
+    // Loops and not closures: those would not be compiled with the vectors' instructions.
     // SAFETY: the caller's promise.
     unsafe {
         while left >= UNROLL {

@@ -51,7 +51,7 @@ pub struct Cpu {
     /// Bytes left for Winograd's filters.
     room: Arc<AtomicUsize>,
     /// Whether the workers are kept awake.
-    awake: Arc<AtomicBool>,
+    awake: AtomicBool,
 }
 
 impl Cpu {
@@ -74,8 +74,8 @@ impl Cpu {
             .thread_name(|i| format!("fairhuman-{i}"))
             .build()?;
         let budget = AtomicUsize::new(bytes);
-        let (pool, room, awake) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { pool, workers, budget, room, awake })
+        let (pool, room) = (Arc::default(), Arc::default());
+        Ok(Self { pool, workers, budget, room, awake: AtomicBool::default() })
     }
 
     /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four

@@ -1,8 +1,8 @@
 //! One backward pass with lanes is the separate backward passes of the objectives.
 
-use crate::common::{CPUS, Exact, assert_close, noise, tensor};
+use crate::common::{CPUS, Exact, assert_close, noise};
 use crate::net::{IMAGE, Memory, Outcome, build, pass};
-use fairhuman_engine::{Backend, Cpu, Lanes, Reference};
+use fairhuman_engine::{Lanes, Reference};
 
 const SAMPLES: usize = 4;
 
@@ -160,18 +160,4 @@ fn a_network_on_cpu_is_the_oracles() {
     }
     assert!(first == run(&CPUS[1], &lanes, &cotangent), "two runs differ");
     assert!(first == run(&CPUS[0], &lanes, &cotangent), "one thread and three differ");
-}
-
-/// Scopes inside of a scope keep the workers awake: each ends, also where threads are more than cores and operations
-/// begin while the workers are only being told.
-#[test]
-fn scopes_within_a_scope_end() {
-    let cpu = &CPUS[3];
-    let x = tensor(cpu, 1, &[16, 1 << 14]);
-    cpu.scope(|| {
-        for _ in 0..20_000 {
-            let y = cpu.scope(|| cpu.add(&x, &x));
-            assert_eq!(Cpu::shape(&y), Cpu::shape(&x));
-        }
-    });
 }

@@ -6,6 +6,7 @@
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no bit.
 //! - [`cost`]: what is frozen or absent is not computed.
+//! - [`scopes`]: workers that are kept awake for a pass never keep it from ending.
 //! - [`stored`]: weights read as they lie in a file give the bits of those prepared in advance.
 //! - [`updates`]: Gram matrix, combination and AdamW against numbers worked out by hand.
 
@@ -17,5 +18,6 @@ mod finite_differences;
 mod instructions;
 mod lanes;
 mod net;
+mod scopes;
 mod stored;
 mod updates;
