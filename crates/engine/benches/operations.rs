@@ -94,7 +94,10 @@ fn with_adapter(
 fn lora_linear(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     with_adapter([tokens, channels], |x, _, adapter, w| {
         let flops = 2 * SAMPLES * tokens * (channels * channels + 2 * RANK * channels);
-        time(bencher, flops, || CPU.linear(x, Kernel::Frozen(w), Some(adapter), Plus::default()));
+        time(bencher, flops, || {
+            let hidden = CPU.low_rank(x, adapter);
+            CPU.linear(x, Kernel::Frozen(w), Some((&hidden, adapter)), Plus::default())
+        });
     });
 }
 
@@ -102,8 +105,8 @@ fn lora_linear(bencher: Bencher, [tokens, channels]: [usize; 2]) {
 fn lora_linear_vjp(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     with_adapter([tokens, channels], |_, g, adapter, w| {
         let flops = OBJECTIVES * 2 * SAMPLES * tokens * (channels * channels + RANK * channels);
-        let hidden = CPU.low_rank_vjp(g, adapter);
-        time(bencher, flops, || CPU.linear_vjp(g, Kernel::Frozen(w), Some((&hidden, adapter.down)), None));
+        let h = CPU.low_rank_vjp(g, adapter);
+        time(bencher, flops, || CPU.linear_vjp(g, Kernel::Frozen(w), Some((&h, adapter.down)), None));
     });
 }
 
@@ -111,11 +114,12 @@ fn lora_linear_vjp(bencher: Bencher, [tokens, channels]: [usize; 2]) {
 fn lora_gradients(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     let lanes = lanes();
     with_adapter([tokens, channels], |x, g, adapter, _| {
-        // Once x A^T; for every objective g B, and the two gradients.
-        let flops = (1 + 3 * OBJECTIVES) * 2 * SAMPLES * tokens * RANK * channels;
+        // For every objective g B, and the two gradients.
+        let flops = 3 * OBJECTIVES * 2 * SAMPLES * tokens * RANK * channels;
+        let hidden = CPU.low_rank(x, adapter);
         time(bencher, flops, || {
-            let hidden = CPU.low_rank_vjp(g, adapter);
-            CPU.low_rank_vjp_params(g, &hidden, x, adapter, &lanes)
+            let h = CPU.low_rank_vjp(g, adapter);
+            CPU.low_rank_vjp_params((g, &h), (x, &hidden), adapter.scale, &lanes)
         });
     });
 }

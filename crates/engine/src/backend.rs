@@ -181,16 +181,19 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // --- products --------------------------------------------------------------------------------------
 
-    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ plus)`.
+    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ plus)`. A low-rank addition is given with its `hidden` (see
+    /// [`Backend::low_rank`]).
     fn linear(
         &self,
         x: &Self::Tensor,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&Self::Tensor, LowRank<'_, Self>)>,
         plus: Plus<'_, Self>,
     ) -> Self::Tensor;
-    /// `g [L, ..., O] -> [L, ..., I]`: `g W`, plus `hidden A` where the layer has a low-rank addition, given as `hidden`
-    /// (see [`Backend::low_rank_vjp`]) and A.
+    /// `hidden [N, ..., r] = x A^T`: the layer and the gradient of B read it.
+    fn low_rank(&self, x: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
+    /// `g [L, ..., O] -> [L, ..., I]`: `g W`, plus `h A` where the layer has a low-rank addition, given as the
+    /// cotangent `h` of `hidden` (see [`Backend::low_rank_vjp`]) and A.
     fn linear_vjp(
         &self,
         g: &Self::Tensor,
@@ -198,18 +201,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
         low_rank: Option<(&Self::Tensor, &Self::Tensor)>,
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
-    /// `hidden [L, ..., r] = scale * g B`, the cotangent of `x A^T`: both gradients of the pair and that of the input
-    /// read it.
+    /// `h [L, ..., r] = scale * g B`, the cotangent of `hidden`: the gradients of A and of the input read it.
     fn low_rank_vjp(&self, g: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
     /// Gradient of a trained weight, `[K, O, I]`.
     fn linear_vjp_params(&self, g: &Self::Tensor, x: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
-    /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`, from `hidden` of [`Backend::low_rank_vjp`].
+    /// Gradients of a low-rank pair of this scale, `([K, r, I], [K, O, r])`: `h^T x` and `scale * g^T hidden`, from the
+    /// cotangents `(g, h)` and the values `(x, hidden)`.
     fn low_rank_vjp_params(
         &self,
-        g: &Self::Tensor,
-        hidden: &Self::Tensor,
-        x: &Self::Tensor,
-        low_rank: LowRank<'_, Self>,
+        cotangents: (&Self::Tensor, &Self::Tensor),
+        values: (&Self::Tensor, &Self::Tensor),
+        scale: f32,
         lanes: &Lanes,
     ) -> (Self::Tensor, Self::Tensor);
     /// `x [N, H, W, I] -> [N, H', W', O]`.

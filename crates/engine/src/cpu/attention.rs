@@ -13,8 +13,8 @@ use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Scores of a block, in values (256 KiB).
-const BLOCK: usize = 1 << 16;
+/// Scores of a block, in values (128 KiB): two such fit the second-level cache beside what they are made from.
+const BLOCK: usize = 1 << 15;
 
 /// Queries of a head that are worth a task of their own.
 const FEW: usize = 64;
@@ -62,23 +62,42 @@ impl Dims {
     }
 }
 
-/// A head `[rows, d]` copied next to each other: rows as far apart as the channels meet on few cache sets.
-fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut Vec<f32>) {
+/// Parts of a buffer, one after the other.
+fn parts<const N: usize>(mut data: &mut [f32], lengths: [usize; N]) -> [&mut [f32]; N] {
+    lengths.map(|length| data.split_off_mut(..length).expect("a buffer for all parts"))
+}
+
+/// A head `[rows, d]` copied to rows `distance` apart: those of the tensor, as far apart as its channels, meet on few cache sets.
+fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut [f32], distance: usize) {
     let d = dims.head();
-    out.resize(rows * d, 0.0);
-    for (i, out) in out.chunks_exact_mut(d).enumerate() {
-        out.copy_from_slice(&data[i * dims.channels..][..d]);
+    for (i, out) in out.chunks_mut(distance).enumerate().take(rows) {
+        out[..d].copy_from_slice(&data[i * dims.channels..][..d]);
     }
 }
 
+/// Values of a head's transpose.
+fn turned_len(dims: Dims, tokens: usize) -> usize {
+    tokens.next_multiple_of(NR) * dims.head()
+}
+
 /// The transpose of a head `[tokens, d]` in panels, `[d][16]` each.
-fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut Vec<f32>) {
+fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut [f32]) {
     let d = dims.head();
-    out.resize(tokens.next_multiple_of(NR) * d, 0.0);
     for (panel, out) in out.chunks_exact_mut(NR * d).enumerate() {
         pack_columns(d, NR.min(tokens - panel * NR), out, |j, values| {
             values.copy_from_slice(&data[(panel * NR + j) * dims.channels..][..d]);
         });
+    }
+}
+
+/// Rows of `d` values, `distance` apart, to a head's columns of a result.
+///
+/// # Safety
+/// The target must be valid for the rows, and nobody else may touch them meanwhile.
+unsafe fn hand_out(data: &[f32], d: usize, distance: usize, to: &Target) {
+    for (i, row) in data.chunks(distance).enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(to.at(i, 0).c, d) }.copy_from_slice(&row[..d]);
     }
 }
 
@@ -180,56 +199,37 @@ pub(super) fn attention(
     let mut log_sum = Buffer::new(&cpu.pool, samples * heads * queries);
     let target = Target::new(&mut out, channels);
     // Where heads are fewer than threads, each one's queries are dealt out as well.
-    let parts = cpu.threads().div_ceil(samples * heads).min(queries.div_ceil(FEW));
-    let share = queries.div_ceil(parts).next_multiple_of(MR);
-    let parts = queries.div_ceil(share);
+    let shares = cpu.threads().div_ceil(samples * heads).min(queries.div_ceil(FEW));
+    let share = queries.div_ceil(shares).next_multiple_of(MR);
+    let shares = queries.div_ceil(share);
     let logs = Target::new(&mut log_sum, queries);
-    (0..samples * heads * parts).into_par_iter().with_max_len(1).for_each_init(
-        || (Vec::new(), Vec::new(), Vec::new(), vec![0.0; block * keys]),
-        |(turned, values, q_rows, scores), task| {
-            let (index, part) = (task / parts, task % parts);
-            let (n, h) = (index / heads, index % heads);
-            transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
-            copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values);
-            let values = Columns::Dense(values, d);
-            let turned = Columns::Panels { data: turned, depth: d, start: 0 };
-            let end = queries.min((part + 1) * share);
-            for first in (part * share..end).step_by(block) {
-                let rows = block.min(end - first);
-                let scores = &mut scores[..rows * keys];
-                copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows);
-                product(
-                    Rows::dense(q_rows, d),
-                    turned,
-                    Size { m: rows, k: d, n: keys },
-                    scores,
-                    keys,
-                    Extra::default(),
-                );
-                // SAFETY: these queries of the head belong to this task alone.
-                let logs = unsafe { std::slice::from_raw_parts_mut(logs.at(index, first).c, rows) };
-                softmax(scores, keys, dims.scale(), dims.visible(first), logs);
-                let target = target.at(n * queries + first, h * d);
-                let size = Size { m: rows, k: keys, n: d };
-                // SAFETY: the head's columns of these rows belong to this task alone.
-                unsafe { product_into(Rows::dense(scores, keys), values, size, &target, Extra::default()) }
-            }
-        },
-    );
+    let lengths = [turned_len(dims, keys), keys * d, block * d, block * keys];
+    (0..samples * heads * shares).into_par_iter().with_max_len(1).for_each(|task| {
+        let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
+        let [turned, values, q_rows, scores] = parts(&mut scratch, lengths);
+        let (index, part) = (task / shares, task % shares);
+        let (n, h) = (index / heads, index % heads);
+        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
+        copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values, d);
+        let values = Columns::Dense(values, d);
+        let turned = Columns::Panels { data: turned, depth: d, start: 0 };
+        let end = queries.min((part + 1) * share);
+        for first in (part * share..end).step_by(block) {
+            let rows = block.min(end - first);
+            let scores = &mut scores[..rows * keys];
+            copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
+            let size = Size { m: rows, k: d, n: keys };
+            product(Rows::dense(q_rows, d), turned, size, scores, keys, Extra::default());
+            // SAFETY: these queries of the head belong to this task alone.
+            let logs = unsafe { std::slice::from_raw_parts_mut(logs.at(index, first).c, rows) };
+            softmax(scores, keys, dims.scale(), dims.visible(first), logs);
+            let target = target.at(n * queries + first, h * d);
+            let size = Size { m: rows, k: keys, n: d };
+            // SAFETY: the head's columns of these rows belong to this task alone.
+            unsafe { product_into(Rows::dense(scores, keys), values, size, &target, Extra::default()) }
+        }
+    });
     (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
-}
-
-/// One thread's buffers of the backward pass.
-#[derive(Default)]
-struct Scratch {
-    k_turned: Vec<f32>,
-    v_turned: Vec<f32>,
-    k_rows: Vec<f32>,
-    q_rows: Vec<f32>,
-    g_rows: Vec<f32>,
-    p: Vec<f32>,
-    ds: Vec<f32>,
-    dots: Vec<f32>,
 }
 
 pub(super) fn attention_vjp(
@@ -260,50 +260,59 @@ pub(super) fn attention_vjp(
             tasks.extend((n * heads..(n + 1) * heads).map(|index| (index, shared)));
         }
     }
-    tasks.into_par_iter().with_max_len(1).for_each_init(
-        || Scratch { p: vec![0.0; block * keys], ds: vec![0.0; block * keys], ..Scratch::default() },
-        |scratch, (index, shared)| {
-            let (n, h) = (index / heads, index % heads);
-            let Scratch { k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dots } = scratch;
-            transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_turned);
-            transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_turned);
-            copy_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_rows);
-            let k_turned = Columns::Panels { data: k_turned, depth: d, start: 0 };
-            let v_turned = Columns::Panels { data: v_turned, depth: d, start: 0 };
-            for first in (0..queries).step_by(block) {
-                let rows = block.min(queries - first);
-                let (p, ds) = (&mut p[..rows * keys], &mut ds[..rows * keys]);
-                copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows);
-                let scores = Size { m: rows, k: d, n: keys };
-                product(Rows::dense(q_rows, d), k_turned, scores, p, keys, Extra::default());
-                let log_sum = &log_sum.data()[index * queries + first..][..rows];
-                probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
-                let later = Extra { accumulate: first > 0, ..Extra::default() };
-                for &lane in shared {
-                    copy_head(dims, dims.of(g.data(), queries, lane, h, first), rows, g_rows);
-                    let o = dims.of(out.data(), queries, n, h, first);
-                    dots.clear();
-                    let pairs = g_rows.chunks_exact(d).enumerate();
-                    dots.extend(pairs.map(|(i, g)| dot(g, &o[i * channels..][..d])));
-                    product(Rows::dense(g_rows, d), v_turned, scores, ds, keys, Extra::default());
-                    score_cotangents(ds, p, keys, dims.scale(), dots);
-                    let [dq, dk, dv] = &targets;
-                    let dq = dq.at(lane * queries + first, h * d);
-                    let (dk, dv) = (dk.at(lane * keys, h * d), dv.at(lane * keys, h * d));
-                    let to_queries = Size { m: rows, k: keys, n: d };
-                    let to_keys = Size { m: keys, k: rows, n: d };
-                    let (k, q, g) =
-                        (Columns::Dense(k_rows, d), Columns::Dense(q_rows, d), Columns::Dense(g_rows, d));
-                    // SAFETY: the head's columns of this lane belong to this task alone.
-                    unsafe {
-                        product_into(Rows::dense(ds, keys), k, to_queries, &dq, Extra::default());
-                        product_into(Rows::transposed(ds, keys), q, to_keys, &dk, later);
-                        product_into(Rows::transposed(p, keys), g, to_keys, &dv, later);
-                    }
+    tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
+        let (n, h) = (index / heads, index % heads);
+        // What each lane has of its own lies side by side: one product with the probabilities for all of them.
+        let side = shared.len() * d;
+        let turned = turned_len(dims, keys);
+        let (pairs, sums) = (block * keys, keys * side);
+        let lengths = [turned, turned, keys * d, block * d, block * side, pairs, pairs, sums, sums, block];
+        let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
+        let [k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dk, dv, dots] = parts(&mut scratch, lengths);
+        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_turned);
+        transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_turned);
+        copy_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_rows, d);
+        let k_turned = Columns::Panels { data: k_turned, depth: d, start: 0 };
+        let v_turned = Columns::Panels { data: v_turned, depth: d, start: 0 };
+        let k_rows = Columns::Dense(k_rows, d);
+        let [to_queries, to_keys, to_values] = &targets;
+        for first in (0..queries).step_by(block) {
+            let rows = block.min(queries - first);
+            let (p, ds, dots) = (&mut p[..rows * keys], &mut ds[..rows * keys], &mut dots[..rows]);
+            copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
+            let scores = Size { m: rows, k: d, n: keys };
+            product(Rows::dense(q_rows, d), k_turned, scores, p, keys, Extra::default());
+            let log_sum = &log_sum.data()[index * queries + first..][..rows];
+            probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
+            let later = Extra { accumulate: first > 0, ..Extra::default() };
+            for (place, &lane) in shared.iter().enumerate() {
+                let g_rows = &mut g_rows[place * d..];
+                copy_head(dims, dims.of(g.data(), queries, lane, h, first), rows, g_rows, side);
+                let o = dims.of(out.data(), queries, n, h, first);
+                for (i, (dot_of_row, g)) in dots.iter_mut().zip(g_rows.chunks(side)).enumerate() {
+                    *dot_of_row = dot(&g[..d], &o[i * channels..][..d]);
                 }
+                product(Rows::dense(g_rows, side), v_turned, scores, ds, keys, Extra::default());
+                score_cotangents(ds, p, keys, dims.scale(), dots);
+                let dq = to_queries.at(lane * queries + first, h * d);
+                let size = Size { m: rows, k: keys, n: d };
+                // SAFETY: the head's columns of this lane belong to this task alone.
+                unsafe { product_into(Rows::dense(ds, keys), k_rows, size, &dq, Extra::default()) }
+                let size = Size { m: keys, k: rows, n: d };
+                let dk = &mut dk[place * d..];
+                product(Rows::transposed(ds, keys), Columns::Dense(q_rows, d), size, dk, side, later);
             }
-        },
-    );
+            let size = Size { m: keys, k: rows, n: side };
+            product(Rows::transposed(p, keys), Columns::Dense(g_rows, side), size, dv, side, later);
+        }
+        for (place, &lane) in shared.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe {
+                hand_out(&dk[place * d..], d, side, &to_keys.at(lane * keys, h * d));
+                hand_out(&dv[place * d..], d, side, &to_values.at(lane * keys, h * d));
+            }
+        }
+    });
     let queries_shape = [lanes.len(), queries, channels];
     let keys_shape = [lanes.len(), keys, channels];
     [CpuTensor::new(&queries_shape, dq), CpuTensor::new(&keys_shape, dk), CpuTensor::new(&keys_shape, dv)]

@@ -4,12 +4,36 @@
 //! waking them costs time at every operation. OpenMP's workers, PyTorch's among them, look for work a while longer instead;
 //! ours do so until the pass ends.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a worker looks in vain before it may sleep after all. A worker can meet this inside of a task of its own, while that waits for the part that another worker took: without an end to its patience, the task would
-/// wait for the pass and the pass for the task.
+/// How often a worker looks in vain before it may sleep after all. A worker can meet a request to stay awake inside of a
+/// piece of work, while that waits for the part that another worker took: without an end to its patience, the piece would wait for
+/// the pass and the pass for the piece.
 const PATIENCE: usize = 1000;
+
+thread_local! {
+    /// Operations that this worker has begun and not ended.
+    static BEGUN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While it lives, its worker obeys no request to stay awake: the operation that waits would wait for as long as others
+/// have work, until the last of several pictures is done.
+pub(super) struct Busy(());
+
+impl Busy {
+    pub(super) fn start() -> Self {
+        BEGUN.set(BEGUN.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BEGUN.set(BEGUN.get() - 1);
+    }
+}
 
 /// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
 pub(super) struct Awake<'a> {
@@ -28,8 +52,11 @@ impl<'a> Awake<'a> {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
         rayon::spawn_broadcast(move |worker| {
+            if worker.index() == caller || BEGUN.get() > 0 {
+                return;
+            }
             let mut idle = 0;
-            while worker.index() != caller && idle < PATIENCE && !seen.load(Ordering::Relaxed) {
+            while idle < PATIENCE && !seen.load(Ordering::Relaxed) {
                 if rayon::yield_now() == Some(rayon::Yield::Executed) {
                     idle = 0;
                 } else {
@@ -47,5 +74,48 @@ impl Drop for Awake<'_> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Awake, Busy};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+    /// Work that does not end until `over`, or until there has been too much of it.
+    fn work<'s>(scope: &rayon::Scope<'s>, over: &'s AtomicBool, left: &'s AtomicU32) {
+        if !over.load(SeqCst) && left.fetch_sub(1, SeqCst) > 1 {
+            scope.spawn(move |scope| work(scope, over, left));
+        }
+    }
+
+    /// One worker asks while the other is in the middle of an operation and there is work enough.
+    #[test]
+    fn a_worker_returns_to_the_operation_it_has_begun() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+        let [taken, begun, asked, returned] = [const { AtomicBool::new(false) }; 4];
+        let left = AtomicU32::new(2_000_000);
+        pool.scope(|scope| {
+            scope.spawn(|_| {
+                let _busy = Busy::start();
+                begun.store(true, SeqCst);
+                while !asked.load(SeqCst) {
+                    std::thread::yield_now();
+                }
+                rayon::yield_now();
+                returned.store(true, SeqCst);
+            });
+            while !begun.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            let awake = Awake::start(&taken);
+            assert!(awake.is_some());
+            work(scope, &returned, &left);
+            asked.store(true, SeqCst);
+            while !returned.load(SeqCst) && left.load(SeqCst) > 0 {
+                std::thread::yield_now();
+            }
+            assert!(returned.load(SeqCst), "the operation waits for the end of the pass");
+        });
     }
 }

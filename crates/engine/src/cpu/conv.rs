@@ -279,51 +279,60 @@ pub(super) fn conv2d_vjp(
         let extra = Extra { accumulate, ..Extra::default() };
         correlate(sight, lanes, &panels, inputs, &mut dx, extra);
     } else {
-        if !accumulate {
-            dx.par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
-        }
-        let positions = out_height * out_width;
         let image = height * width * inputs;
-        dx.par_chunks_mut(image).zip(g.data().par_chunks(positions * outputs)).for_each(|(dx, g)| {
-            scatter(g, &panels, window, (out_height, out_width, outputs), (height, width, inputs), dx);
+        // Bands of input rows, the same whatever the number of threads, which see about a tile of positions.
+        let band = window.stride * (TILE / out_width).max(1);
+        let images = g.data().par_chunks(out_height * out_width * outputs);
+        dx.par_chunks_mut(image).zip(images).for_each(|(dx, g)| {
+            dx.par_chunks_mut(band * width * inputs).enumerate().for_each(|(index, dx)| {
+                if !accumulate {
+                    dx.fill(0.0);
+                }
+                let size = (out_height, out_width, outputs);
+                scatter(g, &panels, window, size, (index * band, width, inputs), dx);
+            });
         });
     }
     CpuTensor::new(&[lanes, height, width, inputs], dx)
 }
 
-/// Adds one image's products `g W_tap` to the input pixels that each tap saw.
+/// Adds one image's products `g W_tap` to the pixels that each tap saw, of a band of input rows from `first_row` on.
 fn scatter(
     g: &[f32],
     panels: &Panels,
     window: Window,
     (out_height, out_width, outputs): (usize, usize, usize),
-    (height, width, inputs): (usize, usize, usize),
+    (first_row, width, inputs): (usize, usize, usize),
     dx: &mut [f32],
 ) {
-    let taps = window.kernel.0 * window.kernel.1;
-    let positions = out_height * out_width;
-    with_scratch(TILE * inputs, |buffer| {
-        for first in (0..positions).step_by(TILE) {
-            let count = TILE.min(positions - first);
+    let rows = dx.len() / (width * inputs);
+    for tap in 0..window.kernel.0 * window.kernel.1 {
+        let (tap_y, tap_x) = (tap / window.kernel.1, tap % window.kernel.1);
+        // The first output row that sees this input row or one below it.
+        let seen_by =
+            |row: usize| (row + window.pad[0]).saturating_sub(tap_y).div_ceil(window.stride).min(out_height);
+        let positions = seen_by(first_row) * out_width..seen_by(first_row + rows) * out_width;
+        let columns = panels.columns_from((window.kernel.0 * window.kernel.1 - 1 - tap) * outputs);
+        for first in positions.clone().step_by(TILE) {
+            let count = TILE.min(positions.end - first);
             let a = Rows::dense(&g[first * outputs..], outputs);
-            for tap in 0..taps {
-                let columns = panels.columns_from((taps - 1 - tap) * outputs);
-                let size = Size { m: count, k: outputs, n: inputs };
+            let size = Size { m: count, k: outputs, n: inputs };
+            with_scratch(TILE * inputs, |buffer| {
                 super::product::product(a, columns, size, buffer, inputs, Extra::default());
                 for (i, values) in buffer.chunks_exact(inputs).take(count).enumerate() {
                     let (y, x) = ((first + i) / out_width, (first + i) % out_width);
-                    let y = (y * window.stride + tap / window.kernel.1).wrapping_sub(window.pad[0]);
-                    let x = (x * window.stride + tap % window.kernel.1).wrapping_sub(window.pad[1]);
-                    if y < height && x < width {
+                    let y = y * window.stride + tap_y - window.pad[0] - first_row;
+                    let x = (x * window.stride + tap_x).wrapping_sub(window.pad[1]);
+                    if x < width {
                         let out = &mut dx[(y * width + x) * inputs..][..inputs];
                         for (o, v) in out.iter_mut().zip(values) {
                             *o += v;
                         }
                     }
                 }
-            }
+            });
         }
-    });
+    }
 }
 
 pub(super) fn conv2d_vjp_params(

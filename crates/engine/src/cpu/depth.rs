@@ -1,4 +1,4 @@
-//! The loop over depth of tiles whose columns fill vectors: R rows of N vectors, which stay in registers.
+//! The loop over depth of tiles whose columns fill vectors, or may be read as if they did: R rows of N vectors, which stay in registers.
 //!
 //! A core that shares its units with another program's thread is short of instructions before it is short of multipliers, so
 //! the loop has few of them: how A lies decides how its values are addressed.
@@ -22,7 +22,7 @@ pub(super) struct Place<const N: usize> {
 /// Adds `A[i, k] B[k]` over all k of the tile to row i, in order of k.
 ///
 /// # Safety
-/// As for [`Vector`] and [`super::kernel::TileFn`]; all vectors of B are whole.
+/// As for [`Vector`] and [`super::kernel::TileFn`]; all vectors of B can be read whole.
 #[inline(always)]
 pub(super) unsafe fn add_products<V: Vector, const R: usize, const N: usize>(
     sums: &mut [[V; N]; R],

@@ -1,5 +1,9 @@
 //! Which instruction sets the kernels may use: those of the machine, or fewer, so that tests reach the kernels of
 //! other machines.
+//!
+//! Code that the compiler vectorises (norms, pointwise functions) is compiled several times by `multiversion`. To a target
+//! with AVX-512 that macro adds all sets that came with Ice Lake (VBMI2, VNNI, GFNI and others) and offers no way around it, so
+//! processors before that, Skylake-X and Cascade Lake, run such code with AVX2; products use their AVX-512.
 
 use std::sync::OnceLock;
 

@@ -7,7 +7,7 @@
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
-use super::layer_norm::sum_lanes;
+use super::layer_norm::{BlockSums, sum_lanes};
 use super::math::{exp, sigmoid};
 use super::product::Target;
 use crate::{Affine, Lanes};
@@ -353,29 +353,35 @@ pub(super) fn group_norm_vjp_params(
     let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
     let groups = stats.shape()[1];
     let maps = (affine.gamma.data(), affine.beta.data());
-    // Per sample, each of its lanes' sums.
-    let sums: Vec<Vec<(Vec<f32>, Vec<f32>)>> = (0..samples)
+    let blocks = (stride / width).div_ceil(ROWS);
+    let spreads: Vec<_> =
+        (0..samples).map(|n| spread(&stats.data()[n * groups * 2..][..groups * 2], width)).collect();
+    // Per (sample, block), the sums of each lane of the sample.
+    let sums: Vec<Vec<BlockSums>> = (0..samples * blocks)
         .into_par_iter()
-        .map(|sample| {
+        .map(|task| {
+            let (sample, start) = (task / blocks, task % blocks * ROWS * width);
             let of = lanes.of_sample(sample);
-            let mut sums = vec![(vec![0.0; width], vec![0.0; width]); of.len()];
-            let (mean, rstd) = spread(&stats.data()[sample * groups * 2..][..groups * 2], width);
-            let (mut normalised, mut slope) = (vec![0.0; ROWS * width], vec![0.0; ROWS * width]);
-            let data = &x.data()[sample * stride..][..stride];
-            for (block, x) in data.chunks(ROWS * width).enumerate() {
-                shared(x, (&mean, &rstd), maps, silu, &mut normalised[..x.len()], &mut slope[..x.len()]);
-                for (&lane, (gamma, beta)) in of.iter().zip(&mut sums) {
-                    let g = &g.data()[lane * stride + block * ROWS * width..][..x.len()];
-                    add_param_sums(g, &slope, &normalised, gamma, beta);
-                }
+            if of.is_empty() {
+                return Vec::new();
             }
-            sums
+            let x = &x.data()[sample * stride..][start..stride.min(start + ROWS * width)];
+            let (mean, rstd) = &spreads[sample];
+            let (mut normalised, mut slope) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            shared(x, (mean, rstd), maps, silu, &mut normalised, &mut slope);
+            of.iter()
+                .map(|&lane| {
+                    let g = &g.data()[lane * stride + start..][..x.len()];
+                    let (mut gamma, mut beta) = (vec![0.0; width], vec![0.0; width]);
+                    add_param_sums(g, &slope, &normalised, &mut gamma, &mut beta);
+                    (gamma, beta)
+                })
+                .collect()
         })
         .collect();
-    let by_lane = |lane: usize| {
-        let of = lanes.of_sample(lanes.sample(lane));
-        let place = of.iter().position(|&l| l == lane).unwrap_or_default();
-        &sums[lanes.sample(lane)][place]
-    };
-    sum_lanes(cpu, width, lanes, by_lane)
+    sum_lanes(cpu, width, lanes, |lane| {
+        let sample = lanes.sample(lane);
+        let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();
+        sums[sample * blocks..(sample + 1) * blocks].iter().map(move |lanes| &lanes[place])
+    })
 }

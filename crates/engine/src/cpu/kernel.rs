@@ -32,6 +32,8 @@ pub(super) struct Tile {
     pub b: *const f32,
     pub b_row: usize,
     pub b_next: usize,
+    /// Whether a row of each 16 columns may be read whole, however few count.
+    pub b_whole: bool,
     pub depth: usize,
     pub columns: usize,
     pub c: *mut f32,
@@ -151,7 +153,7 @@ mod avx512 {
                         row[0] = _mm512_fmadd_ps(v, b0, row[0]);
                         row[1] = _mm512_fmadd_ps(v, b1, row[1]);
                     }
-                    a = a.add(t.a_col);
+                    a = a.wrapping_add(t.a_col);
                     b = b.wrapping_add(t.b_row);
                 }
             }
@@ -183,7 +185,7 @@ mod avx512 {
                 for (i, row) in acc.iter_mut().enumerate() {
                     *row = _mm512_fmadd_ps(_mm512_set1_ps(*a.add(i * t.a_row)), b0, *row);
                 }
-                a = a.add(t.a_col);
+                a = a.wrapping_add(t.a_col);
                 b = b.wrapping_add(t.b_row);
             }
             for (i, mut row) in acc.into_iter().enumerate() {
@@ -233,7 +235,7 @@ unsafe fn block<const R: usize>(row: usize, column: usize, width: usize, t: &Til
                 }
             }
         }
-        let a = t.a.add(row * t.a_row);
+        let a = t.a.wrapping_add(row * t.a_row);
         let b = t.b.wrapping_add(column / NR * t.b_next);
         for k in 0..t.depth {
             let source = b.add(k * t.b_row);

@@ -100,7 +100,7 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
     width: usize,
     t: &Tile,
 ) {
-    // SAFETY: hidden lanes are neither read nor written; the rest is the caller's promise.
+    // SAFETY: hidden lanes are not written, and read only where there are values; the rest is the caller's promise.
     unsafe {
         let mask = first_lanes(width - (V - 1) * LANES);
         // A row whose columns from the 17th on lie `next` further on.
@@ -120,9 +120,9 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         for i in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * t.c_row).cast());
         }
-        let (mut a, mut b) = (t.a.add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
+        let (mut a, mut b) = (t.a.wrapping_add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
         // More vectors a row leave no register free.
-        if FULL && V <= 2 {
+        if (FULL || t.b_whole) && V <= 2 {
             let vectors = std::array::from_fn(|v| v * LANES % NR + v * LANES / NR * t.b_next);
             add_products(&mut acc, t, Place { a, b, vectors });
         } else {

@@ -10,33 +10,34 @@ use rayon::prelude::*;
 /// Rows of a block.
 const ROWS: usize = 64;
 
-/// Sums of the lanes' (gamma, beta) gradients by objective, `[K, C]` each.
-pub(super) fn sum_lanes<'a>(
+/// The (gamma, beta) gradients of a block of rows.
+pub(super) type BlockSums = (Vec<f32>, Vec<f32>);
+
+/// Sums of the (gamma, beta) gradients by objective, `[K, C]` each, from those of each lane's blocks.
+pub(super) fn sum_lanes<'a, I: Iterator<Item = &'a BlockSums>>(
     cpu: &Cpu,
     width: usize,
     lanes: &Lanes,
-    by_lane: impl Fn(usize) -> &'a (Vec<f32>, Vec<f32>),
+    of_lane: impl Fn(usize) -> I + Sync,
 ) -> (CpuTensor, CpuTensor) {
     let shape = [lanes.objectives(), width];
     let (mut gamma, mut beta) =
         (Buffer::new(&cpu.pool, shape[0] * width), Buffer::new(&cpu.pool, shape[0] * width));
-    gamma.fill(0.0);
-    beta.fill(0.0);
-    for objective in 0..lanes.objectives() {
-        for lane in lanes.of_objective(objective) {
-            let (g, b) = by_lane(lane);
-            for (sum, value) in gamma[objective * width..].iter_mut().zip(g) {
-                *sum += value;
-            }
-            for (sum, value) in beta[objective * width..].iter_mut().zip(b) {
-                *sum += value;
+    let objectives = gamma.par_chunks_mut(width).zip(beta.par_chunks_mut(width)).enumerate();
+    objectives.for_each(|(objective, (gamma, beta))| {
+        gamma.fill(0.0);
+        beta.fill(0.0);
+        for (g, b) in lanes.of_objective(objective).flat_map(&of_lane) {
+            for ((gamma, g), (beta, b)) in gamma.iter_mut().zip(g).zip(beta.iter_mut().zip(b)) {
+                *gamma += g;
+                *beta += b;
             }
         }
-    }
+    });
     (CpuTensor::new(&shape, gamma), CpuTensor::new(&shape, beta))
 }
 
-/// Sum in eight strands, which vectorises and keeps rounding small.
+/// Sum in sixteen strands, which vectorises and keeps rounding small.
 #[inline(always)]
 fn strand_sum(values: impl Iterator<Item = f32>) -> f32 {
     let mut strands = [0.0f32; 16];
@@ -163,6 +164,20 @@ pub(super) fn layer_norm_vjp(
     CpuTensor::new(g.shape(), dx)
 }
 
+/// Adds `g` and `g` times the normalised values to per-channel sums.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn add_param_sums(g: &[f32], x: &[f32], stats: &[f32], gamma: &mut [f32], beta: &mut [f32]) {
+    let width = gamma.len();
+    let beta = &mut beta[..width];
+    for ((g, x), stat) in g.chunks_exact(width).zip(x.chunks_exact(width)).zip(stats.chunks_exact(2)) {
+        let (g, x) = (&g[..width], &x[..width]);
+        for c in 0..width {
+            beta[c] += g[c];
+            gamma[c] += g[c] * (x[c] - stat[0]) * stat[1];
+        }
+    }
+}
+
 pub(super) fn layer_norm_vjp_params(
     cpu: &Cpu,
     g: &CpuTensor,
@@ -171,22 +186,19 @@ pub(super) fn layer_norm_vjp_params(
 ) -> (CpuTensor, CpuTensor) {
     let (width, stride) = (x.width(), x.stride());
     let rows = stride / width;
-    let sums: Vec<(Vec<f32>, Vec<f32>)> = (0..lanes.len())
+    let blocks = rows.div_ceil(ROWS);
+    let sums: Vec<BlockSums> = (0..lanes.len() * blocks)
         .into_par_iter()
-        .map(|lane| {
+        .map(|task| {
+            let (lane, block) = (task / blocks, task % blocks);
             let sample = lanes.sample(lane);
+            let (start, end) = (block * ROWS, (block * ROWS + ROWS).min(rows));
+            let part = |index: usize| index * stride + start * width..index * stride + end * width;
+            let stats = &stats.data()[(sample * rows + start) * 2..(sample * rows + end) * 2];
             let (mut gamma, mut beta) = (vec![0.0; width], vec![0.0; width]);
-            let g = g.data()[lane * stride..][..stride].chunks_exact(width);
-            let x = x.data()[sample * stride..][..stride].chunks_exact(width);
-            let stats = stats.data()[sample * rows * 2..].chunks_exact(2);
-            for ((g, x), stat) in g.zip(x).zip(stats) {
-                for c in 0..width {
-                    beta[c] += g[c];
-                    gamma[c] += g[c] * (x[c] - stat[0]) * stat[1];
-                }
-            }
+            add_param_sums(&g.data()[part(lane)], &x.data()[part(sample)], stats, &mut gamma, &mut beta);
             (gamma, beta)
         })
         .collect();
-    sum_lanes(cpu, width, lanes, |lane| &sums[lane])
+    sum_lanes(cpu, width, lanes, |lane| sums[lane * blocks..(lane + 1) * blocks].iter())
 }

@@ -12,7 +12,7 @@ pub(super) fn linear(
     cpu: &Cpu,
     x: &CpuTensor,
     weight: Kernel<'_, Cpu>,
-    low_rank: Option<LowRank<'_, Cpu>>,
+    low_rank: Option<(&CpuTensor, LowRank<'_, Cpu>)>,
     plus: Plus<'_, Cpu>,
 ) -> CpuTensor {
     let inputs = x.width();
@@ -25,10 +25,6 @@ pub(super) fn linear(
             (outputs, Matrix::Panels(Held::Made(panels)))
         }
     };
-    let mut shape = x.shape().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = outputs;
-    }
     let mut y = Buffer::new(&cpu.pool, rows * outputs);
     let size = Size { m: rows, k: inputs, n: outputs };
     let extra = Extra {
@@ -36,20 +32,23 @@ pub(super) fn linear(
         add: plus.residual.map(|r| (r.data(), outputs)),
         accumulate: false,
     };
-    let adapter = low_rank.map(|low_rank| {
-        let hidden = times_down(cpu, x.data(), rows, low_rank);
-        (low_rank.down.shape()[0], hidden, scaled_up(cpu, low_rank))
-    });
-    let then = adapter.as_ref().map(|(rank, hidden, up)| Then {
-        a: Rows::dense(hidden, *rank),
+    let adapter = low_rank.map(|(hidden, low_rank)| (hidden, scaled_up(cpu, low_rank)));
+    let then = adapter.as_ref().map(|(hidden, up)| Then {
+        a: Rows::dense(hidden.data(), hidden.width()),
         b: up.columns(),
-        k: *rank,
+        k: hidden.width(),
     });
     parallel_product(Rows::dense(x.data(), inputs), columns.columns(), size, &mut y, extra, then);
     if let Some(shift) = plus.shift {
         add_shift(&mut y, shift);
     }
-    CpuTensor::new(&shape, y)
+    CpuTensor::new(&with_width(x, outputs), y)
+}
+
+/// A tensor's shape with another last dimension.
+fn with_width(tensor: &CpuTensor, width: usize) -> Vec<usize> {
+    let middle = &tensor.shape()[..tensor.shape().len() - 1];
+    [middle, &[width]].concat()
 }
 
 /// Adds `shift [N, O]` to all rows of each sample.
@@ -65,14 +64,16 @@ pub(super) fn add_shift(y: &mut [f32], shift: &CpuTensor) {
     });
 }
 
-/// `x A^T`, `[rows, r]`.
-fn times_down(cpu: &Cpu, x: &[f32], rows: usize, low_rank: LowRank<'_, Cpu>) -> Buffer {
+/// `x A^T`, `[N, ..., r]`.
+pub(super) fn times_down(cpu: &Cpu, x: &CpuTensor, low_rank: LowRank<'_, Cpu>) -> CpuTensor {
+    let rows = rows_of(x);
     let (rank, inputs) = (low_rank.down.shape()[0], low_rank.down.shape()[1]);
     let down = trained_forward(&cpu.pool, low_rank.down.data(), (rank, inputs, 1));
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: inputs, n: rank };
-    parallel_product(Rows::dense(x, inputs), down.columns(), size, &mut hidden, Extra::default(), None);
-    hidden
+    let a = Rows::dense(x.data(), inputs);
+    parallel_product(a, down.columns(), size, &mut hidden, Extra::default(), None);
+    CpuTensor::new(&with_width(x, rank), hidden)
 }
 
 /// `scale * B^T` in panels, `[r, O]`.
@@ -97,11 +98,7 @@ pub(super) fn times_up(cpu: &Cpu, g: &CpuTensor, low_rank: LowRank<'_, Cpu>) -> 
     let size = Size { m: rows, k: outputs, n: rank };
     let columns = Columns::Dense(&scaled, rank);
     parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut hidden, Extra::default(), None);
-    let mut shape = g.shape().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = rank;
-    }
-    CpuTensor::new(&shape, hidden)
+    CpuTensor::new(&with_width(g, rank), hidden)
 }
 
 pub(super) fn linear_vjp(
@@ -121,10 +118,6 @@ pub(super) fn linear_vjp(
         }
         Kernel::Trained(w) => (w.width(), Columns::Dense(w.data(), w.width())),
     };
-    let mut shape = g.shape().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = inputs;
-    }
     let accumulate = acc.is_some();
     let mut dx = match acc {
         Some(acc) => acc.into_parts().1,
@@ -138,7 +131,7 @@ pub(super) fn linear_vjp(
         k: hidden.width(),
     });
     parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut dx, extra, then);
-    CpuTensor::new(&shape, dx)
+    CpuTensor::new(&with_width(g, inputs), dx)
 }
 
 /// For each objective the sum over its lanes of `left^T right`, `[K, A, B]`, where `left [.., rows, A]` and
@@ -234,21 +227,18 @@ fn stripe(all: usize, objectives: usize, threads: usize) -> usize {
 /// Gradients of a low-rank pair: `([K, r, I], [K, O, r])`.
 pub(super) fn low_rank_vjp_params(
     cpu: &Cpu,
-    g: &CpuTensor,
-    hidden_cotangent: &CpuTensor,
-    x: &CpuTensor,
-    low_rank: LowRank<'_, Cpu>,
+    (g, h): (&CpuTensor, &CpuTensor),
+    (x, hidden): (&CpuTensor, &CpuTensor),
+    scale: f32,
     lanes: &Lanes,
 ) -> (CpuTensor, CpuTensor) {
-    let (outputs, inputs) = (g.width(), x.width());
-    let rank = low_rank.down.shape()[0];
+    let (outputs, inputs, rank) = (g.width(), x.width(), h.width());
     let rows = g.stride() / outputs;
     let objectives = lanes.objectives();
-    let hidden = times_down(cpu, x.data(), rows_of(x), low_rank);
-    let (left, right) = (Side::of_lanes(hidden_cotangent.data(), rank), Side::of_samples(x.data(), inputs));
+    let (left, right) = (Side::of_lanes(h.data(), rank), Side::of_samples(x.data(), inputs));
     let of_down = OuterProducts { left, right, rows, lanes };
     // B's gradient is made as its transpose [r, O]: wide tiles instead of narrow ones.
-    let (left, right) = (Side::of_samples(&hidden, rank), Side::of_lanes(g.data(), outputs));
+    let (left, right) = (Side::of_samples(hidden.data(), rank), Side::of_lanes(g.data(), outputs));
     let of_up = OuterProducts { left, right, rows, lanes };
     let mut down = Buffer::new(&cpu.pool, objectives * rank * inputs);
     let mut up = Buffer::new(&cpu.pool, objectives * outputs * rank);
@@ -257,8 +247,7 @@ pub(super) fn low_rank_vjp_params(
     let (down_stripes, up_stripes) = (inputs.div_ceil(width), outputs.div_ceil(width));
     let stripes = down_stripes + up_stripes;
     // Both gradients' stripes are dealt out together, so that threads wait for each other once.
-    let tasks = (0..objectives * stripes).into_par_iter().with_max_len(1);
-    tasks.for_each_init(Vec::new, |turned, task| {
+    (0..objectives * stripes).into_par_iter().with_max_len(1).for_each(|task| {
         let (objective, stripe) = (task / stripes, task % stripes);
         if stripe < down_stripes {
             let column = stripe * width;
@@ -269,15 +258,15 @@ pub(super) fn low_rank_vjp_params(
         }
         let column = (stripe - down_stripes) * width;
         let n = width.min(outputs - column);
-        turned.resize(rank * n, 0.0f32);
+        let mut turned = Buffer::new(&cpu.pool, rank * n);
         // SAFETY: the block is this task's own.
-        unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(turned, n)) }
+        unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(&mut turned, n)) }
         // SAFETY: tasks write disjoint rows of the result.
         let to =
             unsafe { std::slice::from_raw_parts_mut(to_up.at(objective * outputs + column, 0).c, n * rank) };
         for (o, values) in to.chunks_exact_mut(rank.max(1)).enumerate() {
             for (r, value) in values.iter_mut().enumerate() {
-                *value = low_rank.scale * turned[r * n + o];
+                *value = scale * turned[r * n + o];
             }
         }
     });

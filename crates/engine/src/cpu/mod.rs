@@ -32,7 +32,7 @@ use crate::{
     Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
     Window,
 };
-use awake::Awake;
+use awake::{Awake, Busy};
 pub use buffer::CpuTensor;
 use buffer::{Buffer, Pool};
 pub use features::{Instructions, limit_instructions};
@@ -97,7 +97,10 @@ impl Cpu {
     }
 
     fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
-        self.workers.install(op)
+        self.workers.install(|| {
+            let _busy = Busy::start();
+            op()
+        })
     }
 }
 
@@ -157,10 +160,14 @@ impl Backend for Cpu {
         &self,
         x: &CpuTensor,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&CpuTensor, LowRank<'_, Self>)>,
         plus: Plus<'_, Self>,
     ) -> CpuTensor {
         self.run(|| linear::linear(self, x, weight, low_rank, plus))
+    }
+
+    fn low_rank(&self, x: &CpuTensor, low_rank: LowRank<'_, Self>) -> CpuTensor {
+        self.run(|| linear::times_down(self, x, low_rank))
     }
 
     fn linear_vjp(
@@ -183,13 +190,12 @@ impl Backend for Cpu {
 
     fn low_rank_vjp_params(
         &self,
-        g: &CpuTensor,
-        hidden: &CpuTensor,
-        x: &CpuTensor,
-        low_rank: LowRank<'_, Self>,
+        cotangents: (&CpuTensor, &CpuTensor),
+        values: (&CpuTensor, &CpuTensor),
+        scale: f32,
         lanes: &Lanes,
     ) -> (CpuTensor, CpuTensor) {
-        self.run(|| linear::low_rank_vjp_params(self, g, hidden, x, low_rank, lanes))
+        self.run(|| linear::low_rank_vjp_params(self, cotangents, values, scale, lanes))
     }
 
     fn conv2d(

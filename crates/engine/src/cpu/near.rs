@@ -14,6 +14,28 @@ pub(super) struct Near {
     pub col: usize,
 }
 
+/// Where tiles find B: row `k` is at `data + k * row`, its 17th column `next` further on.
+#[derive(Clone, Copy)]
+pub(super) struct NearColumns {
+    pub data: *const f32,
+    pub row: usize,
+    pub next: usize,
+    /// Whether there are 16 values to read in the last panel, however few count.
+    pub whole: bool,
+}
+
+impl NearColumns {
+    /// Panels `[depth][16]`, `next` values apart.
+    fn panels(data: &[f32], next: usize) -> Self {
+        Self { data: data.as_ptr(), row: NR, next, whole: true }
+    }
+
+    /// Rows of a matrix as it lies.
+    fn rows(data: &[f32], distance: usize) -> Self {
+        Self { data: data.as_ptr(), row: distance, next: NR, whole: false }
+    }
+}
+
 /// Values that fit the first-level cache whole, wherever they lie in it (20 KiB).
 const SMALL: usize = 5 << 10;
 
@@ -71,25 +93,25 @@ fn copy_part<const N: usize>(to: &mut [f32; N], from: &[f32]) {
 /// Rows that a matrix as it lies must meet for a copy of its columns to pay.
 const MANY: usize = 2 * MR;
 
-/// Calls `run` with the place of some columns of B, the distance of their rows, and that of the 17th column from the
-/// first. Columns of a matrix as it lies share few sets of the cache, so those that many rows meet become a panel first.
+/// Calls `run` with the place of some columns of B. Those of a matrix as it lies share few sets of the cache, so those that many
+/// rows meet become a panel first.
 pub(super) fn with_near_columns(
     b: Columns<'_>,
     (start, depth): (usize, usize),
     (column, columns): (usize, usize),
     m: usize,
-    run: impl FnOnce((*const f32, usize, usize)),
+    run: impl FnOnce(NearColumns),
 ) {
     thread_local! {
         static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     match b {
         Columns::Panels { data, depth: all, start: from } => {
-            run((data[column * all + (from + start) * NR..].as_ptr(), NR, all * NR))
+            run(NearColumns::panels(&data[column * all + (from + start) * NR..], all * NR))
         }
-        Columns::Dense(data, _) if depth == 0 => run((data.as_ptr(), 0, 0)),
+        Columns::Dense(data, _) if depth == 0 => run(NearColumns::rows(data, 0)),
         Columns::Dense(data, distance) if m < MANY || distance <= 2 * NR || depth * distance <= SMALL => {
-            run((data[start * distance + column..].as_ptr(), distance, NR))
+            run(NearColumns::rows(&data[start * distance + column..], distance))
         }
         Columns::Dense(data, distance) => PANELS.with_borrow_mut(|panels| {
             panels.resize((WIDE * depth).max(panels.len()), 0.0);
@@ -99,12 +121,12 @@ pub(super) fn with_near_columns(
                     copy_part(out, &data[(start + k) * distance + column + panel * NR..][..width]);
                 }
             }
-            run((panels.as_ptr(), NR, NR * depth));
+            run(NearColumns::panels(panels, NR * depth));
         }),
         Columns::Stored(stored) => PANELS.with_borrow_mut(|panels| {
             panels.resize((columns.next_multiple_of(NR) * depth).max(panels.len()), 0.0);
             read_stored(stored, (start, depth), (column, columns), panels);
-            run((panels.as_ptr(), NR, NR * depth));
+            run(NearColumns::panels(panels, NR * depth));
         }),
     }
 }

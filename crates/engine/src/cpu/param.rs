@@ -6,7 +6,7 @@ use crate::AdamW;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Values of a block whose products are summed in f32 before they join the f64 sum.
+/// Values of a block, whose products are summed by themselves before they join the total.
 const BLOCK: usize = 1 << 10;
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]

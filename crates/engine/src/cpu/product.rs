@@ -155,11 +155,11 @@ unsafe fn tiles(
                     _ => ((start + depth, depth.min(k - start - depth)), (0, block.min(n))),
                 };
                 let mut ahead = Ahead::new(b, next.0, next.1, steps);
-                with_near_columns(b, (start, depth), near, m, |(b, b_row, b_next)| {
+                with_near_columns(b, (start, depth), near, m, |near_b| {
                     for offset in (0..near.1).step_by(width) {
                         let column = column + offset;
                         let columns = width.min(n - column);
-                        let b = b.wrapping_add(offset / NR * b_next);
+                        let b = near_b.data.wrapping_add(offset / NR * near_b.next);
                         let bias = match extra.bias {
                             Some(bias) if first => bias[column..].as_ptr(),
                             _ => std::ptr::null(),
@@ -178,8 +178,9 @@ unsafe fn tiles(
                                 a_row: a.row,
                                 a_col: a.col,
                                 b,
-                                b_row,
-                                b_next,
+                                b_row: near_b.row,
+                                b_next: near_b.next,
+                                b_whole: near_b.whole,
                                 depth,
                                 columns,
                                 c,

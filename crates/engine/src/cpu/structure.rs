@@ -25,24 +25,29 @@ pub(super) fn sum_rows(cpu: &Cpu, g: &CpuTensor, lanes: &Lanes) -> CpuTensor {
 
 pub(super) fn sum_positions(cpu: &Cpu, g: &CpuTensor) -> CpuTensor {
     let (width, stride, lanes) = (g.width(), g.stride(), g.shape()[0]);
-    let mut sums = Buffer::new(&cpu.pool, lanes * width);
-    sums.par_chunks_mut(width).zip(g.data().par_chunks(stride)).for_each(|(sums, lane)| {
-        sums.fill(0.0);
-        let mut part = vec![0.0f32; width];
-        // Sums of sums: rounding grows with the block, not with the image.
-        for block in lane.chunks(ROWS * width) {
-            part.fill(0.0);
-            for row in block.chunks_exact(width) {
-                for (p, v) in part.iter_mut().zip(row) {
-                    *p += v;
-                }
-            }
-            for (s, p) in sums.iter_mut().zip(&part) {
-                *s += p;
-            }
-        }
+    let blocks = (stride / width).div_ceil(ROWS);
+    // Sums of sums: rounding grows with the block, not with the image.
+    let mut parts = Buffer::new(&cpu.pool, lanes * blocks * width);
+    parts.par_chunks_mut(width).enumerate().for_each(|(task, part)| {
+        let lane = &g.data()[task / blocks * stride..][..stride];
+        let block = lane.chunks(ROWS * width).nth(task % blocks).unwrap_or_default();
+        sum_of_rows(block, part);
     });
+    let mut sums = Buffer::new(&cpu.pool, lanes * width);
+    sums.par_chunks_mut(width)
+        .zip(parts.par_chunks(blocks * width))
+        .for_each(|(sums, parts)| sum_of_rows(parts, sums));
     CpuTensor::new(&[lanes, width], sums)
+}
+
+/// The sum of rows, in their order.
+fn sum_of_rows(rows: &[f32], sum: &mut [f32]) {
+    sum.fill(0.0);
+    for row in rows.chunks_exact(sum.len()) {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
 }
 
 pub(super) fn concat(cpu: &Cpu, a: &CpuTensor, b: &CpuTensor) -> CpuTensor {

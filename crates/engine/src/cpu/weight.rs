@@ -179,7 +179,14 @@ impl CpuWeight {
         let bytes = 4 * FREQUENCIES * outputs * inputs;
         let left = |left: usize| left.checked_sub(bytes);
         let fits = self.keep && self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
-        if fits { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
+        if !fits {
+            return Held::Made(make());
+        }
+        let (kept, first) = fill(slot, make);
+        if !first {
+            self.room.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Held::Kept(kept)
     }
 
     /// Row `index` of a table.
@@ -201,8 +208,24 @@ impl CpuWeight {
             }
             panels
         };
-        if self.keep { Held::Kept(slot.get_or_init(make)) } else { Held::Made(make()) }
+        if self.keep { Held::Kept(fill(slot, make).0) } else { Held::Made(make()) }
     }
+}
+
+/// What a slot keeps, and whether it was made by this call. It is made outside of the slot's lock: a worker that waits for
+/// others' part of the making may begin another job, which would need the same slot and wait for itself. Jobs that find
+/// it empty at the same time make one each, and the first is kept.
+fn fill<T>(slot: &OnceLock<T>, make: impl FnOnce() -> T) -> (&T, bool) {
+    if let Some(kept) = slot.get() {
+        return (kept, false);
+    }
+    let made = make();
+    let mut first = false;
+    let kept = slot.get_or_init(|| {
+        first = true;
+        made
+    });
+    (kept, first)
 }
 
 /// B of the forward product of a trained kernel `[O, taps, I]`.

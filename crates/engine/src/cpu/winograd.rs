@@ -8,8 +8,8 @@
 //! ```
 //! The filter's transform `U [36][C, O]` is four times its size and cheap to make beside the products of many tiles; for
 //! few tiles it is most of the work, and may be kept (see `weight`).
-//! While U fits the second-level cache a task takes a block of tiles through all stages; a larger U is read
-//! once, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
+//! While U fits the second-level cache a task takes a block of tiles through all stages; with a larger U all threads take a
+//! chunk of tiles through each stage together, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
 
 use super::buffer::{Buffer, Pool};
 use super::features;
@@ -36,6 +36,11 @@ const RESIDENT: usize = 192 << 10;
 fn block_values() -> usize {
     if features::large_cache() { 192 << 10 } else { 96 << 10 }
 }
+
+/// Values of V and M for each thread where all threads take a chunk of tiles through the stages together (4 MiB).
+const SHARED: usize = 1 << 20;
+/// Tiles of such a chunk at least.
+const LEAST_TILES: usize = 256;
 
 /// Beyond this size (16 MiB) U lies in memory, not in cache, and pays only for many tiles.
 const CACHED: usize = 4 << 20;
@@ -265,32 +270,21 @@ pub(super) fn convolve(pool: &Arc<Pool>, grid: Grid<'_>, filter: &Filter, y: &mu
         });
         return;
     }
-    let slots = Slots::new(count, (inputs, outputs));
+    let chunk = chunk_tiles(count, (inputs, outputs), threads);
+    let slots = Slots::new(chunk, (inputs, outputs));
     let mut v = Buffer::new(pool, slots.v_len());
     let mut m = Buffer::new(pool, slots.m_len());
-    let (from, to) = (Target::new(&mut v, inputs), Target::new(&mut m, outputs));
-    let block = count.div_ceil(4 * threads);
-    let blocks = count.div_ceil(block);
-    let range = |task: usize| (task * block, block.min(count - task * block));
-    (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
-        let (first, tiles) = range(task);
-        // SAFETY: each task writes its own tiles' rows of V.
-        unsafe { stages.input(first, first, tiles, slots, &from) }
-    });
-    let parts = parts_of_frequency(count, threads);
-    let share = count.div_ceil(parts);
-    let parts = count.div_ceil(share);
-    (0..FREQUENCIES * parts).into_par_iter().with_max_len(1).for_each(|task| {
-        let (f, part) = (task / parts, task % parts);
-        let rows = part * share..count.min((part + 1) * share);
-        // SAFETY: each task writes its own rows of its own frequency of M.
-        unsafe { stages.multiply(f, &v, rows, slots, &to) }
-    });
-    (0..blocks).into_par_iter().with_max_len(1).for_each(|task| {
-        let (first, tiles) = range(task);
-        // SAFETY: each output tile belongs to one task.
-        unsafe { stages.output(first, first, tiles, slots, &m) }
-    });
+    for first in (0..count).step_by(chunk) {
+        // SAFETY: the chunk's output tiles are not anybody else's.
+        unsafe { stages.together(first, chunk.min(count - first), slots, &mut v, &mut m) }
+    }
+}
+
+/// Tiles that all threads take through the stages together: their V and M are to stay in the last cache, and U, which each
+/// chunk reads, is to be worth reading.
+fn chunk_tiles(count: usize, (inputs, outputs): (usize, usize), threads: usize) -> usize {
+    let fitting = threads * SHARED / (FREQUENCIES * (inputs + outputs));
+    count.div_ceil(count.div_ceil(fitting.max(LEAST_TILES)))
 }
 
 /// In how many parts the tiles of a frequency are dealt out: 36 tasks keep two threads busy, but not sixteen. Every part reads
@@ -334,6 +328,34 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
+    /// `count` tiles from `first` on through all three stages, on all threads.
+    unsafe fn together(&self, first: usize, count: usize, slots: Slots, v: &mut [f32], m: &mut [f32]) {
+        let threads = rayon::current_num_threads();
+        let (from, to) = (Target::new(v, self.filter.inputs), Target::new(m, self.filter.outputs));
+        let block = count.div_ceil(4 * threads);
+        let blocks = (0..count.div_ceil(block)).into_par_iter().with_max_len(1);
+        let range = |task: usize| (task * block, block.min(count - task * block));
+        blocks.clone().for_each(|task| {
+            let (slot, tiles) = range(task);
+            // SAFETY: each task writes its own tiles' rows of V.
+            unsafe { self.input(first + slot, slot, tiles, slots, &from) }
+        });
+        let parts = parts_of_frequency(count, threads);
+        let share = count.div_ceil(parts);
+        let parts = count.div_ceil(share);
+        (0..FREQUENCIES * parts).into_par_iter().with_max_len(1).for_each(|task| {
+            let (f, part) = (task / parts, task % parts);
+            let rows = part * share..count.min((part + 1) * share);
+            // SAFETY: each task writes its own rows of its own frequency of M.
+            unsafe { self.multiply(f, v, rows, slots, &to) }
+        });
+        blocks.for_each(|task| {
+            let (slot, tiles) = range(task);
+            // SAFETY: each output tile belongs to one task.
+            unsafe { self.output(first + slot, slot, tiles, slots, m) }
+        });
+    }
+
     unsafe fn input(&self, tile: usize, slot: usize, count: usize, slots: Slots, v: &Target) {
         let (channels, plane) = (self.filter.inputs, slots.v);
         // SAFETY: the caller's promise.

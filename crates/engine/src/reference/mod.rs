@@ -78,10 +78,14 @@ impl Backend for Reference {
         &self,
         x: &Array,
         weight: Kernel<'_, Self>,
-        low_rank: Option<LowRank<'_, Self>>,
+        low_rank: Option<(&Array, LowRank<'_, Self>)>,
         plus: Plus<'_, Self>,
     ) -> Array {
         product::linear(x, weight, low_rank, plus)
+    }
+
+    fn low_rank(&self, x: &Array, low_rank: LowRank<'_, Self>) -> Array {
+        product::low_rank(x, low_rank)
     }
 
     fn linear_vjp(
@@ -104,13 +108,12 @@ impl Backend for Reference {
 
     fn low_rank_vjp_params(
         &self,
-        g: &Array,
-        hidden: &Array,
-        x: &Array,
-        low_rank: LowRank<'_, Self>,
+        (g, h): (&Array, &Array),
+        (x, hidden): (&Array, &Array),
+        scale: f32,
         lanes: &Lanes,
     ) -> (Array, Array) {
-        product::low_rank_vjp_params(g, hidden, x, low_rank, lanes)
+        product::low_rank_vjp_params((g, h), (x, hidden), scale, lanes)
     }
 
     fn conv2d(&self, x: &Array, weight: Kernel<'_, Self>, window: Window, plus: Plus<'_, Self>) -> Array {

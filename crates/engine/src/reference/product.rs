@@ -6,11 +6,11 @@ use crate::{Kernel, Lanes, LowRank, Plus};
 
 type Pair<'a> = LowRank<'a, Reference>;
 
-/// `x W^T + scale * (x A^T) B^T + plus`.
+/// `x W^T + scale * hidden B^T + plus`.
 pub(super) fn linear(
     x: &Array,
     weight: Kernel<'_, Reference>,
-    low_rank: Option<Pair<'_>>,
+    low_rank: Option<(&Array, Pair<'_>)>,
     plus: Plus<'_, Reference>,
 ) -> Array {
     let weight = kernel(weight);
@@ -18,15 +18,22 @@ pub(super) fn linear(
     let mut values = Vec::new();
     for r in 0..rows {
         let mut y: Vec<f64> = (0..weight.first()).map(|o| dot(x.row(r), weight.row(o))).collect();
-        if let Some(pair) = low_rank {
-            let hidden: Vec<f64> = (0..pair.down.first()).map(|i| dot(x.row(r), pair.down.row(i))).collect();
+        if let Some((hidden, pair)) = low_rank {
             for (o, y) in y.iter_mut().enumerate() {
-                *y += f64::from(pair.scale) * dot(&hidden, pair.up.row(o));
+                *y += f64::from(pair.scale) * dot(hidden.row(r), pair.up.row(o));
             }
         }
         values.extend(y);
     }
     add_plus(Array::new(&x.with_channels(weight.first()), values), plus)
+}
+
+/// `x A^T`.
+pub(super) fn low_rank(x: &Array, pair: Pair<'_>) -> Array {
+    let rank = pair.down.first();
+    let rows = 0..x.first() * x.positions();
+    let values = rows.flat_map(|r| (0..rank).map(move |i| dot(x.row(r), pair.down.row(i)))).collect();
+    Array::new(&x.with_channels(rank), values)
 }
 
 /// Adds bias, shift and residual to a product's result.
@@ -42,7 +49,7 @@ pub(super) fn add_plus(y: Array, plus: Plus<'_, Reference>) -> Array {
     Array::new(y.shape(), values)
 }
 
-/// `g W + hidden A`.
+/// `g W + h A`.
 pub(super) fn linear_vjp(
     g: &Array,
     weight: Kernel<'_, Reference>,
@@ -56,9 +63,9 @@ pub(super) fn linear_vjp(
         for (o, &g) in g.row(r).iter().enumerate() {
             add_scaled(&mut dx, g, weight.row(o));
         }
-        if let Some((hidden, down)) = low_rank {
-            for (i, &hidden) in hidden.row(r).iter().enumerate() {
-                add_scaled(&mut dx, hidden, down.row(i));
+        if let Some((h, down)) = low_rank {
+            for (i, &h) in h.row(r).iter().enumerate() {
+                add_scaled(&mut dx, h, down.row(i));
             }
         }
         values.extend(dx);
@@ -103,31 +110,16 @@ pub(super) fn linear_vjp_params(g: &Array, x: &Array, lanes: &Lanes) -> Array {
     Array::new(&[lanes.objectives(), outputs, inputs], values)
 }
 
-/// Gradients of A, `hidden^T x`, and of B, `scale * g^T (x A^T)`.
+/// Gradients of A, `h^T x`, and of B, `scale * g^T hidden`.
 pub(super) fn low_rank_vjp_params(
-    g: &Array,
-    hidden: &Array,
-    x: &Array,
-    pair: Pair<'_>,
+    (g, h): (&Array, &Array),
+    (x, hidden): (&Array, &Array),
+    scale: f32,
     lanes: &Lanes,
 ) -> (Array, Array) {
-    let (outputs, inputs, rank) = (g.channels(), x.channels(), pair.down.first());
-    let objectives = lanes.objectives();
-    let mut down = vec![0.0; objectives * rank * inputs];
-    let mut up = vec![0.0; objectives * outputs * rank];
-    each_row(g, lanes, |k, row, source| {
-        for (i, &hidden) in hidden.row(row).iter().enumerate() {
-            let start = (k * rank + i) * inputs;
-            add_scaled(&mut down[start..start + inputs], hidden, x.row(source));
-        }
-        for (o, &g) in g.row(row).iter().enumerate() {
-            for i in 0..rank {
-                let hidden = f64::from(pair.scale) * dot(x.row(source), pair.down.row(i));
-                up[(k * outputs + o) * rank + i] += g * hidden;
-            }
-        }
-    });
-    (Array::new(&[objectives, rank, inputs], down), Array::new(&[objectives, outputs, rank], up))
+    let up = linear_vjp_params(g, hidden, lanes);
+    let scaled = up.values().iter().map(|v| f64::from(scale) * v).collect();
+    (linear_vjp_params(h, x, lanes), Array::new(up.shape(), scaled))
 }
 
 /// Sums over each objective's rows, `[K, O]`.

@@ -20,11 +20,13 @@ impl<'m, B: Backend> Tape<'m, B> {
             shift: None,
             residual: residual.map(Var::value),
         };
-        let value = self.observe(
+        let (value, hidden) = self.observe(
             || Op::product("linear", flops),
             |b| {
-                let adapter = layer.adapter.map(|a| low_rank(a, params));
-                b.linear(&x.value, layer.weight.kernel(params), adapter, plus)
+                let pair = layer.adapter.map(|a| low_rank(a, params));
+                let hidden = pair.map(|pair| b.low_rank(&x.value, pair));
+                let addition = hidden.as_ref().zip(pair);
+                (b.linear(&x.value, layer.weight.kernel(params), addition, plus), hidden)
             },
         );
         let residual = residual.and_then(|r| r.node);
@@ -34,7 +36,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         let node = x.node;
         // Only a trained weight or adapter reads the input again.
         let x = trains_weight.then(|| x.value.clone());
-        self.result(value, tracked, || linear_node(layer, node, residual, x))
+        self.result(value, tracked, || linear_node(layer, node, residual, x, hidden))
     }
 
     /// `x [N, H, W, I] -> [N, H', W', O]`, plus `shift [N, O]` and `residual [N, H', W', O]` if given.
@@ -136,6 +138,7 @@ fn linear_node<'m, B: Backend>(
     node: Option<NodeId>,
     residual: Option<NodeId>,
     x: Option<B::Tensor>,
+    hidden: Option<B::Tensor>,
 ) -> Vjp<'m, B> {
     Box::new(move |pull, g| {
         let rows = count(B::shape(&g)) / layer.outputs;
@@ -155,27 +158,25 @@ fn linear_node<'m, B: Backend>(
         let adapter = layer.adapter.map(|a| low_rank(a, params));
         let rank = adapter.map_or(0, |a| B::shape(a.down)[0]);
         let mut low_rank = None;
-        if let (Some(ids), Some(pair), Some(x)) = (layer.adapter, adapter, &x) {
-            // Per row, and per sample where x is read: two products each way of A and of B.
-            let sources = count(B::shape(x)) / layer.inputs;
-            let flops =
-                2.0 * (rank * (rows * (layer.inputs + 2 * layer.outputs) + sources * layer.inputs)) as f64;
-            let (hidden, down, up) = pull.observe(
+        if let (Some(ids), Some(pair), Some(x), Some(hidden)) = (layer.adapter, adapter, &x, &hidden) {
+            // A product with A's width, and two with B's.
+            let flops = 2.0 * (rank * rows * (layer.inputs + 2 * layer.outputs)) as f64;
+            let (h, down, up) = pull.observe(
                 || Op::product("lora gradient", flops),
                 |b| {
-                    let hidden = b.low_rank_vjp(&g, pair);
-                    let (down, up) = b.low_rank_vjp_params(&g, &hidden, x, pair, pull.lanes);
-                    (hidden, down, up)
+                    let h = b.low_rank_vjp(&g, pair);
+                    let (down, up) = b.low_rank_vjp_params((&g, &h), (x, hidden), pair.scale, pull.lanes);
+                    (h, down, up)
                 },
             );
             pull.add_param(ids.down, down);
             pull.add_param(ids.up, up);
-            low_rank = Some((hidden, pair.down));
+            low_rank = Some((h, pair.down));
         }
-        drop(x);
+        drop((x, hidden));
         if let Some(node) = node {
             let acc = pull.take(node);
-            let low_rank = low_rank.as_ref().map(|(hidden, down)| (hidden, *down));
+            let low_rank = low_rank.as_ref().map(|(h, down)| (h, *down));
             let flops = 2.0 * (rows * layer.inputs * (layer.outputs + rank)) as f64;
             let grad = pull.observe(
                 || Op::product("linear vjp", flops),

@@ -6,6 +6,7 @@
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no bit.
 //! - [`cost`]: what is frozen or absent is not computed.
+//! - [`preparation`]: jobs that meet a new weight at the same time do not wait for each other.
 //! - [`scopes`]: workers that are kept awake for a pass never keep it from ending.
 //! - [`stored`]: weights read as they lie in a file give the bits of those prepared in advance.
 //! - [`updates`]: Gram matrix, combination and AdamW against numbers worked out by hand.
@@ -18,6 +19,7 @@ mod finite_differences;
 mod instructions;
 mod lanes;
 mod net;
+mod preparation;
 mod scopes;
 mod stored;
 mod updates;

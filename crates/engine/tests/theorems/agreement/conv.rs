@@ -121,6 +121,20 @@ fn wide_filters_over_many_tiles() {
     }
 }
 
+/// A filter too large for one task's cache takes tiles through in chunks; for sixteen threads these tiles are one chunk.
+#[test]
+fn chunks_of_tiles_change_no_bit() {
+    assert_case(1, WINDOWS[0], 72, 80, &[(13, 21)]);
+    let pass = |threads| {
+        let cpu = Cpu::new(threads).unwrap();
+        let weight = weight(&cpu, STORED[0], Form::Filter, &[80, 72, 3, 3]);
+        let x = tensor(&cpu, 1, &[2, 47, 50, 72]);
+        let y = cpu.conv2d(&x, weight.kernel(), WINDOWS[0], Plus { bias: None, shift: None, residual: None });
+        cpu.read(&y)
+    };
+    assert_eq!(pass(1), pass(16));
+}
+
 #[test]
 fn kept_filters_change_no_bit_however_often_they_are_used() {
     let once = |room: usize| -> Vec<Vec<f32>> {

@@ -42,18 +42,21 @@ impl Experiment for LinearCase {
         let plus = Plus { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
 
         let mut results = Results::default();
-        results.push(b, "result", &b.linear(&x, weight.kernel(), low_rank, plus));
+        let hidden = low_rank.map(|pair| b.low_rank(&x, pair));
+        let addition = hidden.as_ref().zip(low_rank);
+        results.push(b, "result", &b.linear(&x, weight.kernel(), addition, plus));
         let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
         with_every_acc(b, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
-            let hidden = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));
-            b.linear_vjp(&g, weight.kernel(), hidden.as_ref().map(|(hidden, down)| (hidden, *down)), acc)
+            let low_rank = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));
+            b.linear_vjp(&g, weight.kernel(), low_rank.as_ref().map(|(h, down)| (h, *down)), acc)
         });
         results.push(b, "weight", &b.linear_vjp_params(&g, &x, &lanes));
         results.push(b, "bias", &b.sum_rows(&g, &lanes));
         results.push(b, "shift", &b.sum_positions(&g));
-        if let Some(low_rank) = low_rank {
-            let hidden = b.low_rank_vjp(&g, low_rank);
-            let (down, up) = b.low_rank_vjp_params(&g, &hidden, &x, low_rank, &lanes);
+        if let Some((hidden, pair)) = addition {
+            let h = b.low_rank_vjp(&g, pair);
+            let (down, up) = b.low_rank_vjp_params((&g, &h), (&x, hidden), pair.scale, &lanes);
+            results.push(b, "hidden", hidden);
             results.push(b, "down", &down);
             results.push(b, "up", &up);
         }
