@@ -41,7 +41,8 @@
 //! # The factor K
 //!
 //! The parameters are given the gradient `K * sum_i w_i g_i`, where K counts *all* objectives, absent
-//! ones too, so that the step has the size of a step on the sum of the losses. Use
+//! ones too, so that the step has the size of a step on the sum of the losses. Weights that are given and not
+//! solved for ([`Weighting::Linear`], [`Weighting::Fixed`]) are those of the sum already: their factor is 1. Use
 //! [`Solution::combination`], which has the factor in it.
 //!
 //! # What this crate does not do

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 /// Weights of K objectives, with the evidence of how they came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
-    /// K weights, non-negative and finite, 0 for absent objectives. Not yet times K: see
-    /// [`Solution::combination`].
+    /// K weights, non-negative and finite, 0 for absent objectives. Not yet times [`Solution::factor`].
     pub weights: Vec<f64>,
+    /// What the direction is multiplied with before clipping and the optimiser: K, counting all objectives, for alpha-fair
+    /// weights, so that a step has the size of one on the sum of the losses; 1 where the weights were given.
+    pub factor: f64,
     /// K rates `(A w)_i = g_i . d`: how fast each loss falls along the direction d. 0 when absent.
     pub rates: Vec<f64>,
     /// Which objectives had a zero gradient or were declared absent.
@@ -48,10 +50,8 @@ pub enum Outcome {
 }
 
 impl Solution {
-    /// `K * w`, K counting all objectives: what multiplies the gradients to give the parameters'
-    /// gradient, of the size of the gradient of the sum of the losses.
+    /// What multiplies the gradients to give the parameters' gradient: the weights times the factor.
     pub fn combination(&self) -> Vec<f64> {
-        let k = self.weights.len() as f64;
-        self.weights.iter().map(|w| k * w).collect()
+        self.weights.iter().map(|w| self.factor * w).collect()
     }
 }

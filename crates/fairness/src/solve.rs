@@ -55,7 +55,7 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     let k = gram.k();
     let present: Vec<usize> = (0..k).filter(|&i| !gram.absent()[i]).collect();
     if alpha == 0.0 || present.is_empty() {
-        return Ok(given(gram, &vec![1.0; k]));
+        return Ok(given(gram, &vec![1.0; k], k as f64));
     }
     let alpha = match alpha {
         a if a > LARGEST_ALPHA => f64::INFINITY,
@@ -75,6 +75,7 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     Ok(Solution {
         rates: rates(gram, &weights),
         weights,
+        factor: k as f64,
         absent: gram.absent().to_vec(),
         outcome: found.outcome,
         iterations: found.iterations,
@@ -83,7 +84,7 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
 }
 
 /// Weights that need no solving: those given, 0 where absent.
-pub(crate) fn given(gram: &Gram, weights: &[f64]) -> Solution {
+pub(crate) fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
     let absent = gram.absent().to_vec();
     let weights: Vec<f64> =
         weights.iter().zip(&absent).map(|(&w, &gone)| if gone { 0.0 } else { w }).collect();
@@ -91,7 +92,8 @@ pub(crate) fn given(gram: &Gram, weights: &[f64]) -> Solution {
         true => Outcome::AllAbsent,
         false => Outcome::Fair,
     };
-    Solution { rates: rates(gram, &weights), weights, absent, outcome, iterations: 0, residual: 0.0 }
+    let rates = rates(gram, &weights);
+    Solution { rates, weights, factor, absent, outcome, iterations: 0, residual: 0.0 }
 }
 
 fn rates(gram: &Gram, weights: &[f64]) -> Vec<f64> {

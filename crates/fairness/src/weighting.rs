@@ -26,9 +26,9 @@ pub enum Weighting {
         )]
         alpha: f64,
     },
-    /// The plain sum of the objectives: every weight is 1.
+    /// The gradient of the plain sum of the losses: every weight is 1.
     Linear {},
-    /// Weights that never change.
+    /// The gradient of a weighted sum of the losses, with weights that never change.
     Fixed {
         /// One non-negative weight per objective.
         weights: Vec<f64>,
@@ -99,12 +99,6 @@ impl Weighting {
             }
         }
     }
-
-    /// Whether the weights depend on the Gram matrix. When not, one backward pass of the weighted sum
-    /// is enough.
-    pub fn needs_gram(&self) -> bool {
-        matches!(self, Weighting::AlphaFair { alpha } if *alpha != 0.0)
-    }
 }
 
 /// The weights of a weighting for one step's Gram matrix.
@@ -115,8 +109,8 @@ pub fn weigh(gram: &Gram, weighting: &Weighting) -> Result<Solution, WeightingEr
     weighting.validate(gram.k())?;
     match weighting {
         Weighting::AlphaFair { alpha } => solve(gram, *alpha),
-        Weighting::Linear {} => solve(gram, 0.0),
-        Weighting::Fixed { weights } => Ok(given(gram, weights)),
+        Weighting::Linear {} => Ok(given(gram, &vec![1.0; gram.k()], 1.0)),
+        Weighting::Fixed { weights } => Ok(given(gram, weights, 1.0)),
     }
 }
 

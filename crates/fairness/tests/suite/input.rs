@@ -98,7 +98,10 @@ fn fixed_and_linear_weights_skip_absent_objectives() {
     assert_eq!(weigh(&matrix, &fixed).unwrap().weights, [1.0, 0.0, 3.0]);
     assert_eq!(weigh(&matrix, &fixed).unwrap().rates, [1.0, 0.0, 12.0]);
     assert_eq!(weigh(&matrix, &Weighting::Linear {}).unwrap().weights, [1.0, 0.0, 1.0]);
-    assert!(Weighting::default().needs_gram() && !fixed.needs_gram());
+    // Given weights are those of the sum of the losses; only weights that were solved for are multiplied by K.
+    assert_eq!(weigh(&matrix, &fixed).unwrap().combination(), [1.0, 0.0, 3.0]);
+    assert_eq!(weigh(&matrix, &Weighting::Linear {}).unwrap().combination(), [1.0, 0.0, 1.0]);
+    assert_eq!(weigh(&matrix, &Weighting::default()).unwrap().factor, 3.0);
     for weights in [vec![1.0], vec![1.0, -2.0, 1.0], vec![0.0; 3], vec![f64::NAN; 3]] {
         assert!(weigh(&matrix, &Weighting::Fixed { weights }).is_err());
     }
