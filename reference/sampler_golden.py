@@ -102,6 +102,11 @@ def cases():
     for name in ("unipc", "dpmpp-2m", "euler"):
         for steps in (8, 20):
             yield trajectory(name, steps, final_sigmas_type="sigma_min")
+    for name in ("unipc", "dpmpp-2m", "euler", "heun"):
+        for steps in (2, 12, 40):
+            for spacing in ("leading", "trailing", "linspace"):
+                offset = dict(steps_offset=1) if spacing == "leading" else {}
+                yield trajectory(name, steps, use_karras_sigmas=True, timestep_spacing=spacing, **offset)
 
 
 PROMPTS = ["a photo of a woman waving with an open hand", "two men sitting on a bench"]

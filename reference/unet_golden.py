@@ -51,7 +51,7 @@ CASES = {
     "rare": dict(
         config=dict(**blocks([True, False]), block_out_channels=[8, 16], layers_per_block=2, attention_head_dim=2,
                     cross_attention_dim=6, norm_num_groups=4, sample_size=8, use_linear_projection=False,
-                    only_cross_attention=[True, False], downsample_padding=0, flip_sin_to_cos=False, freq_shift=1,
+                    only_cross_attention=[True, True], downsample_padding=0, flip_sin_to_cos=False, freq_shift=1,
                     conv_in_kernel=5, conv_out_kernel=1, time_embedding_dim=12, norm_eps=1e-3, in_channels=5,
                     transformer_layers_per_block=[[1, 2], [1, 1]],
                     reverse_transformer_layers_per_block=[[1, 1, 1], [1, 0, 2]]),

@@ -103,6 +103,11 @@ impl Config {
         &self.path
     }
 
+    /// Every key that is left, with its value.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.map.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
     /// Takes a key out as it is.
     pub fn take(&mut self, key: &str) -> Option<Value> {
         self.map.remove(key)

@@ -312,6 +312,9 @@ fn peft_headers_give_alpha_as_peft_applies_it() {
     assert_eq!(pattern("mid_block"), 8.0);
     // alpha / sqrt(rank) = 8 / 2 is what alpha = 16 gives when divided by the rank.
     assert_eq!(alpha(json!({"unet.lora_alpha": 8, "unet.use_rslora": true})).unwrap(), 16.0);
+    // What diffusers' U-Net saves by itself has no component before its keys.
+    assert_eq!(alpha(json!({"r": 4, "lora_alpha": 8})).unwrap(), 8.0);
+    assert_eq!(alpha(json!({"r": 4, "lora_alpha": 8, "use_rslora": true})).unwrap(), 16.0);
     for (config, word) in [
         (json!({"unet.use_dora": true}), "use_dora"),
         (json!({"unet.alpha_pattern": {"(": 1}}), "alpha_pattern"),
@@ -358,6 +361,10 @@ fn the_header_tells_what_kohya_users_look_for_and_stays_small() {
     assert_eq!(metadata["ss_network_alpha"], "3.0");
     assert_eq!(metadata["ss_base_model_version"], "sdxl_base_v1-0");
     assert_eq!(metadata["modelspec.architecture"], "stable-diffusion-xl-v1-base/lora");
+    let about = LoraAbout { base: BaseModel::Sd2, prediction: Prediction::Velocity, ..about() };
+    let metadata = kohya_metadata(&lora, &about);
+    assert_eq!(metadata["ss_base_model_version"], "sd_v2_v");
+    assert_eq!(metadata["modelspec.architecture"], "stable-diffusion-v2-768-v/lora");
     let folder = tempfile::tempdir().unwrap();
     lora.metadata.insert("ss_tag_frequency".into(), "tag".repeat(1 << 20));
     let error = write_lora(&folder.path().join("l"), &lora, Convention::Kohya, &layout()).unwrap_err();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::tokenizer::{ClipTokenizer, PadToken, write_tokenizer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokenizer")
@@ -32,6 +32,46 @@ fn ids_equal_those_of_clip_tokenizer_fast_on_200_hard_strings() {
             assert_eq!(tokens.count as u64, row[folder]["count"].as_u64().unwrap(), "{:?}", row["text"]);
             assert_eq!(tokens.truncated, tokens.count > 77);
         }
+    }
+}
+
+#[test]
+fn a_folder_of_tokenizer_json_alone_gives_the_same_ids() {
+    let rows: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(data().join("golden.json")).unwrap()).unwrap();
+    for (name, pairs) in [("tokenizer", false), ("tokenizer_2", true)] {
+        let read = |file: &str| std::fs::read_to_string(data().join(name).join(file)).unwrap();
+        let merges = read("merges.txt");
+        let merges = merges.trim().lines().skip(1).map(|line| match pairs {
+            true => Value::from_iter(line.split(' ')),
+            false => line.into(),
+        });
+        let vocab: Value = serde_json::from_str(&read("vocab.json")).unwrap();
+        let mut config: Value = serde_json::from_str(&read("tokenizer_config.json")).unwrap();
+        config.as_object_mut().unwrap().remove("added_tokens_decoder");
+        // As CLIPTokenizerFast writes them.
+        let marks = [("!", false), ("<|startoftext|>", true), ("<|endoftext|>", true)];
+        let added = marks.into_iter().skip(usize::from(name == "tokenizer")).map(|(content, normalized)| {
+            json!({"id": vocab[content], "content": content, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": normalized, "special": true})
+        });
+        let added = Vec::from_iter(added);
+        let model = json!({"vocab": vocab, "merges": Vec::from_iter(merges), "end_of_word_suffix": "</w>", "type": "BPE"});
+        let whole = json!({"model": model, "added_tokens": added});
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), whole.to_string()).unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        let (of_files, of_whole) =
+            (ClipTokenizer::open(&data().join(name)).unwrap(), ClipTokenizer::open(folder.path()).unwrap());
+        for row in &rows {
+            let text = text_of(&row["text"]);
+            assert_eq!(of_whole.encode(&text), of_files.encode(&text), "{name}: {text:?}");
+        }
+
+        let other = whole.to_string().replace("</w>", "");
+        std::fs::write(folder.path().join("tokenizer.json"), other).unwrap();
+        let error = ClipTokenizer::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json") && error.contains("end_of_word_suffix"), "{error}");
     }
 }
 

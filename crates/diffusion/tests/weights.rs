@@ -127,6 +127,8 @@ fn an_index_that_does_not_describe_its_shards_is_refused() {
 #[test]
 fn errors_name_file_tensor_expected_and_found() {
     let folder = tempfile::tempdir().unwrap();
+    let error = WeightFiles::open_file(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("is a folder") && error.contains("lora.safetensors"), "{error}");
     let path = folder.path().join("model.safetensors");
     write(&path, &[("a", DType::F32, 4), ("b.position_ids", DType::F32, 2)]);
     let files = WeightFiles::open(folder.path()).unwrap();

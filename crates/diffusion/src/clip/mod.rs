@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config_check::{Config, ConfigError};
 use crate::net::{Layers, LinearId, ModelError, NormId, Plan, TableId, Trainable};
-use crate::weights::WeightFiles;
+use crate::weights::{WeightError, WeightFiles};
 
 const MODEL: &str = "text encoder";
 
@@ -157,6 +157,14 @@ pub fn plan(config: &ClipConfig) -> Plan {
     plan
 }
 
+/// Opens the weights of a `text_encoder/` folder. transformers from 5.6 on leaves `text_model.` out of the names of a
+/// CLIPTextModel.
+pub(crate) fn open_weights(folder: &Path) -> Result<WeightFiles, WeightError> {
+    let files = WeightFiles::open(folder)?;
+    let prefixed = files.names().any(|name| name.starts_with("text_model."));
+    Ok(if prefixed { files } else { files.renamed(|name| format!("text_model.{name}")) })
+}
+
 /// A loaded text encoder.
 pub struct ClipText<B: Backend> {
     config: ClipConfig,
@@ -188,7 +196,7 @@ impl<B: Backend> ClipText<B> {
         trainable: Trainable<'_, B>,
     ) -> Result<Self, ModelError> {
         let config = ClipConfig::open(&folder.join("config.json"))?;
-        let files = WeightFiles::open(folder)?;
+        let files = open_weights(folder)?;
         let mut plan = Plan::default();
         let structure = Structure::new(&config, &mut plan);
         let layers = Layers::load(backend, &files, plan, component, trainable, &[".position_ids"])?;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use fairhuman_engine::{Backend, Params};
 
-use crate::lora_file::{LoraFile, LoraFileError, read_lora};
+use crate::lora::read_loras;
+use crate::lora_file::LoraFile;
 use crate::net::ModelError;
 use crate::pipeline::Pipeline;
 
@@ -29,19 +30,7 @@ pub fn attach_loras<B: Backend>(
         modules.extend(encoder.layers().adaptable().iter().map(|module| format!("{component}.{module}")));
     }
     let layout = pipeline.unet.config().lora_layout();
-    let mut loras: Vec<LoraFile> = Vec::new();
-    for (path, weight) in files {
-        if !weight.is_finite() {
-            let problem = format!("{}: weight {weight}, expected a finite number", path.display());
-            return Err(ModelError::Lora { problem });
-        }
-        let lora = read_lora(path, &modules, &layout)?;
-        if lora.modules.is_empty() {
-            let problem = "the file holds no LoRA".to_owned();
-            return Err(LoraFileError::Metadata { path: path.clone(), problem }.into());
-        }
-        loras.push(lora);
-    }
+    let loras = read_loras(files, &modules, &layout)?;
     let weighted: Vec<(&LoraFile, f32)> = loras.iter().zip(files).map(|(lora, (_, w))| (lora, *w)).collect();
     let named = |error| match (error, files) {
         (ModelError::Lora { problem }, [(path, _)]) => {

@@ -1,81 +1,102 @@
 //! Merging LoRAs into a copy of the base: afterwards an ordinary model folder, for programs without LoRA.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::read_loras;
+use crate::clip::{self, ClipConfig};
 use crate::lora_file::{LoraFile, LoraModule};
 use crate::net::{ModelError, StoredTensor, write_component};
-use crate::weights::{WeightFiles, narrow};
+use crate::pipeline::{ModelFolder, copy_model};
+use crate::unet::{self, UNetConfig};
+use crate::weights::{WeightError, WeightFiles, narrow_finite};
 
-/// Writes the component folder `from` (say `unet/`) to `to` with W + weight * alpha / r * B A in place of W for
-/// every module of `component` in `files`, every tensor in its stored type. Sums are rounded once.
+/// Makes the model folder `to`, which must be a new one, from `from`: with W + weight * alpha / r * B A in place of W for
+/// every module of `files`, each file times its weight. Every tensor keeps its stored type; sums are rounded once. `to`
+/// appears under its name when all of it is there.
 ///
 /// # Errors
-/// A module that the folder lacks, factors of another shape, files that cannot be read or written, `to` the
-/// same folder as `from`.
-pub fn merge_lora(
-    from: &Path,
-    to: &Path,
-    component: &str,
-    files: &[(&LoraFile, f32)],
-) -> Result<(), ModelError> {
-    let io = |path: &Path, source| ModelError::Io { path: path.into(), source };
-    std::fs::create_dir_all(to).map_err(|e| io(to, e))?;
-    let real = |path: &Path| std::fs::canonicalize(path).map_err(|e| io(path, e));
-    if real(from)? == real(to)? {
-        return Err(ModelError::lora(format!(
-            "{}: the merged model must go to another folder",
-            to.display()
-        )));
+/// Files that cannot be read or written, a LoRA of another model, a weight that is not a number, sums that the stored
+/// type cannot hold, something that is there as `to`.
+pub fn merge_loras(from: &Path, files: &[(PathBuf, f32)], to: &Path) -> Result<(), ModelError> {
+    let model = ModelFolder::open(from)?;
+    if to.read_dir().map_or(to.exists(), |mut entries| entries.next().is_some()) {
+        let problem = "is there already; the merged model must go to a new folder".into();
+        return Err(ModelError::Folder { path: to.into(), problem });
     }
-    let weights = WeightFiles::open(from)?;
-    let mut updates: BTreeMap<String, Vec<(&LoraModule, f32)>> = BTreeMap::new();
-    for (file, weight) in files {
-        for (path, module) in &file.modules {
-            if let Some(name) = path.strip_prefix(component).and_then(|rest| rest.strip_prefix('.')) {
-                updates.entry(format!("{name}.weight")).or_default().push((module, *weight));
+    let config = UNetConfig::open(&model.unet().join("config.json"))?;
+    let mut networks = vec![("unet", unet::plan(&config))];
+    for (_, encoder, component) in model.texts() {
+        networks.push((component, clip::plan(&ClipConfig::open(&encoder.join("config.json"))?)));
+    }
+    let modules: Vec<String> = networks
+        .iter()
+        .flat_map(|(component, plan)| plan.adaptable().map(move |module| format!("{component}.{module}")))
+        .collect();
+    let loras = read_loras(files, &modules, &config.lora_layout())?;
+    let updates = |component: &str| {
+        let mut updates: Updates<'_> = BTreeMap::new();
+        for (LoraFile { modules, .. }, (_, weight)) in loras.iter().zip(files) {
+            for (path, module) in modules {
+                if let Some(name) = path.strip_prefix(component).and_then(|rest| rest.strip_prefix('.')) {
+                    updates.entry(format!("{name}.weight")).or_default().push((module, *weight));
+                }
             }
         }
-    }
+        updates
+    };
+    let changed: Vec<&str> =
+        networks.iter().map(|(component, _)| *component).filter(|c| !updates(c).is_empty()).collect();
+    copy_model(from, to, &changed, |component, folder| {
+        let base = from.join(component);
+        match component {
+            "unet" => {
+                merge(&WeightFiles::open(&base)?, folder, "diffusion_pytorch_model", &updates(component))
+            }
+            _ => merge(&clip::open_weights(&base)?, folder, "model", &updates(component)),
+        }
+    })
+}
+
+/// What is added to each tensor.
+type Updates<'a> = BTreeMap<String, Vec<(&'a LoraModule, f32)>>;
+
+fn merge(base: &WeightFiles, to: &Path, stem: &str, updates: &Updates<'_>) -> Result<(), ModelError> {
     // Buffers of whole numbers, which old text encoders carry, are recomputed by every reader.
-    let names: Vec<&str> = weights.names().filter(|n| !n.ends_with("position_ids")).collect();
-    if let Some(lost) = updates.keys().find(|name| !weights.contains(name)) {
-        return Err(ModelError::lora(format!(
-            "{} has no tensor {lost} to merge into",
-            weights.path().display()
-        )));
+    let names: Vec<&str> = base.names().filter(|n| !n.ends_with("position_ids")).collect();
+    if let Some(tensor) = updates.keys().find(|name| !base.contains(name)) {
+        return Err(WeightError::Missing { path: base.path().into(), tensor: tensor.clone() }.into());
     }
     let mut stored = Vec::new();
     for name in &names {
-        let data = weights.get_any_shape(name)?;
+        let data = base.get_any_shape(name)?;
         for (module, _) in updates.get(*name).into_iter().flatten() {
             check(name, data.shape(), module)?;
         }
         stored.push(StoredTensor { name: (*name).into(), shape: data.shape().to_vec(), dtype: data.dtype() });
     }
-    let whole = weights.path().file_name().is_some_and(|n| n.to_string_lossy().starts_with("model"));
-    let stem = if whole { "model" } else { "diffusion_pytorch_model" };
     write_component(to, stem, &stored, |i| {
-        let data = weights.get_any_shape(names[i])?;
+        let data = base.get_any_shape(names[i])?;
         let Some(modules) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
         let mut values = data.to_f32();
         for (module, weight) in modules {
             add(&mut values, module, *weight);
         }
-        Ok(narrow(&values, data.dtype()))
-    })?;
-    let config = "config.json";
-    std::fs::copy(from.join(config), to.join(config)).map_err(|e| io(&from.join(config), e))?;
-    Ok(())
+        narrow_finite(&values, data.dtype()).map_err(|value| {
+            let (name, dtype) = (names[i], data.dtype());
+            let problem = format!(
+                "with the LoRA {name} holds {value}, which does not fit {dtype:?}; merge with a smaller weight, or into a base in f32"
+            );
+            WeightError::Corrupt { path: base.path().into(), problem }.into()
+        })
+    })
 }
 
 fn check(name: &str, shape: &[usize], module: &LoraModule) -> Result<(), ModelError> {
     let (down, up) = (&module.down.shape, &module.up.shape);
-    let inputs: usize = shape[1..].iter().product();
-    let fits = module.rank() > 0
-        && down[1..].iter().product::<usize>() == inputs
-        && up.iter().product::<usize>() == shape[0] * module.rank()
-        && up[0] == shape[0];
+    let fits = shape.split_first().is_some_and(|(&outputs, inner)| {
+        down[1..].iter().product::<usize>() == inner.iter().product::<usize>() && up[0] == outputs
+    });
     if fits {
         return Ok(());
     }

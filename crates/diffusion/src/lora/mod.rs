@@ -4,11 +4,13 @@
 //! (Hu et al. 2021). Modules are named by their paths in diffusers; layers and convolutions alike.
 
 mod attach;
+mod files;
 mod merge;
 
 use fairhuman_engine::{Adapter, Backend, Conv2d, ConvAdapter, Linear, ParamId, Params, Source, Window};
 
-pub use merge::merge_lora;
+pub(crate) use files::read_loras;
+pub use merge::merge_loras;
 
 use crate::lora_file::{LoraFile, LoraModule, LoraTensor};
 use crate::net::{Init, Layers, ModelError, channels_first, channels_last, random};
@@ -70,8 +72,7 @@ struct Pair {
 impl<B: Backend> Layers<B> {
     /// Paths of all modules that can carry a LoRA.
     pub fn adaptable(&self) -> Vec<&str> {
-        let linears = self.plan.linears.iter().map(|l| l.name.as_str());
-        linears.chain(self.plan.convs.iter().map(|c| c.name.as_str())).collect()
+        self.plan.adaptable().collect()
     }
 
     fn sites(&self) -> impl Iterator<Item = (&str, Site)> {

@@ -39,10 +39,12 @@ pub struct LoraAbout {
 
 /// Header strings as kohya's scripts and Stability's ModelSpec 1.0.0 name them.
 pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, String> {
-    let (version, architecture, implementation) = match about.base {
-        BaseModel::Sd1 => ("sd_v1", "stable-diffusion-v1/lora", "diffusers"),
-        BaseModel::Sd2 => ("sd_v2", "stable-diffusion-v2-512/lora", "diffusers"),
-        BaseModel::Sdxl => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "diffusers"),
+    let (version, architecture) = match (about.base, about.prediction) {
+        (BaseModel::Sd1, Prediction::Velocity) => ("sd_v1_v", "stable-diffusion-v1/lora"),
+        (BaseModel::Sd1, _) => ("sd_v1", "stable-diffusion-v1/lora"),
+        (BaseModel::Sd2, Prediction::Velocity) => ("sd_v2_v", "stable-diffusion-v2-768-v/lora"),
+        (BaseModel::Sd2, _) => ("sd_v2", "stable-diffusion-v2-512/lora"),
+        (BaseModel::Sdxl, _) => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
     };
     let same = |value: &dyn Fn(&LoraModule) -> String| {
         let mut values = lora.modules.values().map(value);
@@ -64,7 +66,7 @@ pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, St
         ("ss_v2", if about.base == BaseModel::Sd2 { "True" } else { "False" }.into()),
         ("modelspec.sai_model_spec", "1.0.0".into()),
         ("modelspec.architecture", architecture.into()),
-        ("modelspec.implementation", implementation.into()),
+        ("modelspec.implementation", "diffusers".into()),
         ("modelspec.title", about.title.clone()),
         ("modelspec.prediction_type", prediction.into()),
         ("modelspec.resolution", format!("{width}x{height}")),
@@ -127,9 +129,13 @@ pub(super) struct PeftAlpha {
 }
 
 impl PeftAlpha {
-    /// From the header's JSON string, in which every key begins with its component.
+    /// From the header's JSON string. In a pipeline's file every key begins with its component; what diffusers' U-Net
+    /// saves by itself (`save_lora_adapter`) is PEFT's own configuration, as the tensors then have no component either.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
         match serde_json::from_str(json) {
+            Ok(Value::Object(config)) if config.contains_key("lora_alpha") || config.contains_key("r") => {
+                Ok(Self::from_adapter_config(&config, "unet"))
+            }
             Ok(Value::Object(config)) => Ok(Self { config }),
             Ok(other) => Err(format!("{ADAPTER_KEY}: expected an object, found {other}")),
             Err(e) => Err(format!("{ADAPTER_KEY}: not JSON: {e}")),

@@ -8,7 +8,7 @@ use fairhuman_engine::DType;
 use super::metadata::{ADAPTER_KEY, adapter_json};
 use super::read::flat;
 use super::{Convention, LoraFile, LoraFileError, LoraModule, UnetLayout, check};
-use crate::weights::{TensorBytes, narrow, write_safetensors};
+use crate::weights::{TensorBytes, narrow_finite, write_safetensors};
 
 /// Headers beyond this are refused by some readers and never needed.
 const MAX_METADATA: usize = 1 << 20;
@@ -44,10 +44,8 @@ pub fn write_lora(
             written = &folded;
         }
         for (key, tensor) in [(down, &written.down), (up, &written.up)] {
-            let bytes = narrow(&tensor.data, tensor.dtype);
-            if !all_finite(&bytes, tensor.dtype) {
-                return Err(fail(format!("a value of {key} is too large for {:?}", tensor.dtype)));
-            }
+            let bytes = narrow_finite(&tensor.data, tensor.dtype)
+                .map_err(|value| fail(format!("{value} in {key} is too large for {:?}", tensor.dtype)))?;
             let stored = Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes };
             if tensors.insert(key.clone(), stored).is_some() {
                 return Err(fail(format!("another module has the same key, {key}")));
@@ -116,13 +114,4 @@ fn fold_alpha(module: &LoraModule) -> LoraModule {
     }
     folded.alpha = rank;
     folded
-}
-
-fn all_finite(bytes: &[u8], dtype: DType) -> bool {
-    let halves = || bytes.as_chunks::<2>().0.iter().copied();
-    match dtype {
-        DType::F32 => bytes.as_chunks::<4>().0.iter().all(|b| f32::from_le_bytes(*b).is_finite()),
-        DType::F16 => halves().all(|b| half::f16::from_le_bytes(b).is_finite()),
-        DType::BF16 => halves().all(|b| half::bf16::from_le_bytes(b).is_finite()),
-    }
 }

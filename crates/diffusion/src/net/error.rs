@@ -29,6 +29,14 @@ pub enum ModelError {
     /// A configuration file.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A path that leads to no model folder, or one that must not be written to.
+    #[error("{}: {problem}", path.display())]
+    Folder {
+        /// The path.
+        path: PathBuf,
+        /// What is there, what was expected and what to do.
+        problem: String,
+    },
     /// An input of a forward pass does not fit the network.
     #[error("{model}: the input {input} {problem}")]
     Input {

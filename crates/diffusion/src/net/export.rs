@@ -1,4 +1,4 @@
-//! Trained networks as files: the same names and shapes that they were read under.
+//! Trained networks as files: diffusers' names and shapes, those of today where older ones were read.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use fairhuman_engine::{Backend, DType, ParamId, Params, Source, Vector};
 
 use super::layers::channels_first;
 use super::{Layers, ModelError, StoredTensor, write_component};
-use crate::weights::{WeightFiles, narrow};
+use crate::weights::{WeightError, WeightFiles, narrow_finite};
 
 impl<B: Backend> Layers<B> {
     /// Writes every weight to `<stem>.safetensors` (or shards) in `folder`, in `dtype`: trained ones with `params` for
@@ -26,53 +26,47 @@ impl<B: Backend> Layers<B> {
         let files = WeightFiles::open(base)?;
         let mut tensors = Vec::new();
         let mut values = Vec::new();
-        let mut put = |name: String, shape: Vec<usize>, trained: Option<ParamId>| {
-            let stored = match trained.map(|id| params.get(id)) {
-                None => files.get(&name, &shape)?.to_f32(),
+        // `stored`: the module's name in `base`.
+        let mut put = |module: &str, stored: &str, end: &str, shape: Vec<usize>, trained: Option<ParamId>| {
+            let value = match trained.map(|id| params.get(id)) {
+                None => files.get(&format!("{stored}.{end}"), &shape)?.to_f32(),
                 Some(tensor) => match *B::shape(tensor) {
                     [o, kh, kw, i] => channels_first(&[o, kh, kw, i], &backend.read(tensor)).1,
                     _ => backend.read(tensor),
                 },
             };
-            tensors.push(StoredTensor { name, shape, dtype });
-            values.push(stored);
+            tensors.push(StoredTensor { name: format!("{module}.{end}"), shape, dtype });
+            values.push(value);
             Ok::<(), ModelError>(())
         };
         for (spec, layer) in self.plan.linears.iter().zip(&self.linears) {
-            put(format!("{}.weight", spec.name), spec.shape(), weight(&layer.weight))?;
+            let stored = spec.stored_name(&files);
+            put(&spec.name, stored, "weight", spec.shape(), weight(&layer.weight))?;
             if let Some(bias) = &layer.bias {
-                put(format!("{}.bias", spec.name), vec![spec.outputs], vector(bias))?;
+                put(&spec.name, stored, "bias", vec![spec.outputs], vector(bias))?;
             }
         }
         for (spec, layer) in self.plan.convs.iter().zip(&self.convs) {
-            put(format!("{}.weight", spec.name), spec.shape(), weight(&layer.weight))?;
+            put(&spec.name, &spec.name, "weight", spec.shape(), weight(&layer.weight))?;
             if let Some(bias) = &layer.bias {
-                put(format!("{}.bias", spec.name), vec![spec.outputs], vector(bias))?;
+                put(&spec.name, &spec.name, "bias", vec![spec.outputs], vector(bias))?;
             }
         }
         for (spec, norm) in self.plan.norms.iter().zip(&self.norms) {
             for (end, values) in [("weight", &norm.gamma), ("bias", &norm.beta)] {
-                put(format!("{}.{end}", spec.name), vec![spec.channels], vector(values))?;
+                put(&spec.name, &spec.name, end, vec![spec.channels], vector(values))?;
             }
         }
         for (spec, table) in self.plan.tables.iter().zip(&self.tables) {
-            put(format!("{}.weight", spec.name), vec![spec.rows, spec.width], weight(table))?;
+            put(&spec.name, &spec.name, "weight", vec![spec.rows, spec.width], weight(table))?;
         }
-        let largest = match dtype {
-            DType::F16 => f32::from(half::f16::MAX),
-            DType::F32 | DType::BF16 => f32::MAX,
-        };
-        for (tensor, values) in tensors.iter().zip(&values) {
-            if let Some(value) = values.iter().find(|v| v.is_nan() || v.abs() > largest) {
-                let name = &tensor.name;
+        write_component(folder, stem, &tensors, |i| {
+            narrow_finite(&values[i], dtype).map_err(|value| {
+                let name = &tensors[i].name;
                 let problem = format!("{value} in {name} does not fit {dtype:?}; store the weights in f32");
-                return Err(ModelError::Weights(crate::weights::WeightError::Corrupt {
-                    path: folder.into(),
-                    problem,
-                }));
-            }
-        }
-        write_component(folder, stem, &tensors, |i| Ok(narrow(&values[i], dtype)))
+                WeightError::Corrupt { path: folder.into(), problem }.into()
+            })
+        })
     }
 }
 

@@ -68,8 +68,7 @@ impl<B: Backend> Filler<'_, '_, B> {
     }
 
     fn linear(&mut self, spec: &LinearSpec) -> Result<Linear<B>, ModelError> {
-        let older = spec.alias.as_ref().filter(|alias| self.files.contains(&format!("{alias}.weight")));
-        let name = older.unwrap_or(&spec.name);
+        let name = spec.stored_name(self.files);
         let weight = format!("{name}.weight");
         let data = self.files.get(&weight, &spec.shape())?;
         Ok(Linear {

@@ -2,6 +2,8 @@
 
 use fairhuman_engine::Window;
 
+use crate::weights::WeightFiles;
+
 /// Index of a linear layer (or 1x1 convolution) of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinearId(pub(crate) usize);
@@ -105,6 +107,12 @@ pub struct Plan {
 }
 
 impl LinearSpec {
+    /// Module path in `files`: the alias where they are old ones.
+    pub fn stored_name(&self, files: &WeightFiles) -> &str {
+        let older = self.alias.as_deref().filter(|alias| files.contains(&format!("{alias}.weight")));
+        older.unwrap_or(&self.name)
+    }
+
     /// Shape of its weight in files.
     pub fn shape(&self) -> Vec<usize> {
         if self.pointwise { vec![self.outputs, self.inputs, 1, 1] } else { vec![self.outputs, self.inputs] }
@@ -166,6 +174,12 @@ impl Plan {
     pub fn table(&mut self, name: impl Into<String>, rows: usize, width: usize) -> TableId {
         self.tables.push(TableSpec { name: name.into(), rows, width });
         TableId(self.tables.len() - 1)
+    }
+
+    /// Paths of all modules that can carry a LoRA.
+    pub fn adaptable(&self) -> impl Iterator<Item = &str> {
+        let linears = self.linears.iter().map(|l| l.name.as_str());
+        linears.chain(self.convs.iter().map(|c| c.name.as_str()))
     }
 
     /// Every tensor of the network's weight file, by kind of layer.

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::ModelFolder;
 use crate::net::ModelError;
 
-/// Makes the model folder `to` from `from`: every component is copied but those `replaced`, which
-/// get their `config.json` and what `write` puts into them (told the component and its folder). `to` appears under its name when all of it is there; a folder that
-/// was there before is replaced by it.
+/// Makes the model folder `to` from `from`: every component that its index names is copied, but those `replaced` get
+/// their `config.json` and what `write` puts into them (told the component and its folder). `to` appears under its name
+/// when all of it is there; a folder that was there before is replaced by it.
 ///
 /// # Errors
 /// Files that cannot be read or written, what `write` returns.
@@ -17,14 +17,33 @@ pub fn copy_model(
     replaced: &[&str],
     write: impl Fn(&str, &Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
-    ModelFolder::open(from)?;
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| ModelError::Io { path, source }
-    };
-    let partial = to.with_extension("partial");
+    let model = ModelFolder::open(from)?;
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = to.with_file_name(name);
     remove(&partial)?;
-    std::fs::create_dir_all(&partial).map_err(io(&partial))?;
+    if let Err(error) = fill(&model, &partial, replaced, write) {
+        // The first error is the one to report, whether or not the leftover can be removed.
+        let _ = remove(&partial);
+        return Err(error);
+    }
+    remove(to)?;
+    std::fs::rename(&partial, to).map_err(io(to))
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
+    let path = path.to_path_buf();
+    move |source| ModelError::Io { path, source }
+}
+
+fn fill(
+    model: &ModelFolder,
+    partial: &Path,
+    replaced: &[&str],
+    write: impl Fn(&str, &Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    let from = &model.path;
+    std::fs::create_dir_all(partial).map_err(io(partial))?;
     for entry in std::fs::read_dir(from).map_err(io(from))? {
         let entry = entry.map_err(io(from))?;
         let (path, copy) = (entry.path(), partial.join(entry.file_name()));
@@ -32,7 +51,7 @@ pub fn copy_model(
             if path.extension().is_some_and(|e| e == "json") {
                 std::fs::copy(&path, &copy).map_err(io(&path))?;
             }
-        } else if path.is_dir() && is_component(&path) {
+        } else if path.is_dir() && model.components.iter().any(|name| entry.file_name() == **name) {
             std::fs::create_dir_all(&copy).map_err(io(&copy))?;
             let replaced = replaced.iter().any(|name| entry.file_name() == *name);
             copy_files(&path, &copy, replaced)?;
@@ -41,24 +60,15 @@ pub fn copy_model(
     for component in replaced {
         write(component, &partial.join(component))?;
     }
-    remove(to)?;
-    std::fs::rename(&partial, to).map_err(io(to))
-}
-
-/// Whether a folder belongs to a model: it has a configuration or a tokenizer.
-fn is_component(path: &Path) -> bool {
-    ["config.json", "scheduler_config.json", "vocab.json", "tokenizer_config.json"]
-        .iter()
-        .any(|name| path.join(name).is_file())
+    Ok(())
 }
 
 fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelError> {
-    let fail = |path: &Path, source| ModelError::Io { path: path.into(), source };
-    for entry in std::fs::read_dir(from).map_err(|e| fail(from, e))? {
-        let path = entry.map_err(|e| fail(from, e))?.path();
+    for entry in std::fs::read_dir(from).map_err(io(from))? {
+        let path = entry.map_err(io(from))?.path();
         let name = path.file_name().unwrap_or_default();
         if path.is_file() && (!only_config || name == "config.json") {
-            std::fs::copy(&path, to.join(name)).map_err(|e| fail(&path, e))?;
+            std::fs::copy(&path, to.join(name)).map_err(io(&path))?;
         }
     }
     Ok(())
@@ -66,9 +76,7 @@ fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelErro
 
 fn remove(path: &Path) -> Result<(), ModelError> {
     match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(ModelError::Io { path: path.into(), source: e })
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(path)(e)),
         _ => Ok(()),
     }
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config_check::Config;
+use serde_json::Value;
+
+use crate::config_check::{Config, ConfigError};
 use crate::net::ModelError;
 use crate::unet::UNetConfig;
+use crate::vae::VaeConfig;
 
 /// Kinds of models, by how they read text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +27,25 @@ pub struct ModelFolder {
     pub family: Family,
     /// Whether an absent negative prompt means zeros instead of the empty text (SDXL base).
     pub zeros_for_empty_prompt: bool,
+    /// Sub-folders that the index names, those that are not read here included.
+    pub components: Vec<String>,
 }
 
 impl ModelFolder {
     /// Reads `model_index.json`.
     ///
     /// # Errors
-    /// No such file, a pipeline of another class, components of other classes.
+    /// Anything but such a folder, a pipeline of another class, components of other classes.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let mut index = Config::read(&path.join("model_index.json"))?;
+        let file = path.join("model_index.json");
+        if let Some(problem) = not_a_model(path, &file) {
+            return Err(ModelError::Folder { path: path.into(), problem });
+        }
+        let mut index = Config::read(&file)?;
+        // [library, class]; both are null where there is no such component.
+        let present = |entry: &Value| entry.as_array().is_some_and(|e| e.iter().all(Value::is_string));
+        let components = index.entries().filter(|(_, entry)| present(entry)).map(|(name, _)| name.to_owned());
+        let components = components.collect();
         let class = index.string("_class_name")?.unwrap_or_default();
         let variant = |start: &str| {
             class.strip_prefix(start).is_some_and(|rest| matches!(rest, "Pipeline" | "Img2ImgPipeline"))
@@ -65,7 +78,7 @@ impl ModelFolder {
         }
         let zeros_for_empty_prompt =
             index.bool("force_zeros_for_empty_prompt")?.unwrap_or(family == Family::Sdxl);
-        Ok(Self { path: path.into(), family, zeros_for_empty_prompt })
+        Ok(Self { path: path.into(), family, zeros_for_empty_prompt, components })
     }
 
     /// `unet/`.
@@ -103,16 +116,7 @@ impl ModelFolder {
         width: usize,
         pooled: Option<usize>,
     ) -> Result<(), ModelError> {
-        let wrong = |key: &str, expected: String, found: usize| {
-            let path = self.unet().join("config.json");
-            Err(crate::config_check::ConfigError::Value {
-                path,
-                key: key.into(),
-                expected,
-                found: found.to_string(),
-            }
-            .into())
-        };
+        let wrong = |key, expected, found: usize| Err(self.unfit(key, expected, found.to_string()));
         if unet.text_width != width {
             let expected = format!("{width}, the width of the text encoders together");
             return wrong("cross_attention_dim", expected, unet.text_width);
@@ -123,14 +127,54 @@ impl ModelFolder {
                 let found = 6 * added.time_dim + added.pooled;
                 wrong("projection_class_embeddings_input_dim", expected, found)
             }
-            (None, _, Family::Sdxl) => Err(crate::config_check::ConfigError::Value {
-                path: self.unet().join("config.json"),
-                key: "addition_embed_type".into(),
-                expected: "\"text_time\" in an SDXL model".into(),
-                found: "null".into(),
+            (None, _, Family::Sdxl) => {
+                let expected = "\"text_time\" in an SDXL model".into();
+                Err(self.unfit("addition_embed_type", expected, "null".into()))
             }
-            .into()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the U-Net reads and predicts the autoencoder's latents.
+    ///
+    /// # Errors
+    /// Channels that differ, by the U-Net's key.
+    pub fn check_latents(&self, unet: &UNetConfig, vae: &VaeConfig) -> Result<(), ModelError> {
+        for (key, found) in [("in_channels", unet.in_channels), ("out_channels", unet.out_channels)] {
+            if found != vae.latent_channels {
+                let expected = format!(
+                    "{}, the latent_channels of {} (models for inpainting, which see more, are not supported)",
+                    vae.latent_channels,
+                    self.vae().join("config.json").display()
+                );
+                return Err(self.unfit(key, expected, found.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The U-Net's configuration does not fit the other components.
+    fn unfit(&self, key: &str, expected: String, found: String) -> ModelError {
+        ConfigError::Value { path: self.unet().join("config.json"), key: key.into(), expected, found }.into()
+    }
+}
+
+/// Why a path is no model folder, whose index would be `index`.
+fn not_a_model(path: &Path, index: &Path) -> Option<String> {
+    if path.is_file() {
+        Some(format!(
+            "is one checkpoint file; expected a folder in diffusers' layout (model_index.json, unet/, vae/, ...): convert it with StableDiffusionPipeline.from_single_file({:?}).save_pretrained(\"DIR\"), of SDXL with StableDiffusionXLPipeline",
+            path.display().to_string()
+        ))
+    } else if !path.exists() {
+        let advice = "models are not downloaded: hf download REPO --local-dir";
+        Some(format!("there is no such folder; {advice} {}", path.display()))
+    } else if !index.exists() {
+        Some(
+            "is not a diffusers model folder: expected model_index.json in it, beside unet/, vae/, ..."
+                .into(),
+        )
+    } else {
+        None
     }
 }

@@ -23,6 +23,9 @@ pub enum TimestepSpacing {
 pub struct Spacing {
     /// None: what diffusers' scheduler of the chosen sampler has as default.
     pub timesteps: Option<TimestepSpacing>,
+    /// Whether levels are spread by Karras et al. instead, of samplers that have the setting in diffusers: all but DDIM
+    /// and Euler's ancestral.
+    pub karras: bool,
     /// Added to every time step of [`TimestepSpacing::Leading`].
     pub offset: usize,
     /// Whether the last step ends at the noise of time step 0 instead of none (`final_sigmas_type`: "sigma_min").
@@ -49,13 +52,12 @@ impl Spacing {
     /// # Errors
     /// As [`Spacing::read`].
     pub fn from_config(mut config: Config) -> Result<Self, ConfigError> {
-        for key in [
-            "use_karras_sigmas",
-            "use_exponential_sigmas",
-            "use_beta_sigmas",
-            "use_lu_lambdas",
-            "thresholding",
-        ] {
+        let karras = config.bool("use_karras_sigmas")?.unwrap_or(false);
+        if karras {
+            config.only("sigma_min", &[])?;
+            config.only("sigma_max", &[])?;
+        }
+        for key in ["use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "thresholding"] {
             config.only(key, &[false.into()])?;
         }
         config.only("interpolation_type", &[Value::from("linear")])?;
@@ -76,6 +78,7 @@ impl Spacing {
         };
         Ok(Self {
             timesteps,
+            karras,
             offset: config.usize("steps_offset")?.unwrap_or(0),
             ends_noisy,
             ddim_ends_noisy: !config.bool("set_alpha_to_one")?.unwrap_or(true),

@@ -144,6 +144,10 @@ fn by_sigma(sampler: Sampler, timesteps: &[f64], schedule: &NoiseSchedule, spaci
             Level::of_sigma(t, sigma(low) + (t - low as f64) * (sigma(high) - sigma(low)))
         })
         .collect();
+    if spacing.karras && sampler != Sampler::EulerAncestral {
+        let all: Vec<f64> = (0..schedule.steps()).map(sigma).collect();
+        levels = karras(sampler, &levels, &all);
+    }
     let can_end_noisy = matches!(sampler, Sampler::UniPc | Sampler::DpmPp2m | Sampler::Euler);
     let last = if spacing.ends_noisy && can_end_noisy { sigma(0) } else { 0.0 };
     let initial = match (sampler, spread(sampler, spacing)) {
@@ -157,6 +161,34 @@ fn by_sigma(sampler: Sampler, timesteps: &[f64], schedule: &NoiseSchedule, spaci
     });
     let steps = levels.windows(2).map(|pair| Step { from: pair[0], to: pair[1] }).collect();
     Trajectory { steps, initial }
+}
+
+/// As many levels between the first and the last, the seventh roots of their sigmas at equal distances (Karras et al.
+/// 2022, equation 5); `all` are the sigmas of training.
+fn karras(sampler: Sampler, levels: &[Level], all: &[f64]) -> Vec<Level> {
+    const RHO: f64 = 7.0;
+    // The multistep solvers of diffusers go from the last level of training to the first, and round their time steps.
+    let multistep = matches!(sampler, Sampler::UniPc | Sampler::DpmPp2m);
+    let (max, min) = match (multistep, levels) {
+        (false, [first, .., last]) => (first.sigma(), last.sigma()),
+        (false, _) => (levels[0].sigma(), levels[0].sigma()),
+        (true, _) => (all[all.len() - 1], all[0]),
+    };
+    let (from, to) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
+    let parts = levels.len().saturating_sub(1).max(1) as f64;
+    let level = |i: usize| {
+        let sigma = (from + i as f64 / parts * (to - from)).powf(RHO);
+        let timestep = timestep_of(sigma, all);
+        Level::of_sigma(if multistep { timestep.round_ties_even() } else { timestep }, sigma)
+    };
+    (0..levels.len()).map(level).collect()
+}
+
+/// Where between the time steps of training a sigma lies, by its logarithm.
+fn timestep_of(sigma: f64, all: &[f64]) -> f64 {
+    let low = all.partition_point(|&s| s <= sigma).saturating_sub(1).min(all.len().saturating_sub(2));
+    let Some(high) = all.get(low + 1) else { return low as f64 };
+    low as f64 + ((sigma / all[low]).ln() / (high / all[low]).ln()).clamp(0.0, 1.0)
 }
 
 /// DDIM's steps have all the same length in time, whatever the spacing: a step may end a little beside the next one's

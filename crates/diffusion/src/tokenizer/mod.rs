@@ -8,8 +8,8 @@
 
 mod learn;
 mod special;
+mod vocabulary;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tokenizers::models::bpe::{BPE, Vocab};
@@ -21,11 +21,10 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 pub use learn::{PadToken, write_tokenizer};
+use vocabulary::Vocabulary;
 
 /// CLIP's words: English contractions, runs of letters, single digits, runs of anything else.
 const WORD: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
-/// CLIP reads at most as many merges as its published vocabulary has room for.
-const MAX_MERGES: usize = 49_152 - 256 - 2;
 /// Positions of every CLIP text encoder that Stable Diffusion uses; the length where the folder states none.
 const DEFAULT_LENGTH: usize = 77;
 
@@ -72,32 +71,29 @@ pub struct ClipTokenizer {
 }
 
 impl ClipTokenizer {
-    /// Reads `vocab.json`, `merges.txt` and, where present, `special_tokens_map.json`,
+    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json`, and, where present, `special_tokens_map.json`,
     /// `tokenizer_config.json` and `added_tokens.json` from `folder`.
     ///
     /// # Errors
     /// A file that is missing or malformed, a merge or special token that the vocabulary lacks, a
     /// `model_max_length` under 2.
     pub fn open(folder: &Path) -> Result<Self, TokenizerError> {
-        let vocab_path = folder.join("vocab.json");
-        let merges_path = folder.join("merges.txt");
-        let vocab: BTreeMap<String, u32> = serde_json::from_str(&read(&vocab_path)?)
-            .map_err(|e| invalid(&vocab_path, format!("expected an object of token -> id, {e}")))?;
-        let merges = parse_merges(&merges_path, &read(&merges_path)?)?;
-        let special = special::read(folder)?;
+        let Vocabulary { tokens, merges, paths: [vocab_path, merges_path], added } =
+            Vocabulary::open(folder)?;
+        let special = special::read(folder, added.as_deref())?;
         let id = |token: &str| {
-            vocab.get(token).copied().or_else(|| special.ids.get(token).copied()).ok_or_else(|| {
+            tokens.get(token).copied().or_else(|| special.ids.get(token).copied()).ok_or_else(|| {
                 invalid(&vocab_path, format!("the special token {token:?} is not in the vocabulary"))
             })
         };
         let (begin, end, pad) = (id(&special.begin)?, id(&special.end)?, id(&special.pad)?);
         let model = BPE::builder()
-            .vocab_and_merges(Vocab::from_iter(vocab.clone()), merges)
+            .vocab_and_merges(Vocab::from_iter(tokens.clone()), merges)
             .continuing_subword_prefix(String::new())
             .end_of_word_suffix("</w>".into())
             .unk_token(special.unknown.clone())
             .build()
-            .map_err(|e| invalid(&merges_path, format!("does not fit vocab.json: {e}")))?;
+            .map_err(|e| invalid(&merges_path, format!("does not fit the vocabulary: {e}")))?;
         let inner = assemble(model, &special.added).map_err(|e| invalid(&vocab_path, e.to_string()))?;
         for (token, expected) in &special.ids {
             let found = inner.token_to_id(token);
@@ -168,20 +164,6 @@ fn assemble(model: BPE, added: &[AddedToken]) -> tokenizers::Result<Tokenizer> {
         }
     }
     Ok(inner)
-}
-
-/// Pairs by rank. The first line is a version comment, as in every published file.
-fn parse_merges(path: &Path, text: &str) -> Result<Vec<(String, String)>, TokenizerError> {
-    let lines = text.trim().split('\n').enumerate().skip(1).take(MAX_MERGES);
-    lines
-        .map(|(number, line)| {
-            let mut parts = line.split_whitespace();
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some(a), Some(b), None) => Ok((a.to_owned(), b.to_owned())),
-                _ => Err(invalid(path, format!("line {}: expected two symbols, found {line:?}", number + 1))),
-            }
-        })
-        .collect()
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, TokenizerError> {

@@ -1,8 +1,8 @@
 //! Which tokens are special: the several ways in which tokenizer folders of different ages say so.
 //!
-//! Newer folders list `added_tokens_decoder` in `tokenizer_config.json`; older ones have
-//! `special_tokens_map.json` (which wins over the config) and perhaps `added_tokens.json`. A token's
-//! `normalized` flag decides whether it is found in the text as typed or in the lower-cased text.
+//! The newest folders list `added_tokens` in `tokenizer.json`, newer ones `added_tokens_decoder` in
+//! `tokenizer_config.json`; older ones have `special_tokens_map.json` (which wins over the config) and perhaps
+//! `added_tokens.json`. A token's `normalized` flag decides whether it is found in the text as typed or in the lower-cased text.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,8 @@ pub(super) struct SpecialTokens {
     pub max_length: usize,
 }
 
-pub(super) fn read(folder: &Path) -> Result<SpecialTokens, TokenizerError> {
+/// `whole`: the added tokens that `tokenizer.json` lists, where that is what is read.
+pub(super) fn read(folder: &Path, whole: Option<&[Value]>) -> Result<SpecialTokens, TokenizerError> {
     let config_path = folder.join("tokenizer_config.json");
     let mut config = object(&config_path)?;
     let max_length = max_length(&config_path, config.get("model_max_length"))?;
@@ -41,6 +42,15 @@ pub(super) fn read(folder: &Path) -> Result<SpecialTokens, TokenizerError> {
         // Fields of a map are special tokens whatever their own `special` says.
         for (key, value) in object(&folder.join("special_tokens_map.json"))? {
             config.insert(key, value);
+        }
+    }
+    if stated.is_empty() {
+        let path = folder.join("tokenizer.json");
+        for token in whole.unwrap_or_default() {
+            let id = token["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+            let id =
+                id.ok_or_else(|| invalid(&path, format!("added_tokens: a token without an id: {token}")))?;
+            stated.push((id, token_of(&path, "added_tokens", token, false)?));
         }
     }
     let mut named = Vec::new();
@@ -65,7 +75,7 @@ pub(super) fn read(folder: &Path) -> Result<SpecialTokens, TokenizerError> {
             named.push(token);
         }
     }
-    if !config.contains_key("added_tokens_decoder") {
+    if !config.contains_key("added_tokens_decoder") && whole.is_none() {
         let path = folder.join("added_tokens.json");
         for (content, id) in object(&path)? {
             let id = id

@@ -97,7 +97,8 @@ impl Structure {
                 plan,
                 "mid_block.attentions.0",
                 c.middle_depth,
-                attending(n - 1),
+                // The setting is not for the middle: diffusers' UNetMidBlock2DCrossAttn always attends to itself.
+                Attending { only_cross: false, ..attending(n - 1) },
             ),
             last: Resnet::plan(plan, "mid_block.resnets.1", width, width, shared),
         });

@@ -66,6 +66,9 @@ impl VaeConfig {
             return Err(c.unsupported("_class_name", class, "\"AutoencoderKL\""));
         }
         let channels = c.usizes("block_out_channels")?.unwrap_or(vec![64]);
+        if channels.is_empty() {
+            return Err(c.wrong("block_out_channels", "at least one block", "none"));
+        }
         for (key, class) in
             [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")]
         {
@@ -100,6 +103,9 @@ impl VaeConfig {
         {
             let expected = format!("a number of groups that divides the channels, here {w}");
             return Err(c.wrong("norm_num_groups", expected, config.groups));
+        }
+        if config.latent_channels == 0 {
+            return Err(c.wrong("latent_channels", "at least one channel", 0));
         }
         if config.scaling_factor == 0.0 {
             return Err(c.wrong("scaling_factor", "a number other than 0", 0));

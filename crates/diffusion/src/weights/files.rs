@@ -105,6 +105,11 @@ pub(super) fn open_index(path: &Path) -> Result<WeightFiles, WeightError> {
 impl WeightFiles {
     /// Maps a file and enters those of its tensors that `wanted` accepts.
     pub(super) fn add_file(&mut self, path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), WeightError> {
+        if path.is_dir() {
+            let example = path.join("lora.safetensors");
+            let problem = format!("is a folder; expected a .safetensors file, such as {}", example.display());
+            return Err(WeightError::Corrupt { path: path.into(), problem });
+        }
         let file = File::open(path).map_err(|e| io(path, e))?;
         // SAFETY: the map is read-only and private to this process's view of the file. As with every memory
         // map, a file that another program cuts short while it is mapped ends this one; files are replaced

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::{DType, WeightData};
 
-pub use write::{TensorBytes, narrow, write_atomically, write_json, write_safetensors};
+pub use write::{TensorBytes, narrow, narrow_finite, write_atomically, write_json, write_safetensors};
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +224,12 @@ impl WeightFiles {
         };
         entry.used.store(true, Ordering::Relaxed);
         Ok(value)
+    }
+
+    /// The same tensors under other names.
+    pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
+        self.entries = self.entries.into_iter().map(|(old, entry)| (name(&old), entry)).collect();
+        self
     }
 
     /// Whether there is a tensor of this name.

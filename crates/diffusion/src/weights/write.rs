@@ -45,6 +45,22 @@ pub fn narrow(values: &[f32], dtype: DType) -> Vec<u8> {
     }
 }
 
+/// [`narrow`], where nothing may become infinite.
+///
+/// # Errors
+/// The first value that is not finite, or would not be in `dtype`.
+pub fn narrow_finite(values: &[f32], dtype: DType) -> Result<Vec<u8>, f32> {
+    let fits = |v: f32| match dtype {
+        DType::F32 => v.is_finite(),
+        DType::F16 => half::f16::from_f32(v).is_finite(),
+        DType::BF16 => half::bf16::from_f32(v).is_finite(),
+    };
+    match values.iter().find(|&&v| !fits(v)) {
+        Some(&value) => Err(value),
+        None => Ok(narrow(values, dtype)),
+    }
+}
+
 /// Writes a safetensors file: all of it or nothing, and an existing file stays until the new one is complete.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use crate::golden::{assert_close, folder, get, open};
 use fairhuman_diffusion::clip::ClipText;
 use fairhuman_diffusion::net::Trainable;
+use fairhuman_diffusion::weights::{TensorBytes, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Cpu, Params, Tape};
 
 fn check(case: &str) {
@@ -32,6 +33,23 @@ fn an_encoder_with_quick_gelu_equals_transformers_and_pools_at_the_largest_id() 
 #[test]
 fn an_encoder_with_projection_equals_transformers_and_pools_at_the_first_end_token() {
     check("projected");
+}
+
+#[test]
+fn weights_of_newer_folders_are_found_without_the_prefix() {
+    let base = folder("clip", "quick").join("text_encoder");
+    let files = WeightFiles::open(&base).unwrap();
+    let tensors: Vec<_> = files
+        .names()
+        .filter(|name| !name.ends_with("position_ids"))
+        .map(|name| (name.strip_prefix("text_model.").unwrap(), files.get_any_shape(name).unwrap()))
+        .collect();
+    let tensors = tensors.iter().map(|(name, data)| ((*name).to_owned(), TensorBytes::stored(data)));
+    let place = tempfile::tempdir().unwrap();
+    std::fs::copy(base.join("config.json"), place.path().join("config.json")).unwrap();
+    let file = place.path().join("model.safetensors");
+    write_safetensors(&file, &tensors.collect(), &Default::default()).unwrap();
+    ClipText::load(&Cpu::new(1).unwrap(), place.path(), "text_encoder", Trainable::None).unwrap();
 }
 
 #[test]

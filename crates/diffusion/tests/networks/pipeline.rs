@@ -3,7 +3,9 @@
 
 use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_diffusion::net::ModelError;
-use fairhuman_diffusion::pipeline::Pipeline;
+use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline, copy_model};
+use fairhuman_diffusion::unet::UNetConfig;
+use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, Cpu, DType, Params, Tape, Var};
 
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
@@ -67,6 +69,78 @@ fn other_pipelines_and_components_are_refused_by_name() {
     assert!(scheduler.contains("beta_schedule"), "{scheduler}");
     let vae = refusal("vae/config.json", |c| c["latents_mean"] = serde_json::json!([0.0, 0.0, 0.0, 0.0]));
     assert!(vae.contains("latents_mean"), "{vae}");
+    let no_blocks = refusal("vae/config.json", |c| {
+        for key in ["block_out_channels", "down_block_types", "up_block_types"] {
+            c[key] = serde_json::json!([]);
+        }
+    });
+    assert!(no_blocks.contains("at least one block"), "{no_blocks}");
+    let no_latents = refusal("vae/config.json", |c| c["latent_channels"] = 0.into());
+    assert!(no_latents.contains("latent_channels"), "{no_latents}");
     let clip = refusal("text_encoder/config.json", |c| c["hidden_act"] = "mish".into());
     assert!(clip.contains("hidden_act"), "{clip}");
+}
+
+#[test]
+fn what_is_no_model_folder_is_refused_with_what_to_do() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("model.safetensors");
+    std::fs::write(&file, "").unwrap();
+    let said = |path: &std::path::Path| ModelFolder::open(path).unwrap_err().to_string();
+    assert!(said(&file).contains("from_single_file"), "{}", said(&file));
+    let nowhere = place.path().join("nowhere");
+    assert!(said(&nowhere).contains("hf download"), "{}", said(&nowhere));
+    assert!(said(place.path()).contains("model_index.json"), "{}", said(place.path()));
+}
+
+#[test]
+fn networks_whose_latents_differ_are_refused_by_key() {
+    let model = tempfile::tempdir().unwrap();
+    init_model(Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
+    let folder = ModelFolder::open(model.path()).unwrap();
+    let vae = VaeConfig::open(&folder.vae().join("config.json")).unwrap();
+    let unet = UNetConfig::open(&folder.unet().join("config.json")).unwrap();
+    folder.check_latents(&unet, &vae).unwrap();
+    for (key, unet) in [
+        ("in_channels", UNetConfig { in_channels: 9, ..unet.clone() }),
+        ("out_channels", UNetConfig { out_channels: 8, ..unet.clone() }),
+    ] {
+        let said = folder.check_latents(&unet, &vae).unwrap_err().to_string();
+        assert!(said.contains(&format!("unet/config.json: \"{key}\": expected 4")), "{said}");
+    }
+}
+
+#[test]
+fn a_copied_model_has_every_folder_that_its_index_names_and_nothing_is_left_of_a_failure() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    init_model(Preset::Tiny, DType::BF16, 0, &at("model")).unwrap();
+    let mut index: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(at("model/model_index.json")).unwrap()).unwrap();
+    index["feature_extractor"] = serde_json::json!(["transformers", "CLIPImageProcessor"]);
+    index["safety_checker"] = serde_json::json!([null, null]);
+    std::fs::write(at("model/model_index.json"), index.to_string()).unwrap();
+    for folder in ["feature_extractor", "safety_checker", "notes"] {
+        std::fs::create_dir(at("model").join(folder)).unwrap();
+        std::fs::write(at("model").join(folder).join("preprocessor_config.json"), "{}").unwrap();
+    }
+    let write = |_: &str, folder: &std::path::Path| {
+        std::fs::write(folder.join("diffusion_pytorch_model.safetensors"), "new").unwrap();
+        Ok(())
+    };
+    copy_model(&at("model"), &at("copy.v2"), &["unet"], write).unwrap();
+    let read = |path: &str| std::fs::read(at(path)).unwrap();
+    assert_eq!(read("copy.v2/feature_extractor/preprocessor_config.json"), b"{}");
+    assert_eq!(read("copy.v2/unet/diffusion_pytorch_model.safetensors"), b"new");
+    assert_eq!(read("copy.v2/unet/config.json"), read("model/unet/config.json"));
+    assert_eq!(
+        read("copy.v2/scheduler/scheduler_config.json"),
+        read("model/scheduler/scheduler_config.json")
+    );
+    assert!(!at("copy.v2/safety_checker").exists() && !at("copy.v2/notes").exists());
+
+    let fail = |_: &str, _: &std::path::Path| Err(ModelError::Lora { problem: "none".into() });
+    assert!(copy_model(&at("model"), &at("copy.v2"), &["unet"], fail).is_err());
+    assert_eq!(read("copy.v2/unet/diffusion_pytorch_model.safetensors"), b"new");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "the model and its copy");
 }

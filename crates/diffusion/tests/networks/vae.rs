@@ -3,7 +3,8 @@
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::vae::AutoencoderKl;
-use fairhuman_engine::{Backend, Cpu, Params, Tape, Var};
+use fairhuman_diffusion::weights::WeightFiles;
+use fairhuman_engine::{Backend, Cpu, DType, Params, Tape, Var};
 
 fn check(case: &str) {
     let (backend, folder) = (Cpu::new(2).unwrap(), folder("vae", case));
@@ -31,6 +32,26 @@ fn an_autoencoder_of_three_stages_equals_diffusers() {
 #[test]
 fn attention_layers_of_old_folders_are_found_under_their_old_names() {
     check("old");
+}
+
+#[test]
+fn a_decoder_that_was_trained_in_an_old_folder_is_written_under_todays_names() {
+    let (backend, base) = (Cpu::new(1).unwrap(), folder("vae", "old").join("vae"));
+    let mut params = Params::default();
+    let parts = Trainable::Parts(&mut params, &AutoencoderKl::<Cpu>::DECODER);
+    let trained = AutoencoderKl::load(&backend, &base, parts).unwrap();
+    let written = tempfile::tempdir().unwrap();
+    trained
+        .layers()
+        .write(&backend, &params, &base, written.path(), "diffusion_pytorch_model", DType::F32)
+        .unwrap();
+    let files = WeightFiles::open(written.path()).unwrap();
+    for half in ["encoder", "decoder"] {
+        assert!(files.contains(&format!("{half}.mid_block.attentions.0.to_out.0.weight")));
+        assert!(!files.contains(&format!("{half}.mid_block.attentions.0.proj_attn.weight")));
+    }
+    std::fs::copy(base.join("config.json"), written.path().join("config.json")).unwrap();
+    AutoencoderKl::load(&backend, written.path(), Trainable::None).unwrap();
 }
 
 #[test]

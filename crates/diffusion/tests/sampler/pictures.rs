@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use fairhuman_diffusion::generate::{self, Picture, Progress, Rgb, Settings, attach_loras};
 use fairhuman_diffusion::init::{Preset, init_model};
-use fairhuman_diffusion::lora::{LoraInit, LoraSpec};
+use fairhuman_diffusion::lora::{LoraInit, LoraSpec, merge_loras};
 use fairhuman_diffusion::lora_file::{Convention, write_lora};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::sampler::Sampler;
@@ -227,7 +227,8 @@ fn lora(world: &mut World, path: &Path) {
         seed: 5,
     };
     let mut params = Params::default();
-    let adapted = pipeline.unet.add_lora(backend, &mut params, &spec(&["to_q", "to_out.0"])).unwrap();
+    let adapted =
+        pipeline.unet.add_lora(backend, &mut params, &spec(&["to_q", "to_out.0", "conv1"])).unwrap();
     let encoder = pipeline.text.encoders[0].1.layers_mut();
     let in_text = encoder.add_lora(backend, &mut params, "te", &spec(&["q_proj", "fc1"])).unwrap();
     for module in adapted.iter().chain(&in_text) {
@@ -262,6 +263,33 @@ fn loras_add_up_on_unet_and_text_encoder() {
     assert!(apart(&none.pixels, &whole.pixels) > 1.0);
     assert!(apart(&with(&[0.3, 0.5]).pixels, &whole.pixels) < 0.05);
     assert!(apart(&with(&[0.0]).pixels, &none.pixels) < 0.05);
+}
+
+#[test]
+fn a_model_with_merged_loras_draws_as_with_attached_ones() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, out) = (place.path().join("lora.safetensors"), place.path().join("merged"));
+    lora(&mut world(), &file);
+    let files = [(file.clone(), 0.5), (file.clone(), 0.3)];
+    merge_loras(MODEL.path(), &files, &out).unwrap();
+    let pictures = [picture("a man", None, 0)];
+    let World { backend, mut pipeline } = world();
+    let params = attach_loras(&backend, &mut pipeline, &files).unwrap();
+    let attached =
+        generate::generate(&backend, &pipeline.parts(), &params, &SETTINGS, &pictures, &mut |_| {}).unwrap();
+    let merged = World { pipeline: Pipeline::open(&backend, &out).unwrap(), backend };
+    assert!(apart(&make(&merged, &SETTINGS, &pictures)[0].pixels, &attached[0].pixels) < 0.05);
+    let whole = |folder: &Path| std::fs::read(folder.join("text_encoder_2/model.safetensors")).unwrap();
+    assert_eq!(whole(&out), whole(MODEL.path()), "what no LoRA is for is copied");
+
+    let said =
+        |weight, to: &Path| merge_loras(MODEL.path(), &[(file.clone(), weight)], to).unwrap_err().to_string();
+    assert!(said(1.0, &out).contains("is there already"));
+    let other = place.path().join("other");
+    assert!(said(f32::NAN, &other).contains("NaN"));
+    let huge = said(f32::MAX, &other);
+    assert!(huge.contains("does not fit F32") && huge.contains(".weight"), "{huge}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "the LoRA and the merged model");
 }
 
 #[test]
