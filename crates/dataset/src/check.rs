@@ -15,15 +15,15 @@ mod text;
 mod thumbnail;
 mod tokens;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::dataset::Dataset;
 use crate::geometry::GeometrySpec;
-use crate::layout::{Item, Listing};
-use crate::problem::{Problem, Subject};
+use crate::layout::{Doubt, Item, Listing};
+use crate::problem::{Fault, Problem, Subject};
 use crate::spec::{DatasetSpec, Layout, Region};
 pub use duplicates::{NEAR_BITS, NEAR_COLOUR};
 pub use html::html;
@@ -37,8 +37,11 @@ pub use thumbnail::COLOURS;
 pub struct Options<'a> {
     /// The size that pictures are trained at. Crops are taken from the middle.
     pub geometry: GeometrySpec,
-    /// Pixels per latent cell, in one direction; 8 for Stable Diffusion.
+    /// Pixels per latent cell, in one direction; 8 for Stable Diffusion. The training size must be a multiple.
     pub latent_factor: usize,
+    /// Pixels per cell of the masks, in one direction: those of a latent cell, or 1 where objectives are about pixels,
+    /// as an autoencoder's.
+    pub mask_cell: usize,
     /// The model's tokens of a text, begin and end included. Without it they are estimated, and the report says so.
     pub tokens: Option<&'a (dyn Fn(&str) -> usize + Sync)>,
     /// Longer side in pixels of the thumbnails for [`html`]; 0 for none.
@@ -47,7 +50,13 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { geometry: GeometrySpec::default(), latent_factor: 8, tokens: None, thumbnails: 0 }
+        Options {
+            geometry: GeometrySpec::default(),
+            latent_factor: 8,
+            mask_cell: 8,
+            tokens: None,
+            thumbnails: 0,
+        }
     }
 }
 
@@ -82,6 +91,8 @@ pub fn check(
         })
         .collect();
     findings.extend(of_the_list(&listing, &items));
+    let doubt = |d: &Doubt| Finding::new(Kind::Doubtful, &Subject::Dataset, &d.file, d.text.clone());
+    findings.extend(listing.doubts.iter().map(doubt));
     findings.extend(strays(&listing, &items, &spec, regions));
     findings.extend(twice(&looked));
     summary::report(dataset, &listing, looked, findings, options)
@@ -102,17 +113,17 @@ fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
 
 /// The problems that the layout's reader found, given to their items where they have one.
 fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Finding> {
-    let belongs = |problem: &Problem, item: &Item| match (&problem.origin, &item.origin) {
-        (Some(a), Some(b)) => a == b,
-        (None, None) => {
-            let stem = |p: &Path| p.with_extension("");
-            problem.subject != Subject::Dataset
-                && (problem.file == item.image || stem(&problem.file) == stem(&item.image))
-        }
-        _ => false,
-    };
+    let (mut by_line, mut by_name) = (HashMap::new(), HashMap::new());
+    for (i, (item, _)) in items.iter().enumerate().filter(|(_, (_, good))| !good) {
+        match &item.origin {
+            Some(origin) => by_line.entry(origin).or_insert(i),
+            None => by_name.entry(item.image.as_path()).or_insert(i),
+        };
+    }
     let finding = |problem: &Problem| {
-        let item = items.iter().position(|(item, good)| !good && belongs(problem, item));
+        let Problem { origin, item, .. } = problem;
+        let of_line = origin.as_deref().and_then(|origin| by_line.get(origin));
+        let item = of_line.or_else(|| by_name.get(item.as_deref()?)).copied();
         Finding { item, ..Finding::from(problem) }
     };
     listing.problems.iter().map(finding).collect()
@@ -136,7 +147,8 @@ fn strays(
     let others = listing.used.iter().chain(listing.problems.iter().map(|p| &p.file)).map(|p| plain(p));
     let used = controls.chain(others).chain(pictures.clone()).chain(masks.clone()).collect();
     let (root, layout) = (&listing.root, listing.layout);
-    let known = stray::Known { root, layout, used: &used, pictures: &pictures, masks: &masks };
+    let without_masks = (0..regions.len()).any(|r| items.iter().all(|(item, _)| item.masks[r].is_none()));
+    let known = stray::Known { root, layout, used: &used, pictures: &pictures, masks: &masks, without_masks };
     stray::strays(&known, spec, regions)
 }
 
@@ -164,8 +176,20 @@ fn twice(looked: &[Looked]) -> Vec<Finding> {
 
 /// The regions that a folder seems to have masks for, for a check without a recipe: columns whose name has `mask` in
 /// it, `-masklabel.png` files, folders `masks/NAME` or `mask_NAME`, kohya's conditioning folders, faces and hands of
-/// COCO annotations.
+/// COCO annotations. What no picture has is no guess.
 pub fn guess_regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
     let path = base.join(&spec.path);
-    crate::layout::guess::regions(&path, spec)
+    let mut regions = crate::layout::guess::regions(&path, spec);
+    if let Ok(listing) = Dataset::list(&path, spec, &regions) {
+        let absent = |(r, region): (usize, &Region)| {
+            let subject = Subject::Mask(region.name.clone());
+            let is_fault = |p: &Problem| p.subject == subject && !matches!(p.fault, Fault::NoRegion(_));
+            let mut items = listing.items.iter().chain(&listing.broken);
+            items.all(|item| item.masks[r].is_none()) && !listing.problems.iter().any(is_fault)
+        };
+        let absent: Vec<bool> = regions.iter().enumerate().map(absent).collect();
+        let mut absent = absent.into_iter();
+        regions.retain(|_| absent.next() == Some(false));
+    }
+    regions
 }

@@ -29,7 +29,7 @@ pub struct Dataset {
 /// One item as a network takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// `[height, width, 3]`, RGB in [-1, 1].
+    /// `[height, width, 3]`, RGB in [-1, 1]. Empty from [`Dataset::load_masks`].
     pub image: Vec<f32>,
     /// Height in pixels.
     pub height: usize,
@@ -90,8 +90,7 @@ impl Dataset {
     pub(crate) fn list(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Vec<Problem>> {
         let faults = spec.faults(regions);
         if !faults.is_empty() {
-            let recipe =
-                |fault| Problem { origin: None, subject: Subject::Dataset, file: PathBuf::new(), fault };
+            let recipe = |fault| Problem::new(Subject::Dataset, "", fault);
             return Err(faults.into_iter().map(recipe).collect());
         }
         layout::read(path, spec, regions).map_err(|p| vec![p])
@@ -105,7 +104,12 @@ impl Dataset {
             regions: regions.to_vec(),
             items: Vec::new(),
             layout: listing.layout,
-            notes: listing.notes.clone(),
+            notes: listing
+                .notes
+                .iter()
+                .cloned()
+                .chain(listing.doubts.iter().map(ToString::to_string))
+                .collect(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Dataset {
         self.layout
     }
 
-    /// What the layout's reader passed over and a person should know.
+    /// What the layout's reader passed over or assumed, and a person should know.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -177,35 +181,37 @@ impl Dataset {
     ///
     /// A `latent_factor` of 1 gives masks at the picture's resolution.
     pub fn load(&self, i: usize, draw: &Draw, latent_factor: usize) -> Result<Sample, DatasetError> {
+        let sample = self.load_masks(i, draw, latent_factor)?;
+        Ok(Sample { image: self.load_image(i, draw)?, ..sample })
+    }
+
+    /// All of [`Dataset::load`] but the picture: [`Sample::image`] is empty. For pictures whose latents are at hand:
+    /// theirs is not decoded, unless its alpha channel is a mask.
+    pub fn load_masks(&self, i: usize, draw: &Draw, latent_factor: usize) -> Result<Sample, DatasetError> {
         let item = self.get(i)?;
         draw.check(item.size, latent_factor)?;
-        let at = |part: Part| {
-            let (origin, file, subject) = (item.origin.clone(), part.name(item).to_owned(), part.subject);
-            move |fault| Problem { origin, subject, file, fault }
-        };
-        let (header, rgb) = self.picture(item).map_err(at(Part::picture(item)))?;
-        let unexpected = |text: String| DatasetError::Geometry(text);
-        let rgb = resample::picture(&rgb, draw, 2.0, -1.0).map_err(unexpected)?;
-
+        let (_, header) = self.find(item).map_err(|fault| Part::picture(item).problem(item, fault))?;
         let (rows, cols) = (draw.height as usize / latent_factor, draw.width as usize / latent_factor);
         let mut masks = vec![None; item.masks.len()];
         let mut conditioning = None;
         for part in self.others(item) {
-            let picture = self.beside(item, &part, &header).map_err(at(part.clone()))?;
+            let at = |fault| part.problem(item, fault);
+            let picture = self.beside(item, &part, &header).map_err(at)?;
             match part.region {
                 Some(region) => {
-                    let pixels = pixels::mask(picture).map_err(at(part))?;
+                    let pixels = pixels::mask(picture).map_err(at)?;
                     let cover = resample::cover(&pixels, draw, cols, rows);
                     masks[region] = latent_mask(&cover, rows, cols, self.spec.mask_threshold);
                 }
                 None => {
                     let rgb = pixels::rgb(picture, Under::Black);
-                    conditioning = Some(resample::picture(&rgb, draw, 1.0, 0.0).map_err(unexpected)?);
+                    let rgb = resample::picture(&rgb, draw, 1.0, 0.0).map_err(DatasetError::Geometry)?;
+                    conditioning = Some(rgb);
                 }
             }
         }
         Ok(Sample {
-            image: rgb,
+            image: Vec::new(),
             height: draw.height as usize,
             width: draw.width as usize,
             masks,
@@ -213,6 +219,14 @@ impl Dataset {
             caption: item.caption.clone(),
             time_ids: draw.time_ids(),
         })
+    }
+
+    /// The picture of item `i` in the geometry `draw`: [`Sample::image`].
+    pub fn load_image(&self, i: usize, draw: &Draw) -> Result<Vec<f32>, DatasetError> {
+        let item = self.get(i)?;
+        draw.check(item.size, 1)?;
+        let (_, rgb) = self.picture(item).map_err(|fault| Part::picture(item).problem(item, fault))?;
+        resample::picture(&rgb, draw, 2.0, -1.0).map_err(DatasetError::Geometry)
     }
 
     /// BLAKE3 of the picture's file, orientation included: with the [`Draw`], the key of a cached latent.
@@ -223,14 +237,7 @@ impl Dataset {
             // The same file gives other colours where its alpha is a mask.
             hash = hash.map(|hash| blake3::hash(&[&hash[..], b"alpha"].concat()).into());
         }
-        hash.map_err(|fault| {
-            DatasetError::File(Problem {
-                origin: item.origin.clone(),
-                subject: Subject::Picture,
-                file: item.image.clone(),
-                fault,
-            })
-        })
+        Ok(hash.map_err(|fault| Part::picture(item).problem(item, fault))?)
     }
 
     /// Decodes every pixel of every file once and reports all problems: what [`Dataset::open`] cannot see.
@@ -250,14 +257,11 @@ impl Dataset {
     /// Checks the headers of an item's files; its size as shown, or what is wrong.
     fn check(&self, item: &Item) -> Result<(u32, u32), Vec<Problem>> {
         let mut found = Vec::new();
-        let mut note = |part: Part, fault| {
-            let (origin, file) = (item.origin.clone(), part.name(item).to_owned());
-            found.push(Problem { origin, subject: part.subject, file, fault });
-        };
+        let mut note = |part: &Part, fault| found.push(part.problem(item, fault));
         let picture = match self.header(&item.source) {
             Ok(header) => Some(header),
             Err(fault) => {
-                note(Part::picture(item), fault);
+                note(&Part::picture(item), fault);
                 None
             }
         };
@@ -270,7 +274,7 @@ impl Dataset {
                 },
             };
             if let Err(fault) = fits {
-                note(part, fault);
+                note(&part, fault);
             }
         }
         match picture {
@@ -279,8 +283,8 @@ impl Dataset {
         }
     }
 
-    /// The picture's header and RGB bytes, of the size that the first pass saw.
-    fn picture(&self, item: &Item) -> Result<(Header, Vec<u8>), Fault> {
+    /// The picture's bytes and header, of the size that the first pass saw.
+    fn find(&self, item: &Item) -> Result<(Content, Header), Fault> {
         let content = Content::find(&self.root, &item.source)?;
         let header = header::read(&content, self.spec.max_pixels)?;
         if header.shown() != item.size {
@@ -290,6 +294,12 @@ impl Dataset {
                 hint: " when the dataset was opened: the file has changed since".into(),
             });
         }
+        Ok((content, header))
+    }
+
+    /// The picture's header and RGB bytes.
+    fn picture(&self, item: &Item) -> Result<(Header, Vec<u8>), Fault> {
+        let (content, header) = self.find(item)?;
         let picture = pixels::decode(&content, &header, header.orientation)?;
         let under = if item.takes_alpha() { Under::AsStored } else { Under::White };
         Ok((header, pixels::rgb(picture, under)))
@@ -297,10 +307,7 @@ impl Dataset {
 
     fn decode_all(&self, item: &Item) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut note = |part: Part, fault| {
-            let (origin, file) = (item.origin.clone(), part.name(item).to_owned());
-            found.push(Problem { origin, subject: part.subject, file, fault });
-        };
+        let mut note = |part: &Part, fault| found.push(part.problem(item, fault));
         let picture = self.picture(item).map(|(header, _)| header);
         for part in self.others(item) {
             let Ok(header) = &picture else { break };
@@ -310,11 +317,11 @@ impl Dataset {
                 None => decoded.map(|_| ()),
             };
             if let Err(fault) = result {
-                note(part, fault);
+                note(&part, fault);
             }
         }
         if let Err(fault) = picture {
-            note(Part::picture(item), fault);
+            note(&Part::picture(item), fault);
         }
         found
     }

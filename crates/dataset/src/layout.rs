@@ -4,6 +4,7 @@
 //! checked afterwards for all layouts alike. A new layout is a new file here and a line in [`read`].
 
 mod body;
+mod caption;
 mod coco;
 mod detect;
 pub(crate) mod files;
@@ -104,6 +105,24 @@ pub(crate) struct Listing {
     pub used: Vec<PathBuf>,
     /// What the reader passed over and a person should know.
     pub notes: Vec<String>,
+    /// What it read otherwise than it may have been meant.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Something that can be read, but was perhaps not meant so.
+pub(crate) struct Doubt {
+    /// The file or folder.
+    pub file: PathBuf,
+    pub text: String,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file.as_os_str().is_empty() {
+            true => f.write_str(&self.text),
+            false => write!(f, "{}: {}", self.file.display(), self.text),
+        }
+    }
 }
 
 impl Listing {
@@ -116,17 +135,45 @@ impl Listing {
             problems: Vec::new(),
             used: Vec::new(),
             notes: Vec::new(),
+            doubts: Vec::new(),
         }
     }
 
     fn problem(&mut self, subject: Subject, file: impl Into<PathBuf>, fault: Fault) {
-        self.problems.push(Problem { origin: None, subject, file: file.into(), fault });
+        self.problems.push(Problem::new(subject, file, fault));
+    }
+
+    fn doubt(&mut self, file: impl Into<PathBuf>, text: String) {
+        self.doubts.push(Doubt { file: file.into(), text });
+    }
+
+    /// Names the regions that no picture has, unless a problem tells already why: a misspelt mask must not pass for
+    /// absence. Lists and annotations were asked for their names already; there it may be so.
+    fn find_regions(&mut self, regions: &[Region]) {
+        let named = !matches!(self.layout, Layout::Files | Layout::Kohya);
+        if self.items.is_empty() && self.broken.is_empty() {
+            return;
+        }
+        for (r, region) in regions.iter().enumerate() {
+            let subject = Subject::Mask(region.name.clone());
+            let mut items = self.items.iter().chain(&self.broken);
+            if items.all(|item| item.masks[r].is_none())
+                && !self.problems.iter().any(|p| p.subject == subject)
+            {
+                let fault = Fault::NoRegion(String::new());
+                if named {
+                    self.doubt("", format!("{}: {fault}", region.name));
+                } else {
+                    self.problem(subject, "", fault);
+                }
+            }
+        }
     }
 }
 
 /// Reads the list of items of the dataset at `path`.
 pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let dataset = |fault| Problem { origin: None, subject: Subject::Dataset, file: path.to_owned(), fault };
+    let dataset = |fault| Problem::new(Subject::Dataset, path, fault);
     let real = path.canonicalize().map_err(|e| {
         let fault = crate::paths::unreadable(&e);
         dataset(match fault {
@@ -156,8 +203,14 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
         Layout::Parquet => return Err(dataset(Fault::Recipe(NO_PARQUET.into()))),
         Layout::Coco => coco::read(real, spec, regions)?,
     };
+    if !matches!(layout, Layout::Files | Layout::Kohya) {
+        let captions = Arc::new(spec.captions.clone());
+        let items = listing.items.iter_mut().chain(&mut listing.broken);
+        items.for_each(|item| item.captions = captions.clone());
+    }
     listing.layout = layout;
     apply_folders(&mut listing, spec);
+    listing.find_regions(regions);
     Ok(listing)
 }
 
@@ -170,19 +223,15 @@ fn list_in(path: PathBuf, name: &str) -> (PathBuf, PathBuf) {
     (path, folder)
 }
 
-/// Gives items the repeats and weight of the folder that holds them, and the recipe's way with captions.
+/// Gives items the repeats and weight of the folder that holds them.
 fn apply_folders(listing: &mut Listing, spec: &DatasetSpec) {
     let mut seen = vec![false; spec.folders.len()];
-    let common = Arc::new(spec.captions.clone());
     for item in listing.items.iter_mut().chain(&mut listing.broken) {
-        if *item.captions == CaptionSpec::default() {
-            item.captions = common.clone();
-        }
         let holds = |folder: &Path| item.image.starts_with(folder.strip_prefix(".").unwrap_or(folder));
         let folders = spec.folders.iter().enumerate().filter(|(_, f)| holds(&f.path));
         if let Some((i, folder)) = folders.max_by_key(|(_, f)| f.path.components().count()) {
             seen[i] = true;
-            item.repeats = folder.repeats;
+            item.repeats = folder.repeats.unwrap_or(item.repeats);
             item.weight = folder.weight;
         }
     }
@@ -196,18 +245,4 @@ fn apply_folders(listing: &mut Listing, spec: &DatasetSpec) {
 
 fn absent_is_fine(subject: &Subject, spec: &DatasetSpec) -> bool {
     matches!(subject, Subject::Mask(_)) && spec.missing_mask == MissingMask::Absent
-}
-
-/// Checks and trims a caption.
-fn caption(text: &str, spec: &DatasetSpec) -> Result<String, Fault> {
-    let text = text.trim();
-    if !text.is_empty() || spec.allow_empty_captions {
-        return Ok(text.to_owned());
-    }
-    match &spec.default_caption {
-        Some(text) => Ok(text.trim().to_owned()),
-        None => Err(Fault::Caption(
-            "is empty: say what the picture shows, or set `allow_empty_captions = true`".into(),
-        )),
-    }
 }

@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::header::{self, Header};
 use crate::layout::Item;
 use crate::pixels;
-use crate::problem::{Fault, Subject};
+use crate::problem::{Fault, Problem, Subject};
 use crate::source::{MaskSource, Source};
 use crate::spec::{MaskOrientation, MissingMask};
 
@@ -51,6 +51,12 @@ impl<'a> Part<'a> {
             PartFrom::Mask(MaskSource::Shapes(shapes)) => &shapes.list,
             PartFrom::Source(source) | PartFrom::Mask(MaskSource::Picture(source)) => source.name(),
         }
+    }
+
+    /// What is wrong with it.
+    pub fn problem(&self, item: &'a Item, fault: Fault) -> Problem {
+        let (origin, image) = (item.origin.clone().map(Box::new), Some(item.image.clone()));
+        Problem { origin, item: image, ..Problem::new(self.subject.clone(), self.name(item), fault) }
     }
 }
 

@@ -93,6 +93,9 @@ pub enum Fault {
         /// The brightest value found, at 8 bits.
         brightest: u8,
     },
+    /// A region that no picture has.
+    #[error("no picture has any of it{0}: is its name right? Where it is, leave its objective out")]
+    NoRegion(String),
     /// The mask is to come from the alpha channel, and there is none.
     #[error(
         "has no alpha channel to take the mask from (where a picture has no such region, set \
@@ -120,13 +123,27 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// The list and line that name the file; for layout `files`, or the dataset itself, `None`.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
+    /// The name of the picture that it belongs to, where the reader knows it.
+    pub item: Option<PathBuf>,
     /// The part concerned.
     pub subject: Subject,
     /// The file, relative to the dataset's folder where it lies in it. Empty if no file is concerned.
     pub file: PathBuf,
     /// What is wrong.
     pub fault: Fault,
+}
+
+impl Problem {
+    /// A problem that no line of a list and no picture is known for.
+    pub(crate) fn new(subject: Subject, file: impl Into<PathBuf>, fault: Fault) -> Self {
+        Problem { origin: None, item: None, subject, file: file.into(), fault }
+    }
+
+    /// A problem of a line of a list.
+    pub(crate) fn of_line(origin: &Origin, subject: Subject, fault: Fault) -> Self {
+        Problem { origin: Some(Box::new(origin.clone())), ..Problem::new(subject, "", fault) }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -60,7 +60,7 @@ pub struct DatasetSpec {
     /// small file can unpack to any size. Default 100,000,000 (10,000 x 10,000).
     #[serde(default = "max_pixels")]
     pub max_pixels: u64,
-    /// Layouts `files` and `kohya`: the extension of caption files. Default `"txt"`.
+    /// Layouts `files` and `kohya`: the extension of caption files, of which the first line counts. Default `"txt"`.
     #[serde(default = "caption_extension")]
     pub caption_extension: String,
     /// The caption of pictures that have none. Default: a picture without a caption is an error.
@@ -132,13 +132,12 @@ impl DatasetSpec {
         }
         self.captions.faults().into_iter().for_each(&mut fault);
         for folder in &self.folders {
-            if folder.repeats == 0 || !(folder.weight >= 0.0 && folder.weight.is_finite()) {
-                fault(format!(
-                    "folder {}: repeats ({}) must be at least 1 and weight ({}) 0 or more",
-                    folder.path.display(),
-                    folder.repeats,
-                    folder.weight
-                ));
+            let path = folder.path.display();
+            if folder.repeats == Some(0) {
+                fault(format!("folder {path}: repeats is 0; it must be at least 1"));
+            }
+            if !(folder.weight >= 0.0 && folder.weight.is_finite()) {
+                fault(format!("folder {path}: weight is {}; it must be 0 or more", folder.weight));
             }
         }
         for (i, region) in regions.iter().enumerate() {
@@ -188,17 +187,14 @@ pub enum Layout {
 pub struct FolderSpec {
     /// The folder, relative to the dataset's. Of several that hold a picture the longest path counts.
     pub path: PathBuf,
-    /// How often every picture of it comes in an epoch. Default 1.
-    #[serde(default = "one")]
-    pub repeats: u32,
+    /// How often every picture of it comes in an epoch. Default: as the layout says (kohya's `N_name`), else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u32>,
     /// Multiplies the squared errors of its pictures, in all objectives alike. Default 1.
     #[serde(default = "full")]
     pub weight: f32,
 }
 
-fn one() -> u32 {
-    1
-}
 fn full() -> f32 {
     1.0
 }

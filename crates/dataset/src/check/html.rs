@@ -14,7 +14,8 @@ use super::thumbnail::COLOURS;
 /// Letters of a caption that a card shows; the rest is in its tooltip.
 const CAPTION: usize = 120;
 
-/// A contact sheet of at most `limit` pictures: those with errors and warnings first, then others spread evenly.
+/// A contact sheet of at most `limit` pictures: those with errors first, those with warnings next, then others spread
+/// evenly.
 /// The report must have been made with thumbnails.
 pub fn html(report: &Report, limit: usize) -> String {
     let mut by_item: BTreeMap<usize, Vec<&Finding>> = BTreeMap::new();
@@ -27,10 +28,7 @@ pub fn html(report: &Report, limit: usize) -> String {
     let cards: String =
         chosen.iter().map(|&i| card(report, i, by_item.get(&i).map_or(&[][..], Vec::as_slice))).collect();
     let name = report.dataset.file_name().map_or_else(|| "dataset".into(), |n| n.to_string_lossy());
-    let left_out = match report.items.len() - chosen.len() {
-        0 => String::new(),
-        n => format!("<p class=quiet>{} without errors or warnings left out.</p>", count(n, "picture")),
-    };
+    let left_out = left_out(report, &by_item, &chosen);
     format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width,initial-scale=1\">\
@@ -46,13 +44,30 @@ pub fn html(report: &Report, limit: usize) -> String {
     )
 }
 
+/// How bad a picture's worst finding is, unless it has none but notes.
+fn worst(by_item: &BTreeMap<usize, Vec<&Finding>>, i: usize) -> Option<Severity> {
+    by_item.get(&i)?.iter().map(|f| f.severity).min().filter(|s| *s != Severity::Note)
+}
+
+/// What is said about the pictures that are not shown.
+fn left_out(report: &Report, by_item: &BTreeMap<usize, Vec<&Finding>>, chosen: &[usize]) -> String {
+    let hidden = || (0..report.items.len()).filter(|i| chosen.binary_search(i).is_err());
+    let with = |severity| hidden().filter(|i| worst(by_item, *i) == Some(severity)).count();
+    let faults = match (with(Severity::Error), with(Severity::Warning)) {
+        (0, 0) => "without errors or warnings".to_owned(),
+        (errors, warnings) => format!("{errors} of them with errors, {warnings} with warnings"),
+    };
+    match hidden().count() {
+        0 => String::new(),
+        n => format!("<p class=quiet>{} left out, {faults}.</p>", count(n, "picture")),
+    }
+}
+
 /// The pictures that are shown, in their order.
 fn choose(report: &Report, by_item: &BTreeMap<usize, Vec<&Finding>>, limit: usize) -> Vec<usize> {
-    let worst = |i: &usize| {
-        let findings = by_item.get(i).map_or(&[][..], Vec::as_slice);
-        findings.iter().any(|f| f.severity != Severity::Note)
-    };
-    let (mut bad, rest): (Vec<usize>, Vec<usize>) = (0..report.items.len()).partition(worst);
+    let is_bad = |i: &usize| worst(by_item, *i).is_some();
+    let (mut bad, rest): (Vec<usize>, Vec<usize>) = (0..report.items.len()).partition(is_bad);
+    bad.sort_by_key(|i| worst(by_item, *i));
     bad.truncate(limit);
     let room = limit - bad.len();
     let step = (rest.len() as f64 / room.max(1) as f64).max(1.0);
@@ -100,9 +115,11 @@ fn regions(report: &Report) -> String {
     format!(
         "<h2>What the objectives see</h2>\n<div class=scroll><table>\n<tr><th>region<th>pictures<th>cells\
          <th>cells where seen<th>parts<th>cells per part<th>parts by size in cells<th></tr>\n{rows}</table></div>\n\
-         <p class=quiet>Cells are latent cells of {0} &times; {0} pixels; crops from the middle. A part is a connected \
-         piece of a mask.</p>\n",
-        report.latent_factor
+         <p class=quiet>Cells are {}; crops from the middle. A part is a connected piece of a mask.</p>\n",
+        match report.mask_cell {
+            1 => "pixels of the training size".to_owned(),
+            n => format!("latent cells of {n} &times; {n} pixels"),
+        }
     )
 }
 

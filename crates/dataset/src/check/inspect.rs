@@ -19,7 +19,7 @@ use crate::layout::Item;
 use crate::layout::files::extension;
 use crate::part::Part;
 use crate::pixels::{self, Under};
-use crate::problem::{Fault, Problem, Subject};
+use crate::problem::{Fault, Subject};
 use crate::resample::cover;
 use crate::source::Source;
 
@@ -40,7 +40,7 @@ pub(super) struct Looked {
     pub regions: Vec<Option<LookedRegion>>,
 }
 
-/// A region of an item at latent resolution.
+/// A region of an item in cells.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LookedRegion {
     /// Its cells in all.
@@ -95,10 +95,7 @@ pub(super) fn look(dataset: &Dataset, item: &Item, good: bool, options: &Options
         }
     }
     let usable = good && problems.is_empty() && picture.is_some();
-    let faults = problems.into_iter().map(|(part, fault)| {
-        let (origin, file) = (item.origin.clone(), part.name(item).to_owned());
-        Finding::from(&Problem { origin, subject: part.subject, file, fault })
-    });
+    let faults = problems.into_iter().map(|(part, fault)| Finding::from(&part.problem(item, fault)));
     looked.findings.splice(0..0, faults);
     if let Some((header, picture)) = picture {
         if options.thumbnails > 0 {
@@ -106,6 +103,9 @@ pub(super) fn look(dataset: &Dataset, item: &Item, good: bool, options: &Options
         }
         if usable {
             looked.report.repeats = item.repeats;
+        }
+        // A size that is refused may be smaller than a cell.
+        if usable && options.geometry.check(options.latent_factor).is_ok() {
             regions(dataset, item, header.shown(), &masks, &mut looked, options);
         }
     }
@@ -213,7 +213,7 @@ fn mask(
     Ok(())
 }
 
-/// What each region is at latent resolution, in the middle of the picture and not mirrored.
+/// What each region is in cells, in the middle of the picture and not mirrored.
 fn regions(
     dataset: &Dataset,
     item: &Item,
@@ -225,7 +225,7 @@ fn regions(
     let geometry = GeometrySpec { crop: Crop::Center, flip: 0.0, ..options.geometry };
     let draw = draw(&geometry, size, 0, 0, 0);
     looked.draw = Some(draw);
-    let factor = options.latent_factor.max(1);
+    let factor = options.mask_cell.max(1);
     let (cols, rows) = (draw.width as usize / factor, draw.height as usize / factor);
     let threshold = dataset.spec().mask_threshold;
     for (region, mask) in masks.iter().enumerate() {
@@ -253,7 +253,7 @@ fn regions(
         let file = item.masks[region].as_ref().and_then(|m| m.path()).unwrap_or(Path::new(&item.image));
         if seen.vanishing > 0 {
             let text = format!(
-                "{} of its {} parts cover less than the threshold of every latent cell and vanish",
+                "{} of its {} parts cover less than the threshold of every cell and vanish",
                 seen.vanishing,
                 seen.vanishing + seen.parts.len() + seen.cropped
             );

@@ -18,8 +18,8 @@ pub struct Report {
     pub layout: Layout,
     /// The size that pictures are trained at.
     pub geometry: GeometrySpec,
-    /// Pixels per latent cell, in one direction.
-    pub latent_factor: usize,
+    /// Pixels per cell of the masks, in one direction: those of a latent cell, or 1.
+    pub mask_cell: usize,
     /// How many findings are errors, warnings and notes.
     pub counts: Counts,
     /// Pictures listed, bad ones included.
@@ -124,8 +124,12 @@ pub enum Kind {
     Duplicate,
     /// Nearly the same picture as another.
     NearDuplicate,
-    /// A region with parts too small for the latent resolution.
+    /// A region with parts too small for its cells.
     Vanishing,
+    /// A region of which no picture has a cell.
+    RegionEmpty,
+    /// Names, repeats or captions that may be meant otherwise than they are read.
+    Doubtful,
     /// A file that belongs to nothing.
     Stray,
     /// 16 bits per channel; 8 are used.
@@ -149,7 +153,9 @@ impl Kind {
             Recipe | List | Missing | Outside | Unreadable | NotAPicture | Truncated | TooLarge
             | Ambiguous | CaptionMissing | CaptionEncoding | MaskMissing | Size | MaskDark => Severity::Error,
             Mislabelled | Animated | Alpha | Cmyk | MaskFull | MaskInverted | MaskSoft | MaskStray
-            | CaptionLong | Duplicate | NearDuplicate | Vanishing | Stray => Severity::Warning,
+            | CaptionLong | Duplicate | NearDuplicate | Vanishing | RegionEmpty | Doubtful | Stray => {
+                Severity::Warning
+            }
             SixteenBit | Gray | Rotated | MaskEmpty | Cropped => Severity::Note,
         }
     }
@@ -183,7 +189,9 @@ impl Kind {
             CaptionLong => "captions that are too long",
             Duplicate => "duplicates",
             NearDuplicate => "near duplicates",
-            Vanishing => "regions too small for the latents",
+            Vanishing => "regions too small for their cells",
+            RegionEmpty => "regions that no picture has",
+            Doubtful => "perhaps not meant so",
             Stray => "stray files",
             SixteenBit => "16-bit pictures",
             Gray => "gray pictures",
@@ -242,7 +250,7 @@ impl From<&Problem> for Finding {
         let is_mask = matches!(problem.subject, Subject::Mask(_));
         let is_caption = problem.subject == Subject::Caption;
         let kind = match &problem.fault {
-            Fault::Recipe(_) => Kind::Recipe,
+            Fault::Recipe(_) | Fault::NoRegion(_) => Kind::Recipe,
             Fault::Missing(_) | Fault::NoAlpha if is_mask => Kind::MaskMissing,
             Fault::Missing(_) if is_caption => Kind::CaptionMissing,
             Fault::Missing(_) | Fault::NoAlpha => Kind::Missing,
@@ -283,7 +291,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What an objective with a region will see. Cells are latent cells; crops are taken from the middle.
+/// What an objective with a region will see, in cells of [`Report::mask_cell`] pixels; crops are taken from the middle.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RegionReport {
     /// The region's name.

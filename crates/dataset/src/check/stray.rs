@@ -30,6 +30,8 @@ pub(super) struct Known<'a> {
     pub pictures: &'a HashSet<PathBuf>,
     /// The masks among them.
     pub masks: &'a HashSet<PathBuf>,
+    /// Whether some region has no mask at all: what looks like one is then no matter of course.
+    pub without_masks: bool,
 }
 
 /// The findings about files that nothing uses.
@@ -47,6 +49,11 @@ pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> V
         [] => walk(known.root, Path::new(""), DEPTH, &mut files),
         folders => folders.iter().for_each(|f| walk(known.root, &f.path, DEPTH, &mut files)),
     }
+    let parents = |files: &'_ HashSet<PathBuf>| -> HashSet<PathBuf> {
+        files.iter().filter_map(|f| f.parent().map(Path::to_owned)).collect()
+    };
+    let (used_folders, pictures) = (parents(known.used), parents(known.pictures));
+    let mask_folders: HashSet<PathBuf> = parents(known.masks).difference(&pictures).cloned().collect();
     let names_files = matches!(known.layout, Layout::Files | Layout::Kohya);
     let mut by_folder: BTreeMap<(PathBuf, Kind, String), Vec<PathBuf>> = BTreeMap::new();
     for file in files {
@@ -55,15 +62,17 @@ pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> V
             continue;
         }
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        let is_used_folder = known.used.iter().any(|u| u.parent() == Some(&folder));
         let extension = extension(&file).unwrap_or_default();
         let caption = spec.caption_extension.trim_start_matches('.');
         let (kind, text) = match () {
             () if is_companion(&file, &extension) => continue,
-            () if is_picture(&extension) && is_mask(&file, &folder, known, regions) => {
+            () if is_picture(&extension) && is_mask(&file, &folder, &mask_folders, regions) => {
                 (Kind::MaskStray, "is a mask, but there is no picture of this name")
             }
-            () if is_picture(&extension) && is_beside(&file) => continue,
+            () if is_picture(&extension) && is_beside(&file) && !known.without_masks => continue,
+            () if is_picture(&extension) && is_beside(&file) => {
+                (Kind::MaskStray, "is called like a mask, but no region's `mask` is the end of its name")
+            }
             () if partial => continue,
             () if is_picture(&extension) && names_files => {
                 (Kind::Stray, "is a picture that is not read: it lies in a folder that nothing names")
@@ -74,7 +83,8 @@ pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> V
             }
             () => (Kind::Stray, "belongs to nothing in this dataset"),
         };
-        let group = if is_used_folder { file.clone() } else { folder };
+        let together = is_beside(&file) || !used_folders.contains(&folder);
+        let group = if together { folder } else { file.clone() };
         by_folder.entry((group, kind, text.to_owned())).or_default().push(file);
     }
     let mut findings = Vec::new();
@@ -101,11 +111,9 @@ fn is_beside(file: &Path) -> bool {
 }
 
 /// Whether a picture lies where masks lie, or is called like one that a region asks for.
-fn is_mask(file: &Path, folder: &Path, known: &Known, regions: &[Region]) -> bool {
+fn is_mask(file: &Path, folder: &Path, mask_folders: &HashSet<PathBuf>, regions: &[Region]) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let holds = |files: &HashSet<PathBuf>| files.iter().any(|f| f.parent() == Some(folder));
-    let folder_of_masks = holds(known.masks) && !holds(known.pictures);
-    folder_of_masks || regions.iter().any(|r| r.mask.contains('.') && name.ends_with(&r.mask))
+    mask_folders.contains(folder) || regions.iter().any(|r| r.mask.contains('.') && name.ends_with(&r.mask))
 }
 
 /// The files of a folder, relative to `root`, without dot files. Symbolic links to folders are not followed.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::inspect::{Looked, TOKENS};
-use super::report::{Bucket, CaptionReport, Counts, Finding, RegionReport, Report, Severity};
+use super::report::{Bucket, CaptionReport, Counts, Finding, Kind, RegionReport, Report, Severity};
 use super::{Dataset, Layout, Listing, Options};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 
 /// The report of a dataset that cannot be opened at all.
 pub(super) fn unreadable(path: PathBuf, layout: Layout, problems: &[Problem], options: &Options) -> Report {
@@ -15,7 +15,7 @@ pub(super) fn unreadable(path: PathBuf, layout: Layout, problems: &[Problem], op
         dataset: path,
         layout,
         geometry: options.geometry,
-        latent_factor: options.latent_factor,
+        mask_cell: options.mask_cell,
         counts: counts(&findings),
         pictures: 0,
         epoch: 0,
@@ -36,7 +36,17 @@ pub(super) fn report(
     mut findings: Vec<Finding>,
     options: &Options,
 ) -> Report {
-    let regions = (0..dataset.regions().len()).map(|r| region(&dataset, r, &looked, options)).collect();
+    let regions: Vec<RegionReport> =
+        (0..dataset.regions().len()).map(|r| region(&dataset, r, &looked, options)).collect();
+    for (r, region) in regions.iter().enumerate() {
+        // Without a single mask it is an error, which the list's reader has told.
+        if region.pictures == 0 && looked.iter().any(|l| l.regions[r].is_some()) {
+            let subject = Subject::Mask(region.name.clone());
+            let text =
+                "no picture has a cell of it: all masks are black, too small, or lie outside of the crop";
+            findings.push(Finding::new(Kind::RegionEmpty, &subject, "", text.into()));
+        }
+    }
     let mut buckets = BTreeMap::new();
     for one in &looked {
         if let Some(draw) = one.draw {
@@ -60,7 +70,7 @@ pub(super) fn report(
         dataset: listing.root.clone(),
         layout: listing.layout,
         geometry: options.geometry,
-        latent_factor: options.latent_factor,
+        mask_cell: options.mask_cell,
         counts: counts(&findings),
         pictures: items.len(),
         epoch: items.iter().map(|i| i.repeats as usize).sum(),
@@ -87,7 +97,7 @@ fn counts(findings: &[Finding]) -> Counts {
 
 fn region(dataset: &Dataset, r: usize, looked: &[Looked], options: &Options) -> RegionReport {
     let usable = || looked.iter().filter_map(|l| Some((l.draw?, l.regions[r].clone())));
-    let factor = options.latent_factor.max(1);
+    let factor = options.mask_cell.max(1);
     let (mut all, mut inside, mut present, mut pictures) = (0usize, 0usize, 0usize, 0usize);
     let mut sizes = Vec::new();
     let (mut vanishing, mut cropped, mut visible_at) = (0, 0, None);

@@ -48,8 +48,11 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.regions.is_empty() {
         writeln!(
             out,
-            "\nWhat the objectives see, in latent cells of {0} x {0} pixels:",
-            report.latent_factor
+            "\nWhat the objectives see, in {}:",
+            match report.mask_cell {
+                1 => "pixels of the training size".to_owned(),
+                n => format!("latent cells of {n} x {n} pixels"),
+            }
         )?;
         writeln!(
             out,

@@ -1,7 +1,5 @@
 //! Faces and hands of a person, from COCO-WholeBody's boxes and points or from COCO's 17 body points.
 
-use serde_json::Value;
-
 use super::coco::Annotation;
 use crate::source::Shape;
 use crate::spec::CocoShape;
@@ -19,26 +17,20 @@ pub(super) fn part(person: &Annotation, name: &str, shape: CocoShape) -> Vec<Sha
     if name == "hand" {
         return ["lefthand", "righthand"].iter().flat_map(|n| part(person, n, shape)).collect();
     }
-    let Some(valid) = person.parts.get(&format!("{name}_valid")) else {
+    let Some(part) = person.part(name) else {
         return estimate(person, name).into_iter().collect();
     };
-    if valid != &Value::Bool(true) {
+    if !part.valid {
         return Vec::new();
     }
-    let numbers = |key: String| {
-        let value = person.parts.get(&key).cloned().unwrap_or_default();
-        serde_json::from_value::<Vec<f32>>(value).unwrap_or_default()
-    };
     if shape == CocoShape::Points {
-        let points = numbers(format!("{name}_kpts"));
-        let seen = points.as_chunks::<3>().0.iter().filter(|p| p[2] > 0.0);
+        let seen = part.points.as_chunks::<3>().0.iter().filter(|p| p[2] > 0.0);
         let hull = hull(seen.map(|p| [p[0], p[1]]).collect());
         if hull.len() >= 3 {
             return vec![Shape::Polygon(hull)];
         }
     }
-    let corners = numbers(format!("{name}_box"));
-    <[f32; 4]>::try_from(corners).ok().and_then(filled).into_iter().collect()
+    <[f32; 4]>::try_from(part.frame).ok().and_then(filled).into_iter().collect()
 }
 
 /// A box around a face or hand from body points: nose, eyes, ears (0 to 4), elbows (7, 8), wrists (9, 10).

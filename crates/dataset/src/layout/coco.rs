@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::body::{self, WHOLE_BODY};
+use super::caption::Written;
 use super::{Item, Listing, caption};
 use crate::paths::{inside, resolve, unreadable};
 use crate::problem::{Fault, Problem, Subject};
@@ -40,7 +40,8 @@ struct Category {
     name: String,
 }
 
-/// One object or person.
+/// One object or person. Every key that is used is a field: files have hundreds of megabytes, and a tree of values
+/// takes ten times as much.
 #[derive(Deserialize)]
 pub(super) struct Annotation {
     image_id: u64,
@@ -49,13 +50,64 @@ pub(super) struct Annotation {
     #[serde(default)]
     bbox: Option<[f32; 4]>,
     #[serde(default)]
-    segmentation: Value,
+    segmentation: Segmentation,
     /// x, y and visibility of COCO's 17 body points.
     #[serde(default)]
     pub keypoints: Vec<f32>,
-    /// COCO-WholeBody's `face_box`, `face_kpts`, `face_valid` and so on.
-    #[serde(flatten)]
-    pub parts: HashMap<String, Value>,
+    // COCO-WholeBody's parts; see [`Annotation::part`].
+    face_valid: Option<bool>,
+    face_box: Option<Vec<f32>>,
+    face_kpts: Option<Vec<f32>>,
+    lefthand_valid: Option<bool>,
+    lefthand_box: Option<Vec<f32>>,
+    lefthand_kpts: Option<Vec<f32>>,
+    righthand_valid: Option<bool>,
+    righthand_box: Option<Vec<f32>>,
+    righthand_kpts: Option<Vec<f32>>,
+}
+
+/// A face or hand as COCO-WholeBody has it.
+pub(super) struct BodyPart<'a> {
+    pub valid: bool,
+    /// Left, top, width, height.
+    pub frame: &'a [f32],
+    /// x, y and score of each point.
+    pub points: &'a [f32],
+}
+
+impl Annotation {
+    /// The part called `name`, where the annotation says whether it is there.
+    pub fn part(&self, name: &str) -> Option<BodyPart<'_>> {
+        let (valid, frame, points) = match name {
+            "face" => (self.face_valid, &self.face_box, &self.face_kpts),
+            "lefthand" => (self.lefthand_valid, &self.lefthand_box, &self.lefthand_kpts),
+            "righthand" => (self.righthand_valid, &self.righthand_box, &self.righthand_kpts),
+            _ => return None,
+        };
+        let (frame, points) = (frame.as_deref(), points.as_deref());
+        Some(BodyPart { valid: valid?, frame: frame.unwrap_or_default(), points: points.unwrap_or_default() })
+    }
+
+    /// Whether it says anything about faces or hands.
+    fn has_parts(&self) -> bool {
+        !self.keypoints.is_empty() || WHOLE_BODY.iter().any(|name| self.part(name).is_some())
+    }
+}
+
+/// The outline of an object.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Segmentation {
+    /// Corners of polygons, x and y in turn.
+    Polygons(Vec<Vec<f32>>),
+    /// Run lengths and the like, which are not read.
+    Other(IgnoredAny),
+}
+
+impl Default for Segmentation {
+    fn default() -> Self {
+        Segmentation::Other(IgnoredAny)
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,12 +123,7 @@ struct CaptionOf {
 
 /// Reads the annotation file at `path`, or the one that the recipe names in the folder `path`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, fault| Problem {
-        origin: None,
-        subject: Subject::Dataset,
-        file: file.to_owned(),
-        fault,
-    };
+    let problem = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
     let (root, list) = place(path, &spec.coco).map_err(|(file, fault)| problem(&file, fault))?;
     let file: File = json(&root, &list).map_err(|fault| problem(&list, fault))?;
     let mut listing = Listing::new(root, Layout::Coco);
@@ -84,13 +131,26 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     let captions = captions(&listing.root, &spec.coco).map_err(|(file, fault)| problem(&file, fault))?;
     listing.used.extend(spec.coco.captions.clone());
     let names: HashMap<&str, u64> = file.categories.iter().map(|c| (c.name.as_str(), c.id)).collect();
+    let people = file.annotations.iter().any(Annotation::has_parts);
     for region in regions {
-        let unknown = region.mask.split('+').map(str::trim).find(|n| !names.contains_key(n) && !is_part(n));
-        if let Some(name) = unknown {
-            let mut known: Vec<&str> = names.keys().copied().chain(WHOLE_BODY).collect();
-            known.sort_unstable();
-            let text = format!("its mask names {name:?}; the annotations have {}", known.join(", "));
-            listing.problem(Subject::Mask(region.name.clone()), &list, Fault::Recipe(text));
+        let subject = Subject::Mask(region.name.clone());
+        let mut parts = region.mask.split('+').map(str::trim).filter(|n| !names.contains_key(n));
+        match parts.clone().find(|name| !WHOLE_BODY.contains(name)) {
+            Some(name) => {
+                let mut known: Vec<&str> = names.keys().copied().chain(WHOLE_BODY).collect();
+                known.sort_unstable();
+                let text = format!("its mask names {name:?}; the annotations have {}", known.join(", "));
+                listing.problem(subject, &list, Fault::Recipe(text));
+            }
+            None => {
+                if let Some(name) = parts.next().filter(|_| !people) {
+                    let text = format!(
+                        " (no annotation of this file has keypoints, or parts as COCO-WholeBody has them, from \
+                         which {name:?} could be told)"
+                    );
+                    listing.problem(subject, &list, Fault::NoRegion(text));
+                }
+            }
         }
     }
     let mut of_picture: BTreeMap<u64, Vec<&Annotation>> = BTreeMap::new();
@@ -98,18 +158,26 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         of_picture.entry(annotation.image_id).or_default().push(annotation);
     }
     let folder = folder(&listing.root, &list, &file, &spec.coco);
+    let mut with_more = 0;
     for picture in &file.images {
         let annotations = of_picture.get(&picture.id).map_or(&[][..], Vec::as_slice);
         if annotations.is_empty() && spec.coco.annotated_only {
             continue;
         }
         let image = folder.join(&picture.file_name);
-        let text = text(&mut listing, picture, &captions, &image, spec);
-        let good = text.is_ok();
+        let caption = caption(&mut listing, picture, &captions, &image, spec);
+        let good = caption.is_ok();
         let mut item = Item::new(Source::File(image), String::new());
-        match text {
-            Ok(text) => item.caption = text,
-            Err(fault) => listing.problem(Subject::Caption, &item.image, fault),
+        match caption {
+            Ok(written) => {
+                with_more += usize::from(written.more);
+                item.caption = written.text;
+            }
+            Err((file, fault)) => {
+                let of_picture = Some(item.image.clone());
+                let problem = Problem::new(Subject::Caption, file, fault);
+                listing.problems.push(Problem { item: of_picture, ..problem });
+            }
         }
         for region in regions {
             let shapes = shapes(annotations, &region.mask, &names, picture, &spec.coco);
@@ -127,6 +195,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             listing.broken.push(item);
         }
     }
+    caption::note_lines(&mut listing, Path::new(""), with_more);
     if listing.items.is_empty() && listing.problems.is_empty() {
         return Err(problem(&list, Fault::Recipe("lists no picture".into())));
     }
@@ -170,29 +239,33 @@ fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathB
     Ok(captions)
 }
 
-fn text(
+/// The caption of a picture, or the file and what is wrong.
+fn caption(
     listing: &mut Listing,
     picture: &Picture,
     captions: &HashMap<u64, String>,
     image: &Path,
     spec: &DatasetSpec,
-) -> Result<String, Fault> {
+) -> Result<Written, (PathBuf, Fault)> {
+    let whole = |text: &str| {
+        let text = caption::check(text, spec).map_err(|fault| (image.to_owned(), fault))?;
+        Ok(Written { text, more: false })
+    };
     if let Some(text) = captions.get(&picture.id).or(picture.caption.as_ref()) {
-        return caption(text, spec);
+        return whole(text);
     }
     let beside = image.with_extension(spec.caption_extension.trim_start_matches('.'));
-    match resolve(&listing.root, &beside) {
-        Ok(path) => {
-            listing.used.push(beside);
-            let bytes = std::fs::read(path).map_err(|e| unreadable(&e))?;
-            let text = std::str::from_utf8(&bytes).map_err(|e| Fault::Encoding(e.valid_up_to() + 1))?;
-            caption(text, spec)
+    match caption::read(&listing.root, &beside, spec) {
+        Err(Fault::Missing(_)) if spec.default_caption.is_some() || spec.allow_empty_captions => whole(""),
+        Err(Fault::Missing(_)) => {
+            let text =
+                "the picture has no caption: set `coco.captions` to a file of captions, or `default_caption`";
+            Err((image.to_owned(), Fault::Caption(text.into())))
         }
-        Err(_) if spec.default_caption.is_some() || spec.allow_empty_captions => caption("", spec),
-        Err(_) => Err(Fault::Caption(
-            "the picture has no caption: set `coco.captions` to a file of captions, or `default_caption`"
-                .into(),
-        )),
+        read => {
+            listing.used.push(beside.clone());
+            read.map_err(|fault| (beside, fault))
+        }
     }
 }
 
@@ -208,10 +281,6 @@ fn folder(root: &Path, list: &Path, file: &File, spec: &CocoSpec) -> PathBuf {
     let places = [beside, Path::new(""), Path::new("images"), Path::new(year)];
     let holds = |p: &&Path| inside(root, &p.join(&first.file_name)).is_ok();
     places.into_iter().find(holds).unwrap_or(Path::new("")).to_owned()
-}
-
-fn is_part(name: &str) -> bool {
-    WHOLE_BODY.contains(&name)
 }
 
 /// The shapes of a region, widened.
@@ -240,14 +309,11 @@ fn shapes(
 
 /// An annotated object: its box, or its polygons where it has any.
 fn object(annotation: &Annotation, shape: CocoShape) -> Vec<Shape> {
-    if shape == CocoShape::Points
-        && let Some(polygons) = annotation.segmentation.as_array()
-    {
-        let corners = |polygon: &Value| {
-            let values: Vec<f32> = serde_json::from_value(polygon.clone()).ok()?;
-            (values.len() >= 6).then(|| Shape::Polygon(values.as_chunks::<2>().0.to_vec()))
-        };
-        return polygons.iter().filter_map(corners).collect();
+    match &annotation.segmentation {
+        Segmentation::Polygons(polygons) if shape == CocoShape::Points => {
+            let polygons = polygons.iter().filter(|values| values.len() >= 6);
+            polygons.map(|values| Shape::Polygon(values.as_chunks::<2>().0.to_vec())).collect()
+        }
+        _ => annotation.bbox.and_then(body::filled).into_iter().collect(),
     }
-    annotation.bbox.and_then(body::filled).into_iter().collect()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::place::Place;
 use super::{Item, Listing, absent_is_fine, caption};
 use crate::captions::CaptionSpec;
-use crate::paths::{inside, resolve, unreadable};
+use crate::paths::{inside, unreadable};
 use crate::problem::{Fault, Problem, Subject};
 use crate::source::MaskSource;
 use crate::spec::{DatasetSpec, Layout, Region};
@@ -22,6 +22,10 @@ const OTHER_PICTURES: [&str; 9] = ["avif", "bmp", "gif", "heic", "heif", "jxl", 
 /// Files beside a picture that are no pictures, whether or not a region asks for them.
 pub(crate) const BESIDE: [&str; 2] = ["-masklabel", "-condlabel"];
 
+/// What to do where a picture has no caption.
+const NO_CAPTION: &str =
+    ": every picture needs a caption (one for all that have none: set `default_caption`)";
+
 /// How one folder of pictures is read.
 pub(super) struct Rules {
     /// Of caption files, without the dot.
@@ -32,8 +36,8 @@ pub(super) struct Rules {
     pub conditioning: Option<PathBuf>,
     /// How often the pictures come in an epoch.
     pub repeats: u32,
-    /// How their captions vary; none for the recipe's way.
-    pub captions: Option<Arc<CaptionSpec>>,
+    /// How their captions vary.
+    pub captions: Arc<CaptionSpec>,
 }
 
 impl Rules {
@@ -44,7 +48,7 @@ impl Rules {
             default_caption: spec.default_caption.clone(),
             conditioning: None,
             repeats: 1,
-            captions: None,
+            captions: Arc::new(spec.captions.clone()),
         }
     }
 }
@@ -63,7 +67,7 @@ pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     if listing.items.is_empty() && listing.problems.is_empty() {
         let text = "holds neither a metadata.jsonl nor pictures (.png, .jpg, .jpeg, .webp)";
         let fault = Fault::Recipe(text.into());
-        return Err(Problem { origin: None, subject: Subject::Dataset, file: listing.root, fault });
+        return Err(Problem::new(Subject::Dataset, listing.root, fault));
     }
     Ok(listing)
 }
@@ -91,27 +95,49 @@ pub(super) fn add_folder(
         Ok(names) => names,
         Err(fault) => return listing.problem(Subject::Dataset, folder, fault),
     };
+    let other_captions = names.iter().any(|name| extension(name).as_deref() == Some("caption"));
     let stems = pictures(listing, folder, names, &places);
     // A region without a place has been reported; its pictures could not be.
     let located = places.len() == regions.len() + usize::from(spec.conditioning.is_some());
+    let (pictures, mut stand_ins, mut with_more) = (stems.len(), 0, 0);
     for (stem, image) in stems {
-        let (caption, mut good) = match read_caption(listing, folder, &stem, rules, spec) {
-            Ok(text) => (text, located),
-            Err((file, fault)) => {
-                listing.problem(Subject::Caption, file, fault);
-                (String::new(), false)
+        let image = folder.join(image);
+        let name = caption_name(folder, &stem, rules);
+        let of_picture = |subject: &Subject, file, fault| {
+            let item = Some(image.clone());
+            Problem { item, ..Problem::new(subject.clone(), file, fault) }
+        };
+        let mut good = located;
+        let text = match (caption::read(&listing.root, &name, spec), &rules.default_caption) {
+            (Ok(written), _) => {
+                with_more += usize::from(written.more);
+                written.text
+            }
+            (Err(Fault::Missing(_)), Some(text)) => {
+                stand_ins += 1;
+                text.trim().to_owned()
+            }
+            (Err(fault), _) => {
+                let fault = match fault {
+                    Fault::Missing(_) => Fault::Missing(NO_CAPTION.into()),
+                    other => other,
+                };
+                good = false;
+                listing.problems.push(of_picture(&Subject::Caption, name.clone(), fault));
+                String::new()
             }
         };
-        let mut item = Item::new(folder.join(image).into(), caption);
+        listing.used.push(name);
+        let mut item = Item::new(image.clone().into(), text);
         item.repeats = rules.repeats;
-        item.captions = rules.captions.clone().unwrap_or_default();
+        item.captions = rules.captions.clone();
         for (place, subject) in &places {
             let found = match place.find(&stem) {
                 Ok(found) => Some(found),
                 Err((_, Fault::Missing(_))) if absent_is_fine(subject, spec) => None,
                 Err((file, fault)) => {
                     good = false;
-                    listing.problem(subject.clone(), file, fault);
+                    listing.problems.push(of_picture(subject, file, fault));
                     None
                 }
             };
@@ -130,6 +156,27 @@ pub(super) fn add_folder(
             listing.broken.push(item);
         }
     }
+    caption::note_lines(listing, folder, with_more);
+    // The recipe's own `default_caption` is meant; a folder's words may be a surprise.
+    if stand_ins > 0 && rules.default_caption != spec.default_caption {
+        let mut text = format!(
+            "{stand_ins} of {pictures} pictures have no .{}: they are captioned {:?}",
+            rules.caption_extension,
+            rules.default_caption.as_deref().unwrap_or_default()
+        );
+        if other_captions && rules.caption_extension != "caption" {
+            text.push_str("; there are .caption files: for them set `caption_extension = \"caption\"`");
+        }
+        listing.doubt(folder, text);
+    }
+}
+
+/// The caption file of a picture, relative to the dataset's folder.
+fn caption_name(folder: &Path, stem: &OsStr, rules: &Rules) -> PathBuf {
+    let mut name = stem.to_owned();
+    name.push(".");
+    name.push(&rules.caption_extension);
+    folder.join(name)
 }
 
 /// The pictures among `names` by their stems.
@@ -174,33 +221,6 @@ fn is_beside(name: &Path, stem: &OsStr, places: &[(Place, Subject)]) -> bool {
             Place::Beside { ending, .. } => ends(name.as_os_str(), ending),
             Place::Folder { .. } | Place::Alpha => false,
         })
-}
-
-fn read_caption(
-    listing: &mut Listing,
-    folder: &Path,
-    stem: &OsStr,
-    rules: &Rules,
-    spec: &DatasetSpec,
-) -> Result<String, (PathBuf, Fault)> {
-    let mut name = stem.to_owned();
-    name.push(".");
-    name.push(&rules.caption_extension);
-    let name = folder.join(name);
-    let read = || {
-        let path = resolve(&listing.root, &name)?;
-        let bytes = std::fs::read(path).map_err(|e| unreadable(&e))?;
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let text = std::str::from_utf8(bytes).map_err(|e| Fault::Encoding(e.valid_up_to() + 1))?;
-        caption(text, spec)
-    };
-    let result = match (read(), &rules.default_caption) {
-        (Err(Fault::Missing(_)), Some(text)) => return Ok(text.clone()),
-        (Err(Fault::Missing(_)), None) => Err(Fault::Missing(": every picture needs a caption".into())),
-        (other, _) => other,
-    };
-    listing.used.push(name.clone());
-    result.map_err(|fault| (name, fault))
 }
 
 /// The names in a folder, sorted; folders and dot files are left out.

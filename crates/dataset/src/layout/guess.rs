@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::files::{entries, extension, is_picture};
-use super::{detect, list_in};
+use super::{detect, kohya, list_in};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// The regions of the dataset at `path`, sorted by name. Nothing is checked; at worst there are none.
@@ -22,6 +22,10 @@ pub(crate) fn regions(path: &Path, spec: &DatasetSpec) -> Vec<Region> {
         }
         Layout::Files | Layout::Kohya | Layout::Auto => {
             beside(&root, &mut found);
+            if layout == Layout::Kohya {
+                let sources = kohya::mask_sources(&list_in(path, "dataset.toml").0);
+                found.extend(sources.into_iter().map(|source| ("mask".to_owned(), source.to_owned())));
+            }
             for folder in folders(&root) {
                 beside(&root.join(&folder), &mut found);
                 match folder.as_str() {
@@ -59,7 +63,13 @@ pub(crate) fn regions(path: &Path, spec: &DatasetSpec) -> Vec<Region> {
             }
         }
     }
-    found.into_iter().map(|(name, mask)| Region { name, mask }).collect()
+    let mut regions: Vec<Region> = Vec::new();
+    for (name, mask) in found {
+        // Two regions may not have one name.
+        let taken = regions.iter().any(|r| r.name == name);
+        regions.push(Region { name: if taken { mask.clone() } else { name }, mask });
+    }
+    regions
 }
 
 /// `mask_face`, `face_mask` and `mask_face_file_name` are masks of the region `face`.

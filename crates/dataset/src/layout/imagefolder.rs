@@ -26,12 +26,7 @@ pub(super) fn aliases(split: &str) -> Vec<&str> {
 
 /// Reads the list at `path`, or the one in the folder `path`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, text: String| Problem {
-        origin: None,
-        subject: Subject::Dataset,
-        file: file.to_owned(),
-        fault: Fault::Recipe(text),
-    };
+    let problem = |file: &Path, text: String| Problem::new(Subject::Dataset, file, Fault::Recipe(text));
     let (root, list) = if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         (folder, PathBuf::from(path.file_name().unwrap_or_default()))
@@ -90,7 +85,7 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
 
 /// The lines of a CSV list with a head line.
 fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Problem> {
-    let dataset = |fault| Problem { origin: None, subject: Subject::Dataset, file: name.to_owned(), fault };
+    let dataset = |fault| Problem::new(Subject::Dataset, name, fault);
     let bytes = std::fs::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     listing.used.push(name.to_owned());
@@ -105,12 +100,7 @@ fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Orig
         let record = record.map_err(|e| dataset(Fault::Json(e.to_string())))?;
         let line = record.position().map_or(0, |p| p.line() as usize);
         let origin = Origin { list: name.to_owned(), line };
-        let bad = |text: String| Problem {
-            origin: Some(origin.clone()),
-            subject: Subject::Line,
-            file: PathBuf::new(),
-            fault: Fault::Json(text),
-        };
+        let bad = |text: String| Problem::of_line(&origin, Subject::Line, Fault::Json(text));
         if record.len() != head.len() {
             let text = format!("has {} fields, but the head line has {}", record.len(), head.len());
             listing.problems.push(bad(text));

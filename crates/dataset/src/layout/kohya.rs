@@ -4,6 +4,7 @@
 //! here; it is passed over and noted.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,14 +18,14 @@ use crate::paths::unreadable;
 use crate::problem::{Fault, Problem, Subject};
 use crate::spec::{DatasetSpec, Layout, Region};
 
-/// Reads the TOML file at `path`, or the one TOML file in the folder, or the folder's `N_name` folders.
+/// Repeats that are believed.
+const REPEATS: RangeInclusive<u64> = 1..=1_000_000;
+/// Repeats from which on the number may be something else: a date, a size.
+const MANY: u32 = 1000;
+
+/// Reads the TOML file at `path`, or the folder's `N_name` folders, or its `dataset.toml`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, fault| Problem {
-        origin: None,
-        subject: Subject::Dataset,
-        file: file.to_owned(),
-        fault,
-    };
+    let problem = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
     let numbered = match path.is_dir() {
         true => folders(&path).map_err(|e| problem(&path, unreadable(&e)))?,
         false => Vec::new(),
@@ -52,10 +53,20 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         add_config(&mut listing, &name, &config, spec, regions);
     } else {
         listing = Listing::new(path, Layout::Kohya);
-        for (folder, repeats, words) in numbered {
+        for (folder, number, words) in numbered {
+            let Some(repeats) = believed(number, &REPEATS) else {
+                let text = format!(
+                    "its name says {number} repeats: expected {} to {}; where the number is none of repeats, \
+                     rename the folder, or set `layout = \"files\"` and name it in `folders`",
+                    REPEATS.start(),
+                    REPEATS.end()
+                );
+                listing.problem(Subject::Dataset, folder, Fault::Recipe(text));
+                continue;
+            };
             let mut rules = Rules { repeats, ..Rules::new(spec) };
             rules.default_caption.get_or_insert(words);
-            add_folder(&mut listing, &folder, &rules, spec, regions);
+            add(&mut listing, &folder, &rules, spec, regions);
         }
     }
     if listing.items.is_empty() && listing.problems.is_empty() {
@@ -64,14 +75,28 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     Ok(listing)
 }
 
+/// A whole number in a range that repeats or counts of tags may lie in.
+fn believed(number: u64, range: &RangeInclusive<u64>) -> Option<u32> {
+    range.contains(&number).then(|| u32::try_from(number).ok())?
+}
+
+/// Adds the pictures of a folder, and doubts large numbers of repeats.
+fn add(listing: &mut Listing, folder: &Path, rules: &Rules, spec: &DatasetSpec, regions: &[Region]) {
+    if rules.repeats > MANY {
+        let text = format!("each of its pictures comes {} times in an epoch", rules.repeats);
+        listing.doubt(folder, text);
+    }
+    add_folder(listing, folder, rules, spec, regions);
+}
+
 /// The folders called `N_name` in `root`: their names, N, and the words of the name.
-pub(super) fn folders(root: &Path) -> std::io::Result<Vec<(PathBuf, u32, String)>> {
+pub(super) fn folders(root: &Path) -> std::io::Result<Vec<(PathBuf, u64, String)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let Some((number, words)) = name.to_str().and_then(|n| n.split_once('_')) else { continue };
-        if let Ok(repeats @ 1..) = number.parse::<u32>()
+        if let Ok(repeats @ 1..) = number.parse::<u64>()
             && holds_pictures(&entry.path())
         {
             found.push((PathBuf::from(&name), repeats, words.replace('_', " ").trim().to_owned()));
@@ -114,21 +139,46 @@ const KNOWN: [&str; 13] = [
     "subsets",
 ];
 
-/// Adds the subsets. A key of a subset goes before one of its dataset, and that before a general one.
+/// Where a key of a subset is looked for: a subset's goes before its dataset's, and that before a general one.
+type Tables<'a> = [&'a Table; 3];
+
+impl Config {
+    /// The subsets, with what they are called in messages.
+    fn subsets(&self) -> impl Iterator<Item = (String, Tables<'_>)> {
+        self.datasets.iter().enumerate().flat_map(move |(d, dataset)| {
+            let name = move |s: usize| format!("subset {} of dataset {}", s + 1, d + 1);
+            let subsets = dataset.subsets.iter().enumerate();
+            subsets.map(move |(s, subset)| (name(s), [subset, &dataset.own, &self.general]))
+        })
+    }
+}
+
+/// The sources of masks ([`Region::mask`]) that the dataset config at `list` speaks of.
+pub(super) fn mask_sources(list: &Path) -> Vec<&'static str> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let Ok(config) = toml::from_str::<Config>(&text) else { return Vec::new() };
+    let set = |key: &str| {
+        let value = |(_, tables): (_, Tables)| tables.iter().find_map(|t| t.get(key)).cloned();
+        config.subsets().filter_map(value).any(|value| value != Value::Boolean(false))
+    };
+    let sources = [("conditioning_data_dir", "conditioning"), ("alpha_mask", "alpha")];
+    sources.into_iter().filter(|(key, _)| set(key)).map(|(_, source)| source).collect()
+}
+
+/// Adds the subsets.
 fn add_config(listing: &mut Listing, name: &Path, config: &Config, spec: &DatasetSpec, regions: &[Region]) {
     let mut passed_over = BTreeSet::new();
     let mut alpha = false;
-    for dataset in &config.datasets {
-        for subset in &dataset.subsets {
-            let tables = [subset, &dataset.own, &config.general];
-            let other = tables.iter().flat_map(|t| t.keys()).filter(|k| !KNOWN.contains(&k.as_str()));
-            passed_over.extend(other.cloned());
-            let keys = Keys { tables };
-            alpha |= keys.flag("alpha_mask");
-            match rules(listing, &keys, spec) {
-                Ok((folder, rules)) => add_folder(listing, &folder, &rules, spec, regions),
-                Err((file, fault)) => {
-                    let file = if file.as_os_str().is_empty() { name.to_owned() } else { file };
+    for (subset, tables) in config.subsets() {
+        let other = tables.iter().flat_map(|t| t.keys()).filter(|k| !KNOWN.contains(&k.as_str()));
+        passed_over.extend(other.cloned());
+        let mut keys = Keys { tables, list: name, subset, faults: Vec::new() };
+        alpha |= keys.flag("alpha_mask") == Some(true);
+        let rules = rules(&listing.root, &mut keys, spec);
+        match rules.filter(|_| keys.faults.is_empty()) {
+            Some((folder, rules)) => add(listing, &folder, &rules, spec, regions),
+            None => {
+                for (file, fault) in keys.faults {
                     listing.problem(Subject::Dataset, file, fault);
                 }
             }
@@ -143,41 +193,70 @@ fn add_config(listing: &mut Listing, name: &Path, config: &Config, spec: &Datase
         ));
     }
     if alpha && !regions.iter().any(|r| r.mask == "alpha") {
-        listing
-            .notes
-            .push(format!("{}: alpha_mask is set, but no objective has the mask \"alpha\"", name.display()));
+        listing.doubt(name, "alpha_mask is set, but no objective has the mask \"alpha\"".into());
     }
 }
 
+/// A subset's keys, and what was wrong with those that were asked for.
 struct Keys<'a> {
-    tables: [&'a Table; 3],
+    tables: Tables<'a>,
+    list: &'a Path,
+    subset: String,
+    faults: Vec<(PathBuf, Fault)>,
 }
 
-impl Keys<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
+impl<'a> Keys<'a> {
+    fn wrong(&mut self, text: &str) {
+        let text = format!("{}: {text}", self.subset);
+        self.faults.push((self.list.to_owned(), Fault::Recipe(text)));
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Value> {
         self.tables.iter().find_map(|t| t.get(key))
     }
-    fn text(&self, key: &str) -> Option<&str> {
-        self.get(key).and_then(Value::as_str)
-    }
-    fn flag(&self, key: &str) -> bool {
-        self.get(key).and_then(Value::as_bool).unwrap_or(false)
-    }
-    fn number(&self, key: &str) -> Option<f64> {
+
+    /// The value of a key that is set, as `read` has it; a fault where it cannot be read.
+    fn take<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
         let value = self.get(key)?;
-        value.as_float().or_else(|| value.as_integer().map(|v| v as f64))
+        let taken = read(value);
+        if taken.is_none() {
+            self.wrong(&format!("{key} is {value}: expected {expected}"));
+        }
+        taken
+    }
+
+    fn text(&mut self, key: &str) -> Option<&'a str> {
+        self.take(key, "a text", Value::as_str)
+    }
+
+    fn flag(&mut self, key: &str) -> Option<bool> {
+        self.take(key, "true or false", Value::as_bool)
+    }
+
+    fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u32> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.take(key, &expected, |value| believed(value.as_integer()?.try_into().ok()?, &range))
+    }
+
+    fn share(&mut self, key: &str) -> Option<f32> {
+        self.take(key, "a number from 0 to 1", |value| {
+            let share = value.as_float().or_else(|| value.as_integer().map(|v| v as f64))?;
+            (0.0..=1.0).contains(&share).then_some(share as f32)
+        })
+    }
+
+    fn folder(&mut self, key: &str, root: &Path) -> Option<PathBuf> {
+        let folder = self.text(key)?;
+        within(root, folder).map_err(|fault| self.faults.push(fault)).ok()
     }
 }
 
-/// A subset's folder and how it is read, or the file and what is wrong.
-fn rules(
-    listing: &mut Listing,
-    keys: &Keys,
-    spec: &DatasetSpec,
-) -> Result<(PathBuf, Rules), (PathBuf, Fault)> {
-    let recipe = |text: &str| (PathBuf::new(), Fault::Recipe(text.to_owned()));
-    let folder = keys.text("image_dir").ok_or_else(|| recipe("a subset has no image_dir"))?;
-    let folder = within(&listing.root, folder)?;
+/// A subset's folder and how it is read; what is wrong is left in `keys`.
+fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, Rules)> {
+    if keys.get("image_dir").is_none() {
+        keys.wrong("has no image_dir");
+    }
+    let folder = keys.folder("image_dir", root);
     let mut rules = Rules::new(spec);
     if let Some(extension) = keys.text("caption_extension") {
         rules.caption_extension = extension.trim_start_matches('.').to_owned();
@@ -185,34 +264,23 @@ fn rules(
     if let Some(words) = keys.text("class_tokens") {
         rules.default_caption = Some(words.to_owned());
     }
-    if let Some(masks) = keys.text("conditioning_data_dir") {
-        rules.conditioning = Some(within(&listing.root, masks)?);
-    }
-    let repeats = keys.number("num_repeats").unwrap_or(1.0);
-    if !(1.0..=1e6).contains(&repeats) {
-        return Err((folder, Fault::Recipe(format!("num_repeats is {repeats}: expected at least 1"))));
-    }
-    rules.repeats = repeats as u32;
-    let count = |key| keys.number(key).map_or(0, |n| n.max(0.0) as usize);
-    let share = |key| keys.number(key).unwrap_or(0.0) as f32;
+    rules.conditioning = keys.folder("conditioning_data_dir", root);
+    rules.repeats = keys.whole("num_repeats", REPEATS).unwrap_or(1);
+    // What the config leaves open is the recipe's to say.
+    let recipe = &spec.captions;
     let captions = CaptionSpec {
-        shuffle: keys.flag("shuffle_caption"),
-        separator: keys.text("caption_separator").unwrap_or(",").to_owned(),
-        keep: count("keep_tokens"),
-        tag_dropout: share("caption_tag_dropout_rate"),
-        dropout: share("caption_dropout_rate"),
+        shuffle: keys.flag("shuffle_caption").unwrap_or(recipe.shuffle),
+        separator: keys.text("caption_separator").unwrap_or(&recipe.separator).to_owned(),
+        keep: keys.whole("keep_tokens", 0..=*REPEATS.end()).map_or(recipe.keep, |n| n as usize),
+        tag_dropout: keys.share("caption_tag_dropout_rate").unwrap_or(recipe.tag_dropout),
+        dropout: keys.share("caption_dropout_rate").unwrap_or(recipe.dropout),
     };
-    if let Some(text) = captions.faults().into_iter().next() {
-        return Err((folder, Fault::Recipe(text)));
+    captions.faults().iter().for_each(|text| keys.wrong(text));
+    rules.captions = Arc::new(captions);
+    if keys.flag("is_reg") == Some(true) {
+        keys.wrong("is_reg: regularisation pictures have no meaning here: leave the subset out");
     }
-    if captions != CaptionSpec::default() {
-        rules.captions = Some(Arc::new(captions));
-    }
-    if keys.flag("is_reg") {
-        let text = "is_reg: regularisation pictures have no meaning here: leave the subset out";
-        return Err((folder, Fault::Recipe(text.into())));
-    }
-    Ok((folder, rules))
+    Some((folder?, rules))
 }
 
 /// A folder of the config, relative to the dataset's. Absolute paths are common in these files; they must lie in

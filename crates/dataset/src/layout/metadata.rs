@@ -28,14 +28,14 @@ pub(super) fn read(
     add_rows(&mut listing, &name, Path::new(""), rows, &spec.image_column, spec, regions);
     if listing.items.is_empty() && listing.problems.is_empty() {
         let fault = Fault::Recipe("lists no picture".into());
-        return Err(Problem { origin: None, subject: Subject::Dataset, file: name, fault });
+        return Err(Problem::new(Subject::Dataset, name, fault));
     }
     Ok(listing)
 }
 
 /// The lines of the list at `list`, called `name` in messages. Bad lines become problems.
 pub(super) fn rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Problem> {
-    let dataset = |fault| Problem { origin: None, subject: Subject::Dataset, file: name.to_owned(), fault };
+    let dataset = |fault| Problem::new(Subject::Dataset, name, fault);
     let bytes = std::fs::read(list).map_err(|e| dataset(unreadable(&e)))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
@@ -51,12 +51,9 @@ pub(super) fn rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Ve
         let origin = Origin { list: name.to_owned(), line: i + 1 };
         match parse(line) {
             Ok(object) => lines.push((origin, object)),
-            Err(text) => listing.problems.push(Problem {
-                origin: Some(origin),
-                subject: Subject::Line,
-                file: PathBuf::new(),
-                fault: Fault::Json(text),
-            }),
+            Err(text) => {
+                listing.problems.push(Problem::of_line(&origin, Subject::Line, Fault::Json(text)));
+            }
         }
     }
     Ok(lines)

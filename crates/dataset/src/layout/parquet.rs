@@ -27,12 +27,7 @@ const CHUNK: usize = 64;
 
 /// Reads the table at `path`, or the tables in the folder or its subfolder `data`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let dataset = |file: &Path, fault| Problem {
-        origin: None,
-        subject: Subject::Dataset,
-        file: file.to_owned(),
-        fault,
-    };
+    let dataset = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
     let (root, tables) = if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         (folder, vec![PathBuf::from(path.file_name().unwrap_or_default())])
@@ -181,17 +176,17 @@ fn add_rows(
     spec: &DatasetSpec,
 ) -> Result<usize, Fault> {
     let count = group.metadata().num_rows().max(0) as usize;
-    let texts = texts.map(|leaf| strings(group, leaf, count)).transpose()?;
+    let texts = texts.map(|leaf| values(group, leaf, count)).transpose()?;
     let mut cells = Vec::new();
     for (_, column) in pictures {
-        let paths = column.path.map(|leaf| strings(group, leaf, count)).transpose()?;
+        let paths = column.path.map(|leaf| values(group, leaf, count)).transpose()?;
         cells.push((column.bytes, present(group, column.bytes, count)?, paths));
     }
     for row in 0..count {
         let origin = Origin { list: place.table.to_owned(), line: place.first + row + 1 };
         let mut found = Vec::new();
         for ((column, _), (leaf, present, paths)) in pictures.iter().zip(&cells) {
-            let path = paths.as_ref().and_then(|p| p[row].clone()).filter(|p| !p.is_empty());
+            let path = paths.as_ref().and_then(|p| p[row].as_deref()).filter(|p| !p.is_empty());
             let source = match (present[row], path) {
                 (true, _) => {
                     let mut name = format!("{}#{}", place.table.display(), place.first + row);
@@ -202,16 +197,15 @@ fn add_rows(
                     Some(Source::Cell(Cell { file, group: place.group, row, column, name: name.into() }))
                 }
                 // Without bytes the cell is a reference to a file.
-                (false, Some(path)) => Some(Source::File(path.into())),
+                (false, Some(path)) => Some(Source::File(String::from_utf8_lossy(path).into_owned().into())),
                 (false, None) => None,
             };
             found.push((&column.subject, source));
         }
-        let text = texts.as_ref().map_or("", |t| t[row].as_deref().unwrap_or(""));
-        let text = caption(text, spec);
+        let text = texts.as_ref().and_then(|t| t[row].as_deref()).unwrap_or_default();
+        let text = caption::utf8(text).and_then(|text| caption::check(text, spec));
         let mut problem = |subject: Subject, fault| {
-            let file = PathBuf::new();
-            listing.problems.push(Problem { origin: Some(origin.clone()), subject, file, fault });
+            listing.problems.push(Problem::of_line(&origin, subject, fault));
         };
         let mut good = true;
         let mut item = Item::new(Source::File(PathBuf::new()), String::new());
@@ -296,11 +290,10 @@ fn each(
     Ok(())
 }
 
-fn strings(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<String>>, Fault> {
-    let mut texts = Vec::with_capacity(count);
-    let text = |bytes: &ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
-    each(group, leaf, count, &mut |value| texts.push(value.map(text)))?;
-    Ok(texts)
+fn values(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    let mut values = Vec::with_capacity(count);
+    each(group, leaf, count, &mut |value| values.push(value.map(|bytes| bytes.data().to_vec())))?;
+    Ok(values)
 }
 
 /// In which rows a column has a value.

@@ -64,10 +64,11 @@ pub(super) fn columns(
 /// What is said about a column that no row has.
 pub(super) fn missing_column<'a>(column: &Column, found: impl Iterator<Item = &'a str>) -> Fault {
     Fault::Column(format!(
-        "no line has the column {:?}; the columns are {}: set `{}`",
+        "no line has the column {:?}; the columns are {}: set `{}`{}",
         column.name,
         names(found),
-        column.key
+        column.key,
+        if column.subject == Subject::Caption { ", or `default_caption`" } else { "" }
     ))
 }
 
@@ -104,12 +105,7 @@ pub(super) fn add_rows(
                 Err(fault) => {
                     good = false;
                     if !missing.iter().any(|m| m.name == column.name) {
-                        listing.problems.push(Problem {
-                            origin: Some(origin.clone()),
-                            subject: column.subject.clone(),
-                            file: Default::default(),
-                            fault,
-                        });
+                        listing.problems.push(Problem::of_line(&origin, column.subject.clone(), fault));
                     }
                     None
                 }
@@ -149,8 +145,10 @@ fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) 
 fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Fault> {
     let name = &column.name;
     match row.get(name) {
-        Some(Value::String(text)) if column.subject == Subject::Caption => caption(text, spec).map(Some),
-        Some(Value::Null) if column.subject == Subject::Caption => caption("", spec).map(Some),
+        Some(Value::String(text)) if column.subject == Subject::Caption => {
+            caption::check(text, spec).map(Some)
+        }
+        Some(Value::Null) if column.subject == Subject::Caption => caption::check("", spec).map(Some),
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
         Some(Value::String(_) | Value::Null) if column.optional => Ok(None),
         Some(Value::String(_) | Value::Null) => Err(Fault::Column(format!("the column {name:?} is empty"))),

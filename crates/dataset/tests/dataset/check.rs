@@ -14,7 +14,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tempfile::TempDir;
 
 /// A picture of coloured blobs that looks like no other seed's.
-fn blobs(seed: u64, width: u32, height: u32) -> RgbImage {
+pub fn blobs(seed: u64, width: u32, height: u32) -> RgbImage {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let small = RgbImage::from_fn(6, 6, |_, _| {
         let [r, g, b, _] = rng.next_u32().to_le_bytes();
@@ -24,7 +24,7 @@ fn blobs(seed: u64, width: u32, height: u32) -> RgbImage {
 }
 
 /// A mask with a white box.
-fn boxed(width: u32, height: u32, (left, top, right, bottom): (u32, u32, u32, u32)) -> GrayImage {
+pub fn boxed(width: u32, height: u32, (left, top, right, bottom): (u32, u32, u32, u32)) -> GrayImage {
     let inside = |x, y| x >= left && x < right && y >= top && y < bottom;
     GrayImage::from_fn(width, height, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]))
 }
@@ -59,12 +59,12 @@ impl Folder {
     }
 }
 
-fn options() -> Options<'static> {
+pub fn options() -> Options<'static> {
     let geometry = GeometrySpec { width: 24, height: 24, ..GeometrySpec::default() };
     Options { geometry, thumbnails: 48, ..Options::default() }
 }
 
-fn run(dir: &Path, text: &str, regions: &[Region]) -> Report {
+pub fn run(dir: &Path, text: &str, regions: &[Region]) -> Report {
     check(dir, &spec(text), regions, &options(), &|_, _| ())
 }
 
@@ -395,9 +395,16 @@ fn regions_are_guessed_where_there_is_no_recipe() {
     put(
         &dir,
         "metadata.jsonl",
-        "{\"image\": \"a.png\", \"text\": \"\", \"mask_face\": \"\", \"hand_mask\": \"\"}",
+        "{\"image\": \"a.png\", \"text\": \"\", \"mask_face\": \"m.png\", \"hand_mask\": \"m.png\", \"mask_ear\": \"\"}",
     );
     assert_eq!(guess(&dir), [pair("face", "mask_face"), pair("hand", "hand_mask")]);
+    // A kohya config says which masks there are.
+    let subset =
+        "[[datasets]]\n[[datasets.subsets]]\nimage_dir = \".\"\nconditioning_data_dir = \"mask_hand\"\n";
+    put(&dir, "dataset.toml", format!("{subset}alpha_mask = true"));
+    let regions = guess_regions(dir.path(), &spec("path = \"dataset.toml\""));
+    let sources: Vec<_> = regions.iter().map(|r| r.mask.as_str()).collect();
+    assert!(sources.contains(&"conditioning") && sources.contains(&"alpha"), "{regions:?}");
     let tables = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"));
     let regions = guess_regions(tables, &spec("path = \"people.parquet\""));
     assert_eq!(regions, [Region::new("face", "mask_face")]);

@@ -1,6 +1,7 @@
 //! COCO and COCO-WholeBody annotations become masks of the right pixels.
 
 use crate::common::{put, spec, write_all_sized};
+use fairhuman_dataset::check::guess_regions;
 use fairhuman_dataset::{Dataset, GeometrySpec, Layout, Region, draw};
 use tempfile::TempDir;
 
@@ -112,4 +113,26 @@ fn captions_come_from_their_own_file() {
     assert_eq!(found, ["two people", "B"]);
     let data = Dataset::open(dir.path(), &spec(&format!("{text}\ncoco.annotated_only = true")), &[]).unwrap();
     assert_eq!(data.len(), 1);
+}
+
+#[test]
+fn a_file_without_people_has_no_faces_to_train_on() {
+    let dir = dataset();
+    let instances = r#"{
+      "images": [{"id": 7, "file_name": "val2017/a.png", "width": 64, "height": 32, "caption": "x"}],
+      "categories": [{"id": 3, "name": "glove"}],
+      "annotations": [
+        {"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], "segmentation": {"size": [32, 64], "counts": [1]}}
+      ]
+    }"#;
+    put(&dir, "instances.json", instances);
+    let open = |region: &str| {
+        Dataset::open(dir.path(), &spec("path = \"instances.json\""), &[Region::new("r", region)])
+    };
+    let error = open("face").unwrap_err();
+    assert_eq!(error.list.len(), 1, "{error}");
+    assert!(error.to_string().contains("no annotation of this file has keypoints"), "{error}");
+    assert!(open("glove").is_ok());
+    assert_eq!(guess_regions(dir.path(), &spec("path = \"instances.json\"")), []);
+    assert_eq!(guess_regions(dir.path(), &spec("path = \"annotations/people_val2017.json\"")).len(), 2);
 }

@@ -17,16 +17,21 @@ fn images(data: &Dataset) -> Vec<&str> {
 #[test]
 fn file_names_are_read_from_json_lines_and_csv_per_split() {
     let dir = TempDir::new().unwrap();
-    write_all(&dir, &["train/a.png", "train/m/a.png", "val/b.png"]);
+    write_all(&dir, &["train/a.png", "train/m/a.png", "val/b.png", "val/c.png"]);
     put(&dir, "train/metadata.csv", "file_name,text,mask_face\na.png,\"a \"\"face\"\", seen\",m/a.png\n");
-    put(&dir, "val/metadata.jsonl", r#"{"file_name":"b.png","text":"b","mask_face":null}"#);
+    put(
+        &dir,
+        "val/metadata.jsonl",
+        "{\"file_name\":\"b.png\",\"text\":\"b\",\"mask_face\":null}\n\
+         {\"file_name\":\"c.png\",\"text\":\"c\",\"mask_face\":\"c.png\"}",
+    );
     let data = Dataset::open(dir.path(), &spec("path = \".\""), &face()).unwrap();
     assert_eq!((data.layout(), images(&data)), (Layout::ImageFolder, vec!["train/a.png"]));
     assert_eq!(data.item(0).caption, "a \"face\", seen");
     assert_eq!(data.item(0).masks[0].as_ref().unwrap().path(), Some(Path::new("train/m/a.png")));
     assert_eq!(data.item(0).origin.as_ref().unwrap().to_string(), "train/metadata.csv line 2");
     let data = Dataset::open(dir.path(), &spec("path = \".\"\nsplit = \"validation\""), &face()).unwrap();
-    assert_eq!((images(&data), data.item(0).masks[0].is_none()), (vec!["val/b.png"], true));
+    assert_eq!((images(&data), data.item(0).masks[0].is_none()), (vec!["val/b.png", "val/c.png"], true));
     let error =
         Dataset::open(dir.path(), &spec("path = \".\"\nlayout = \"imagefolder\"\nsplit = \"test\""), &[]);
     assert!(error.unwrap_err().to_string().contains("nor one in a folder `test`"));
@@ -40,7 +45,7 @@ fn one_list_above_the_splits_names_further_pictures_by_their_long_names() {
         &dir,
         "metadata.jsonl",
         "{\"file_name\":\"train/a.png\",\"text\":\"a\",\"mask_face_file_name\":\"m.png\"}\n\
-         {\"file_name\":\"test/b.png\",\"text\":\"b\",\"mask_face_file_name\":\"\"}\n",
+         {\"file_name\":\"test/b.png\",\"text\":\"b\",\"mask_face_file_name\":\"m.png\"}\n",
     );
     for (split, expected) in [("", "train/a.png"), ("split = \"test\"", "test/b.png")] {
         let data = Dataset::open(dir.path(), &spec(&format!("path = \".\"\n{split}")), &face()).unwrap();
@@ -146,4 +151,15 @@ fn splits_and_faults_of_parquet_files_are_named() {
     std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     let error = open("path = \".\"", &[]);
     assert!(error.contains("train-00000-of-00001.parquet: cannot be read"), "{error}");
+}
+
+#[test]
+fn captions_of_parquet_files_that_are_not_utf_8_are_errors() {
+    let dir = TempDir::new().unwrap();
+    let mut bytes = std::fs::read(tables().join("people.parquet")).unwrap();
+    let text = bytes.windows(9).position(|w| w == b"picture 0").unwrap();
+    bytes[text] = 0xff;
+    put(&dir, "people.parquet", bytes);
+    let error = Dataset::open(dir.path(), &spec("path = \"people.parquet\""), &[]).unwrap_err().to_string();
+    assert!(error.contains("people.parquet line 1: caption: is not UTF-8 text (byte 1)"), "{error}");
 }

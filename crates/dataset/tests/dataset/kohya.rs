@@ -89,7 +89,10 @@ fn a_config_that_leaves_its_folder_or_names_nothing_is_refused() {
         ("[[datasets]]\n[[datasets.subsets]]\nimage_dir = \"/etc\"", "put the config above all its folders"),
         ("[[datasets]]\n[[datasets.subsets]]\nimage_dir = \"gone\"", "there is no such file"),
         ("[[datasets]]\n[[datasets.subsets]]\nnum_repeats = 1", "no image_dir"),
-        ("[[datasets]]\n[[datasets.subsets]]\nimage_dir = \"i\"\nnum_repeats = 0", "num_repeats is 0"),
+        (
+            "[[datasets]]\n[[datasets.subsets]]\nimage_dir = \"i\"\nnum_repeats = 0",
+            "num_repeats is 0: expected a whole number from 1",
+        ),
         ("[general]\n", "holds no pictures"),
         ("[[datasets", "is not a dataset config"),
     ] {
@@ -97,6 +100,73 @@ fn a_config_that_leaves_its_folder_or_names_nothing_is_refused() {
         let error = Dataset::open(dir.path(), &spec("path = \"d.toml\""), &[]).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn values_of_the_wrong_type_are_named_all_at_once() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["i/a.png"]);
+    let subset = "image_dir = \"i\"\nnum_repeats = \"10\"\nshuffle_caption = \"true\"\nkeep_tokens = -3\n\
+                  caption_dropout_rate = \"0.5\"\nclass_tokens = 3";
+    put(&dir, "d.toml", format!("[[datasets]]\n[[datasets.subsets]]\n{subset}"));
+    let error = Dataset::open(dir.path(), &spec("path = \"d.toml\""), &[]).unwrap_err();
+    let found: Vec<String> = error.list.iter().map(ToString::to_string).collect();
+    let expected = [
+        "class_tokens is 3: expected a text",
+        "num_repeats is \"10\": expected a whole number from 1 to 1000000",
+        "shuffle_caption is \"true\": expected true or false",
+        "keep_tokens is -3: expected a whole number from 0 to 1000000",
+        "caption_dropout_rate is \"0.5\": expected a number from 0 to 1",
+    ];
+    assert_eq!(found, expected.map(|text| format!("d.toml: subset 1 of dataset 1: {text}")));
+}
+
+#[test]
+fn a_subset_changes_only_the_caption_keys_that_it_has() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a/1.png", "b/1.png"]);
+    let subset = |folder: &str, more: &str| {
+        format!("[[datasets.subsets]]\nimage_dir = \"{folder}\"\nclass_tokens = \"x\"\n{more}\n")
+    };
+    let config = [subset("a", "keep_tokens = 2"), subset("b", "shuffle_caption = false")].concat();
+    put(&dir, "d.toml", format!("[[datasets]]\n{config}"));
+    let data = open(&dir, "path = \"d.toml\"\n[captions]\nshuffle = true\ndropout = 0.1", &[]);
+    let recipe = CaptionSpec { shuffle: true, dropout: 0.1, ..CaptionSpec::default() };
+    assert_eq!(*data.item(0).captions, CaptionSpec { keep: 2, ..recipe.clone() });
+    assert_eq!(*data.item(1).captions, CaptionSpec { shuffle: false, ..recipe });
+}
+
+#[test]
+fn captions_that_stand_in_and_numbers_that_are_hardly_repeats_are_told() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["2_person/a.png", "2_person/b.png", "2_person/c.png", "1024_size/a.png"]);
+    put(&dir, "2_person/a.txt", "a person");
+    put(&dir, "2_person/b.caption", "a person");
+    put(&dir, "1024_size/a.txt", "large");
+    let data = open(&dir, "path = \".\"", &[]);
+    assert_eq!(
+        data.notes(),
+        [
+            "1024_size: each of its pictures comes 1024 times in an epoch",
+            "2_person: 2 of 3 pictures have no .txt: they are captioned \"person\"; there are .caption files: for \
+             them set `caption_extension = \"caption\"`",
+        ]
+    );
+    let data = open(&dir, "path = \".\"\ndefault_caption = \"someone\"", &[]);
+    assert_eq!(data.notes().len(), 1, "the recipe's own is meant: {:?}", data.notes());
+    // A weight leaves the repeats as they are.
+    let folder = "[[folders]]\npath = \"2_person\"\nweight = 0.5";
+    let data = open(&dir, &format!("path = \".\"\nlayout = \"kohya\"\n{folder}"), &[]);
+    assert_eq!((data.item(1).repeats, data.item(1).weight), (2, 0.5));
+    let data = open(&dir, &format!("path = \".\"\nlayout = \"kohya\"\n{folder}\nrepeats = 1"), &[]);
+    assert_eq!(data.item(1).repeats, 1);
+
+    write_all(&dir, &["20240115_photos/a.png"]);
+    let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("20240115_photos: its name says 20240115 repeats: expected 1 to 1000000"),
+        "{error}"
+    );
 }
 
 #[test]

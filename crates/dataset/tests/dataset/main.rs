@@ -3,6 +3,7 @@
 mod buckets;
 mod captions;
 mod check;
+mod check_regions;
 mod coco;
 mod common;
 mod geometry;

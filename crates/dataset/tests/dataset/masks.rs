@@ -1,6 +1,6 @@
 //! Masks at latent resolution: thin ones survive, shares are exact, absence is absence.
 
-use crate::common::{plain, write};
+use crate::common::{plain, put, spec, write, write_all};
 use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, Sample, draw};
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
@@ -102,6 +102,46 @@ fn full_masks_are_full_and_black_ones_absent() {
     assert_eq!(only(&s).share, 1.0);
     assert_eq!((only(&s).height, only(&s).width), (4, 6));
     assert!(load(&plain(70, 50, 0), 48, 32, None).masks[0].is_none());
+}
+
+#[test]
+fn masks_and_picture_can_be_had_apart_and_the_picture_is_not_decoded_for_the_masks() {
+    let dir = TempDir::new().unwrap();
+    write(&dir.path().join("a.png"), &plain(64, 64, 128), None);
+    write(&dir.path().join("mask.png"), &plain(64, 64, 255), None);
+    put(&dir, "metadata.jsonl", r#"{"image":"a.png","text":"x","mask":"mask.png"}"#);
+    let data = Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("thing", "mask")]).unwrap();
+    let d = draw(&GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() }, (64, 64), 0, 0, 0);
+    let whole = data.load(0, &d, 8).unwrap();
+    let masks = data.load_masks(0, &d, 8).unwrap();
+    assert_eq!(Sample { image: data.load_image(0, &d).unwrap(), ..masks.clone() }, whole);
+    // Damage the pixels, and leave the header: only what needs the pixels fails.
+    let path = dir.path().join("a.png");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4].fill(0xaa);
+    std::fs::write(&path, bytes).unwrap();
+    assert!(data.load(0, &d, 8).is_err() && data.load_image(0, &d).is_err());
+    assert_eq!(data.load_masks(0, &d, 8).unwrap(), masks);
+}
+
+#[test]
+fn a_region_that_no_picture_has_is_refused() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png", "b.png", "m/a.png"]);
+    put(&dir, "a.txt", "a");
+    put(&dir, "b.txt", "b");
+    let open = |mask: &str| {
+        let spec = spec("path = \".\"\nmissing_mask = \"absent\"");
+        Dataset::open(dir.path(), &spec, &[Region::new("face", mask)])
+    };
+    assert!(open("m").is_ok(), "one picture has it");
+    let error = open("-masklable.png").unwrap_err();
+    assert_eq!(error.list.len(), 1, "{error}");
+    assert!(
+        error.to_string().contains("mask of `face`: no picture has any of it: is its name right?"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn a_line_may_have_several_problems() {
 #[test]
 fn a_misspelt_column_is_one_problem_that_lists_the_columns() {
     let dir = TempDir::new().unwrap();
-    let lines = "{\"image\":\"a.png\",\"text_english\":\"x\",\"mask_face\":\"\"}\n".repeat(50);
+    let lines = "{\"image\":\"a.png\",\"text_english\":\"x\",\"mask_face\":\"m.png\"}\n".repeat(50);
     put(&dir, "metadata.jsonl", lines);
     let found = problems(&dir, &DatasetSpec::new("."), &face());
     assert_eq!(found.list.len(), 1, "{found}");
