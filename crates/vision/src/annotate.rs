@@ -11,7 +11,8 @@
 //! index.html, contact-sheet*.png    to look at
 //! ```
 //! PHOTO is the photograph's path with its ending, so that no two photographs share a name. A photograph's
-//! annotation is written after its other files: the same command again continues.
+//! annotation is written after its other files: the same command again continues. What a person changes stays: masks
+//! ([`crate::mended`]), and a changed `metadata.jsonl` as `metadata-before.jsonl`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,8 +24,9 @@ use serde_json::json;
 use crate::detectors::Detectors;
 use crate::files::{self, FilesError};
 use crate::finder::Finders;
-use crate::look::{Findings, Found, Look};
+use crate::look::{Findings, Look};
 use crate::masks::{self, Shape};
+use crate::mended::Own;
 use crate::models::sum;
 use crate::photo;
 use crate::sheet::{self, Entry};
@@ -83,9 +85,12 @@ pub struct Summary {
     pub with_faces: usize,
     /// Those with a hand.
     pub with_hands: usize,
+    /// Masks that a person painted, added or deleted, and that were left alone.
+    pub mended: usize,
     /// Files left out and why.
     pub problems: Vec<(String, String)>,
-    /// Whether the run was interrupted: the dataset's own files are then not written yet.
+    /// Whether the run was interrupted: the dataset's own files are then not written yet. Nor are they where no
+    /// photograph could be used.
     pub interrupted: bool,
 }
 
@@ -98,10 +103,22 @@ struct Annotation {
     height: u32,
     #[serde(skip)]
     text: String,
+    /// Null while the photograph's files are being written.
     settings: serde_json::Value,
+    /// How the program left the masks of faces and hands.
+    masks: [Own; 2],
+    /// Masks that a person mended.
+    #[serde(skip)]
+    mended: usize,
     #[serde(flatten)]
     found: Findings,
 }
+
+/// Folders of the dataset that hold a file per photograph.
+const FOLDERS: [&str; 5] = ["images", "masks", "conditioning", "annotations", "thumbnails"];
+
+/// Longest name of a photograph in bytes: with the endings of its files it must fit into the 255 that disks allow.
+const LONGEST: usize = 240;
 
 /// Annotates every photograph below `photos` into the dataset `out`. `progress` is called from several
 /// threads; raising `stop` ends the run after the photographs in work.
@@ -113,8 +130,18 @@ pub fn annotate(
     stop: &AtomicBool,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Summary, FilesError> {
-    if photos.canonicalize().is_ok_and(|photos| out.canonicalize().is_ok_and(|out| out == photos)) {
-        return Err(FilesError::new(out, "is the photographs' own folder: the dataset needs another one"));
+    if let (Ok(from), Ok(to)) = (photos.canonicalize(), out.canonicalize()) {
+        if from == to {
+            return Err(FilesError::new(
+                out,
+                "is the photographs' own folder: the dataset needs another one",
+            ));
+        }
+        if FOLDERS.iter().any(|folder| from.starts_with(to.join(folder))) {
+            let reason =
+                format!("is part of the dataset {} itself: name the original photographs", out.display());
+            return Err(FilesError::new(photos, reason));
+        }
     }
     let list = files::photographs(photos, out)?;
     if list.is_empty() {
@@ -155,13 +182,14 @@ pub fn annotate(
                 summary.annotated += usize::from(outcome != Outcome::Kept);
                 summary.with_faces += usize::from(!annotation.found.faces.is_empty());
                 summary.with_hands += usize::from(!annotation.found.hands.is_empty());
+                summary.mended += annotation.mended;
                 annotations.push((name, annotation));
             }
             Some(Err(reason)) => summary.problems.push((name.clone(), reason)),
             None => {}
         }
     }
-    if !summary.interrupted {
+    if !summary.interrupted && !annotations.is_empty() {
         finish(out, &annotations, &summary.problems)?;
     }
     Ok(summary)
@@ -170,8 +198,8 @@ pub fn annotate(
 /// Paths of a photograph's files, relative to the dataset.
 struct Paths {
     image: String,
-    face: String,
-    hand: String,
+    /// Faces and hands.
+    masks: [String; 2],
     conditioning: String,
     annotation: String,
     thumbnail: String,
@@ -181,8 +209,7 @@ impl Paths {
     fn of(name: &str) -> Self {
         Self {
             image: format!("images/{name}"),
-            face: format!("masks/face/{name}.png"),
-            hand: format!("masks/hand/{name}.png"),
+            masks: ["face", "hand"].map(|region| format!("masks/{region}/{name}.png")),
             conditioning: format!("conditioning/{name}.png"),
             annotation: format!("annotations/{name}.json"),
             thumbnail: format!("thumbnails/{name}.jpg"),
@@ -202,6 +229,9 @@ impl Job<'_> {
     /// One photograph: a fault of the photograph is the inner error, a fault of the disk the outer one.
     fn one(&self, name: &str) -> Result<Result<(Annotation, Outcome), String>, FilesError> {
         let source = self.photos.join(name);
+        if name.rsplit('/').next().is_some_and(|name| name.len() > LONGEST) {
+            return Ok(Err(format!("its name is longer than {LONGEST} bytes: please rename it")));
+        }
         let bytes = match std::fs::read(&source) {
             Ok(bytes) => bytes,
             Err(e) => return Ok(Err(e.to_string())),
@@ -212,9 +242,17 @@ impl Job<'_> {
         };
         let sha256 = sum(&bytes);
         let paths = Paths::of(name);
-        if let Some(mut kept) = self.kept(&paths, &sha256) {
+        let before = self.annotation(&paths);
+        let own = before.as_ref().map(|before| before.masks.clone()).unwrap_or_default();
+        let mut mended = [false; 2];
+        for i in 0..2 {
+            mended[i] = own[i].is_mended(&self.out.join(&paths.masks[i]))?;
+        }
+        let count = mended.iter().filter(|mended| **mended).count();
+        if let Some(mut kept) = before.filter(|before| self.is_done(before, &paths, &sha256)) {
             // A caption may have been written or changed since.
             kept.text = caption.unwrap_or_else(|| self.template(name, &kept.found));
+            kept.mended = count;
             return Ok(Ok((kept, Outcome::Kept)));
         }
         let picture = match photo::decode(&source, &bytes) {
@@ -227,32 +265,36 @@ impl Job<'_> {
         };
         let text = caption.unwrap_or_else(|| self.template(name, &found));
         let (width, height) = picture.dimensions();
-        let annotation = Annotation {
+        let mut annotation = Annotation {
             image: paths.image.clone(),
             sha256,
             width,
             height,
             text,
-            settings: self.settings.clone(),
+            settings: serde_json::Value::Null,
+            masks: own,
+            mended: count,
             found,
         };
-        self.write(&source, &picture, &paths, &annotation)?;
+        self.write(&source, &picture, &paths, mended, &mut annotation)?;
         let found = &annotation.found;
         let outcome = Outcome::Annotated(found.faces.len(), found.hands.len());
         Ok(Ok((annotation, outcome)))
     }
 
-    /// The annotation of an earlier run, if it is of this very photograph and these settings.
-    fn kept(&self, paths: &Paths, sha256: &str) -> Option<Annotation> {
+    /// The annotation of an earlier run.
+    fn annotation(&self, paths: &Paths) -> Option<Annotation> {
         let bytes = std::fs::read(self.out.join(&paths.annotation)).ok()?;
-        let kept: Annotation = serde_json::from_slice(&bytes).ok()?;
-        let there = |path: &str| self.out.join(path).is_file();
-        let complete = there(&paths.image)
-            && there(&paths.conditioning)
-            && there(&paths.thumbnail)
-            && (kept.found.faces.is_empty() || there(&paths.face))
-            && (kept.found.hands.is_empty() || there(&paths.hand));
-        (kept.sha256 == sha256 && kept.settings == self.settings && complete).then_some(kept)
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Whether an annotation is of this very photograph and these settings, and its files are there. A mask that is
+    /// not there was deleted by a person.
+    fn is_done(&self, annotation: &Annotation, paths: &Paths, sha256: &str) -> bool {
+        let files = [&paths.image, &paths.conditioning, &paths.thumbnail];
+        annotation.sha256 == sha256
+            && annotation.settings == self.settings
+            && files.iter().all(|path| self.out.join(path).is_file())
     }
 
     fn template(&self, name: &str, found: &Findings) -> String {
@@ -271,24 +313,43 @@ impl Job<'_> {
         source: &Path,
         picture: &image::RgbImage,
         paths: &Paths,
-        annotation: &Annotation,
+        mended: [bool; 2],
+        annotation: &mut Annotation,
     ) -> Result<(), FilesError> {
         let (width, height) = picture.dimensions();
-        let found = &annotation.found;
         let target = |path: &str| self.out.join(path);
+        let note = |annotation: &Annotation| {
+            let text = serde_json::to_vec(annotation).unwrap_or_default();
+            files::write(&target(&paths.annotation), &text)
+        };
+        let mut masks: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
+        let mut own = annotation.masks.clone();
+        for (i, regions) in [&annotation.found.faces, &annotation.found.hands].into_iter().enumerate() {
+            if mended[i] {
+                continue;
+            }
+            let file = target(&paths.masks[i]);
+            let mask = || masks::mask(width, height, regions, self.options.shape).into();
+            let bytes = (!regions.is_empty()).then(|| files::encoded(&file, &mask())).transpose()?;
+            own[i] = Own::of(bytes.as_deref());
+            annotation.masks[i] = annotation.masks[i].or(&own[i]);
+            masks.push((file, bytes));
+        }
+        // First of all what is on the disk counts as unfinished: no file of other options may pass for a new one.
+        note(annotation)?;
         files::link(source, &target(&paths.image))?;
-        for (regions, path) in [(&found.faces, &paths.face), (&found.hands, &paths.hand)] {
-            if regions.is_empty() {
-                files::remove(&target(path))?;
-            } else {
-                let mask = masks::mask(width, height, regions, self.options.shape);
-                files::picture(&target(path), &mask.into())?;
+        for (file, bytes) in &masks {
+            match bytes {
+                Some(bytes) => files::write(file, bytes)?,
+                None => files::remove(file)?,
             }
         }
+        let found = &annotation.found;
         files::picture(&target(&paths.conditioning), &skeleton(width, height, found).into())?;
         files::picture(&target(&paths.thumbnail), &sheet::thumbnail(picture, found).into())?;
-        let text = serde_json::to_vec(annotation).unwrap_or_default();
-        files::write(&target(&paths.annotation), &text)
+        annotation.masks = own;
+        annotation.settings = self.settings.clone();
+        note(annotation)
     }
 }
 
@@ -304,12 +365,13 @@ fn finish(
     for (name, annotation) in annotations {
         let paths = Paths::of(name);
         let found = &annotation.found;
-        let mask = |regions: &[Found], path: &str| (!regions.is_empty()).then(|| path.to_string());
+        // What is on the disk counts: a person may have added or deleted a mask.
+        let mask = |i: usize| out.join(&paths.masks[i]).is_file().then(|| paths.masks[i].clone());
         let line = json!({
             "image": paths.image,
             "text": annotation.text,
-            "mask_face": mask(&found.faces, &paths.face),
-            "mask_hand": mask(&found.hands, &paths.hand),
+            "mask_face": mask(0),
+            "mask_hand": mask(1),
             "conditioning_image": paths.conditioning,
         });
         metadata += &format!("{line}\n");
@@ -327,7 +389,13 @@ fn finish(
     files::folder(out)?;
     sheet::write_pages(out, &thumbnails)?;
     files::write(&out.join("index.html"), sheet::html(&entries, problems).as_bytes())?;
-    files::write(&out.join("metadata.jsonl"), metadata.as_bytes())
+    let list = out.join("metadata.jsonl");
+    if let Ok(before) = std::fs::read(&list)
+        && before != metadata.as_bytes()
+    {
+        files::write(&out.join("metadata-before.jsonl"), &before)?;
+    }
+    files::write(&list, metadata.as_bytes())
 }
 
 /// The folder with MediaPipe's networks, checked and loaded.

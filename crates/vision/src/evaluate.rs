@@ -45,14 +45,14 @@ pub struct Score {
 }
 
 impl Score {
-    /// Share of the annotated regions that were found; 1 where nothing is annotated.
-    pub fn recall(&self) -> f64 {
-        if self.annotated == 0 { 1.0 } else { self.right as f64 / self.annotated as f64 }
+    /// Share of the annotated regions that were found; `None` where nothing is annotated.
+    pub fn recall(&self) -> Option<f64> {
+        (self.annotated > 0).then(|| self.right as f64 / self.annotated as f64)
     }
 
-    /// Share of the found regions that are annotated; 1 where nothing was found.
-    pub fn precision(&self) -> f64 {
-        if self.found == 0 { 1.0 } else { self.right as f64 / self.found as f64 }
+    /// Share of the found regions that are annotated; `None` where nothing was found.
+    pub fn precision(&self) -> Option<f64> {
+        (self.found > 0).then(|| self.right as f64 / self.found as f64)
     }
 
     fn add(&mut self, found: &[Found], annotated: &[Box2]) -> usize {
@@ -177,11 +177,10 @@ fn parse(file: &Path) -> Result<Value, EvaluateError> {
 /// Reads COCO-WholeBody annotations of photographs in a folder.
 pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<Truth>, EvaluateError> {
     let json = parse(file)?;
+    let fail = |reason: String| EvaluateError::Annotations { file: file.into(), reason };
     let list = |key: &str| {
-        json[key].as_array().ok_or_else(|| EvaluateError::Annotations {
-            file: file.into(),
-            reason: format!("expected a list `{key}` as in COCO annotations"),
-        })
+        let list = json[key].as_array();
+        list.ok_or_else(|| fail(format!("expected a list `{key}` as in COCO annotations")))
     };
     let mut by_image: HashMap<i64, Truth> = HashMap::new();
     for image in list("images")? {
@@ -190,7 +189,16 @@ pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<Truth>, Evaluate
             by_image.insert(id, truth);
         }
     }
-    for person in list("annotations")? {
+    if by_image.is_empty() {
+        return Err(fail("expected photographs in `images`, found none".into()));
+    }
+    let people = list("annotations")?;
+    let flags = ["face_valid", "lefthand_valid", "righthand_valid"];
+    if !people.iter().any(|person| flags.iter().any(|flag| person[flag].is_boolean())) {
+        let flags = flags.join(", ");
+        return Err(fail(format!("expected COCO-WholeBody annotations, found none with {flags}")));
+    }
+    for person in people {
         let Some(truth) = person["image_id"].as_i64().and_then(|id| by_image.get_mut(&id)) else {
             continue;
         };
@@ -230,6 +238,10 @@ pub fn read_people(folder: &Path) -> Result<Vec<Truth>, EvaluateError> {
         }
         truths.push(truth);
     }
+    if truths.is_empty() {
+        let reason = "expected key points of drawn people (.json), found none".into();
+        return Err(EvaluateError::Annotations { file: keypoints, reason });
+    }
     Ok(truths)
 }
 
@@ -247,8 +259,36 @@ fn drawn(points: &Value, counts: impl Fn(&str) -> bool) -> Option<Box2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Box2, Found, matches};
+    use super::{Box2, Found, Score, matches, read_people, read_wholebody};
     use crate::look::Source;
+
+    #[test]
+    fn nothing_of_nothing_is_no_share() {
+        let score = Score { annotated: 4, found: 0, right: 0, most_false: 0 };
+        assert_eq!((score.recall(), score.precision()), (Some(0.0), None));
+        assert_eq!(Score::default().recall(), None);
+    }
+
+    #[test]
+    fn a_file_without_photographs_or_without_whole_bodies_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.json");
+        let read = |text: &str| {
+            std::fs::write(&file, text).expect("a file");
+            read_wholebody(&file, folder.path()).map_err(|e| e.to_string())
+        };
+        let image = r#""images": [{"id": 1, "file_name": "a.jpg"}]"#;
+        let person = r#"{"image_id": 1, "face_box": [1, 2, 3, 4], "face_valid": true}"#;
+        let error = read(&format!(r#"{{"images": [], "annotations": [{person}]}}"#)).expect_err("refused");
+        assert!(error.contains("a.json: expected photographs"), "{error}");
+        let error =
+            read(&format!(r#"{{{image}, "annotations": [{{"image_id": 1}}]}}"#)).expect_err("refused");
+        assert!(error.contains("expected COCO-WholeBody annotations"), "{error}");
+        let truths = read(&format!(r#"{{{image}, "annotations": [{person}]}}"#)).expect("annotations");
+        assert_eq!((truths.len(), truths[0].faces.len(), truths[0].hands.len()), (1, 1, 0));
+        std::fs::create_dir(folder.path().join("keypoints")).expect("a folder");
+        assert!(read_people(folder.path()).expect_err("refused").to_string().contains("found none"));
+    }
 
     #[test]
     fn an_annotated_region_counts_once() {

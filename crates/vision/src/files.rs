@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::models::store;
+use crate::models::{store, temporary};
 
 /// The disk refused something.
 #[derive(Debug, thiserror::Error)]
@@ -60,14 +60,15 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
     Ok(found)
 }
 
-/// The caption in the `.txt` file beside a photograph, if there is one with words in it.
+/// The caption in the `.txt` file beside a photograph: the first line with words in it, as training reads such files.
 pub fn caption(photo: &Path) -> Result<Option<String>, String> {
     let file = photo.with_extension("txt");
     match std::fs::read(&file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
-                let words: Vec<&str> = text.trim_start_matches('\u{feff}').split_whitespace().collect();
-                Ok((!words.is_empty()).then(|| words.join(" ")))
+                let text = text.trim_start_matches('\u{feff}');
+                let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+                Ok(line.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")))
             }
             Err(_) => Err(format!("its caption {} is not UTF-8", file.display())),
         },
@@ -91,12 +92,17 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     store(file, bytes).map_err(|e| FilesError::new(file, e))
 }
 
-/// Writes a picture in the format of its ending.
-pub fn picture(file: &Path, picture: &DynamicImage) -> Result<(), FilesError> {
+/// A picture's file in the format of its ending.
+pub fn encoded(file: &Path, picture: &DynamicImage) -> Result<Vec<u8>, FilesError> {
     let format = ImageFormat::from_path(file).map_err(|e| FilesError::new(file, e))?;
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).map_err(|e| FilesError::new(file, e))?;
-    write(file, bytes.get_ref())
+    Ok(bytes.into_inner())
+}
+
+/// Writes a picture in the format of its ending.
+pub fn picture(file: &Path, picture: &DynamicImage) -> Result<(), FilesError> {
+    write(file, &encoded(file, picture)?)
 }
 
 /// Removes a file that may be there.
@@ -110,12 +116,39 @@ pub fn remove(file: &Path) -> Result<(), FilesError> {
 /// Puts a photograph at another place: linked where the disk allows, else copied.
 pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
     parent(to)?;
-    remove(to)?;
     // The link of a link would break with it; its target is what is meant.
     let from = from.canonicalize().map_err(|e| FilesError::new(from, e))?;
-    if std::fs::hard_link(&from, to).is_ok() {
+    if to.canonicalize().is_ok_and(|to| to == from) {
         return Ok(());
+    }
+    let temporary = temporary(to);
+    remove(&temporary)?;
+    if std::fs::hard_link(&from, &temporary).is_ok() {
+        std::fs::rename(&temporary, to).map_err(|e| FilesError::new(to, e))?;
+        // Of two links to one file the system renames none.
+        return remove(&temporary);
     }
     let bytes = std::fs::read(&from).map_err(|e| FilesError::new(&from, e))?;
     write(to, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link;
+
+    #[test]
+    fn linking_a_photograph_to_itself_or_again_keeps_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("a.png"), folder.path().join("images/a.png"));
+        std::fs::write(&from, b"first").expect("a photograph");
+        link(&from, &from).expect("nothing to do");
+        link(&from, &to).expect("a link");
+        link(&from, &to).expect("the same link");
+        std::fs::remove_file(&from).expect("the photograph");
+        std::fs::write(&from, b"second").expect("another photograph");
+        link(&from, &to).expect("a link in place of the old one");
+        let read = |path: &std::path::Path| std::fs::read(path).expect("the photograph");
+        assert_eq!((read(&from), read(&to)), (b"second".to_vec(), b"second".to_vec()));
+        assert_eq!(std::fs::read_dir(folder.path().join("images")).expect("the folder").count(), 1);
+    }
 }

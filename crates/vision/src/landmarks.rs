@@ -141,7 +141,8 @@ impl PoseLandmarks {
 }
 
 /// Moves a point to the centre of its heat map's weight in the 9 x 9 cells around it, where one of
-/// them is sure (MediaPipe's `RefineLandmarksFromHeatmapCalculator`).
+/// them is sure (MediaPipe's `RefineLandmarksFromHeatmapCalculator`; its graph says 7 x 7, but Python's `solutions`,
+/// which set options of their own, run it with its default of 9 x 9).
 fn refined([u, v]: [f32; 2], heat: &[f32], point: usize) -> [f32; 2] {
     const REACH: i64 = 4;
     let side = HEAT as i64;

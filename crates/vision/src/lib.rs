@@ -28,14 +28,16 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | networks | [`tflite`] runs MediaPipe's files, `yolo` the user's own ONNX files, [`models`] gets the files |
+//! | networks | [`tflite`] runs MediaPipe's files, `yolo` the user's own ONNX files (`classes`: what they find), [`models`] gets the files |
 //! | detectors | [`crop`], [`ssd`], [`landmarks`], [`detectors`]: MediaPipe's pipelines |
 //! | second look | [`people`], [`mod@look`], [`mod@evaluate`] |
-//! | datasets | [`finder`], [`masks`], [`skeleton`], [`sheet`], [`mod@annotate`] |
+//! | datasets | [`finder`], [`masks`], [`mended`], [`skeleton`], [`sheet`], [`mod@annotate`] |
 //!
 //! Not here: training of detectors, video (every photograph stands alone), segmentation.
 
 pub mod annotate;
+#[cfg(feature = "onnx")]
+pub mod classes;
 pub mod crop;
 pub mod detectors;
 pub mod evaluate;
@@ -45,6 +47,7 @@ pub mod geometry;
 pub mod landmarks;
 pub mod look;
 pub mod masks;
+pub mod mended;
 pub mod models;
 pub mod people;
 pub mod photo;

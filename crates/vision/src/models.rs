@@ -192,12 +192,17 @@ fn unpack(
     Ok(())
 }
 
+/// The name that a file has until it is complete.
+pub(crate) fn temporary(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    file.with_file_name(name)
+}
+
 /// Writes a file under a temporary name and renames it, so that no half file is ever found.
 pub(crate) fn store(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
-    let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = file.with_file_name(name);
+    let temporary = temporary(file);
     let mut out = std::fs::File::create(&temporary)?;
     out.write_all(bytes)?;
     out.sync_all()?;
@@ -222,10 +227,15 @@ mod download {
     use super::{ModelsError, Progress, VERSION, compare};
     use std::io::Read;
     use std::path::Path;
+    use std::time::Duration;
+    use ureq::ResponseExt;
+    use ureq::http::Uri;
     use ureq::tls::{RootCerts, TlsConfig};
 
     /// Largest wheel that is accepted.
     const LIMIT: u64 = 200 << 20;
+    /// How long a server may say nothing.
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
     #[derive(serde::Deserialize)]
     struct Listing {
@@ -251,7 +261,12 @@ mod download {
     pub fn wheel(index: &str, progress: &mut dyn FnMut(Progress)) -> Result<(String, Vec<u8>), ModelsError> {
         // The system's certificates: a company's proxy may have its own.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-        let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .timeout_connect(PATIENCE)
+            .timeout_per_read(PATIENCE)
+            .build()
+            .into();
         let url = format!("{}/mediapipe/", index.trim_end_matches('/'));
         let fail = |url: &str, reason: String| ModelsError::Download { url: url.into(), reason };
         let ask = |url: &str, accept: &str| {
@@ -264,7 +279,8 @@ mod download {
             .limit(64 << 20)
             .read_to_string()
             .map_err(|e| fail(&url, e.to_string()))?;
-        let listing: Listing = serde_json::from_str(&text).map_err(|e| fail(&url, e.to_string()))?;
+        let listing: Listing = serde_json::from_str(&text)
+            .map_err(|e| fail(&url, format!("expected the JSON form of the simple interface: {e}")))?;
         // Every wheel of the version carries the same networks: the smallest one will do.
         let prefix = format!("mediapipe-{VERSION}-");
         let file = listing
@@ -274,12 +290,13 @@ mod download {
             .min_by_key(|f| f.size.unwrap_or(LIMIT))
             .ok_or_else(|| fail(&url, format!("no wheel of version {VERSION} is listed")))?;
         progress(Progress::Downloading { wheel: file.filename.clone() });
-        let mut response = ask(&file.url, "*/*")?;
+        let url = resolved(response.get_uri(), &file.url);
+        let mut response = ask(&url, "*/*")?;
         let mut reader = response.body_mut().with_config().limit(LIMIT).reader();
         let mut bytes = Vec::new();
         let mut chunk = vec![0; 1 << 18];
         loop {
-            let n = reader.read(&mut chunk).map_err(|e| fail(&file.url, e.to_string()))?;
+            let n = reader.read(&mut chunk).map_err(|e| fail(&url, e.to_string()))?;
             if n == 0 {
                 break;
             }
@@ -290,6 +307,43 @@ mod download {
             compare(Path::new(&file.filename), &bytes, &file.hashes.sha256)?;
         }
         Ok((file.filename, bytes))
+    }
+
+    /// A link of a page as a whole address (RFC 3986, section 5.2): mirrors list their files relative to the listing.
+    fn resolved(page: &Uri, link: &str) -> String {
+        let scheme = page.scheme_str().unwrap_or("https");
+        if link.contains("://") {
+            return link.into();
+        }
+        if link.starts_with("//") {
+            return format!("{scheme}:{link}");
+        }
+        let (folder, _) = page.path().rsplit_once('/').unwrap_or_default();
+        let whole = if link.starts_with('/') { link.into() } else { format!("{folder}/{link}") };
+        let mut path: Vec<&str> = Vec::new();
+        for part in whole.split('/').skip(1) {
+            match part {
+                ".." => {
+                    path.pop();
+                }
+                "." => {}
+                part => path.push(part),
+            }
+        }
+        let host = page.authority().map_or("", |host| host.as_str());
+        format!("{scheme}://{host}/{}", path.join("/"))
+    }
+
+    #[test]
+    fn links_are_relative_to_the_page_that_lists_them() {
+        let page = "https://mirror.example:8080/root/simple/mediapipe/".parse().expect("an address");
+        let same = |link: &str, expected: &str| assert_eq!(resolved(&page, link), expected);
+        same("https://files.example/a.whl", "https://files.example/a.whl");
+        same("//files.example/a.whl", "https://files.example/a.whl");
+        same("/packages/a.whl#sum", "https://mirror.example:8080/packages/a.whl#sum");
+        same("a.whl", "https://mirror.example:8080/root/simple/mediapipe/a.whl");
+        same("../../packages/./a.whl", "https://mirror.example:8080/root/packages/a.whl");
+        same("../../../../../a.whl", "https://mirror.example:8080/a.whl");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage, Rgba};
+use image::{DynamicImage, ImageDecoder, ImageReader, Rgb, RgbImage, Rgba};
 
 /// Why a photograph could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +15,8 @@ pub struct PhotoError {
     pub reason: String,
 }
 
-/// Largest side of a photograph, in pixels.
-const LARGEST: u32 = 30_000;
+/// Most pixels of a photograph: what training reads, too (`dataset.max_pixels` unless a recipe says otherwise).
+const MOST: u64 = 100_000_000;
 
 /// Reads a photograph, turned as its EXIF orientation says, transparent parts on white.
 pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
@@ -30,17 +30,17 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(bytes) {
         return Err(fail("the JPEG data end early: the file is cut off".into()));
     }
-    let mut reader = ImageReader::new(BufReader::new(Cursor::new(bytes)))
+    let reader = ImageReader::new(BufReader::new(Cursor::new(bytes)))
         .with_guessed_format()
         .map_err(|e| fail(e.to_string()))?;
     if reader.format().is_none_or(|format| !format.reading_enabled()) {
         return Err(fail("is not a JPEG, PNG or WebP picture: please convert it".into()));
     }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(LARGEST);
-    limits.max_image_height = Some(LARGEST);
-    reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| fail(e.to_string()))?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST {
+        return Err(fail(format!("{width} x {height} pixels are more than {MOST}: please reduce it")));
+    }
     // A damaged orientation is no reason to lose the picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| fail(e.to_string()))?;
@@ -114,6 +114,19 @@ mod tests {
         }
         bytes.extend(b"what phones append");
         assert_eq!(decode(Path::new("a.jpg"), &bytes).expect("read").dimensions(), (64, 48));
+    }
+
+    #[test]
+    fn a_picture_of_too_many_pixels_is_refused_by_its_header() {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let small = image::RgbImage::new(8, 8);
+        small.write_to(&mut bytes, image::ImageFormat::Jpeg).expect("a JPEG file");
+        let mut bytes = bytes.into_inner();
+        let frame = bytes.windows(2).position(|mark| mark == [0xff, 0xc0]).expect("the frame's header");
+        // Height and width, 20,000 each.
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+        let error = decode(Path::new("a.jpg"), &bytes).expect_err("refused");
+        assert!(error.reason.contains("20000 x 20000 pixels are more than 100000000"), "{error}");
     }
 
     #[test]

@@ -188,16 +188,27 @@ figure{margin:0;padding:.6rem;border:1px solid #8886;border-radius:8px;overflow-
 figure.empty{border-color:#d80;border-style:dashed}img{max-width:100%;border-radius:4px;vertical-align:top}\
 img.pose{max-height:7rem;margin-top:.4rem}.face{color:#1a9c34}.hand{color:#e03a30}.guess{color:#a44de0}";
 
-/// Writes pages of 36 thumbnails as `contact-sheet.png`, or `contact-sheet-1.png` and so on.
+/// Writes pages of 36 thumbnails as `contact-sheet.png`, or `contact-sheet-1.png` and so on, and removes those of an
+/// earlier run that had more photographs.
 pub fn write_pages(folder: &Path, thumbnails: &[PathBuf]) -> Result<(), FilesError> {
     let size = (GRID.0 * GRID.1) as usize;
+    let mut written = Vec::new();
     for (i, files) in thumbnails.chunks(size).enumerate() {
         let name = match thumbnails.len() > size {
             true => format!("contact-sheet-{}.png", i + 1),
             false => "contact-sheet.png".into(),
         };
         let pictures: Vec<RgbImage> = files.iter().filter_map(|file| photo::read(file).ok()).collect();
-        files::picture(&folder.join(name), &page(&pictures).into())?;
+        files::picture(&folder.join(&name), &page(&pictures).into())?;
+        written.push(name);
+    }
+    for entry in std::fs::read_dir(folder).map_err(|e| FilesError::new(folder, e))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = name.strip_prefix("contact-sheet").and_then(|rest| rest.strip_suffix(".png"));
+        let is_sheet = number.is_some_and(|n| n.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()));
+        if is_sheet && !written.contains(&name) {
+            files::remove(&entry.path())?;
+        }
     }
     Ok(())
 }

@@ -176,3 +176,92 @@ fn hue(at: f32) -> [u8; 3] {
         (((k - 3.0).abs() - 1.0).clamp(0.0, 1.0) * 255.0) as u8
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Findings, Pose, skeleton};
+    use crate::geometry::{Box2, Region};
+    use crate::look::{Found, Source};
+
+    /// OpenPose's 18 points: MediaPipe's number, a place, the colour. The neck (1) lies between the shoulders.
+    const POINTS: [(usize, [f32; 2], u32); 18] = [
+        (0, [256., 100.], 0xff0000),  // nose
+        (33, [256., 160.], 0xff5500), // neck
+        (12, [180., 160.], 0xffaa00), // right shoulder
+        (14, [150., 240.], 0xffff00), // right elbow
+        (16, [130., 320.], 0xaaff00), // right wrist
+        (11, [332., 160.], 0x55ff00), // left shoulder
+        (13, [362., 240.], 0x00ff00), // left elbow
+        (15, [382., 320.], 0x00ff55), // left wrist
+        (24, [220., 300.], 0x00ffaa), // right hip
+        (26, [210., 380.], 0x00ffff), // right knee
+        (28, [200., 460.], 0x00aaff), // right ankle
+        (23, [292., 300.], 0x0055ff), // left hip
+        (25, [302., 380.], 0x0000ff), // left knee
+        (27, [312., 460.], 0x5500ff), // left ankle
+        (5, [226., 80.], 0xaa00ff),   // right eye
+        (2, [286., 80.], 0xff00ff),   // left eye
+        (8, [190., 100.], 0xff00aa),  // right ear
+        (7, [322., 100.], 0xff0055),  // left ear
+    ];
+
+    /// OpenPose's limbs, with its colours at 60 %.
+    const LIMBS: [(usize, usize, u32); 17] = [
+        (1, 2, 0x990000),
+        (1, 5, 0x993300),
+        (2, 3, 0x996600),
+        (3, 4, 0x999900),
+        (5, 6, 0x669900),
+        (6, 7, 0x339900),
+        (1, 8, 0x009900),
+        (8, 9, 0x009933),
+        (9, 10, 0x009966),
+        (1, 11, 0x009999),
+        (11, 12, 0x006699),
+        (12, 13, 0x003399),
+        (1, 0, 0x000099),
+        (0, 14, 0x330099),
+        (14, 16, 0x660099),
+        (0, 15, 0x990099),
+        (15, 17, 0x990066),
+    ];
+
+    fn colour(picture: &image::RgbImage, [x, y]: [f32; 2]) -> u32 {
+        let [r, g, b] = picture.get_pixel(x as u32, y as u32).0.map(u32::from);
+        r << 16 | g << 8 | b
+    }
+
+    #[test]
+    fn a_body_has_openposes_points_limbs_and_colours() {
+        let mut points = vec![[0.0; 2]; 34];
+        POINTS.iter().for_each(|&(number, place, _)| points[number] = place);
+        points.truncate(33);
+        let pose = Pose { points, visibility: vec![1.0; 33], score: 1.0, region: Region::nowhere() };
+        let drawn = skeleton(512, 512, &Findings { people: vec![pose], ..Findings::default() });
+        for (_, place, expected) in POINTS {
+            assert_eq!(colour(&drawn, place), expected, "{place:?}");
+        }
+        for (from, to, expected) in LIMBS {
+            let [a, b] = [from, to].map(|i| POINTS[i].1);
+            let middle = [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
+            assert_eq!(colour(&drawn, middle), expected, "limb {from} to {to}");
+        }
+    }
+
+    #[test]
+    fn a_hand_has_a_hue_per_bone_and_blue_joints() {
+        // Five fingers that go down from the wrist's height, side by side.
+        let place = |i: usize| [100.0 + 60.0 * i.div_ceil(4) as f32, 60.0 + 80.0 * ((i + 3) % 4) as f32];
+        let mut points: Vec<[f32; 2]> = (0..21).map(place).collect();
+        points[0] = [256.0, 20.0];
+        let bbox = Box2 { x0: 0.0, y0: 0.0, x1: 512.0, y1: 512.0 };
+        let hand = Found { bbox, score: 1.0, source: Source::Whole, points: points.clone() };
+        let drawn = skeleton(512, 512, &Findings { hands: vec![hand], ..Findings::default() });
+        assert!(points.iter().all(|&p| colour(&drawn, p) == 0x0000ff));
+        let bone = |i: usize| colour(&drawn, [points[i][0], points[i][1] - 40.0]);
+        assert_eq!(
+            [2, 4, 8, 12, 16, 20].map(bone),
+            [0xff4c00, 0xffe500, 0x00ff19, 0x00b2ff, 0x7f00ff, 0xff004c]
+        );
+    }
+}

@@ -12,6 +12,7 @@ use rten::{Dimension, Model, NodeId, ValueOrView};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, Tensor};
 
+use crate::classes;
 use crate::finder::Finder;
 use crate::geometry::Box2;
 use crate::look::{Found, Source};
@@ -44,7 +45,22 @@ pub struct Yolo {
     /// Height and width of the input.
     size: [usize; 2],
     /// Score from which a box counts.
-    pub threshold: f32,
+    threshold: f32,
+    /// Numbers of the classes that count.
+    classes: Vec<usize>,
+}
+
+/// How the output holds boxes.
+enum Form {
+    /// Exported with the suppression inside, a box in a row: corners, score, class.
+    Corners,
+    /// A box in a column: centre, size, a score per class.
+    Columns {
+        /// 4 and the number of classes.
+        rows: usize,
+        /// Number of boxes.
+        boxes: usize,
+    },
 }
 
 /// A detected object.
@@ -59,12 +75,18 @@ pub struct Object {
 }
 
 impl Yolo {
-    /// Loads an ONNX file. Ultralytics' own threshold is 0.25, the paper's 0.5.
-    pub fn load(file: &Path, threshold: f32) -> Result<Self, YoloError> {
+    /// Loads an ONNX file and tries it. `classes`: names or numbers of those that count, needed where there is more than
+    /// one. Ultralytics' own threshold is 0.25, the paper's 0.5.
+    pub fn load(file: &Path, classes: &[String], threshold: f32) -> Result<Self, YoloError> {
         let fail = |reason: String| YoloError { file: file.into(), reason };
         let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
         let identity = sum(&bytes);
         let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
+        if let Some(task) = model.metadata().get("task").filter(|task| *task != "detect") {
+            return Err(fail(format!(
+                "expected a detection network (task `detect`), found the task `{task}`"
+            )));
+        }
         let (&[input], &[output, ..]) = (model.input_ids(), model.output_ids()) else {
             return Err(fail(format!(
                 "expected one input and an output, found {} and {}",
@@ -84,13 +106,35 @@ impl Yolo {
         if size.iter().any(|&side| !(32..=8192).contains(&side)) {
             return Err(fail(format!("expected an input of 32 to 8192 pixels, found {size:?}")));
         }
-        Ok(Self { file: file.into(), identity, model, input, output, size, threshold })
+        let mut names = classes::parse(model.metadata().get("names").unwrap_or_default());
+        let mut network =
+            Self { file: file.into(), identity, model, input, output, size, threshold, classes: Vec::new() };
+        // What cannot work is found out here, not photograph by photograph.
+        let gray = RgbImage::from_pixel(size[1] as u32, size[0] as u32, image::Rgb([114; 3]));
+        if let (Form::Columns { rows, .. }, _) = network.run(&Fit::of(&gray, size), &gray)? {
+            let known = rows - 4;
+            if names.is_empty() {
+                names = (0..known).map(|i| i.to_string()).collect();
+            }
+            if names.len() != known {
+                return Err(fail(format!(
+                    "expected an output of 4 rows and one for each of its {} classes, found {rows}: a detection network is needed",
+                    names.len()
+                )));
+            }
+        }
+        if names.is_empty() {
+            return Err(fail(
+                "expected the classes' `names` in its metadata, as Ultralytics writes them".into(),
+            ));
+        }
+        network.classes = classes::choose(&names, classes).map_err(fail)?;
+        Ok(network)
     }
 
-    /// Objects of a photograph, best first.
-    pub fn detect(&self, photo: &RgbImage) -> Result<Vec<Object>, YoloError> {
+    /// The output for a photograph: its layout and its numbers, which a detection network may give.
+    fn run(&self, fit: &Fit, photo: &RgbImage) -> Result<(Form, Vec<f32>), YoloError> {
         let fail = |reason: String| YoloError { file: self.file.clone(), reason };
-        let fit = Fit::of(photo, self.size);
         let image: ValueOrView = fit.letterbox(photo).into();
         let [output] = self
             .model
@@ -100,15 +144,37 @@ impl Yolo {
             output.into_tensor().ok_or_else(|| fail("its output is not of f32".into()))?;
         let shape = output.shape().to_vec();
         let values = output.to_vec();
-        let mut found = match shape[..] {
-            // Exported with the suppression inside: corners, score, class.
-            [1, n, 6] if n > 6 => self.corners(&values),
-            [1, rows, n] if rows > 4 => self.columns(&values, rows, n),
+        // Quantised networks round.
+        let is_share = |v: &f32| (-0.001..=1.001).contains(v);
+        let (layout, fits) = match shape[..] {
+            [1, n, 6] if n > 6 => {
+                let fits = values.chunks_exact(6).all(|v| is_share(&v[4]) && v[5].fract() == 0.0);
+                (Form::Corners, fits)
+            }
+            [1, rows, boxes] if rows > 4 && rows <= boxes => {
+                (Form::Columns { rows, boxes }, values[4 * boxes..].iter().all(is_share))
+            }
             _ => {
                 return Err(fail(format!(
-                    "expected an output [1, 4 + classes, boxes] of a detection network, found {shape:?}"
+                    "expected an output [1, 4 + classes, boxes] of a YOLOv8 or YOLO11 detection network, found {shape:?} (YOLOv5 has boxes first)"
                 )));
             }
+        };
+        if !fits {
+            return Err(fail(format!(
+                "expected scores from 0 to 1 in its output {shape:?}, found other numbers: not a YOLOv8 or YOLO11 detection network"
+            )));
+        }
+        Ok((layout, values))
+    }
+
+    /// Objects of a photograph, best first.
+    pub fn detect(&self, photo: &RgbImage) -> Result<Vec<Object>, YoloError> {
+        let fit = Fit::of(photo, self.size);
+        let (layout, values) = self.run(&fit, photo)?;
+        let mut found = match layout {
+            Form::Corners => self.corners(&values),
+            Form::Columns { rows, boxes } => self.columns(&values, rows, boxes),
         };
         found.retain(|object| {
             [object.bbox.x0, object.bbox.y0, object.bbox.x1, object.bbox.y1].iter().all(|v| v.is_finite())
@@ -128,12 +194,12 @@ impl Yolo {
                 score: v[4],
                 class: v[5].max(0.0) as usize,
             })
+            .filter(|object| self.classes.contains(&object.class))
             .collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         found
     }
 
-    /// Boxes stored as columns: centre, size, a score per class.
     fn columns(&self, values: &[f32], rows: usize, n: usize) -> Vec<Object> {
         let at = |row: usize, i: usize| values[row * n + i];
         let mut all = Vec::new();
@@ -144,7 +210,7 @@ impl Yolo {
                     (class, score) = (row - 4, at(row, i));
                 }
             }
-            if score > self.threshold {
+            if score > self.threshold && self.classes.contains(&class) {
                 let (x, y, w, h) = (at(0, i), at(1, i), at(2, i) / 2.0, at(3, i) / 2.0);
                 all.push(Object { bbox: Box2 { x0: x - w, y0: y - h, x1: x + w, y1: y + h }, score, class });
             }
@@ -238,7 +304,7 @@ impl Finder for Yolo {
     }
 
     fn identity(&self) -> String {
-        format!("{} at {}", self.identity, self.threshold)
+        format!("{}, classes {:?}, at {}", self.identity, self.classes, self.threshold)
     }
 }
 

@@ -62,7 +62,7 @@ fn a_folder_becomes_a_dataset_and_faults_are_named() {
 
     let lines = lines(&out);
     assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0]["text"], "an astronaut in orange");
+    assert_eq!(lines[0]["text"], "an astronaut", "the first line");
     assert_eq!(lines[1]["text"], "a photo of one person");
     assert_eq!(lines[0]["mask_hand"], Value::Null);
     for line in &lines {
@@ -114,13 +114,130 @@ fn the_same_command_continues_and_notices_what_changed() {
     assert_eq!(third.annotated, 0);
     assert_eq!(lines(&out)[1]["text"], "later");
     // A file that is gone, another photograph and other settings are looked at again.
-    fs::remove_file(out.join("masks/face/a.b.png.png")).expect("a mask");
+    fs::remove_file(out.join("conditioning/a.b.png.png")).expect("a control image");
     assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.annotated, 1);
     let half = image::open(file("photos/astronaut.png")).expect("the photograph").crop_imm(0, 0, 200, 200);
     half.save(photos.join("a.b.png")).expect("another photograph");
     assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.annotated, 1);
     let outline = Options { shape: fairhuman_vision::masks::Shape::Outline, ..quick() };
     assert_eq!(run(&photos, &out, &outline, &only(&detectors)).0.annotated, 2);
+}
+
+#[test]
+fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.mended, 0);
+    // The first photograph's face is painted over and a hand added; the second one's face deleted.
+    let mask = |region: &str, photo: &str| out.join(format!("masks/{region}/{photo}.png"));
+    let (painted, added, deleted) =
+        (mask("face", "a.b.png"), mask("hand", "a.b.png"), mask("face", "more & <less>/a.png"));
+    let white = image::GrayImage::from_pixel(320, 320, image::Luma([255]));
+    white.save(&painted).expect("a mask");
+    fs::create_dir_all(added.parent().expect("a folder")).expect("a folder");
+    white.save(&added).expect("a mask");
+    fs::remove_file(&deleted).expect("a mask");
+    fs::write(out.join("metadata.jsonl"), "mine").expect("a list");
+    let outline = Options { shape: fairhuman_vision::masks::Shape::Outline, ..quick() };
+    for (options, looked) in [(quick(), 0), (outline.clone(), 2), (outline, 0)] {
+        let (summary, _) = run(&photos, &out, &options, &only(&detectors));
+        assert_eq!((summary.mended, summary.annotated), (3, looked));
+        for path in [&painted, &added] {
+            assert_eq!(image::open(path).expect("a mask").into_luma8(), white);
+        }
+        assert!(!deleted.exists());
+        let lines = lines(&out);
+        assert_eq!(lines[0]["mask_hand"], "masks/hand/a.b.png.png");
+        assert_eq!((&lines[1]["mask_face"], &lines[1]["mask_hand"]), (&Value::Null, &Value::Null));
+    }
+    assert_eq!(fs::read(out.join("metadata-before.jsonl")).expect("the list of before"), b"mine");
+    // The way back: without masks and annotation everything is the program's again.
+    fs::remove_file(&painted).expect("a mask");
+    fs::remove_file(&added).expect("a mask");
+    fs::remove_file(out.join("annotations/a.b.png.json")).expect("an annotation");
+    let (summary, _) = run(&photos, &out, &quick(), &only(&detectors));
+    assert!(summary.mended == 1 && painted.exists() && !added.exists());
+}
+
+#[test]
+fn an_interrupted_change_of_options_is_finished_by_either_command() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    run(&photos, &out, &quick(), &only(&detectors));
+    let mask = out.join("masks/face/a.b.png.png");
+    let boxes = fs::read(&mask).expect("the mask");
+    // The control image cannot be written: the change stops after the masks.
+    let control = out.join("conditioning/a.b.png.png");
+    fs::remove_file(&control).expect("the control image");
+    fs::create_dir_all(control.join("in the way")).expect("a folder");
+    let outline = Options { shape: fairhuman_vision::masks::Shape::Outline, ..quick() };
+    let stop = AtomicBool::new(false);
+    annotate(&photos, &out, &outline, &only(&detectors), &stop, &|_| ()).expect_err("the disk refuses");
+    assert_ne!(fs::read(&mask).expect("the mask"), boxes);
+    fs::remove_dir_all(&control).expect("the folder");
+    let (summary, _) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!(summary.mended, 0);
+    assert_eq!(fs::read(&mask).expect("the mask"), boxes);
+}
+
+#[test]
+fn photographs_inside_the_dataset_are_refused_and_stay() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let out = tempfile::tempdir().expect("a folder");
+    let photos = out.path().join("images");
+    fs::create_dir(&photos).expect("a folder");
+    fs::copy(file("photos/astronaut.png"), photos.join("a.png")).expect("a copy");
+    let stop = AtomicBool::new(false);
+    let error = annotate(&photos, out.path(), &quick(), &only(&detectors), &stop, &|_| ());
+    assert!(error.expect_err("refused").to_string().contains("part of the dataset"));
+    assert!(photos.join("a.png").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_too_long_for_its_masks_is_told_and_the_rest_goes_on() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    let long = format!("{}.png", "z".repeat(246));
+    fs::copy(file("photos/astronaut.png"), photos.join(&long)).expect("a copy");
+    let (summary, _) = run(&photos, &out, &quick(), &only(&detectors));
+    assert_eq!(summary.photographs, 2);
+    let told = summary.problems.iter().find(|(name, _)| *name == long).expect("told");
+    assert!(told.1.contains("rename"), "{}", told.1);
+}
+
+#[test]
+fn a_run_without_a_usable_photograph_leaves_the_dataset_and_a_smaller_one_has_no_old_sheets() {
+    let Some(models) = networks() else { return };
+    let detectors = load_detectors(&models).expect("the networks");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (photos, out) = (photos(folder.path()), folder.path().join("out"));
+    fs::create_dir(&out).expect("a folder");
+    fs::write(out.join("contact-sheet-2.png"), b"of more photographs").expect("a file");
+    fs::write(out.join("contact-sheet-mine.png"), b"no sheet of ours").expect("a file");
+    run(&photos, &out, &quick(), &only(&detectors));
+    assert!(!out.join("contact-sheet-2.png").exists() && out.join("contact-sheet-mine.png").exists());
+    let list = fs::read(out.join("metadata.jsonl")).expect("the list");
+    struct Broken;
+    impl Finder for Broken {
+        fn find(&self, _: &image::RgbImage) -> Result<Vec<Found>, String> {
+            Err("broken".into())
+        }
+        fn identity(&self) -> String {
+            "broken".into()
+        }
+    }
+    let finders = Finders { detectors: &detectors, faces: None, hands: Some(&Broken) };
+    let (summary, _) = run(&photos, &out, &quick(), &finders);
+    assert_eq!((summary.photographs, summary.problems.len()), (0, 4));
+    assert_eq!(fs::read(out.join("metadata.jsonl")).expect("the list"), list);
 }
 
 /// A network that knows one place.

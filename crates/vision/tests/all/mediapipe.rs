@@ -65,7 +65,7 @@ fn landmarks_are_mediapipes_landmarks() {
     let people = all.person.detect(&photo, 0.5);
     assert_same(&people[..1], &Value::Array(vec![golden["person"].clone()]));
     let pose = all.pose(&photo, &people[0]).expect("a person");
-    assert!(apart(&pose.points, &points(&golden["pose"])) < 0.015);
+    assert!(apart(&pose.points, &points(&golden["pose"])) < 0.001);
     let face = &all.face_short.detect(&photo, 0.5)[0];
     let mesh = all.face(&photo, face).expect("a face");
     assert!(apart(&mesh.points, &points(&golden["meshes"][0])) < 0.005);
