@@ -28,6 +28,8 @@ pub struct Identity {
     pub recipe: String,
     /// Hash of the dataset's list: names, captions, masks and sizes, in order.
     pub dataset: String,
+    /// Fingerprint of the model's files.
+    pub model: String,
 }
 
 /// Why a checkpoint could not be written or read.
@@ -46,6 +48,17 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What was expected and what was found.
         problem: String,
+    },
+    /// What was learnt is not to be kept.
+    #[error(
+        "the trained values of \"{name}\" are not finite after step {step}: the run can go on from its checkpoint before; \
+         a lower optimizer.learning_rate or another optimizer.eps may help"
+    )]
+    NotFinite {
+        /// The parameter.
+        name: String,
+        /// Steps done.
+        step: u64,
     },
     /// The folder of checkpoints.
     #[error("{}: {source}", path.display())]
@@ -71,7 +84,7 @@ pub fn file_name(step: u64) -> String {
 /// Writes a checkpoint into `folder` and returns its path.
 ///
 /// # Errors
-/// A file that cannot be written; nothing is left of it then.
+/// Values that are not finite, a file that cannot be written; nothing is left of it then.
 pub fn save<B: Backend>(
     backend: &B,
     folder: &Path,
@@ -81,6 +94,9 @@ pub fn save<B: Backend>(
     progress: &Progress,
     identity: &Identity,
 ) -> Result<PathBuf, CheckpointError> {
+    if let Some(param) = params.iter().find(|param| !backend.sum_of_squares(&param.value).is_finite()) {
+        return Err(CheckpointError::NotFinite { name: param.name.clone(), step: progress.step });
+    }
     std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
     let groups = params.iter().zip(moments.first.iter().zip(&moments.second));
     let tensors = groups.flat_map(|(param, (first, second))| {
@@ -102,6 +118,7 @@ pub fn save<B: Backend>(
         ("updates".to_owned(), moments.updates.to_string()),
         ("recipe".to_owned(), identity.recipe.clone()),
         ("dataset".to_owned(), identity.dataset.clone()),
+        ("model".to_owned(), identity.model.clone()),
     ]);
     let path = folder.join(file_name(progress.step));
     write_safetensors(&path, &views.collect(), &metadata)?;
@@ -143,6 +160,17 @@ pub fn prune(folder: &Path, keep: usize) -> Result<(), CheckpointError> {
     Ok(())
 }
 
+/// Deletes the checkpoints after `step`: of steps that are taken back.
+///
+/// # Errors
+/// A file that cannot be deleted.
+pub fn delete_after(folder: &Path, step: u64) -> Result<(), CheckpointError> {
+    for (_, path) in list(folder)?.into_iter().filter(|(at, _)| *at > step) {
+        std::fs::remove_file(&path).map_err(|source| CheckpointError::Io { path, source })?;
+    }
+    Ok(())
+}
+
 /// A checkpoint that has been opened: its header is read, its tensors are not yet.
 pub struct Saved {
     path: PathBuf,
@@ -174,7 +202,7 @@ pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
         })
     };
     let progress = Progress { step: number("step")?, bad_in_a_row: number("bad_in_a_row")? };
-    let identity = Identity { recipe: text("recipe")?, dataset: text("dataset")? };
+    let identity = Identity { recipe: text("recipe")?, dataset: text("dataset")?, model: text("model")? };
     Ok(Saved { path: path.into(), updates: number("updates")?, progress, identity, files })
 }
 

@@ -73,10 +73,22 @@ pub enum TrainError {
         /// The run folder.
         path: PathBuf,
     },
+    /// The model is not the one that the run was started with.
+    #[error(
+        "the files of the model {} are not those that the run in {} was started with; \
+         put them back to go on with it, or start anew with another --out",
+        model.display(), path.display()
+    )]
+    ModelChanged {
+        /// The run folder.
+        path: PathBuf,
+        /// The model's folder.
+        model: PathBuf,
+    },
     /// Too many steps in a row had to be refused.
     #[error(
-        "stopped at step {step}: {count} steps in a row were refused, the last because {last}; the adapter is as it \
-         was before them. A lower optimizer.learning_rate, or leaving these pictures out, may help"
+        "stopped at step {step}: {count} steps in a row were refused, the last because {last}; what was learnt before \
+         them is saved, and the same command tries them again. A lower optimizer.learning_rate, or leaving these pictures out, may help"
     )]
     BadSteps {
         /// The last step.

@@ -77,6 +77,9 @@ pub struct Start {
     pub trained_values: usize,
     /// Captions of which the end was cut off, because they have more tokens than the text encoder takes.
     pub truncated_captions: usize,
+    /// What a person should know about the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Version of this program.
     pub version: String,
     /// What it ran on, in words; empty where that was not told.

@@ -37,6 +37,7 @@ pub mod data;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod fingerprint;
 pub mod folder;
 pub mod gradient;
 pub mod model;

@@ -55,19 +55,18 @@ impl<B: Backend> Model<B> {
     /// # Errors
     /// What is wrong with the files, or a target that names nothing.
     pub fn open(backend: &B, recipe: &Recipe, seed: u64) -> Result<Self, ModelError> {
-        let folder = &recipe.model.path;
+        let folder = ModelFolder::open(&recipe.model.path)?;
         let mut params = Params::default();
         let network = match &recipe.method {
             Method::Lora { lora } => {
-                let mut unet = UNet::load(backend, &folder.join("unet"), Trainable::None)?;
+                let mut unet = UNet::load(backend, &folder.unet(), Trainable::None)?;
                 let modules = unet.add_lora(backend, &mut params, &spec(lora, seed))?;
                 Network::Adapted { unet, modules }
             }
             Method::Full { full } => {
-                let unet = UNet::load(backend, &folder.join("unet"), Trainable::All(&mut params))?;
-                let model = ModelFolder::open(folder)?;
+                let unet = UNet::load(backend, &folder.unet(), Trainable::All(&mut params))?;
                 let text = match full.text_encoders {
-                    true => Some(TextEncoders::load_trained(backend, &model, &mut params)?),
+                    true => Some(TextEncoders::load_trained(backend, &folder, &mut params)?),
                     false => None,
                 };
                 Network::Whole { unet, text }
@@ -77,7 +76,7 @@ impl<B: Backend> Model<B> {
                     VaePart::All => Trainable::All(&mut params),
                     VaePart::Decoder => Trainable::Parts(&mut params, &AutoencoderKl::<B>::DECODER),
                 };
-                let vae = AutoencoderKl::load(backend, &folder.join("vae"), trainable)?;
+                let vae = AutoencoderKl::load(backend, &folder.vae(), trainable)?;
                 Network::Autoencoder(Autoencoder { vae, settings: *settings })
             }
         };

@@ -11,7 +11,7 @@ use fairhuman_fairness::Weighting;
 use crate::batch::Batch;
 use crate::gradient::{Direction, Gradients};
 use crate::objective::{Normalisation, Objective};
-use crate::recipe::Optimizer;
+use crate::recipe::{Optimizer, Recipe};
 use crate::recorded::{RecordError, Tensor, TensorFile, Values, channels_first, write_tensors};
 
 /// What a step is computed with, beside its batch and the adapter's values.
@@ -52,24 +52,40 @@ pub fn adapter<B: Backend>(
     Ok(pairs.collect())
 }
 
+/// Whether a step of this recipe can be recorded, by a command that ends after step `until`.
+///
+/// # Errors
+/// What stands in the way.
+pub fn possible(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
+    if step == 0 || step > until {
+        return Err(format!("this command makes steps up to {until}"));
+    }
+    if recipe.lora().is_none() {
+        return Err("steps are recorded where a LoRA is trained (method = \"lora\")".into());
+    }
+    if !recipe.objective.iter().enumerate().all(|(k, o)| (k == 0) == o.mask.is_none()) {
+        return Err(
+            "a recorded step has one objective without a mask, which is the first; this recipe has other \
+                    objectives"
+                .into(),
+        );
+    }
+    if recipe.geometry.buckets.is_some() && recipe.accumulation > 1 {
+        return Err("with buckets a step is one batch only where accumulation = 1".into());
+    }
+    Ok(())
+}
+
 /// Writes the inputs of a step. All micro-batches of the step become one batch.
 ///
 /// # Errors
-/// A step whose objectives a recorded step cannot express (there must be one, the first, without a mask), a
-/// file that cannot be written.
+/// A file that cannot be written.
 pub fn write_inputs(
     path: &Path,
     batch: &Batch,
     settings: &Settings<'_>,
     adapter: BTreeMap<String, Tensor>,
 ) -> Result<(), RecordError> {
-    let content = |problem: &str| RecordError::Content { path: path.into(), problem: problem.into() };
-    let masks_fit = settings.objectives.iter().enumerate().all(|(k, o)| (k == 0) == o.mask.is_none());
-    if !masks_fit {
-        return Err(content(
-            "a recorded step has one objective without a mask, which is the first; this recipe has other objectives",
-        ));
-    }
     let (n, c, h, w) = (batch.size, batch.channels, batch.height, batch.width);
     let mut tensors = adapter;
     let mut put = |name: &str, shape: &[usize], values: Vec<f32>| {
@@ -125,7 +141,9 @@ fn header(settings: &Settings<'_>) -> BTreeMap<String, String> {
         header.insert("local_scale".into(), format!("{:?}", first.scale));
     }
     for objective in settings.objectives {
-        header.insert(format!("scale_{}", objective.name), format!("{:?}", objective.scale));
+        // Whatever it is called, a recorded step knows the objective without a mask as global.
+        let name = if objective.mask.is_none() { "global" } else { &objective.name };
+        header.insert(format!("scale_{name}"), format!("{:?}", objective.scale));
         if objective.normalisation == Normalisation::Region {
             header.insert(format!("normalisation_{}", objective.name), "region".into());
         }

@@ -325,7 +325,10 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
     };
     let pooled = optional("pooled_prompt_embeds", &[Some(n), None])?;
     let time_ids = optional("time_ids", &[Some(n), Some(6)])?;
-    let sample_weights = optional("sample_weights", &[Some(n)])?;
+    let sample_weights = match r.file.tensors.contains_key("sample_weights") {
+        true => r.values("sample_weights", &[Some(n)], "0 or more", |w| w >= 0.0 && w.is_finite())?,
+        false => Vec::new(),
+    };
     let scale = match r.file.metadata.contains_key("scale_global") {
         true => r.checked("scale_global", SCALE, positive)?,
         false => 1.0,

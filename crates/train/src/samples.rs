@@ -5,6 +5,7 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate};
 use fairhuman_diffusion::net::{ModelError, Trainable};
@@ -52,7 +53,7 @@ impl<B: Backend> Studio<B> {
     }
 
     /// Makes and writes the pictures of `model` after `step` steps; returns their files. A network that makes no
-    /// pictures of prompts, an autoencoder, makes none.
+    /// pictures of prompts, an autoencoder, makes none; told to stop, it makes no more.
     ///
     /// # Errors
     /// Settings that the model cannot follow, pictures that are not finite, files that cannot be written.
@@ -62,6 +63,7 @@ impl<B: Backend> Studio<B> {
         model: &Model<B>,
         run: &Path,
         step: u64,
+        stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>, TrainError> {
         let Some((unet, trained)) = model.network.draws() else { return Ok(Vec::new()) };
         let Self { folder, text, vae, schedule, settings, pictures } = self;
@@ -76,6 +78,9 @@ impl<B: Backend> Studio<B> {
         let mut files = Vec::new();
         // One after the other: memory does not grow with the number of prompts.
         for picture in pictures {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
             let one = std::slice::from_ref(picture);
             let made = generate(backend, &parts, params, settings, one, &mut |_| {})
                 .map_err(|source| TrainError::Samples { step, source })?;

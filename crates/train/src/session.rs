@@ -1,6 +1,7 @@
 //! The state of a run between steps: opened anew or from its last checkpoint, saved, looked at, exported.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::{Backend, Params};
 
@@ -9,6 +10,7 @@ use crate::data::{Data, DataError, Preparing, StepData};
 use crate::error::TrainError;
 use crate::events::{Event, Start, Validation};
 use crate::export;
+use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::{Direction, Gradients, Learner, Run, Task};
 use crate::model::{Model, Network};
@@ -59,12 +61,19 @@ impl<'a, B: Backend> Session<'a, B> {
                 return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
             }
         }
+        let model = fingerprint::of_model(&recipe.model.path)?;
+        if saved.as_ref().is_some_and(|saved| saved.identity.model != model) {
+            return Err(TrainError::ModelChanged {
+                path: recipe.out.clone(),
+                model: recipe.model.path.clone(),
+            });
+        }
         let data = Data::open(backend, recipe, preparing)?;
-        let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint() };
+        let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint(), model };
         if saved.as_ref().is_some_and(|saved| saved.identity.dataset != identity.dataset) {
             return Err(TrainError::DatasetChanged { path: recipe.out.clone() });
         }
-        preparing("reading the model", 0, 1);
+        preparing("reading the model", 0, 1)?;
         let mut model = Model::open(backend, recipe, adapter_seed(recipe.seed))?;
         let studio =
             recipe.samples.as_ref().map(|samples| Studio::open(backend, &recipe.model.path, samples));
@@ -94,18 +103,39 @@ impl<'a, B: Backend> Session<'a, B> {
             held_out: self.data.held_out(),
             trained_values: self.model.params.values(),
             truncated_captions: self.data.truncated_captions(),
+            notes: self.data.notes(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: machine.to_owned(),
         })
     }
 
-    /// Saves a checkpoint, unless this state is saved already, and deletes those beyond the recipe's number.
+    /// Saves a checkpoint, unless this state is saved already or not a step is done, and deletes those beyond the
+    /// recipe's number.
     ///
     /// # Errors
     /// Files that cannot be written.
     pub fn save(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
+        let written = self.write(backend)?;
+        checkpoint::prune(&folder::checkpoints(&self.recipe.out), self.recipe.checkpoints.keep)?;
+        Ok(written)
+    }
+
+    /// Goes back by `count` steps that changed nothing: their checkpoint is written, later ones are deleted.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn take_back(&mut self, backend: &B, count: u64) -> Result<(), TrainError> {
+        self.progress = Progress { step: self.progress.step.saturating_sub(count), bad_in_a_row: 0 };
+        self.write(backend)?;
+        let folder = folder::checkpoints(&self.recipe.out);
+        checkpoint::delete_after(&folder, self.progress.step)?;
+        checkpoint::prune(&folder, self.recipe.checkpoints.keep)?;
+        Ok(())
+    }
+
+    fn write(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
         let step = self.progress.step;
-        if self.saved == Some(step) {
+        if step == 0 || self.saved == Some(step) {
             return Ok(None);
         }
         self.folder.sync()?;
@@ -114,16 +144,16 @@ impl<'a, B: Backend> Session<'a, B> {
         let (averages, moments) = (averages.as_ref(), &self.moments);
         let path =
             checkpoint::save(backend, &folder, params, averages, moments, &self.progress, &self.identity)?;
-        checkpoint::prune(&folder, self.recipe.checkpoints.keep)?;
         self.saved = Some(step);
         Ok(Some(Event::Checkpoint { step, file: self.folder.relative(&path) }))
     }
 
-    /// The held-out losses of what is trained as it is, or of its averages; none without held-out pictures.
+    /// The held-out losses of what is trained as it is, or of its averages; none without held-out pictures, or where it is
+    /// told to stop.
     ///
     /// # Errors
     /// Files that cannot be read, a network that cannot take the data.
-    pub fn validate(&mut self, run: &Run<'_, B>) -> Result<Option<Event>, TrainError> {
+    pub fn validate(&mut self, run: &Run<'_, B>, stop: &AtomicBool) -> Result<Option<Event>, TrainError> {
         if !self.data.validates() {
             return Ok(None);
         }
@@ -131,22 +161,33 @@ impl<'a, B: Backend> Session<'a, B> {
         let objectives = &self.recipe.objective;
         let (network, params) = (&self.model.network, self.model.shown());
         let mut sums = Sums::new(objectives.len());
-        self.data.validate(self.recipe.batch, &mut |batch| {
+        let looked = self.data.validate(self.recipe.batch, &mut |batch| {
+            if stop.load(Ordering::SeqCst) {
+                return Err(DataError::Stopped);
+            }
             sums.add(run.backend, network, &params, objectives, batch).map_err(DataError::Problem)
-        })?;
+        });
+        match looked {
+            Err(DataError::Stopped) => return Ok(None),
+            looked => looked?,
+        }
         let (losses, present) = sums.losses(objectives);
         let seconds = (run.clock)() - start;
         Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
     }
 
-    /// Pictures of the recipe's prompts by what is trained as it is, or by its averages; none without `[samples]`.
+    /// Pictures of the recipe's prompts by what is trained as it is, or by its averages; none without `[samples]`, or where
+    /// it is told to stop.
     ///
     /// # Errors
     /// See [`Studio::take`].
-    pub fn sample(&self, run: &Run<'_, B>) -> Result<Option<Event>, TrainError> {
+    pub fn sample(&self, run: &Run<'_, B>, stop: &AtomicBool) -> Result<Option<Event>, TrainError> {
         let Some(studio) = &self.studio else { return Ok(None) };
         let (start, step) = ((run.clock)(), self.progress.step);
-        let files = studio.take(run.backend, &self.model, self.folder.path(), step)?;
+        let files = studio.take(run.backend, &self.model, self.folder.path(), step, stop)?;
+        if stop.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         let files = files.iter().map(|path| self.folder.relative(path)).collect();
         Ok(Some(Event::Samples { step, files, seconds: (run.clock)() - start }))
     }
@@ -174,13 +215,13 @@ impl<'a, B: Backend> Session<'a, B> {
         clip: f64,
     ) -> Result<(), TrainError> {
         let step = self.progress.step + 1;
-        let folder = folder::record(&self.recipe.out, step);
-        std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
         let (Network::Adapted { unet, modules }, Some(lora)) = (&self.model.network, self.recipe.lora())
         else {
-            let problem = "steps are recorded where a LoRA is trained (method = \"lora\")".into();
+            let problem = "there is no adapter".into();
             return Err(TrainError::RecordStep { step, problem });
         };
+        let folder = folder::record(&self.recipe.out, step);
+        std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
         let values = |params: &Params<B>| {
             record::adapter(backend, unet, params, modules)
                 .map_err(|problem| TrainError::RecordStep { step, problem })

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
+use crate::data::DataError;
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
 use crate::gradient::{Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients};
 use crate::model::Model;
 use crate::optimizer::update;
 use crate::recipe::Recipe;
+use crate::record;
 use crate::session::Session;
 
 /// Told what happens, as plain data.
@@ -56,7 +58,8 @@ pub struct Summary {
 /// Trains as `recipe` says; goes on where the run folder's last checkpoint is.
 ///
 /// # Errors
-/// [`TrainError`]: what is wrong with data, model or run folder, or too many steps that had to be refused.
+/// [`TrainError`]: what is wrong with data, model or run folder, or too many steps that had to be refused. The steps done
+/// until then are saved.
 pub fn train<B: Backend>(
     backend: &B,
     recipe: &Recipe,
@@ -64,21 +67,112 @@ pub fn train<B: Backend>(
 ) -> Result<Summary, TrainError> {
     let Surroundings { clock, peak_memory, machine, stop, reporter, observer, until, record } = around;
     let until = until.unwrap_or(recipe.steps);
-    let mut run =
-        Session::open(backend, recipe, &mut |what, done, total| reporter.preparing(what, done, total))?;
     let passes = Run { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
-    check_record(record, run.progress.step, until)?;
+    let mut command = Command { recipe, passes, until, record, stop, peak_memory, reporter };
+    if let Some(step) = record {
+        record::possible(recipe, step, until).map_err(|problem| TrainError::RecordStep { step, problem })?;
+    }
+    let mut run = match command.open() {
+        // Nothing has been done yet that could be saved.
+        Err(TrainError::Data(DataError::Stopped)) => {
+            return Ok(Summary { step: 0, reason: Reason::Stopped, files: Vec::new() });
+        }
+        opened => opened?,
+    };
     let start = run.start(until, machine);
-    emit(&mut run, reporter, start)?;
-    if run.progress.step == 0 {
-        let first = run.validate(&passes)?;
-        emit(&mut run, reporter, first)?;
-        let pictures = run.sample(&passes)?;
-        emit(&mut run, reporter, pictures)?;
+    command.emit(&mut run, start)?;
+    if let Err(error) = command.begin(&mut run).and_then(|()| command.steps(&mut run)) {
+        // What was learnt is kept, if it can be; the error that ended it is the one to tell.
+        if let Ok(saved) = run.save(backend) {
+            let _ = command.emit(&mut run, saved);
+        }
+        return Err(error);
     }
 
-    let first = run.progress.step;
-    while run.progress.step < until && !stop.load(Ordering::SeqCst) {
+    let saved = run.save(backend)?;
+    command.emit(&mut run, saved)?;
+    let step = run.progress.step;
+    let files = if step > 0 { run.export(backend)? } else { Vec::new() };
+    let reason = if step < until { Reason::Stopped } else { Reason::Done };
+    command.emit(&mut run, Event::End { step, reason, files: files.clone() })?;
+    run.folder.sync()?;
+    Ok(Summary { step, reason, files })
+}
+
+/// One command of a run: how far it goes, and whom it tells.
+struct Command<'a, 'r, B: Backend> {
+    recipe: &'a Recipe,
+    passes: Run<'a, B>,
+    until: u64,
+    record: Option<u64>,
+    stop: &'a AtomicBool,
+    peak_memory: &'a dyn Fn() -> Option<f64>,
+    reporter: &'r mut dyn Reporter,
+}
+
+impl<'a, B: Backend> Command<'a, '_, B> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn open(&mut self) -> Result<Session<'a, B>, TrainError> {
+        let (stop, reporter) = (self.stop, &mut *self.reporter);
+        let run = Session::open(self.passes.backend, self.recipe, &mut |what, done, total| {
+            reporter.preparing(what, done, total);
+            if stop.load(Ordering::SeqCst) { Err(DataError::Stopped) } else { Ok(()) }
+        })?;
+        match self.record {
+            Some(step) if step <= run.progress.step => {
+                let done = run.progress.step;
+                let problem =
+                    format!("{done} steps are done already; record a later step, or use another --out");
+                Err(TrainError::RecordStep { step, problem })
+            }
+            _ => Ok(run),
+        }
+    }
+
+    /// What an untrained network does, before the first step.
+    fn begin(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+        if run.progress.step == 0 {
+            self.validate(run)?;
+            self.sample(run)?;
+        }
+        Ok(())
+    }
+
+    /// Steps until the last one of this command, or until it is told to stop.
+    fn steps(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+        let first = run.progress.step;
+        while run.progress.step < self.until && !self.stopped() {
+            let failure = self.step(run)?;
+            let step = run.progress.step;
+            let last = step == self.until;
+            if step.is_multiple_of(self.recipe.validation.every) || last {
+                self.validate(run)?;
+            }
+            if self.recipe.samples.as_ref().is_some_and(|samples| step.is_multiple_of(samples.every)) || last
+            {
+                self.sample(run)?;
+            }
+            // A run that could take none of its steps has failed, however few they were.
+            let most = self.recipe.stop_after_bad_steps;
+            let patience = if last { most.min(self.until - first) } else { most };
+            if let Some(why) = failure.filter(|_| run.progress.bad_in_a_row >= patience) {
+                return Err(self.give_up(run, why)?);
+            }
+            if step.is_multiple_of(self.recipe.checkpoints.every) {
+                let saved = run.save(self.passes.backend)?;
+                self.emit(run, saved)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step; why it was refused, if it was.
+    fn step(&mut self, run: &mut Session<'_, B>) -> Result<Option<String>, TrainError> {
+        let (recipe, passes) = (self.recipe, &self.passes);
+        let (backend, clock) = (passes.backend, passes.clock);
         let step = run.progress.step + 1;
         let begin = clock();
         let data = run.data.step(step)?;
@@ -86,9 +180,9 @@ pub fn train<B: Backend>(
         let loaded = clock();
 
         let Model { network, params, .. } = &run.model;
-        let found = objective_gradients(&passes, network, params, &recipe.objective, &data.batches).and_then(
+        let found = objective_gradients(passes, network, params, &recipe.objective, &data.batches).and_then(
             |gradients| {
-                let direction = fair_direction(&passes, &recipe.objective, &recipe.weighting, &gradients)?;
+                let direction = fair_direction(passes, &recipe.objective, &recipe.weighting, &gradients)?;
                 Ok((gradients, direction))
             },
         );
@@ -96,7 +190,7 @@ pub fn train<B: Backend>(
         match &found {
             Ok((gradients, direction)) => {
                 let clip = clip_factor(direction.norm, recipe.max_grad_norm);
-                if record == Some(step) {
+                if self.record == Some(step) {
                     run.record(backend, &data, learning_rate, gradients, direction, clip)?;
                 }
                 if gradients.present.iter().any(|&lanes| lanes > 0) {
@@ -121,83 +215,44 @@ pub fn train<B: Backend>(
             Seconds { data: loaded - begin, update: end - solved, total: end - begin, ..Seconds::default() };
         let mut event =
             step_event(recipe, step, &data.names, data.timesteps(), learning_rate, &found, seconds);
-        event.peak_memory_mib = peak_memory();
+        event.peak_memory_mib = (self.peak_memory)();
+        self.emit(run, Event::Step(Box::new(event)))?;
         let failure = found.err().map(|refused| refused.named(&data.names));
-        emit(&mut run, reporter, Event::Step(Box::new(event)))?;
-        if step.is_multiple_of(recipe.validation.every) || step == until {
-            let validation = run.validate(&passes)?;
-            emit(&mut run, reporter, validation)?;
-        }
-        if recipe.samples.as_ref().is_some_and(|samples| step.is_multiple_of(samples.every)) || step == until
-        {
-            let pictures = run.sample(&passes)?;
-            emit(&mut run, reporter, pictures)?;
-        }
-        // A run that could take none of its steps has failed, however few they were.
-        let patience = if step == until {
-            (until - first).min(recipe.stop_after_bad_steps)
-        } else {
-            recipe.stop_after_bad_steps
-        };
-        if let Some(last) = failure.filter(|_| run.progress.bad_in_a_row >= patience) {
-            return Err(give_up(&mut run, backend, reporter, last)?);
-        }
-        if step.is_multiple_of(recipe.checkpoints.every) {
-            let saved = run.save(backend)?;
-            emit(&mut run, reporter, saved)?;
+        match &failure {
+            Some(why) if self.record == Some(step) => {
+                let problem = format!("the step was refused, because {why}");
+                Err(TrainError::RecordStep { step, problem })
+            }
+            _ => Ok(failure),
         }
     }
 
-    let saved = run.save(backend)?;
-    emit(&mut run, reporter, saved)?;
-    let files = run.export(backend)?;
-    let step = run.progress.step;
-    let reason = if step < until { Reason::Stopped } else { Reason::Done };
-    emit(&mut run, reporter, Event::End { step, reason, files: files.clone() })?;
-    run.folder.sync()?;
-    Ok(Summary { step, reason, files })
-}
-
-/// Writes an event, if there is one, and tells the reporter.
-fn emit<B: Backend>(
-    run: &mut Session<'_, B>,
-    reporter: &mut dyn Reporter,
-    event: impl Into<Option<Event>>,
-) -> Result<(), TrainError> {
-    if let Some(event) = event.into() {
-        run.folder.write(&event)?;
-        reporter.event(&event);
+    fn validate(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+        let validation = run.validate(&self.passes, self.stop)?;
+        self.emit(run, validation)
     }
-    Ok(())
-}
 
-/// Saves what was learnt before the bad steps, and says why the run ends.
-fn give_up<B: Backend>(
-    run: &mut Session<'_, B>,
-    backend: &B,
-    reporter: &mut dyn Reporter,
-    last: String,
-) -> Result<TrainError, TrainError> {
-    let (step, count) = (run.progress.step, run.progress.bad_in_a_row);
-    // The same command, perhaps with mended pictures, may try again.
-    run.progress.bad_in_a_row = 0;
-    let saved = run.save(backend)?;
-    emit(run, reporter, saved)?;
-    emit(run, reporter, Event::End { step, reason: Reason::TooManyBadSteps, files: Vec::new() })?;
-    run.folder.sync()?;
-    Ok(TrainError::BadSteps { step, count, last })
-}
+    fn sample(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+        let pictures = run.sample(&self.passes, self.stop)?;
+        self.emit(run, pictures)
+    }
 
-fn check_record(record: Option<u64>, done: u64, until: u64) -> Result<(), TrainError> {
-    match record {
-        Some(step) if step <= done => {
-            let problem = format!("{done} steps are done already; record a later step, or use another --out");
-            Err(TrainError::RecordStep { step, problem })
+    /// Writes an event, if there is one, and tells the reporter.
+    fn emit(&mut self, run: &mut Session<'_, B>, event: impl Into<Option<Event>>) -> Result<(), TrainError> {
+        if let Some(event) = event.into() {
+            run.folder.write(&event)?;
+            self.reporter.event(&event);
         }
-        Some(step) if step > until => {
-            Err(TrainError::RecordStep { step, problem: format!("this command ends after step {until}") })
-        }
-        _ => Ok(()),
+        Ok(())
+    }
+
+    /// Takes the bad steps back, so that the same command, perhaps with mended pictures, tries them again, and says why
+    /// the run ends.
+    fn give_up(&mut self, run: &mut Session<'_, B>, last: String) -> Result<TrainError, TrainError> {
+        let (step, count) = (run.progress.step, run.progress.bad_in_a_row);
+        self.emit(run, Event::End { step, reason: Reason::TooManyBadSteps, files: Vec::new() })?;
+        run.take_back(self.passes.backend, count)?;
+        Ok(TrainError::BadSteps { step, count, last })
     }
 }
 

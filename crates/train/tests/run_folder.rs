@@ -36,7 +36,7 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     moments.updates = 7;
     moments.second[1] = backend.tensor(&[4], &[0.25; 4]);
     let progress = Progress { step: 9, bad_in_a_row: 2 };
-    let identity = Identity { recipe: "steps = 1\n".into(), dataset: "abc".into() };
+    let identity = Identity { recipe: "steps = 1\n".into(), dataset: "abc".into(), model: "def".into() };
     let path =
         checkpoint::save(&backend, folder.path(), &saved, None, &moments, &progress, &identity).unwrap();
 
@@ -54,6 +54,18 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     let error = checkpoint::open(&path).unwrap().restore(&backend, &mut smaller, None).err().unwrap();
     assert!(error.to_string().contains("lora.b"), "{error}");
     assert_eq!(values(&backend, &smaller), [0.0; 6]);
+}
+
+#[test]
+fn values_that_are_not_finite_are_not_saved() {
+    let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
+    let params = params(&backend, f32::NAN);
+    let (moments, progress) = (Moments::new(&backend, &params), Progress { step: 3, bad_in_a_row: 0 });
+    let error =
+        checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
+            .unwrap_err();
+    assert!(error.to_string().contains("lora.a") && error.to_string().contains("step 3"), "{error}");
+    assert_eq!(checkpoint::list(folder.path()).unwrap(), []);
 }
 
 #[test]

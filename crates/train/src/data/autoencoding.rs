@@ -23,6 +23,7 @@ impl Autoencoding {
             let text = format!("expected an autoencoder of RGB pictures, found one with {found} channels");
             return Err(DataError::Problem(text));
         }
+        recipe.geometry.check(config.reduction())?;
         Ok(Self { seed: recipe.seed, config })
     }
 

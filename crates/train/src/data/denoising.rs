@@ -8,6 +8,7 @@ use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::schedule::NoiseSchedule;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::unet::UNetConfig;
+use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::Backend;
 
 use super::latents::Latents;
@@ -48,8 +49,10 @@ impl<'b, B: Backend> Denoising<'b, B> {
         let schedule = NoiseSchedule::read(&model.schedule())?;
         let cache = Cache::new(&recipe.cache);
         let unet = UNetConfig::open(&model.unet().join("config.json"))?;
+        model.check_latents(&unet, &VaeConfig::open(&model.vae().join("config.json"))?)?;
         let cached = recipe.geometry.crop == Crop::Center;
         let latents = Latents::open(backend, &model.vae(), cache.clone(), cached)?;
+        recipe.geometry.check(latents.reduction())?;
         let text = match recipe.method {
             Method::Full { full } if full.text_encoders => {
                 let open = |(tokens, _, _): &(PathBuf, PathBuf, &str)| {
@@ -57,7 +60,7 @@ impl<'b, B: Backend> Denoising<'b, B> {
                 };
                 Text::Tokens(model.texts().iter().map(open).collect::<Result<_, _>>()?)
             }
-            _ => Text::Encoded(Captions::prepare(backend, &model, cache, dataset, preparing)?),
+            _ => Text::Encoded(Captions::prepare(backend, &model, cache, dataset, &unet, preparing)?),
         };
         Ok(Self {
             backend,
@@ -78,7 +81,7 @@ impl<'b, B: Backend> Denoising<'b, B> {
     /// A batch of one picture, without masks.
     pub fn batch(&mut self, picture: &Picture<'_>, when: When) -> Result<Batch, DataError> {
         let Picture { dataset, index, draw, sample } = *picture;
-        let posterior = self.latents.posterior(dataset, index, draw, sample)?;
+        let posterior = self.latents.posterior(dataset, index, draw)?;
         let steps = self.schedule.steps();
         let (clean, timestep, noise, weight) = match when {
             When::Step { step, slot } => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use fairhuman_dataset::{Dataset, Draw, Sample};
+use fairhuman_dataset::{Dataset, Draw};
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig};
 use fairhuman_engine::Backend;
@@ -78,15 +78,9 @@ impl<'b, B: Backend> Latents<'b, B> {
         (self.config.scaling_factor, self.config.shift_factor)
     }
 
-    /// The posterior of sample `i` in the geometry `draw`, whose pixels are `sample`.
-    pub fn posterior(
-        &mut self,
-        dataset: &Dataset,
-        i: usize,
-        draw: &Draw,
-        sample: &Sample,
-    ) -> Result<Posterior, DataError> {
-        let Some((cache, vae)) = self.cache.clone() else { return self.encode(sample) };
+    /// The posterior of picture `i` in the geometry `draw`; it is decoded only where that is not in the cache.
+    pub fn posterior(&mut self, dataset: &Dataset, i: usize, draw: &Draw) -> Result<Posterior, DataError> {
+        let Some((cache, vae)) = self.cache.clone() else { return self.encode(dataset, i, draw) };
         let picture = match self.pictures.get(&i) {
             Some(hash) => *hash,
             None => {
@@ -100,7 +94,7 @@ impl<'b, B: Backend> Latents<'b, B> {
         if let Some(posterior) = cache.get(&key).and_then(read) {
             return Ok(posterior);
         }
-        let posterior = self.encode(sample)?;
+        let posterior = self.encode(dataset, i, draw)?;
         let list = |values: &[f32]| (posterior.shape.to_vec(), values.to_vec());
         let entry = Entry::from([
             ("log_variance".to_owned(), list(&posterior.log_variance)),
@@ -110,13 +104,14 @@ impl<'b, B: Backend> Latents<'b, B> {
         Ok(posterior)
     }
 
-    fn encode(&mut self, sample: &Sample) -> Result<Posterior, DataError> {
+    fn encode(&mut self, dataset: &Dataset, i: usize, draw: &Draw) -> Result<Posterior, DataError> {
         let vae = match self.vae.take() {
             Some(vae) => vae,
             None => AutoencoderKl::load(self.backend, &self.folder, Trainable::None)?,
         };
         let vae = self.vae.insert(vae);
-        let picture = self.backend.tensor(&[1, sample.height, sample.width, 3], &sample.image);
+        let pixels = dataset.load_image(i, draw)?;
+        let picture = self.backend.tensor(&[1, draw.height as usize, draw.width as usize, 3], &pixels);
         let (mean, log_variance) = vae.encode_moments(self.backend, &picture)?;
         let shape = B::shape(&mean);
         Ok(Posterior { shape: [shape[1], shape[2], shape[3]], mean: self.backend.read(&mean), log_variance })

@@ -5,6 +5,7 @@
 //! step. Both are cached on disk. Latents are cached only where the crop is not random.
 
 mod autoencoding;
+mod choice;
 mod denoising;
 mod latents;
 mod noise;
@@ -22,9 +23,10 @@ use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use crate::batch::Batch;
 use crate::cache::Key;
-use crate::order::{Order, held_out};
+use crate::order::Order;
 use crate::recipe::{Method, Recipe, Validation};
 use autoencoding::Autoencoding;
+use choice::{choose_held_out, order};
 use denoising::Denoising;
 pub use noise::{Noised, noised};
 
@@ -54,13 +56,16 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It was told to stop.
+    #[error("stopped")]
+    Stopped,
     /// Anything else, with what to do.
     #[error("{0}")]
     Problem(String),
 }
 
-/// Told how far the preparation is: what, how many are done, of how many.
-pub type Preparing<'a> = &'a mut dyn FnMut(&str, usize, usize);
+/// Told how far the preparation is: what, how many are done, of how many. An error ends it.
+pub type Preparing<'a> = &'a mut dyn FnMut(&str, usize, usize) -> Result<(), DataError>;
 
 /// The data of one step.
 #[derive(Debug, Clone)]
@@ -127,14 +132,7 @@ enum When {
     HeldOut { position: usize, of: usize, draw: (usize, usize) },
 }
 
-impl<'b, B: Backend> Source<'b, B> {
-    fn reduction(&self) -> usize {
-        match self {
-            Source::Denoising(denoising) => denoising.reduction(),
-            Source::Autoencoding(autoencoding) => autoencoding.reduction(),
-        }
-    }
-
+impl<B: Backend> Source<'_, B> {
     /// Pixels per cell of the masks, in one direction: objectives are about latents, or about pictures.
     fn mask_cell(&self) -> usize {
         match self {
@@ -169,7 +167,6 @@ impl<'b, B: Backend> Data<'b, B> {
             Method::Vae { .. } => Source::Autoencoding(Autoencoding::open(recipe)?),
             _ => Source::Denoising(Box::new(Denoising::open(backend, recipe, &dataset, preparing)?)),
         };
-        recipe.geometry.check(source.reduction())?;
         let order = order(&dataset, recipe, &training);
         let mut next = 0;
         let regions = recipe.objective.iter().map(|o| {
@@ -200,6 +197,16 @@ impl<'b, B: Backend> Data<'b, B> {
     /// Names of the held-out pictures.
     pub fn held_out(&self) -> Vec<String> {
         self.held_out.iter().map(|&i| self.name(i)).collect()
+    }
+
+    /// What a person should know about the dataset: what was passed over, or is not used.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.dataset.notes().to_vec();
+        if self.dataset.spec().conditioning.is_some() {
+            let text = "dataset.conditioning: control images are checked, and not used: nothing here is trained with them yet";
+            notes.push(text.into());
+        }
+        notes
     }
 
     /// Captions that were cut off.
@@ -252,7 +259,7 @@ impl<'b, B: Backend> Data<'b, B> {
             let mut samples = Vec::new();
             for i in indices {
                 let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
-                let mut sample = self.dataset.load(i, &draw, self.source.mask_cell())?;
+                let mut sample = self.load(i, &draw)?;
                 sample.caption = self.dataset.caption(i, self.seed, step, slot);
                 let mut batch = self.one(i, &draw, &sample, When::Step { step, slot })?;
                 batch.weights[0] *= f64::from(self.dataset.item(i).weight);
@@ -285,7 +292,7 @@ impl<'b, B: Backend> Data<'b, B> {
         let mut waiting = Vec::new();
         for (position, i) in self.held_out.clone().into_iter().enumerate() {
             let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let sample = self.dataset.load(i, &drawn, self.source.mask_cell())?;
+            let sample = self.load(i, &drawn)?;
             for j in 0..draws {
                 let when = When::HeldOut { position, of: self.held_out.len(), draw: (j, draws) };
                 let one = self.one(i, &drawn, &sample, when)?;
@@ -317,8 +324,9 @@ impl<'b, B: Backend> Data<'b, B> {
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for &i in self.training.iter().take(PICTURES) {
             let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let sample = self.dataset.load(i, &drawn, 1)?;
-            let picture = self.backend.tensor(&[1, sample.height, sample.width, 3], &sample.image);
+            let pixels = self.dataset.load_image(i, &drawn)?;
+            let shape = [1, drawn.height as usize, drawn.width as usize, 3];
+            let picture = self.backend.tensor(&shape, &pixels);
             let moments = self.backend.scope(|| {
                 let mut tape = Tape::new(self.backend, params, true);
                 let moments = vae.encode(&mut tape, &Var::constant(picture))?;
@@ -347,6 +355,15 @@ impl<'b, B: Backend> Data<'b, B> {
         !self.held_out.is_empty()
     }
 
+    /// Masks and caption of a picture, and its pixels where it is not latents that are learnt from: those may be in the
+    /// cache.
+    fn load(&self, i: usize, draw: &Draw) -> Result<Sample, DatasetError> {
+        match self.source {
+            Source::Denoising(_) => self.dataset.load_masks(i, draw, self.source.mask_cell()),
+            Source::Autoencoding(_) => self.dataset.load(i, draw, self.source.mask_cell()),
+        }
+    }
+
     fn name(&self, i: usize) -> String {
         self.dataset.item(i).image.display().to_string()
     }
@@ -367,15 +384,6 @@ impl<'b, B: Backend> Data<'b, B> {
     pub fn backend(&self) -> &'b B {
         self.backend
     }
-}
-
-/// The walk through the pictures that are trained on, each as often as its folder's repeats say.
-fn order(dataset: &Dataset, recipe: &Recipe, training: &[usize]) -> Order {
-    let mut samples = dataset.epoch();
-    samples.retain(|i| training.binary_search(i).is_ok());
-    let size = |&i: &usize| recipe.geometry.target(dataset.item(i).size);
-    let sizes = recipe.geometry.buckets.map(|_| samples.iter().map(size).collect());
-    Order::new(recipe.seed, samples, sizes, (recipe.batch, recipe.accumulation))
 }
 
 /// Batches one below the other.
@@ -405,28 +413,4 @@ fn join(samples: &[Batch]) -> Result<Batch, DataError> {
         }
     }
     Ok(all)
-}
-
-/// Indices of the held-out samples, ascending.
-fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<usize>, DataError> {
-    if let Some(names) = &recipe.validation.samples {
-        let find = |name: &PathBuf| {
-            dataset.items().iter().position(|item| item.image == *name).ok_or_else(|| {
-                let name = name.display();
-                DataError::Problem(format!(
-                    "validation.samples: the dataset has no picture \"{name}\"; names are as the dataset lists them, \
-                     such as \"{}\"",
-                    dataset.item(0).image.display()
-                ))
-            })
-        };
-        let mut list = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        list.sort_unstable();
-        list.dedup();
-        return Ok(list);
-    }
-    let share = recipe.validation.share.unwrap_or(0.0);
-    // A share that was asked for is at least one picture.
-    let count = if share > 0.0 { ((share * dataset.len() as f64).round() as usize).max(1) } else { 0 };
-    Ok(held_out(recipe.seed, dataset.len(), count))
 }

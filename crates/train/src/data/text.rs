@@ -8,6 +8,7 @@ use fairhuman_dataset::Dataset;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
+use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_engine::Backend;
 
 use super::{DataError, Preparing};
@@ -37,12 +38,13 @@ pub(super) struct Captions<B: Backend> {
 }
 
 impl<B: Backend> Captions<B> {
-    /// Encodes every caption of `dataset` that is not in the cache.
+    /// Encodes every caption of `dataset` that is not in the cache, for a U-Net that reads such texts.
     pub fn prepare(
         backend: &B,
         model: &ModelFolder,
         cache: Cache,
         dataset: &Dataset,
+        unet: &UNetConfig,
         preparing: Preparing<'_>,
     ) -> Result<Self, DataError> {
         let parts = model.texts();
@@ -69,8 +71,11 @@ impl<B: Backend> Captions<B> {
         }
         let encoders =
             if missing.is_empty() && !varied { None } else { Some(TextEncoders::<B>::load(backend, model)?) };
+        if let Some(encoders) = &encoders {
+            model.check_text(unet, encoders.width(), encoders.pooled_width())?;
+        }
         for (done, batch) in missing.chunks(BATCH).enumerate() {
-            preparing("encoding captions", done * BATCH, missing.len());
+            preparing("encoding captions", done * BATCH, missing.len())?;
             let Some(encoders) = &encoders else { break };
             let captions: Vec<&str> = batch.iter().map(|(caption, _)| *caption).collect();
             for (text, (caption, key)) in encode(backend, encoders, &captions)?.into_iter().zip(batch) {

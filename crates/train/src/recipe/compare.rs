@@ -3,12 +3,15 @@
 use toml::{Table, Value};
 
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
-/// how fast; nor do the keys of `[samples]`. (`dataset.path` may change with the folder: the pictures themselves are compared.)
-const FREE: [&str; 12] = [
+/// how fast; nor do the keys of `[samples]`. (The paths of model and dataset may change with the folders: the model's
+/// files and the dataset's list are compared themselves.)
+const FREE: [&str; 15] = [
     "steps",
     "threads",
+    "activation_checkpointing",
     "out",
     "cache",
+    "model.path",
     "dataset.path",
     "checkpoints.every",
     "checkpoints.keep",
@@ -17,6 +20,7 @@ const FREE: [&str; 12] = [
     "vae.dtype",
     "stop_after_bad_steps",
     "validation.every",
+    "validation.draws",
 ];
 
 /// One key with two values.
@@ -57,7 +61,7 @@ pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de:
     Ok(differing.collect())
 }
 
-/// Tables opened up to dotted keys; `objective` by name, so that a message says which.
+/// Tables opened up to dotted keys, lists of tables with numbers: `objective[0].name`.
 fn flatten(text: &str) -> Result<Table, toml::de::Error> {
     let mut flat = Table::new();
     open("", Value::Table(text.parse::<Table>()?), &mut flat);

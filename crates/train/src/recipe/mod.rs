@@ -46,6 +46,12 @@ pub enum RecipeError {
         /// The line, the key and what was expected.
         problem: String,
     },
+    /// A path that no recipe can hold.
+    #[error("{}: expected a path in UTF-8, as recipes are", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
     /// Values that do not make sense.
     #[error("the recipe {} is not valid:\n  {}", path.display(), problems.join("\n  "))]
     Values {
@@ -180,16 +186,23 @@ impl Recipe {
 
     /// The recipe as TOML, every default written out.
     pub fn to_toml(&self) -> String {
-        // Plain data of numbers, strings, lists and tables always has a TOML form.
-        toml::to_string(self).unwrap_or_default()
+        // Numbers, strings, lists and tables have a TOML form, and so do paths in UTF-8, as all of these are.
+        toml::to_string(self).expect("every path is UTF-8")
     }
 
     /// Puts the run into another folder, the cache with it if it was inside.
-    pub fn move_to(&mut self, out: &Path) {
+    ///
+    /// # Errors
+    /// [`RecipeError::Path`].
+    pub fn move_to(&mut self, out: &Path) -> Result<(), RecipeError> {
+        if out.to_str().is_none() {
+            return Err(RecipeError::Path { path: out.into() });
+        }
         if let Ok(inside) = self.cache.strip_prefix(&self.out) {
             self.cache = out.join(inside);
         }
         self.out = out.to_path_buf();
+        Ok(())
     }
 
     /// The regions that the dataset must have masks for, in the order of the objectives that have one.

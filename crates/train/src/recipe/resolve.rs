@@ -41,6 +41,11 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
     let cache = raw.cache.map_or_else(|| out.join("cache"), |cache| base.join(cache));
     let mut dataset = raw.dataset;
     dataset.path = base.join(&dataset.path);
+    if raw.method == MethodName::Vae {
+        // An autoencoder reads no captions.
+        dataset.default_caption.get_or_insert_default();
+        dataset.allow_empty_captions = true;
+    }
 
     let size = (raw.geometry.width, raw.geometry.height);
     let recipe = Recipe {
@@ -108,6 +113,14 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     let finite = |v: f64| v >= 0.0 && v.is_finite();
     let share = |v: f64| (0.0..1.0).contains(&v);
     let r = recipe;
+    for (key, path) in [
+        ("out", &r.out),
+        ("cache", &r.cache),
+        ("model.path", &r.model.path),
+        ("dataset.path", &r.dataset.path),
+    ] {
+        problems.check(path.to_str().is_some(), key, "a path in UTF-8, as recipes are", path.display());
+    }
     problems.check(r.steps > 0, "steps", "at least 1", r.steps);
     problems.check(r.batch > 0, "batch", "at least 1", r.batch);
     problems.check(r.accumulation > 0, "accumulation", "at least 1", r.accumulation);
@@ -127,7 +140,9 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     problems.check(finite(o.learning_rate), "optimizer.learning_rate", "0 or more", o.learning_rate);
     problems.check(share(o.beta1), "optimizer.beta1", "a number in [0, 1)", o.beta1);
     problems.check(share(o.beta2), "optimizer.beta2", "a number in [0, 1)", o.beta2);
-    problems.check(positive(o.eps) && o.eps.is_finite(), "optimizer.eps", "more than 0", o.eps);
+    // The update is made in f32, where less would be nothing.
+    let eps = (1e-30..=1e30).contains(&o.eps);
+    problems.check(eps, "optimizer.eps", "a number from 1e-30 to 1e30", o.eps);
     problems.check(finite(o.weight_decay), "optimizer.weight_decay", "0 or more", o.weight_decay);
     problems.check(
         r.schedule.decay_steps > r.schedule.warmup || r.schedule.decay == crate::rate::Decay::Constant,
