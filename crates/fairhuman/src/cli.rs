@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
 
 mod data;
+mod model;
 pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
+pub use model::{Dtype, InitModel, Merge, Preset};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as fairly
 /// as the whole picture.
@@ -16,6 +18,7 @@ pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
     name = "fairhuman",
     version,
     arg_required_else_help = true,
+    max_term_width = 100,
     after_help = "\
 To begin, without a download or a GPU, in three minutes:
   fairhuman quickstart
@@ -41,6 +44,8 @@ pub enum Command {
     Check(Check),
     /// Make pictures of prompts with a model and LoRA files
     Sample(Sample),
+    /// Make a model folder with LoRA files merged into it, for programs without LoRA
+    Merge(Merge),
     /// Show training runs on one web page, several side by side
     Report(Report),
     /// Run one training step from recorded tensors, and time it
@@ -58,8 +63,8 @@ pub enum Command {
 /// `fairhuman quickstart`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Draws people, fine-tunes two LoRAs from the built-in model (the plain loss; Minimum Potential Delay) for the same
-steps on the same pictures with the same noise, and compares base, plain and MPD: held-out losses of picture, faces
+Draws people, fine-tunes two LoRAs from the built-in model (the plain loss; Minimum Potential Delay) for the same \
+steps on the same pictures with the same noise, and compares base, plain and MPD: held-out losses of picture, faces \
 and hands, and pictures of the same prompts. The folder holds both recipes, both runs and report.html.")]
 pub struct Quickstart {
     /// The folder of everything that is made; the same command goes on where it was stopped
@@ -85,9 +90,9 @@ pub struct Quickstart {
 Examples:
   fairhuman train recipes/smoke.toml
   fairhuman train people.toml --out runs/second-try
-  fairhuman train people.toml --steps 100        # stop after step 100; without --steps it then goes on
+  fairhuman train people.toml --steps 100   # stop there; without --steps go on
 
-Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved
+Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved \
 recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.")]
 pub struct Train {
     /// The recipe, a TOML file
@@ -110,14 +115,17 @@ pub struct Train {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman sample --prompt \"a woman with long red hair in a green shirt waves with an open hand\" --out pictures
-  fairhuman sample --model models/sdxl --prompt \"a woman waving\" --count 4 --out pictures
-  fairhuman sample --model models/sdxl --lora runs/people/lora.safetensors --lora-weight 0.8 \\
-      --prompts prompts.txt --negative \"blurry\" --seed 1 --out pictures
-  fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 --prompt \"a woman waving\" --out pictures
+  fairhuman sample --prompt \"a woman with long red hair waves\" --out pictures
+  fairhuman sample --model models/sdxl --prompt \"a woman waving\" --count 4 \\
+      --out pictures
+  fairhuman sample --model models/sdxl --lora runs/people/lora.safetensors \\
+      --lora-weight 0.8 --prompts prompts.txt --negative \"blurry\" --seed 1 \\
+      --out pictures
+  fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 \\
+      --prompt \"a woman waving\" --out pictures
 
-Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and
---index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text
+Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
+--index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
 (\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
 pub struct Sample {
     /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL) [default: the built-in model]
@@ -148,10 +156,10 @@ pub struct Sample {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
     pub sampler: Sampler,
     /// Width in pixels [default: the model's]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub width: Option<usize>,
     /// Height in pixels [default: the model's]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub height: Option<usize>,
     /// Decides the noise, together with a picture's index
     #[arg(long, value_name = "K", default_value_t = 0)]
@@ -185,6 +193,10 @@ fn share(text: &str) -> Result<f64, String> {
     (0.0..=1.0).contains(&value).then_some(value).ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
+fn side() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=16384)
+}
+
 fn sampler() -> impl TypedValueParser<Value = Sampler> {
     PossibleValuesParser::new(Sampler::ALL.map(Sampler::name)).try_map(|name| name.parse::<Sampler>())
 }
@@ -194,10 +206,10 @@ fn sampler() -> impl TypedValueParser<Value = Sampler> {
 #[command(after_help = "\
 Examples:
   fairhuman report runs/smoke
-  fairhuman report runs/plain runs/mpd --name Plain --name MPD --out plain-or-mpd.html
+  fairhuman report runs/plain runs/mpd --name Plain --name MPD --out both.html
 
-The page is one file without network: losses, fairness weights, conflict, regions, masks, time, recipes.
-Runs in progress are shown as far as they are. Run it in the folder that the training ran in, so that the
+The page is one file without network: losses, fairness weights, conflict, regions, masks, time, recipes. \
+Runs in progress are shown as far as they are. Run it in the folder that the training ran in, so that the \
 dataset's pictures are found.")]
 pub struct Report {
     /// Run folders; the first has the first colour
@@ -218,10 +230,11 @@ pub struct Report {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  fairhuman replay --model models/mini --inputs inputs.safetensors --outputs outputs.safetensors --repeat 7
+  fairhuman replay --model models/mini --inputs inputs.safetensors \\
+      --outputs outputs.safetensors --repeat 7
 
-The last line on stdout is one JSON object: forward_ms, backward_ms, solve_ms, update_ms, step_ms (medians),
-activations_mb (MiB that the forward pass saves for the backward pass) and peak_rss_mb (null where the system does not
+The last line on stdout is one JSON object: forward_ms, backward_ms, solve_ms, update_ms, step_ms (medians), \
+activations_mb (MiB that the forward pass saves for the backward pass) and peak_rss_mb (null where the system does not \
 tell).")]
 pub struct Replay {
     /// Model folder in diffusers' layout; its unet/ is used
@@ -275,48 +288,33 @@ pub struct People {
     pub out: PathBuf,
 }
 
-/// `fairhuman init-model`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  fairhuman init-model --preset mini --out models/mini
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
 
-The weights are random: the model draws nothing. It has every part of an SDXL folder, and trains.")]
-pub struct InitModel {
-    /// Size of the model
-    #[arg(long, value_enum, default_value_t = Preset::Tiny)]
-    pub preset: Preset,
-    /// The model's folder
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Decides the weights
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    pub seed: u64,
-    /// Type of the stored weights
-    #[arg(long, value_enum, default_value_t = Dtype::F32)]
-    pub dtype: Dtype,
-}
+    use super::Cli;
 
-/// Sizes of random models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// 2 million parameters in the U-Net: tests in seconds
-    Tiny,
-    /// 9 million: every weight of it is trained on a laptop
-    Small,
-    /// 37 million: SDXL's shape at a size that trains on a laptop
-    Mini,
-    /// SDXL's own sizes, 2.6 billion (bf16: 7 GB on disk)
-    Sdxl,
-}
+    /// What stands below the options in the help of a command, and of all below it, by the command's name.
+    fn after_helps(command: &clap::Command, found: &mut Vec<(String, String)>) {
+        let texts = [command.get_after_help(), command.get_after_long_help()];
+        found.extend(texts.into_iter().flatten().map(|text| (command.get_name().into(), text.to_string())));
+        command.get_subcommands().for_each(|command| after_helps(command, found));
+    }
 
-/// Types of stored weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Dtype {
-    /// 32 bits
-    F32,
-    /// 16 bits, IEEE
-    F16,
-    /// 16 bits, bfloat
-    Bf16,
+    #[test]
+    fn help_reads_well_on_a_terminal_of_80_columns() {
+        let mut found = Vec::new();
+        after_helps(&Cli::command(), &mut found);
+        assert!(found.len() > 8, "{} help texts", found.len());
+        for (command, text) in found {
+            let lines: Vec<&str> = text.lines().collect();
+            // An example that is wrapped cannot be copied.
+            let wrapped = lines.iter().find(|line| line.starts_with(' ') && line.chars().count() > 80);
+            assert_eq!(wrapped, None, "{command}: continue the example on a new line after a backslash");
+            // A paragraph with line ends of its own is ragged where the terminal is narrower.
+            let prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            let ragged = lines.windows(2).find(|pair| prose(pair[0]) && prose(pair[1]));
+            assert_eq!(ragged, None, "{command}: one line for each paragraph; clap wraps it");
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! What the machine tells about itself and this process.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_engine::Cpu;
+
+/// More threads are a slip of the hand, and a machine that is asked for thousands stands still.
+const MOST_THREADS: usize = 512;
 
 /// The most memory this process has held at once, in MiB; none where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
@@ -47,7 +50,11 @@ pub fn description() -> String {
 /// The CPU backend with `threads` threads (0: one per core).
 ///
 /// # Errors
-/// Threads that the system refuses.
+/// More than [`MOST_THREADS`], or threads that the system refuses.
 pub fn backend(threads: usize) -> anyhow::Result<Cpu> {
+    ensure!(
+        threads <= MOST_THREADS,
+        "{threads} threads: expected at most {MOST_THREADS}, or 0 for one per core"
+    );
     Cpu::new(threads).context("cannot start the threads")
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Annotate(options) => commands::annotate::run(&options),
         Command::Check(options) => commands::check::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
+        Command::Merge(options) => commands::merge::run(&options),
         Command::Report(options) => commands::report::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),

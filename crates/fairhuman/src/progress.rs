@@ -7,7 +7,7 @@ use fairhuman_train::events::{Event, Start, Step, StepOutcome};
 use fairhuman_train::train::Reporter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::units::{duration, listed, short};
+use crate::units::{count, duration, listed, short};
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -50,7 +50,8 @@ impl Screen {
     fn start(&mut self, start: &Start) {
         self.objectives.clone_from(&start.objectives);
         (self.first, self.until, self.began) = (start.step, start.until, Instant::now());
-        let samples = format!("{} pictures, {} held out", start.training_samples, start.held_out.len());
+        let pictures = count(start.training_samples as u64, "picture");
+        let samples = format!("{pictures}, {} held out", start.held_out.len());
         let values = start.trained_values as f64 / 1e6;
         let going =
             if start.step > 0 { format!("going on after step {}: ", start.step) } else { String::new() };
@@ -59,10 +60,13 @@ impl Screen {
             start.objectives.join(", ")
         ));
         if start.truncated_captions > 0 {
-            let count = start.truncated_captions;
             self.say(&format!(
-                "note: {count} captions are longer than the text encoder reads; their ends are cut off"
+                "note: captions longer than the text encoder reads, whose ends are cut off: {}",
+                start.truncated_captions
             ));
+        }
+        for note in &start.notes {
+            self.say(&format!("note: {note}"));
         }
         if self.terminal {
             self.bar = ProgressBar::new(start.until);

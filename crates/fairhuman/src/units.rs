@@ -23,6 +23,11 @@ pub fn short(value: f64) -> String {
     format!("{value:.*}", digits as usize)
 }
 
+/// A number and its noun: `1 step`, `160 steps`.
+pub fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// Names and numbers side by side: `global 0.512, face 0.0312`.
 pub fn listed(names: &[String], values: &[f64]) -> String {
     let pairs = names.iter().zip(values).map(|(name, value)| format!("{name} {}", short(*value)));
@@ -37,6 +42,11 @@ mod tests {
     fn numbers_keep_three_digits() {
         let shown: Vec<String> = [0.0, 1.0, 0.01234, 12.345, 1234.5, 1.234e-7, -0.5].map(short).to_vec();
         assert_eq!(shown, ["0", "1.00", "0.0123", "12.3", "1234", "1.23e-7", "-0.500"]);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "step")), ["0 steps", "1 step", "2 steps"]);
     }
 
     #[test]

@@ -127,16 +127,20 @@ fn mistakes_are_answered_with_what_to_do() {
     }
     // Options given twice replace nothing silently.
     assert!(place.fails(&[&prompt[..], &["--width", "60"]].concat()).contains("--width"));
-    let size = Command::cargo_bin("fairhuman")
-        .unwrap()
-        .args(["sample", "--width", "60", "--prompt", "a man", "--model"])
-        .arg(MODEL.path().join("tiny"))
-        .arg("--out")
-        .arg(place.path("out"))
-        .assert()
-        .failure();
-    let said = String::from_utf8_lossy(&size.get_output().stderr).into_owned();
-    assert!(said.contains("60x256") && said.contains("multiples of 8"), "{said}");
+    for (width, expected) in
+        [("60", "60x256 pixels: expected sides that are multiples of 8"), ("16392", "1..=16384")]
+    {
+        let size = Command::cargo_bin("fairhuman")
+            .unwrap()
+            .args(["sample", "--width", width, "--prompt", "a man", "--model"])
+            .arg(MODEL.path().join("tiny"))
+            .arg("--out")
+            .arg(place.path("out"))
+            .assert()
+            .failure();
+        let said = String::from_utf8_lossy(&size.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a readable folder") {
@@ -66,4 +69,34 @@ fn libraries_do_not_print_or_read_clocks() {
         })
         .collect();
     assert!(found.is_empty(), "only the binary prints and keeps time: {found:?}");
+}
+
+/// What a command of cargo's prints.
+fn cargo(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(words).output().expect("cargo");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn no_package_needs_a_newer_rust_than_ours_says() {
+    // This machine's packages alone: those of other systems need not have been downloaded.
+    let about = cargo(&["--version", "--verbose"]);
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let text = cargo(&["metadata", "--locked", "--format-version", "1", "--filter-platform", host]);
+    let metadata: Value = serde_json::from_str(&text).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let version = |package: &Value| -> Option<Vec<u32>> {
+        package["rust_version"].as_str()?.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let ours = env!("CARGO_PKG_RUST_VERSION").split('.').map(|part| part.parse().expect("a number"));
+    let ours: Vec<u32> = ours.chain([0]).collect();
+    let newer: Vec<_> = packages
+        .iter()
+        .filter(|package| version(package).is_some_and(|theirs| theirs > ours))
+        .map(|package| format!("{}: {}", package["name"], package["rust_version"]))
+        .collect();
+    assert!(newer.is_empty(), "raise rust-version in Cargo.toml: {newer:?}");
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"), " or newer")), "README.md");
 }

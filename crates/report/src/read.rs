@@ -21,13 +21,19 @@ pub enum ReadError {
         problem: String,
     },
     /// The log cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", named(path, source))]
     Events {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         source: std::io::Error,
     },
+}
+
+/// What is wrong with a file, with its name: problems of lines have it already, what the system says has not.
+fn named(path: &Path, source: &std::io::Error) -> String {
+    let (name, problem) = (path.display().to_string(), source.to_string());
+    if problem.starts_with(&name) { problem } else { format!("{name}: {problem}") }
 }
 
 /// Longer side of a dataset's picture on the page.

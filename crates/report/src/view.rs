@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::chart::{LineChart, Point, Scale, Series, bulk, envelope, smooth, thin};
 use crate::model::Run;
-use crate::number::{short, tick};
+use crate::number::{count, short, tick};
 
 /// The colour of what is no run's and no objective's.
 pub const NEUTRAL: usize = 7;
@@ -233,7 +233,7 @@ pub fn state(run: &Run) -> String {
     let step = run.events.last().map_or(0, Event::step);
     let resumed_or_running = || format!("step {step} of {}: in progress, or cut off", start.until);
     match run.events.last() {
-        Some(Event::End { reason: Reason::Done, .. }) => format!("{step} steps, done"),
+        Some(Event::End { reason: Reason::Done, .. }) => format!("{}, done", count(step as usize, "step")),
         Some(Event::End { reason: Reason::Stopped, .. }) => {
             format!("stopped after step {step} of {}", start.until)
         }

@@ -15,6 +15,7 @@ fn start(held_out: Vec<String>) -> Event {
         held_out,
         trained_values: 1,
         truncated_captions: 0,
+        notes: Vec::new(),
         version: "0.1.0".into(),
         machine: String::new(),
     })
@@ -36,7 +37,12 @@ fn what_is_no_run_is_named() {
     }
     std::fs::write(folder.path().join("events.jsonl"), "{\"event\":\"walk\",\"step\":1}\n").unwrap();
     let error = Run::read(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("events.jsonl line 1"), "{error}");
+    assert!(error.contains("line 1") && error.matches("events.jsonl").count() == 1, "{error}");
+    // Not a file: the system's own words, with the name.
+    std::fs::remove_file(folder.path().join("events.jsonl")).unwrap();
+    std::fs::create_dir(folder.path().join("events.jsonl")).unwrap();
+    let error = Run::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("events.jsonl: "), "{error}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ struct Sampling {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// Threads on both sides [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
     /// A Python that has PyTorch and diffusers already, in place of .venv
     #[arg(long, value_name = "FILE")]
@@ -61,11 +61,11 @@ struct SmallModel {
 /// `xtask speed`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The PyTorch side runs in a virtual environment, .venv, that is made from reference/requirements.txt when it is not
-there (a download of some GB the first time; pip's own settings apply: PIP_EXTRA_INDEX_URL set to PyTorch's index of
+The PyTorch side runs in a virtual environment, .venv, that is made from reference/requirements.txt when it is not \
+there (a download of some GB the first time; pip's own settings apply: PIP_EXTRA_INDEX_URL set to PyTorch's index of \
 CPU wheels makes it ten times less). Without Python only our side is measured.
 
-Close everything else first: other programs make all of these numbers wrong. Allow half an hour, or a few minutes
+Close everything else first: other programs make all of these numbers wrong. Allow half an hour, or a few minutes \
 with --quick.")]
 struct Speed {
     /// One pair of runs, few repeats, without the network of four times the channels: to see that all works
@@ -75,7 +75,7 @@ struct Speed {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pairs: Option<u16>,
     /// Threads on both sides [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
     /// Also write the report to this Markdown file; where it has the lines `<!-- speed:begin -->` and
     /// `<!-- speed:end -->`, between them

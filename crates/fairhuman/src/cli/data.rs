@@ -9,18 +9,26 @@ use fairhuman_dataset::Region;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman models get                                # once: MediaPipe's networks, 19 MB
+  fairhuman models get                  # once: MediaPipe's networks, 19 MB
   fairhuman annotate photos --out data/people
-  fairhuman annotate photos --out data/people --shape outline --caption \"a photo of sks, {people}\"
-  fairhuman annotate photos --out data/people --hands hand.onnx --faces face.onnx
-  fairhuman annotate coco/val2017 --evaluate coco/annotations/coco_wholebody_val_v1.0.json
+  fairhuman annotate photos --out data/people --shape outline \\
+      --caption \"a photo of sks, {people}\"
+  fairhuman annotate photos --out data/people --hands hand.onnx \\
+      --faces face.onnx
+  fairhuman annotate photos --out data/people --hands hands.onnx \\
+      --hand-class left,right
+  fairhuman annotate coco/val2017 \\
+      --evaluate coco/annotations/coco_wholebody_val_v1.0.json
 
-Then look at data/people/index.html (or contact-sheet.png) before anything is trained. A recipe reads the folder as it is:
+Then look at data/people/index.html (or contact-sheet.png) before anything is trained. A recipe reads the folder as it is: \
 `dataset.path = \"data/people\"`, masks `mask_face` and `mask_hand`, control images `conditioning_image`.
 
-Ctrl-C leaves after the photographs in work; the same command again continues, and looks again only at photographs that
-changed or were looked at with other options. Files that cannot be read are listed and skipped. Exit code 1 if there is
-no photograph to make a dataset of, 130 if interrupted.")]
+Ctrl-C leaves after the photographs in work; the same command again continues, and looks again only at photographs that \
+changed or were looked at with other options. Files that cannot be read are listed and skipped. Exit code 1 if there is \
+no photograph to make a dataset of, 130 if interrupted.
+
+Masks that you paint over, add (named and sized as the others) or delete stay as they are; the same command again lists \
+them. To have a photograph's masks drawn anew, delete them and its file in annotations/.")]
 pub struct Annotate {
     /// The folder of the photographs (JPEG, PNG, WebP; folders in it are searched too). The text of NAME.txt beside a
     /// photograph is its caption
@@ -37,9 +45,15 @@ pub struct Annotate {
     /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's
     #[arg(long, value_name = "FILE")]
     pub faces: Option<PathBuf>,
+    /// Classes of --faces that are faces, by name or number; needed if it knows more than one
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "faces")]
+    pub face_class: Vec<String>,
     /// A YOLOv8 or YOLO11 detection network as ONNX, to find hands instead of MediaPipe's
     #[arg(long, value_name = "FILE")]
     pub hands: Option<PathBuf>,
+    /// Classes of --hands that are hands, by name or number; needed if it knows more than one
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "hands")]
+    pub hand_class: Vec<String>,
     /// Score from which a box of --faces or --hands counts (the paper has 0.5)
     #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
     pub threshold: f32,
@@ -94,12 +108,14 @@ pub enum ModelsAction {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman models get                                             # downloads a wheel from pypi.org (35 to 50 MB)
+  fairhuman models get          # downloads a wheel from pypi.org (35 to 50 MB)
   fairhuman models get --index https://pypi.example.org/simple/    # a mirror
-  pip download --no-deps mediapipe==0.10.21                        # elsewhere, for a machine without network
-  fairhuman models get --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
 
-The seven networks (19 MB, Apache-2.0) are unpacked from the Python package mediapipe 0.10.21, a wheel for any system;
+On a machine without network, after `pip download --no-deps mediapipe==0.10.21` elsewhere:
+  fairhuman models get \\
+      --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
+
+The seven networks (19 MB, Apache-2.0) are unpacked from the Python package mediapipe 0.10.21, a wheel for any system; \
 no Python is needed. Each is stored only if its SHA-256 is the published one. What is already there is kept.")]
 pub struct GetModels {
     /// A wheel on the disk, instead of a download
@@ -117,12 +133,12 @@ pub struct GetModels {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman check people.toml                       # the dataset as this recipe trains on it
-  fairhuman check data/people --size 128            # a folder; regions are guessed from its masks
+  fairhuman check people.toml               # the dataset as it is trained on
+  fairhuman check data/people --size 128    # a folder; regions are guessed
   fairhuman check photos --region face=masks/face --html sheet.html
   fairhuman check people.toml --json > report.json
 
-Nothing is trained and nothing changed. Exit code 1 if there are errors: what training cannot use. Warnings are what it
+Nothing is trained and nothing changed. Exit code 1 if there are errors: what training cannot use. Warnings are what it \
 would use otherwise than meant, notes what it converts without harm.")]
 pub struct Check {
     /// A recipe; or a dataset's folder or list (.jsonl, .csv, .parquet, COCO's .json, kohya's .toml)
@@ -137,7 +153,7 @@ pub struct Check {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub pictures: usize,
     /// Without a recipe: side in pixels that pictures are trained at
-    #[arg(long, value_name = "PIXELS", default_value_t = 1024)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=16384))]
     pub size: u32,
     /// Without a recipe: a region and where its masks are, as recipes have it [default: guessed]
     #[arg(long = "region", value_name = "NAME=MASK", value_parser = region)]

@@ -22,10 +22,12 @@ use crate::units::duration;
 /// Loads the networks, and looks.
 pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
     let detectors = load_detectors(&models::folder(options.models.as_deref())?)?;
-    let load = |file: &Option<PathBuf>| {
-        file.as_deref().map(|file: &Path| Yolo::load(file, options.threshold)).transpose()
+    let load = |file: &Option<PathBuf>, classes: &[String], option: &str| {
+        let network = file.as_deref().map(|file| Yolo::load(file, classes, options.threshold)).transpose();
+        network.with_context(|| format!("the network of --{option}s (its classes: --{option}-class)"))
     };
-    let (faces, hands) = (load(&options.faces)?, load(&options.hands)?);
+    let faces = load(&options.faces, &options.face_class, "face")?;
+    let hands = load(&options.hands, &options.hand_class, "hand")?;
     let finders = Finders {
         detectors: &detectors,
         faces: faces.as_ref().map(|network| network as &dyn Finder),
@@ -82,9 +84,13 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
         summary.problems.len()
     );
     println!("{} looked at now, {kept} kept from before; {}{rate}", summary.annotated, duration(seconds));
-    match summary.interrupted {
-        true => println!("interrupted: the same command again continues"),
-        false => println!("to look at: {}", out.join("index.html").display()),
+    if summary.mended > 0 {
+        println!("{} masks that were painted, added or deleted by hand stay as they are", summary.mended);
+    }
+    match summary {
+        Summary { interrupted: true, .. } => println!("interrupted: the same command again continues"),
+        Summary { photographs: 0, .. } => println!("nothing to make a dataset of"),
+        _ => println!("to look at: {}", out.join("index.html").display()),
     }
 }
 
@@ -114,12 +120,13 @@ fn count(photos: &Path, annotations: &Path, finders: &Finders) -> anyhow::Result
 }
 
 fn row(look: &str, what: &str, score: Score) {
+    let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share));
     println!(
-        "{look:10} {what:6} {:>9} {:>6} {:>6} {:>6.1}% {:>9.1}%",
+        "{look:10} {what:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
         score.annotated,
         score.right,
         score.found - score.right,
-        100.0 * score.recall(),
-        100.0 * score.precision()
+        percent(score.recall()),
+        percent(score.precision())
     );
 }

@@ -9,7 +9,8 @@ use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::vae::VaeConfig;
-use fairhuman_train::recipe::Recipe;
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_train::recipe::{Method, Recipe};
 
 use crate::cli::Check;
 use crate::meter::Meter;
@@ -23,17 +24,25 @@ struct Plan {
     regions: Vec<Region>,
     geometry: GeometrySpec,
     latent_factor: usize,
+    /// Pixels per cell of the masks; see [`Options::mask_cell`].
+    mask_cell: usize,
     tokenizer: Option<ClipTokenizer>,
 }
 
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     let plan = if is_recipe(&options.path)? { of_recipe(&options.path)? } else { of_dataset(options) };
+    // Before everything is read: a page that has no place is told at once.
+    if let Some(folder) = options.html.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let meter = Meter::new("pictures");
     let count = |text: &str| plan.tokenizer.as_ref().map_or(0, |t| t.encode(text).count);
     let how = Options {
         geometry: plan.geometry,
         latent_factor: plan.latent_factor,
+        mask_cell: plan.mask_cell,
         tokens: plan.tokenizer.is_some().then_some(&count),
         thumbnails: if options.html.is_some() { THUMBNAIL } else { 0 },
     };
@@ -48,7 +57,8 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     }
     if let Some(file) = &options.html {
         let page = html(&report, options.pictures);
-        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        write_atomically(file, page.as_bytes())
+            .with_context(|| format!("cannot write {}", file.display()))?;
         eprintln!("contact sheet: {}", file.display());
     }
     Ok(if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -79,8 +89,13 @@ fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
         );
         (8, None)
     });
-    let regions = recipe.regions();
-    Ok(Plan { dataset: recipe.dataset, regions, geometry: recipe.geometry, latent_factor, tokenizer })
+    let mask_cell = match recipe.method {
+        Method::Lora { .. } | Method::Full { .. } => latent_factor,
+        // An autoencoder's losses are of pixels.
+        Method::Vae { .. } => 1,
+    };
+    let (regions, geometry) = (recipe.regions(), recipe.geometry);
+    Ok(Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer })
 }
 
 fn of_dataset(options: &Check) -> Plan {
@@ -90,5 +105,5 @@ fn of_dataset(options: &Check) -> Plan {
         given => given.to_vec(),
     };
     let geometry = GeometrySpec { width: options.size, height: options.size, ..GeometrySpec::default() };
-    Plan { dataset, regions, geometry, latent_factor: 8, tokenizer: None }
+    Plan { dataset, regions, geometry, latent_factor: 8, mask_cell: 8, tokenizer: None }
 }

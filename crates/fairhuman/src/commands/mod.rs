@@ -3,6 +3,7 @@
 pub mod annotate;
 pub mod check;
 pub mod init_model;
+pub mod merge;
 pub mod models;
 pub mod people;
 pub mod quickstart;

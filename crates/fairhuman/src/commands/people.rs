@@ -7,6 +7,7 @@ use fairhuman_people::{Options, write_dataset};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use crate::cli::People;
+use crate::units;
 
 /// Draws, and says what there is.
 pub fn run(options: &People) -> anyhow::Result<ExitCode> {
@@ -19,8 +20,8 @@ pub fn run(options: &People) -> anyhow::Result<ExitCode> {
     let summary = write_dataset(what, &options.out, &mut |done| bar.set_position(done))?;
     bar.finish_and_clear();
     println!(
-        "{} pictures in {} ({} drawn now): {} with a face, {} with a hand",
-        summary.pictures,
+        "{} in {} ({} drawn now): {} with a face, {} with a hand",
+        units::count(summary.pictures, "picture"),
         options.out.display(),
         summary.drawn,
         summary.with_face,

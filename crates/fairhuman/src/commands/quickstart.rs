@@ -5,11 +5,12 @@
 mod pictures;
 mod story;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
 use fairhuman_people::write_dataset;
@@ -35,9 +36,9 @@ const NEAR: u32 = 80;
 pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let out = &options.out;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    let model = cache::builtin_model()?;
     let backend = machine::backend(options.threads)?;
+    let model = cache::builtin_model()?;
+    let recipes = recipes(out, &model, options.steps)?;
     let stop = interrupt::flag()?;
 
     eprintln!("1/4  drawing {} people", options.people);
@@ -47,15 +48,14 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     write_dataset(what, &people, &mut |_| {})?;
 
     let mut runs = Vec::new();
-    for (i, (name, title, weighting)) in WAYS.iter().enumerate() {
+    for (i, recipe) in recipes.iter().enumerate() {
         eprintln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
-        let recipe = recipe(out, &model, name, weighting, options.steps)?;
-        backend.scope(|| shown_on_screen(&backend, &recipe, &stop, None, None))?;
+        backend.scope(|| shown_on_screen(&backend, recipe, &stop, None, None))?;
         if stop.load(Ordering::SeqCst) {
             eprintln!("stopped; the same command goes on");
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        let mut run = Run::read(&recipe.out)?.named(*title);
+        let mut run = Run::read(&recipe.out)?.named(WAYS[i].1);
         run.add_pictures(if i == 0 { 4 } else { 0 });
         runs.push(run);
     }
@@ -100,13 +100,45 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes and reads a recipe: a file that a person can run again, or change.
-fn recipe(out: &Path, model: &Path, name: &str, weighting: &str, steps: u64) -> anyhow::Result<Recipe> {
-    let path = out.join(format!("{name}.toml"));
+/// The two recipes, as files that a person can run again, or copy and change. Those of another quickstart, and changed
+/// ones, stay as they are, and nothing is written.
+fn recipes(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>> {
+    let mut texts = Vec::new();
+    for (name, _, weighting) in WAYS {
+        let (path, text) = (out.join(format!("{name}.toml")), recipe(model, name, weighting, steps)?);
+        match std::fs::read_to_string(&path) {
+            Ok(there) if there != text => match Recipe::parse(&path, &there) {
+                Ok(theirs) if theirs.steps != steps => bail!(
+                    "{} holds a quickstart with --steps {}; say the same, or another --out",
+                    out.display(),
+                    theirs.steps
+                ),
+                _ => bail!(
+                    "{} is not as this quickstart writes it: changed, or by another version; say another --out",
+                    path.display()
+                ),
+            },
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+        texts.push((path, text));
+    }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let write = |(path, text): (PathBuf, String)| {
+        write_atomically(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Recipe::parse(&path, &text)?)
+    };
+    texts.into_iter().map(write).collect()
+}
+
+/// The text of a recipe: all but `name` and `weighting` is the same in both.
+fn recipe(model: &Path, name: &str, weighting: &str, steps: u64) -> anyhow::Result<String> {
     let model = std::path::absolute(model)?;
     // A JSON string is a TOML string, too.
     let model = serde_json::to_string(&model.to_string_lossy())?;
-    let text = format!(
+    Ok(format!(
         r#"# Written by `fairhuman quickstart`: the two recipes differ in `weighting` alone.
 steps = {steps}
 batch = 4
@@ -154,7 +186,5 @@ draws = 4
         size = fairhuman_builtin::SIZE,
         warmup = (steps / 16).min(10),
         every = (steps / 4).max(1),
-    );
-    write_atomically(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(Recipe::parse(&path, &text)?)
+    ))
 }

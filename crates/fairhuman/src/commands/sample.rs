@@ -31,7 +31,7 @@ const FILTER_ROOM: usize = 1 << 30;
 /// Makes the pictures, and says where they are.
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
-    let loras = loras(options)?;
+    let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
     let backend = machine::backend(options.threads)?.with_filter_room(FILTER_ROOM);
     // The whole run inside the thread pool: its operations start without a detour.
@@ -98,10 +98,7 @@ fn follow(
     screen.bar.finish_and_clear();
     let sheet = options.out.join("grid.png");
     write(&sheet, &grid.draw(prompts, usize::try_from(options.count)?), &[])?;
-    let count = match pictures.len() {
-        1 => "1 picture".to_owned(),
-        n => format!("{n} pictures"),
-    };
+    let count = units::count(pictures.len() as u64, "picture");
     let each = units::short(time / pictures.len() as f64);
     println!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));
     println!("  {}", sheet.display());
@@ -129,8 +126,7 @@ fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
 }
 
 /// LoRA files with their weights.
-fn loras(options: &Sample) -> anyhow::Result<Vec<(PathBuf, f32)>> {
-    let (files, weights) = (&options.lora, &options.lora_weight);
+pub(super) fn loras(files: &[PathBuf], weights: &[f32]) -> anyhow::Result<Vec<(PathBuf, f32)>> {
     if !weights.is_empty() && weights.len() != files.len() {
         bail!(
             "{} --lora and {} --lora-weight: give a weight for each file, or none at all",

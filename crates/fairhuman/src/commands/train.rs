@@ -17,7 +17,7 @@ use crate::{clock, machine, units};
 pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let mut recipe = Recipe::read(&options.recipe)?;
     if let Some(out) = &options.out {
-        recipe.move_to(out);
+        recipe.move_to(out)?;
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     println!("{}", recipe.to_toml());
@@ -33,10 +33,13 @@ fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) ->
     let folder = recipe.out.display();
     let time = units::duration(clock());
     match summary.reason {
+        Reason::Stopped if summary.step == 0 => {
+            println!("stopped before a step was made ({time}); the same command goes on")
+        }
         Reason::Stopped => {
             println!("saved after step {} in {folder} ({time}); the same command goes on", summary.step)
         }
-        _ => println!("{} steps done in {folder} ({time})", summary.step),
+        _ => println!("{} done in {folder} ({time})", units::count(summary.step, "step")),
     }
     for file in &summary.files {
         println!("  {}", recipe.out.join(file).display());

@@ -66,10 +66,11 @@ fn photographs_become_a_dataset_that_passes_the_check_and_trains() {
 
     let report = world.ok(&["check", "recipe.toml", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
-    // The same photograph twice is what this test planted; its masks, control images and sheets are no strays.
+    // The same photograph twice is what this test planted, and it shows no hand; masks, control images and sheets are no
+    // strays.
     let kinds: Vec<&str> =
         report["findings"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
-    assert_eq!(kinds, ["duplicate"]);
+    assert_eq!(kinds, ["doubtful", "duplicate"]);
     assert_eq!(report["regions"][0]["pictures"], 2);
     world.ok(&["train", "recipe.toml", "--out", "run"]);
     assert_eq!(world.steps("run").len(), 1);
@@ -135,7 +136,11 @@ fn a_yolo_network_takes_the_place_of_mediapipes_hands() {
     let world = World::empty();
     photos(&world);
     let network = shipped("models/yolo11-random.onnx").display().to_string();
-    let output = annotate(&world, &models, &["--hands", &network, "--first-look-only"]);
+    let error = annotate(&world, &models, &["--hands", &network]);
+    let error = String::from_utf8_lossy(&error.stderr).into_owned();
+    assert!(error.contains("--hand-class") && error.contains("its 2 classes"), "{error}");
+    let ours = ["--hands", &network, "--hand-class", "0,1", "--first-look-only"];
+    let output = annotate(&world, &models, &ours);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let annotation =
         || -> Value { serde_json::from_slice(&world.bytes("data/annotations/a.png.json")).unwrap() };
@@ -143,7 +148,7 @@ fn a_yolo_network_takes_the_place_of_mediapipes_hands() {
     assert!(hands.len() > 3 && hands.iter().all(|hand| hand["source"] == "network"));
     assert_eq!(annotation()["faces"][0]["source"], "whole");
     // Surer boxes only: another threshold looks again.
-    let output = annotate(&world, &models, &["--hands", &network, "--first-look-only", "--threshold", "0.9"]);
+    let output = annotate(&world, &models, &[&ours[..], &["--threshold", "0.9"]].concat());
     assert!(String::from_utf8(output.stdout).unwrap().contains("2 looked at now"));
     let surer = hands.iter().filter(|hand| hand["score"].as_f64() > Some(0.9)).count();
     assert!(surer < hands.len());
@@ -187,6 +192,7 @@ fn what_cannot_be_done_is_told_with_what_to_do() {
     assert!(error.contains("another"), "{error}");
     let error = world.fails(&["annotate", "photos", "--out", "data", "--models", &models]);
     assert!(error.contains("skipped a.jpg"), "{error}");
+    assert!(!world.path("data").exists(), "an empty dataset is none");
 }
 
 /// A wheel with the networks of a folder, the first one changed by `change`.

@@ -29,6 +29,25 @@ fn a_good_dataset_passes_and_a_damaged_one_fails_by_name() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_contact_sheet_gets_its_folder_and_replaces_the_old_one_at_once() {
+    let world = World::new(&[]);
+    world.ok(&["check", "people", "--size", "64", "--html", "new/sheet.html"]);
+    let old = world.bytes("new/sheet.html");
+    // Who has the old page open keeps it whole: the new one is another file.
+    std::fs::hard_link(world.path("new/sheet.html"), world.path("open.html")).unwrap();
+    world.ok(&["check", "people", "--size", "64", "--html", "new/sheet.html", "--pictures", "1"]);
+    assert!(world.bytes("new/sheet.html").len() < old.len());
+    assert_eq!(world.bytes("open.html"), old);
+    // A place that cannot be is told before anything is read.
+    let error = world.fails(&["check", "people", "--html", "open.html/sheet.html"]);
+    assert!(error.contains("open.html") && !error.contains("pictures"), "{error}");
+    for size in ["7", "16385"] {
+        assert_eq!(world.run(&["check", "people", "--size", size]).status.code(), Some(2));
+    }
+}
+
+#[test]
 fn a_folder_is_checked_without_a_recipe() {
     let world = World::new(&[]);
     let output = world.run(&["check", "people", "--size", "64"]);

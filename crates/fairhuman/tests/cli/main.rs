@@ -3,6 +3,7 @@
 mod annotate;
 mod check;
 mod datasets;
+mod merge;
 mod pipe;
 mod quickstart;
 mod replay;

@@ -38,6 +38,13 @@ fn quickstart_tells_the_story_from_its_own_figures() {
     let again = world.ok(&SMALL);
     let table = |text: &str| -> Vec<String> { text.lines().take(4).map(str::to_owned).collect() };
     assert_eq!(table(&said), table(&again));
+    // Other steps are another quickstart: refused before anything is written.
+    let before = world.files("quickstart").into_iter().map(|f| world.bytes(&format!("quickstart/{f}")));
+    let before: Vec<_> = before.collect();
+    let error = world.fails(&["quickstart", "--people", "16", "--steps", "3"]);
+    assert!(error.contains("quickstart holds a quickstart with --steps 2"), "{error}");
+    let after = world.files("quickstart").into_iter().map(|f| world.bytes(&format!("quickstart/{f}")));
+    assert!(after.eq(before));
     // The recipes that were written can be run by hand.
     world.ok(&["train", "quickstart/mpd.toml", "--out", "by-hand", "--steps", "1"]);
     assert_eq!(world.steps("by-hand")[0], world.steps("quickstart/mpd")[0]);

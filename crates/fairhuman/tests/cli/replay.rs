@@ -71,7 +71,9 @@ fn the_last_line_is_one_json_object_of_times() {
 
 #[test]
 fn a_recorded_step_replays_to_what_the_training_step_gave() {
-    let world = World::new(&[("steps = 6", "steps = 3\nmin_snr_gamma = 5.0")]);
+    // The objective without a mask is the first, whatever it is called.
+    let named = ("{ name = \"global\" }", "{ name = \"whole\", scale = 3.0 }");
+    let world = World::new(&[("steps = 6", "steps = 3\nmin_snr_gamma = 5.0"), named]);
     world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
     let folder = world.path("run/record/step-00000003");
     let inputs = folder.join("inputs.safetensors").display().to_string();

@@ -77,6 +77,57 @@ fn another_recipe_or_dataset_is_refused_by_key_and_changes_nothing() {
 }
 
 #[test]
+fn model_and_dataset_may_move_but_another_model_is_refused() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    std::fs::rename(world.path("tiny"), world.path("moved")).unwrap();
+    world.ok(&["init-model", "--preset", "tiny", "--seed", "99", "--out", "tiny"]);
+    let error = world.fails(&["train", "recipe.toml", "--out", "parts"]);
+    assert!(error.contains("tiny") && error.contains("started with"), "{error}");
+    assert_eq!(world.steps("parts").len(), 3);
+    world.recipe("recipe.toml", &[("model.path = \"tiny\"", "model.path = \"./moved\"")]);
+    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert_same_run(&world, "whole", "parts");
+}
+
+#[test]
+fn a_run_out_of_memory_may_go_on_with_recomputed_activations() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    world.recipe("recipe.toml", &[("batch = 2", "batch = 2\nactivation_checkpointing = true")]);
+    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert_same_run(&world, "whole", "parts");
+}
+
+/// Pictures are decoded when their step comes: one that is broken ends the run there and loses no step.
+#[test]
+fn steps_before_an_error_are_saved() {
+    let world = World::new(&[("checkpoints = { every = 2, keep = 2 }", "checkpoints = { every = 500 }")]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    let steps = world.steps("whole");
+    let early = |name: &String| steps[..2].iter().any(|step| step.samples.contains(name));
+    let (step, name) = steps
+        .iter()
+        .flat_map(|step| step.samples.iter().map(|name| (step.step, name)))
+        .find(|(_, name)| !early(name))
+        .expect("a picture that comes later");
+    let picture = world.path("people").join(name);
+    let whole = std::fs::read(&picture).unwrap();
+    let mut broken = whole.clone();
+    let half = broken.len() / 2;
+    broken[half..half + 64].fill(0);
+    std::fs::write(&picture, broken).unwrap();
+    let error = world.fails(&["train", "recipe.toml", "--out", "parts"]);
+    assert!(error.contains(name.as_str()), "{error}");
+    assert!(world.path(format!("parts/checkpoints/step-{:08}.safetensors", step - 1)).exists());
+    std::fs::write(&picture, whole).unwrap();
+    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert_same_run(&world, "whole", "parts");
+}
+
+#[test]
 fn a_damaged_checkpoint_is_named_and_not_passed_over_in_silence() {
     let world = World::new(&[]);
     world.ok(&["train", "recipe.toml", "--out", "run"]);
@@ -90,6 +141,23 @@ fn a_damaged_checkpoint_is_named_and_not_passed_over_in_silence() {
     world.ok(&["train", "recipe.toml", "--out", "run"]);
     world.ok(&["train", "recipe.toml", "--out", "whole"]);
     assert_same_run(&world, "whole", "run");
+}
+
+/// Such a path has no place in a recipe, which is what tells a run's own recipe from another.
+#[cfg(unix)]
+#[test]
+fn paths_that_no_recipe_can_hold_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let world = World::new(&[]);
+    let folder = world.path(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(world.path("recipe.toml"), folder.join("recipe.toml")).unwrap();
+    for arguments in [vec![folder.join("recipe.toml")], vec!["recipe.toml".into(), "--out".into(), folder]] {
+        let output = world.command(&["train"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("UTF-8"), "{output:?}");
+    }
 }
 
 #[cfg(unix)]

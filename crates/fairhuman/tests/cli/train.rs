@@ -158,7 +158,14 @@ fn a_step_that_is_not_finite_changes_nothing_and_too_many_end_the_run() {
         let file = world.path(run).join(format!("checkpoints/step-{step:08}.safetensors"));
         fairhuman_train::recorded::read_tensors(&file).unwrap().tensors
     };
-    assert_eq!(adapter("run", steps.len()), adapter("good", good));
+    assert_eq!(adapter("run", good), adapter("good", good));
+    let checkpoints =
+        world.files("run").into_iter().filter(|f| f.starts_with("checkpoints")).collect::<Vec<_>>();
+    assert_eq!(checkpoints.last(), Some(&format!("checkpoints/step-{good:08}.safetensors")));
+    // The same command tries the same steps again, and fails again.
+    let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+    assert!(error.contains("3 steps in a row"), "{error}");
+    assert!(!world.path("run/lora.safetensors").exists());
 }
 
 #[test]
@@ -206,6 +213,9 @@ fn mistakes_are_told_with_the_file_and_what_to_do() {
     let error = world.fails(&["train", "absent.toml"]);
     assert!(error.contains("absent.toml"), "{error}");
     assert_eq!(world.run(&["trian"]).status.code(), Some(2));
+
+    let error = world.fails(&["train", "recipe.toml", "--threads", "513"]);
+    assert!(error.contains("513 threads: expected at most 512"), "{error}");
 
     let error = world.fails(&["init-model", "--out", "tiny"]);
     assert!(error.contains("holds a model already"), "{error}");

@@ -118,4 +118,24 @@ fn tables_of_other_methods_are_refused() {
     world.recipe("full.toml", &[FULL]);
     let error = world.fails(&["train", "full.toml", "--out", "full", "--record", "2"]);
     assert!(error.contains("LoRA"), "{error}");
+    assert!(!world.path("full").exists(), "nothing is begun");
+}
+
+#[test]
+fn an_autoencoder_needs_no_captions() {
+    let world = World::new(&[VAE, ("steps = 6", "steps = 1")]);
+    std::fs::create_dir(world.path("pictures")).unwrap();
+    for file in world.files("people/images") {
+        std::fs::copy(world.path(format!("people/images/{file}")), world.path(format!("pictures/{file}")))
+            .unwrap();
+    }
+    let plain = [
+        ("dataset.path = \"people\"", "dataset.path = \"pictures\""),
+        (
+            "    { name = \"face\", mask = \"mask_face\" },\n    { name = \"hand\", mask = \"mask_hand\" },\n",
+            "",
+        ),
+    ];
+    world.recipe("recipe.toml", &[VAE, ("steps = 6", "steps = 1"), plain[0], plain[1]]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
 }

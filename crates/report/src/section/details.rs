@@ -74,6 +74,7 @@ fn of(run: &Run) -> Vec<String> {
             }
         ));
     }
+    notes.extend(run.start().into_iter().flat_map(|start| start.notes.iter().cloned()));
     notes.extend(run.notes.iter().cloned());
     notes
 }

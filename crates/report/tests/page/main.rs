@@ -125,6 +125,9 @@ fn runs_with_little_in_them_have_the_sections_that_they_can_have() {
     assert_eq!(sections(&page(vec![begun])), all_but(&bare));
     assert_eq!(sections(&page(Vec::new())), ["details"]);
 
+    let short = page(vec![run("short", &THREE, 1, &[1.0; 3], &[0.5; 3])]);
+    assert!(short.contains("1 step, done") && !short.contains("1 steps"));
+
     let one = run("one", &["global"], 30, &[1.0], &[0.5]);
     assert_eq!(
         sections(&page(vec![one])),

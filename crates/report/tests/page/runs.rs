@@ -27,6 +27,7 @@ pub fn start(objectives: &[&str]) -> Event {
         held_out: vec!["images/1.png".into()],
         trained_values: 1_234_567,
         truncated_captions: 0,
+        notes: Vec::new(),
         version: "0.1.0".into(),
         machine: "linux x86_64, 2 cores, AVX-512".into(),
     })

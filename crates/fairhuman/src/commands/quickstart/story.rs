@@ -106,8 +106,13 @@ pub fn next(out: &Path) -> Vec<Advice> {
             "fairhuman check data/mine --html check.html",
         ),
         advice(
-            "Copy a recipe, put your model and data in, and train:",
-            &format!("fairhuman train {}", out.join("mpd.toml").display()),
+            &format!(
+                "Copy {} to mine.toml, put your model, data and run folder in, and change what suits only the small \
+                 model: [geometry] to 512 for SD 1.5 or 1024 for SDXL, learning_rate to 1e-5, batch to 1, steps to \
+                 2000 (recipes/reference.toml has every key). Then train:",
+                out.join("mpd.toml").display()
+            ),
+            "fairhuman train mine.toml",
         ),
     ]
 }

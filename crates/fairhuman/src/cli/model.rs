@@ -1,0 +1,74 @@
+//! The words of the commands that make model folders.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `fairhuman init-model`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  fairhuman init-model --preset mini --out models/mini
+
+The weights are random: the model draws nothing. It has every part of an SDXL folder, and trains.")]
+pub struct InitModel {
+    /// Size of the model
+    #[arg(long, value_enum, default_value_t = Preset::Tiny)]
+    pub preset: Preset,
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Decides the weights
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub seed: u64,
+    /// Type of the stored weights
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub dtype: Dtype,
+}
+
+/// Sizes of random models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// 2 million parameters in the U-Net: tests in seconds
+    Tiny,
+    /// 9 million: every weight of it is trained on a laptop
+    Small,
+    /// 37 million: SDXL's shape at a size that trains on a laptop
+    Mini,
+    /// SDXL's own sizes, 2.6 billion (bf16: 7 GB on disk)
+    Sdxl,
+}
+
+/// Types of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// 32 bits
+    F32,
+    /// 16 bits, IEEE
+    F16,
+    /// 16 bits, bfloat
+    Bf16,
+}
+
+/// `fairhuman merge`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  fairhuman merge --model models/sdxl --lora runs/people/lora.safetensors \\
+      --out models/people
+
+The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there.")]
+pub struct Merge {
+    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL)
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A LoRA file, by kohya, PEFT or diffusers; again for more
+    #[arg(long, value_name = "FILE", required = true)]
+    pub lora: Vec<PathBuf>,
+    /// How much of the LoRA, once for each --lora [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub lora_weight: Vec<f32>,
+    /// The new model's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}

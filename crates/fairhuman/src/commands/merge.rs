@@ -1,0 +1,16 @@
+//! `fairhuman merge`: LoRA files merged into a copy of their base.
+
+use std::process::ExitCode;
+
+use fairhuman_diffusion::lora::merge_loras;
+
+use super::sample::loras;
+use crate::cli::Merge;
+
+/// Writes the merged model's folder.
+pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
+    let loras = loras(&options.lora, &options.lora_weight)?;
+    merge_loras(&options.model, &loras, &options.out)?;
+    println!("a merged model is in {}", options.out.display());
+    Ok(ExitCode::SUCCESS)
+}
