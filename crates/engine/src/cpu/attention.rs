@@ -16,6 +16,9 @@ use rayon::prelude::*;
 /// Scores of a block, in values (128 KiB): two such fit the second-level cache beside what they are made from.
 const BLOCK: usize = 1 << 15;
 
+/// Queries of a block where there are as many, however long their rows: keys and values gather their gradients once a block.
+const LEAST: usize = 128;
+
 /// Queries of a head that are worth a task of their own.
 const FEW: usize = 64;
 
@@ -53,7 +56,7 @@ impl Dims {
     }
 
     fn block(&self) -> usize {
-        (BLOCK / self.keys.max(1)).clamp(1, self.queries)
+        (BLOCK / self.keys.max(1)).max(LEAST).min(self.queries)
     }
 
     /// The values of a head of `data [N, tokens, C]` from one of its tokens on.
