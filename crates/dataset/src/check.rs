@@ -179,17 +179,16 @@ fn twice(looked: &[Looked]) -> Vec<Finding> {
 /// COCO annotations. What no picture has is no guess.
 pub fn guess_regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
     let path = base.join(&spec.path);
-    let mut regions = crate::layout::guess::regions(&path, spec);
+    let regions = crate::layout::guess::regions(&path, spec);
     if let Ok(listing) = Dataset::list(&path, spec, &regions) {
-        let absent = |(r, region): (usize, &Region)| {
+        let has = |r: usize, region: &Region| {
             let subject = Subject::Mask(region.name.clone());
             let is_fault = |p: &Problem| p.subject == subject && !matches!(p.fault, Fault::NoRegion(_));
             let mut items = listing.items.iter().chain(&listing.broken);
-            items.all(|item| item.masks[r].is_none()) && !listing.problems.iter().any(is_fault)
+            items.any(|item| item.masks[r].is_some()) || listing.problems.iter().any(is_fault)
         };
-        let absent: Vec<bool> = regions.iter().enumerate().map(absent).collect();
-        let mut absent = absent.into_iter();
-        regions.retain(|_| absent.next() == Some(false));
+        let found = regions.into_iter().enumerate().filter(|(r, region)| has(*r, region));
+        return found.map(|(_, region)| region).collect();
     }
     regions
 }

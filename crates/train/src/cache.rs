@@ -29,10 +29,34 @@ impl Key {
         self
     }
 
+    /// The hash in hexadecimal digits.
+    pub fn digits(self) -> String {
+        digits(&self.finish())
+    }
+
     /// The hash.
     pub fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }
+}
+
+fn digits(hash: &[u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The files directly in a folder, in the order of their names; none where there is no folder.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    files.retain(|path| path.is_file());
+    files.sort();
+    Ok(files)
 }
 
 /// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts as
@@ -43,20 +67,8 @@ impl Key {
 pub fn hash_folders(folders: &[PathBuf]) -> io::Result<[u8; 32]> {
     let mut key = Key::new("files");
     for folder in folders {
-        let mut files = Vec::new();
-        match std::fs::read_dir(folder) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-            Ok(entries) => {
-                for entry in entries {
-                    files.push(entry?.path());
-                }
-            }
-        }
-        files.retain(|path| path.is_file());
-        files.sort();
         key = key.with(b"folder");
-        for file in files {
+        for file in files(folder)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let mut hasher = blake3::Hasher::new();
             hasher.update_reader(std::fs::File::open(&file)?)?;
@@ -111,7 +123,7 @@ impl Cache {
 
     /// 256 folders, so that none grows too long to list.
     fn path(&self, key: &[u8; 32]) -> PathBuf {
-        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = digits(key);
         self.folder.join(&name[..2]).join(format!("{}.safetensors", &name[2..]))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fairhuman_diffusion::pipeline::ModelFolder;
 
-use crate::cache::Key;
+use crate::cache::{Key, files};
 use crate::data::DataError;
 use crate::error::TrainError;
 
@@ -29,23 +29,11 @@ pub fn of_model(path: &Path) -> Result<String, TrainError> {
             key = key.with(name.as_bytes()).with(&parts);
         }
     }
-    Ok(key.finish().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(key.digits())
 }
 
 fn failed(path: &Path, source: io::Error) -> TrainError {
     TrainError::Data(DataError::Io { path: path.into(), source })
-}
-
-/// The files directly in a folder, in the order of their names; none where there is no folder.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    files.retain(|path| path.is_file());
-    files.sort();
-    Ok(files)
 }
 
 /// Length, beginning and end of a file.

@@ -9,7 +9,8 @@
 //! The filter's transform `U [36][C, O]` is four times its size and cheap to make beside the products of many tiles; for
 //! few tiles it is most of the work, and may be kept (see `weight`).
 //! While U fits the second-level cache a task takes a block of tiles through all stages; with a larger U all threads take a
-//! chunk of tiles through each stage together, one frequency per task. Errors are about ten times those of a plain sum: 1e-5 of the largest output.
+//! chunk of tiles through each stage together, one frequency per task. Errors are about ten times those of a plain sum:
+//! 1e-5 of the largest output.
 
 use super::buffer::{Buffer, Pool};
 use super::features;

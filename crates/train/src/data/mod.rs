@@ -246,7 +246,7 @@ impl<'b, B: Backend> Data<'b, B> {
             key = key.with(&item.repeats.to_le_bytes()).with(&item.weight.to_le_bytes());
             key = key.with(&item.size.0.to_le_bytes()).with(&item.size.1.to_le_bytes());
         }
-        key.finish().iter().map(|byte| format!("{byte:02x}")).collect()
+        key.digits()
     }
 
     /// The data of `step`, from 1.
