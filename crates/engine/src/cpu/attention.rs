@@ -55,6 +55,11 @@ impl Dims {
         self.causal.then_some(first)
     }
 
+    /// How far rows of scores are apart: panels of keys are filled up to it.
+    fn row(&self) -> usize {
+        self.keys.next_multiple_of(LANES)
+    }
+
     fn block(&self) -> usize {
         (BLOCK / self.keys.max(1)).max(LEAST).min(self.queries)
     }
@@ -104,72 +109,94 @@ unsafe fn hand_out(data: &[f32], d: usize, distance: usize, to: &Target) {
     }
 }
 
-/// Lanes that the exponentials are worked on in. A row's end is filled up to them: value by value, the last 13 of
-/// 77 tokens would take longer than the other 64.
+/// Lanes that rows of scores are worked on in, and a multiple of which they lie apart: value by value, the last 13 of 77
+/// tokens would take longer than the other 64.
 const LANES: usize = 16;
+
+/// How many keys a row sees.
+fn seen(keys: usize, visible: Option<usize>, row: usize) -> usize {
+    visible.map_or(keys, |first| (first + row + 1).min(keys))
+}
+
+/// The lanes of a row that are seen whole, and those after them, of which the first few may be.
+fn lanes_seen(row: &mut [f32], seen: usize) -> (&mut [[f32; LANES]], &mut [[f32; LANES]]) {
+    row.as_chunks_mut().0.split_at_mut(seen / LANES)
+}
+
+/// `value` of the first `count` of a row's last lanes, `other` in place of the rest.
+#[inline(always)]
+fn edge(lanes: &[[f32; LANES]], count: usize, other: f32, value: impl Fn(f32) -> f32) -> [f32; LANES] {
+    let mut edge = [other; LANES];
+    if let Some(lanes) = lanes.first() {
+        for (j, (edge, &v)) in edge.iter_mut().zip(lanes).enumerate() {
+            let value = value(v);
+            *edge = if j < count { value } else { other };
+        }
+    }
+    edge
+}
+
+/// Writes a row's last lanes: the edge, and zeros where nothing is seen.
+#[inline(always)]
+fn finish(lanes: &mut [[f32; LANES]], edge: [f32; LANES]) {
+    for (i, lanes) in lanes.iter_mut().enumerate() {
+        *lanes = if i == 0 { edge } else { [0.0; LANES] };
+    }
+}
 
 /// Softmax of `scale * s` row by row, in place; returns the log-denominators.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-fn softmax(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>, log_sum: &mut [f32]) {
-    for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
-        let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
-        hidden.fill(0.0);
-        let (chunks, rest) = row.as_chunks_mut::<LANES>();
-        let mut last = [f32::NEG_INFINITY; LANES];
-        last[..rest.len()].copy_from_slice(rest);
+fn softmax(s: &mut [f32], dims: Dims, visible: Option<usize>, log_sum: &mut [f32]) {
+    let scale = dims.scale();
+    for (i, (row, log_sum)) in s.chunks_exact_mut(dims.row()).zip(log_sum).enumerate() {
+        let seen = seen(dims.keys, visible, i);
+        let (lanes, rest) = lanes_seen(row, seen);
+        let last = edge(rest, seen % LANES, f32::NEG_INFINITY, |v| v);
         let mut tops = last;
-        for chunk in chunks.iter() {
-            for (t, v) in tops.iter_mut().zip(chunk) {
+        for lanes in lanes.iter() {
+            for (t, v) in tops.iter_mut().zip(lanes) {
                 *t = if *v > *t { *v } else { *t };
             }
         }
         let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        for v in &mut last {
-            *v = exp((*v - top) * scale);
-        }
-        last[rest.len()..].fill(0.0);
-        rest.copy_from_slice(&last[..rest.len()]);
+        let last = edge(&[last], seen % LANES, 0.0, |v| exp((v - top) * scale));
         let mut sums = last;
-        for chunk in chunks {
-            for (sum, v) in sums.iter_mut().zip(chunk) {
+        for lanes in lanes.iter_mut() {
+            for (sum, v) in sums.iter_mut().zip(lanes) {
                 *v = exp((*v - top) * scale);
                 *sum += *v;
             }
         }
         let sum: f32 = sums.iter().sum();
         let inverse = 1.0 / sum;
-        for v in row.iter_mut() {
+        for v in lanes.as_flattened_mut() {
             *v *= inverse;
         }
+        finish(rest, last.map(|v| v * inverse));
         *log_sum = top * scale + sum.ln();
     }
 }
 
 /// Probabilities again, from scores and log-denominators, in place.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-fn probabilities(s: &mut [f32], keys: usize, scale: f32, visible: Option<usize>, log_sum: &[f32]) {
-    for (i, (row, log_sum)) in s.chunks_exact_mut(keys).zip(log_sum).enumerate() {
-        let (row, hidden) = row.split_at_mut(visible.map_or(keys, |first| (first + i + 1).min(keys)));
-        hidden.fill(0.0);
-        let (chunks, rest) = row.as_chunks_mut::<LANES>();
-        for chunk in chunks {
-            for v in chunk {
-                *v = exp(*v * scale - log_sum);
-            }
-        }
-        let mut last = [0.0; LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        for v in &mut last {
+fn probabilities(s: &mut [f32], dims: Dims, visible: Option<usize>, log_sum: &[f32]) {
+    let scale = dims.scale();
+    for (i, (row, log_sum)) in s.chunks_exact_mut(dims.row()).zip(log_sum).enumerate() {
+        let seen = seen(dims.keys, visible, i);
+        let (lanes, rest) = lanes_seen(row, seen);
+        for v in lanes.as_flattened_mut() {
             *v = exp(*v * scale - log_sum);
         }
-        rest.copy_from_slice(&last[..rest.len()]);
+        let last = edge(rest, seen % LANES, 0.0, |v| exp(v * scale - log_sum));
+        finish(rest, last);
     }
 }
 
 /// `dp <- p * (dp - dot) * scale`, where `dot` is the row's `g . out`.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-fn score_cotangents(dp: &mut [f32], p: &[f32], keys: usize, scale: f32, dots: &[f32]) {
-    for ((dp, p), dot) in dp.chunks_exact_mut(keys).zip(p.chunks_exact(keys)).zip(dots) {
+fn score_cotangents(dp: &mut [f32], p: &[f32], dims: Dims, dots: &[f32]) {
+    let (row, scale) = (dims.row(), dims.scale());
+    for ((dp, p), dot) in dp.chunks_exact_mut(row).zip(p.chunks_exact(row)).zip(dots) {
         for (dp, p) in dp.iter_mut().zip(p) {
             *dp = p * (*dp - dot) * scale;
         }
@@ -206,7 +233,8 @@ pub(super) fn attention(
     let share = queries.div_ceil(shares).next_multiple_of(MR);
     let shares = queries.div_ceil(share);
     let logs = Target::new(&mut log_sum, queries);
-    let lengths = [turned_len(dims, keys), keys * d, block * d, block * keys];
+    let row = dims.row();
+    let lengths = [turned_len(dims, keys), keys * d, block * d, block * row];
     (0..samples * heads * shares).into_par_iter().with_max_len(1).for_each(|task| {
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
         let [turned, values, q_rows, scores] = parts(&mut scratch, lengths);
@@ -219,17 +247,17 @@ pub(super) fn attention(
         let end = queries.min((part + 1) * share);
         for first in (part * share..end).step_by(block) {
             let rows = block.min(end - first);
-            let scores = &mut scores[..rows * keys];
+            let scores = &mut scores[..rows * row];
             copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
-            let size = Size { m: rows, k: d, n: keys };
-            product(Rows::dense(q_rows, d), turned, size, scores, keys, Extra::default());
+            let size = Size { m: rows, k: d, n: row };
+            product(Rows::dense(q_rows, d), turned, size, scores, row, Extra::default());
             // SAFETY: these queries of the head belong to this task alone.
             let logs = unsafe { std::slice::from_raw_parts_mut(logs.at(index, first).c, rows) };
-            softmax(scores, keys, dims.scale(), dims.visible(first), logs);
+            softmax(scores, dims, dims.visible(first), logs);
             let target = target.at(n * queries + first, h * d);
             let size = Size { m: rows, k: keys, n: d };
             // SAFETY: the head's columns of these rows belong to this task alone.
-            unsafe { product_into(Rows::dense(scores, keys), values, size, &target, Extra::default()) }
+            unsafe { product_into(Rows::dense(scores, row), values, size, &target, Extra::default()) }
         }
     });
     (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
@@ -268,7 +296,8 @@ pub(super) fn attention_vjp(
         // What each lane has of its own lies side by side: one product with the probabilities for all of them.
         let side = shared.len() * d;
         let turned = turned_len(dims, keys);
-        let (pairs, sums) = (block * keys, keys * side);
+        let row = dims.row();
+        let (pairs, sums) = (block * row, keys * side);
         let lengths = [turned, turned, keys * d, block * d, block * side, pairs, pairs, sums, sums, block];
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
         let [k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dk, dv, dots] = parts(&mut scratch, lengths);
@@ -281,12 +310,12 @@ pub(super) fn attention_vjp(
         let [to_queries, to_keys, to_values] = &targets;
         for first in (0..queries).step_by(block) {
             let rows = block.min(queries - first);
-            let (p, ds, dots) = (&mut p[..rows * keys], &mut ds[..rows * keys], &mut dots[..rows]);
+            let (p, ds, dots) = (&mut p[..rows * row], &mut ds[..rows * row], &mut dots[..rows]);
             copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
-            let scores = Size { m: rows, k: d, n: keys };
-            product(Rows::dense(q_rows, d), k_turned, scores, p, keys, Extra::default());
+            let scores = Size { m: rows, k: d, n: row };
+            product(Rows::dense(q_rows, d), k_turned, scores, p, row, Extra::default());
             let log_sum = &log_sum.data()[index * queries + first..][..rows];
-            probabilities(p, keys, dims.scale(), dims.visible(first), log_sum);
+            probabilities(p, dims, dims.visible(first), log_sum);
             let later = Extra { accumulate: first > 0, ..Extra::default() };
             for (place, &lane) in shared.iter().enumerate() {
                 let g_rows = &mut g_rows[place * d..];
@@ -295,18 +324,18 @@ pub(super) fn attention_vjp(
                 for (i, (dot_of_row, g)) in dots.iter_mut().zip(g_rows.chunks(side)).enumerate() {
                     *dot_of_row = dot(&g[..d], &o[i * channels..][..d]);
                 }
-                product(Rows::dense(g_rows, side), v_turned, scores, ds, keys, Extra::default());
-                score_cotangents(ds, p, keys, dims.scale(), dots);
+                product(Rows::dense(g_rows, side), v_turned, scores, ds, row, Extra::default());
+                score_cotangents(ds, p, dims, dots);
                 let dq = to_queries.at(lane * queries + first, h * d);
                 let size = Size { m: rows, k: keys, n: d };
                 // SAFETY: the head's columns of this lane belong to this task alone.
-                unsafe { product_into(Rows::dense(ds, keys), k_rows, size, &dq, Extra::default()) }
+                unsafe { product_into(Rows::dense(ds, row), k_rows, size, &dq, Extra::default()) }
                 let size = Size { m: keys, k: rows, n: d };
                 let dk = &mut dk[place * d..];
-                product(Rows::transposed(ds, keys), Columns::Dense(q_rows, d), size, dk, side, later);
+                product(Rows::transposed(ds, row), Columns::Dense(q_rows, d), size, dk, side, later);
             }
             let size = Size { m: keys, k: rows, n: side };
-            product(Rows::transposed(p, keys), Columns::Dense(g_rows, side), size, dv, side, later);
+            product(Rows::transposed(p, row), Columns::Dense(g_rows, side), size, dv, side, later);
         }
         for (place, &lane) in shared.iter().enumerate() {
             // SAFETY: as above.

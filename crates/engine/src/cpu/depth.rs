@@ -76,10 +76,10 @@ unsafe fn dense_rows<V: Vector, const R: usize, const N: usize>(
     let Place { a, mut b, vectors } = place;
     // Each second row has a place of its own, hidden from the compiler, which would otherwise walk from row to row by
     // additions, one for each.
-    let mut pairs: [*const f32; MR.div_ceil(2)] = std::array::from_fn(|i| match 2 * i < R {
-        true => std::hint::black_box(a.wrapping_add(2 * i * t.a_row)),
-        false => a,
-    });
+    let mut pairs = [a; MR.div_ceil(2)];
+    for (i, pair) in pairs.iter_mut().enumerate().take(R.div_ceil(2)) {
+        *pair = std::hint::black_box(a.wrapping_add(2 * i * t.a_row));
+    }
     let mut left = t.depth;
     // Loops and not closures: those would not be compiled with the vectors' instructions.
     // SAFETY: the caller's promise.

@@ -123,8 +123,10 @@ mod avx512 {
         }
     }
 
-    /// More than 16 columns: two registers a row, the second one masked.
-    #[inline(always)]
+    /// More than 16 columns: two registers a row, the second one masked. A function of its own: all heights in one, each tile
+    /// would begin by working out what any of them may need.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f")]
     unsafe fn wide<const R: usize>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {
@@ -171,7 +173,8 @@ mod avx512 {
     }
 
     /// At most 16 columns: one masked register a row.
-    #[inline(always)]
+    #[inline(never)]
+    #[target_feature(enable = "avx512f")]
     unsafe fn narrow<const R: usize>(t: &Tile) {
         // SAFETY: masked lanes are not touched; the rest is the caller's promise.
         unsafe {

@@ -26,7 +26,6 @@ const ROWS: usize = 6;
 /// As there; the machine must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn tile(rows: usize, t: &Tile) {
-    let parts = rows.div_ceil(ROWS);
     // SAFETY: the blocks lie in the tile.
     unsafe {
         if rows < 4 {
@@ -34,11 +33,11 @@ pub(super) unsafe fn tile(rows: usize, t: &Tile) {
         }
         for column in (0..t.columns).step_by(NR) {
             let width = (t.columns - column).min(NR);
-            let mut row = 0;
-            for part in 0..parts {
-                let height = (rows - row).div_ceil(parts - part);
-                strip(row, height, column, width, t);
-                row += height;
+            // As evenly as can be; MR is two blocks.
+            let upper = if rows > ROWS { rows.div_ceil(2) } else { rows };
+            strip(0, upper, column, width, t);
+            if upper < rows {
+                strip(upper, rows - upper, column, width, t);
             }
         }
     }
@@ -80,8 +79,10 @@ unsafe fn first_lanes(count: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(LANES - count).cast()) }
 }
 
-/// R rows of V registers, the last of them with `width - 8 (V - 1)` values.
-#[inline(always)]
+/// R rows of V registers, the last of them with `width - 8 (V - 1)` values. A function of its own: all of them in one, each
+/// tile would begin by working out what any of them may need.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn block<const R: usize, const V: usize>(row: usize, column: usize, width: usize, t: &Tile) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -90,6 +91,28 @@ unsafe fn block<const R: usize, const V: usize>(row: usize, column: usize, width
         } else {
             sums::<R, V, false>(row, column, width, t);
         }
+    }
+}
+
+/// A row of V registers whose columns from the 17th on lie `next` further on; without FULL the last one masked. (No closure:
+/// it would be a function of its own, without the vectors' instructions.)
+#[inline(always)]
+unsafe fn load<const V: usize, const FULL: bool>(
+    from: *const f32,
+    next: usize,
+    mask: __m256i,
+) -> [__m256; V] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut values = [_mm256_setzero_ps(); V];
+        for (v, value) in values.iter_mut().enumerate() {
+            let from = from.wrapping_add(v * LANES % NR + v * LANES / NR * next);
+            *value = match FULL || v + 1 < V {
+                true => _mm256_loadu_ps(from),
+                false => _mm256_maskload_ps(from, mask),
+            };
+        }
+        values
     }
 }
 
@@ -103,17 +126,10 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
     // SAFETY: hidden lanes are not written, and read only where there are values; the rest is the caller's promise.
     unsafe {
         let mask = first_lanes(width - (V - 1) * LANES);
-        // A row whose columns from the 17th on lie `next` further on.
-        let load = |from: *const f32, next: usize| -> [__m256; V] {
-            std::array::from_fn(|v| {
-                let from = from.wrapping_add(v * LANES % NR + v * LANES / NR * next);
-                match FULL || v + 1 < V {
-                    true => _mm256_loadu_ps(from),
-                    false => _mm256_maskload_ps(from, mask),
-                }
-            })
+        let start = match t.bias.is_null() {
+            true => [_mm256_setzero_ps(); V],
+            false => load::<V, FULL>(t.bias.add(column), NR, mask),
         };
-        let start = if t.bias.is_null() { [_mm256_setzero_ps(); V] } else { load(t.bias.add(column), NR) };
         let mut acc = [start; R];
         let c = t.c.add(row * t.c_row + column);
         // C is met once per tile and may lie far away: ask for it while the sums are made.
@@ -123,11 +139,14 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         let (mut a, mut b) = (t.a.wrapping_add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
         // More vectors a row leave no register free.
         if (FULL || t.b_whole) && V <= 2 {
-            let vectors = std::array::from_fn(|v| v * LANES % NR + v * LANES / NR * t.b_next);
+            let mut vectors = [0; V];
+            for (v, offset) in vectors.iter_mut().enumerate() {
+                *offset = v * LANES % NR + v * LANES / NR * t.b_next;
+            }
             add_products(&mut acc, t, Place { a, b, vectors });
         } else {
             for _ in 0..t.depth {
-                let values = load(b, t.b_next);
+                let values = load::<V, FULL>(b, t.b_next, mask);
                 for (i, sums) in acc.iter_mut().enumerate() {
                     let factor = _mm256_broadcast_ss(&*a.add(i * t.a_row));
                     for (sum, value) in sums.iter_mut().zip(values) {
@@ -140,7 +159,7 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         }
         for (i, mut sums) in acc.into_iter().enumerate() {
             if !t.add.is_null() {
-                let add = load(t.add.add((row + i) * t.add_row + column), NR);
+                let add = load::<V, FULL>(t.add.add((row + i) * t.add_row + column), NR, mask);
                 for (sum, add) in sums.iter_mut().zip(add) {
                     *sum = _mm256_add_ps(*sum, add);
                 }

@@ -43,8 +43,11 @@ const SHARED: usize = 1 << 20;
 /// Tiles of such a chunk at least.
 const LEAST_TILES: usize = 256;
 
-/// Beyond this size (16 MiB) U lies in memory, not in cache, and pays only for many tiles.
+/// Beyond this size (16 MiB) U lies in memory, not in cache.
 const CACHED: usize = 4 << 20;
+
+/// Products of a value in the time that it takes to read it: of a U or a plain filter in cache, and of a larger one.
+const READ: [usize; 2] = [30, 126];
 
 /// A transformed filter U.
 pub(super) struct Filter {
@@ -64,8 +67,11 @@ pub(super) fn plane(values: usize) -> usize {
 
 /// Whether a convolution of this kind and size is faster this way.
 pub(super) fn suits(kernel: (usize, usize), stride: usize, grid: Grid<'_>, (i, o): (usize, usize)) -> bool {
-    let tiles = if FREQUENCIES * i * o <= CACHED { 8 } else { 32 };
-    kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && grid.count() >= tiles
+    let read = READ[usize::from(FREQUENCIES * i * o > CACHED)];
+    let positions = grid.samples * grid.out.0 * grid.out.1;
+    // Products of a pair of channels, and reading what they need of the filter. Tiles may reach beyond small images.
+    let (tiled, plain) = (FREQUENCIES * (grid.count() + read), 9 * (positions + read));
+    kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && tiled < plain
 }
 
 /// What a filter is made from.
@@ -163,17 +169,17 @@ impl Kernel for FilterRows<'_> {
                         let row = (3 * y + x) * self.tap + i * self.input;
                         V::load(self.weight.as_ptr().add(row * NR + lane), V::LANES)
                     };
-                    let mut half = [[V::splat(0.0); 3]; IN];
-                    for x in 0..3 {
-                        for (row, value) in
-                            half.iter_mut().zip(filter_line([tap(0, x), tap(1, x), tap(2, x)]))
-                        {
-                            row[x] = value;
-                        }
-                    }
-                    for (y, row) in half.into_iter().enumerate() {
-                        for (x, value) in filter_line(row).into_iter().enumerate() {
-                            let to = self.u.at(i, lane).c;
+                    // By columns (see `winograd_tiles::row`).
+                    let half: [[V; IN]; 3] = [
+                        filter_line([tap(0, 0), tap(1, 0), tap(2, 0)]),
+                        filter_line([tap(0, 1), tap(1, 1), tap(2, 1)]),
+                        filter_line([tap(0, 2), tap(1, 2), tap(2, 2)]),
+                    ];
+                    let [a, b, c] = &half;
+                    let to = self.u.at(i, lane).c;
+                    for y in 0..IN {
+                        let line = filter_line([a[y], b[y], c[y]]);
+                        for (x, value) in line.iter().enumerate() {
                             value.store(to.wrapping_add((y * IN + x) * self.plane), V::LANES);
                         }
                     }

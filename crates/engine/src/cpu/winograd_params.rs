@@ -14,7 +14,7 @@ use super::buffer::{Buffer, CpuTensor};
 use super::product::{Columns, Extra, Rows, Size, Target, product_into};
 use super::simd::{Kernel, Vector, with_widest};
 use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
-use super::winograd_tiles::InputTiles;
+use super::winograd_tiles::{InputTiles, row};
 use crate::Lanes;
 use rayon::prelude::*;
 
@@ -166,28 +166,37 @@ impl Kernel for CotangentTiles<'_> {
                 let width = V::LANES.min(channels - start);
                 // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
                 unsafe {
-                    let zero = V::splat(0.0);
-                    let mut half = [[zero; OUT]; IN];
-                    for x in 0..OUT {
-                        let mut column = [zero; OUT];
-                        for (row, value) in pixels.iter().zip(&mut column) {
-                            if !row[x].is_null() {
-                                *value = V::load(row[x].add(start), width);
-                            }
-                        }
-                        for (row, value) in half.iter_mut().zip(cotangent_line(column)) {
-                            row[x] = value;
-                        }
-                    }
+                    let at = (&pixels, start, width);
+                    let half: [[V; IN]; OUT] = [column(at, 0), column(at, 1), column(at, 2), column(at, 3)];
+                    let [a, b, c, d] = &half;
                     let to = self.m.at(tile, start).c;
-                    for (y, row) in half.into_iter().enumerate() {
-                        for (x, value) in cotangent_line(row).into_iter().enumerate() {
+                    for y in 0..IN {
+                        let line = cotangent_line([a[y], b[y], c[y], d[y]]);
+                        for (x, value) in line.iter().enumerate() {
                             value.store(to.wrapping_add((y * IN + x) * self.plane), width);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// A of a column of a tile of cotangents, `width` channels from `start` on.
+#[inline(always)]
+unsafe fn column<V: Vector>(
+    (pixels, start, width): (&[[*const f32; OUT]; OUT], usize, usize),
+    x: usize,
+) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut column = [V::splat(0.0); OUT];
+        for (row, value) in pixels.iter().zip(&mut column) {
+            if !row[x].is_null() {
+                *value = V::load(row[x].add(start), width);
+            }
+        }
+        cotangent_line(column)
     }
 }
 
@@ -208,24 +217,37 @@ impl Kernel for FilterRow<'_> {
             let width = V::LANES.min(self.inputs - start);
             // SAFETY: slices are indexed; the rest is the caller's promise.
             unsafe {
-                let zero = V::splat(0.0);
-                let mut half = [[zero; IN]; 3];
-                for x in 0..IN {
-                    let mut column = [zero; IN];
-                    for (y, value) in column.iter_mut().enumerate() {
-                        let from = (y * IN + x) * self.plane + self.output * self.inputs + start;
-                        *value = V::load(self.du[from..from + width].as_ptr(), width);
-                    }
-                    for (row, value) in half.iter_mut().zip(tap_line(column)) {
-                        row[x] = value;
-                    }
-                }
-                for (y, row) in half.into_iter().enumerate() {
-                    for (x, value) in tap_line(row).into_iter().enumerate() {
+                let from = self.output * self.inputs + start;
+                assert!(self.du.len() >= (FREQUENCIES - 1) * self.plane + from + width, "dU too small");
+                let at = (self.du.as_ptr().add(from), self.plane, width);
+                let half: [[V; 3]; IN] = [
+                    tap_column(at, 0),
+                    tap_column(at, 1),
+                    tap_column(at, 2),
+                    tap_column(at, 3),
+                    tap_column(at, 4),
+                    tap_column(at, 5),
+                ];
+                for y in 0..3 {
+                    let line = tap_line(row(&half, y));
+                    for (x, value) in line.iter().enumerate() {
                         value.store(self.target.at(9 * self.output + 3 * y + x, start).c, width);
                     }
                 }
             }
         }
+    }
+}
+
+/// Gᵀ of column `x` of the frequencies, which lie `plane` apart.
+#[inline(always)]
+unsafe fn tap_column<V: Vector>((du, plane, width): (*const f32, usize, usize), x: usize) -> [V; 3] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut column = [V::splat(0.0); IN];
+        for (y, value) in column.iter_mut().enumerate() {
+            *value = V::load(du.add((y * IN + x) * plane), width);
+        }
+        tap_line(column)
     }
 }

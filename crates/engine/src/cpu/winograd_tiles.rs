@@ -45,6 +45,13 @@ unsafe fn output_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; OUT] {
     }
 }
 
+/// Row `y` of a tile that is held by its six columns. (Tiles are made column by column, as array literals, and never moved: an
+/// array that begins as zeros, or is iterated by value, is written to memory again as a whole.)
+#[inline(always)]
+pub(super) fn row<V: Copy, const N: usize>([a, b, c, d, e, f]: &[[V; N]; IN], y: usize) -> [V; IN] {
+    [a[y], b[y], c[y], d[y], e[y], f[y]]
+}
+
 /// Writes V's row `slot` of all frequencies for each of a run of tiles.
 pub(super) struct InputTiles<'a> {
     pub grid: Grid<'a>,
@@ -88,27 +95,42 @@ impl InputTiles<'_> {
             let width = V::LANES.min(channels - start);
             // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
             unsafe {
-                let zero = V::splat(0.0);
-                let mut half = [[zero; IN]; IN];
-                for x in 0..IN {
-                    let mut column = [zero; IN];
-                    for (row, value) in pixels.iter().zip(&mut column) {
-                        if !row[x].is_null() {
-                            *value = V::load(row[x].add(start), width);
-                        }
-                    }
-                    for (row, value) in half.iter_mut().zip(input_line(column)) {
-                        row[x] = value;
-                    }
-                }
-                for (y, row) in half.into_iter().enumerate() {
-                    for (x, value) in input_line(row).into_iter().enumerate() {
-                        let to = self.v.at(slot, start).c;
+                let at = (&pixels, start, width);
+                let half: [[V; IN]; IN] = [
+                    column(at, 0),
+                    column(at, 1),
+                    column(at, 2),
+                    column(at, 3),
+                    column(at, 4),
+                    column(at, 5),
+                ];
+                let to = self.v.at(slot, start).c;
+                for y in 0..IN {
+                    let line = input_line(row(&half, y));
+                    for (x, value) in line.iter().enumerate() {
                         value.store(to.wrapping_add((y * IN + x) * self.plane), width);
                     }
                 }
             }
         }
+    }
+}
+
+/// Bᵀ of a column of an input tile, `width` channels from `start` on.
+#[inline(always)]
+unsafe fn column<V: Vector>(
+    (pixels, start, width): (&[[*const f32; IN]; IN], usize, usize),
+    x: usize,
+) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut column = [V::splat(0.0); IN];
+        for (row, value) in pixels.iter().zip(&mut column) {
+            if !row[x].is_null() {
+                *value = V::load(row[x].add(start), width);
+            }
+        }
+        input_line(column)
     }
 }
 
@@ -156,19 +178,19 @@ impl OutputTiles<'_> {
                 if let Some(shift) = self.add.shift {
                     base = base.add(part(shift, sample));
                 }
-                let mut half = [[zero; IN]; OUT];
-                for x in 0..IN {
-                    let mut column = [zero; IN];
-                    for (f, value) in column.iter_mut().enumerate() {
-                        let from = (f * IN + x) * self.plane + slot * channels + start;
-                        *value = V::load(self.m.as_ptr().add(from), width);
-                    }
-                    for (row, value) in half.iter_mut().zip(output_line(column)) {
-                        row[x] = value;
-                    }
-                }
-                for (i, row) in half.into_iter().enumerate().take(rows) {
-                    for (j, value) in output_line(row).into_iter().enumerate().take(columns) {
+                let m = self.m.as_ptr().add(slot * channels + start);
+                let at = (m, self.plane, width);
+                let half: [[V; OUT]; IN] = [
+                    output_column(at, 0),
+                    output_column(at, 1),
+                    output_column(at, 2),
+                    output_column(at, 3),
+                    output_column(at, 4),
+                    output_column(at, 5),
+                ];
+                for i in 0..rows {
+                    let line = output_line(row(&half, i));
+                    for (j, value) in line.iter().enumerate().take(columns) {
                         let position = (sample * grid.out.0 + y0 + i) * grid.out.1 + x0 + j;
                         let mut value = value.add(base);
                         if let Some(residual) = self.add.residual {
@@ -183,5 +205,18 @@ impl OutputTiles<'_> {
                 }
             }
         }
+    }
+}
+
+/// Aᵀ of column `x` of a tile of M, whose frequencies lie `plane` apart.
+#[inline(always)]
+unsafe fn output_column<V: Vector>((m, plane, width): (*const f32, usize, usize), x: usize) -> [V; OUT] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut column = [V::splat(0.0); IN];
+        for (y, value) in column.iter_mut().enumerate() {
+            *value = V::load(m.add((y * IN + x) * plane), width);
+        }
+        output_line(column)
     }
 }
