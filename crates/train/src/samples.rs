@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate};
+use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate, possible};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::{ModelFolder, Parts, TextEncoders};
 use fairhuman_diffusion::schedule::NoiseSchedule;
@@ -35,15 +35,17 @@ impl<B: Backend> Studio<B> {
     /// Reads the parts of a model folder that are not trained.
     ///
     /// # Errors
-    /// Parts that are missing or do not fit.
-    pub fn open(backend: &B, model: &Path, samples: &Samples) -> Result<Self, ModelError> {
+    /// Parts that are missing or do not fit; settings that the model cannot follow.
+    pub fn open(backend: &B, model: &Path, samples: &Samples) -> Result<Self, TrainError> {
         let folder = ModelFolder::open(model)?;
         let text = TextEncoders::load(backend, &folder)?;
         let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
-        let schedule = NoiseSchedule::read(&folder.schedule())?;
+        let schedule = NoiseSchedule::read(&folder.schedule()).map_err(ModelError::from)?;
         let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
         let (width, height) = (width as usize, height as usize);
         let settings = Settings { sampler, steps, guidance, width, height, seed };
+        possible(&folder, &schedule, &vae, &settings)
+            .map_err(|source| TrainError::Samples { step: 0, source })?;
         let picture = |(prompt, index): (&String, u64)| {
             let (prompt, negative) = (prompt.clone(), samples.negative.clone());
             Picture { prompt, negative, index }

@@ -17,6 +17,7 @@ use crate::config_check::{Config, ConfigError};
 use crate::net::{Init, ModelError, random};
 use crate::pipeline::{Family, ModelFolder, Parts};
 use crate::sampler::{Level, Sampler, SamplerError, Spacing, Step, Trajectory};
+use crate::schedule::NoiseSchedule;
 use crate::vae::AutoencoderKl;
 use conditions::Conditions;
 
@@ -131,7 +132,7 @@ pub fn generate<B: Backend>(
     pictures: &[Picture],
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let (h, w) = latent_size(parts, settings)?;
+    let (h, w) = latent_size(parts.vae, settings)?;
     let length = h * w * parts.unet.config().in_channels;
     let noise: Vec<f32> =
         pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
@@ -162,7 +163,7 @@ pub fn latents<B: Backend>(
     noise: &[f32],
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
-    let way = way(parts, settings)?;
+    let way = way(parts.folder, parts.schedule, settings)?;
     let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
     walk(backend, parts, params, settings, pictures, (&way.steps, x), progress)
 }
@@ -182,7 +183,7 @@ pub fn variations<B: Backend>(
     (clean, strength): (&[f32], f64),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let way = way(parts, settings)?;
+    let way = way(parts.folder, parts.schedule, settings)?;
     let kept = (strength.clamp(0.0, 1.0) * way.steps.len() as f64) as usize;
     let steps = &way.steps[way.steps.len() - kept..];
     let latents = match steps.first() {
@@ -199,9 +200,28 @@ pub fn variations<B: Backend>(
     decode(backend, parts, settings, pictures, &latents)
 }
 
-fn way<B: Backend>(parts: &Parts<'_, B>, settings: &Settings) -> Result<Trajectory, GenerateError> {
-    let spacing = Spacing::read(&parts.folder.schedule())?;
-    Ok(Trajectory::new(settings.sampler, settings.steps, parts.schedule, &spacing)?)
+/// Whether a model can follow `settings`, before any picture is begun.
+///
+/// # Errors
+/// What it cannot follow.
+pub fn possible<B: Backend>(
+    folder: &ModelFolder,
+    schedule: &NoiseSchedule,
+    vae: &AutoencoderKl<B>,
+    settings: &Settings,
+) -> Result<(), GenerateError> {
+    latent_size(vae, settings)?;
+    way(folder, schedule, settings)?;
+    if settings.guidance.is_finite() { Ok(()) } else { Err(GenerateError::Guidance(settings.guidance)) }
+}
+
+fn way(
+    folder: &ModelFolder,
+    schedule: &NoiseSchedule,
+    settings: &Settings,
+) -> Result<Trajectory, GenerateError> {
+    let spacing = Spacing::read(&folder.schedule())?;
+    Ok(Trajectory::new(settings.sampler, settings.steps, schedule, &spacing)?)
 }
 
 /// Clean latents at the end of `steps` from `x`.
@@ -214,7 +234,7 @@ fn walk<B: Backend>(
     (steps, x): (&[Step], Vec<f32>),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
-    let (h, w) = latent_size(parts, settings)?;
+    let (h, w) = latent_size(parts.vae, settings)?;
     let Settings { sampler, guidance, seed, .. } = *settings;
     if !guidance.is_finite() {
         return Err(GenerateError::Guidance(guidance));
@@ -284,7 +304,7 @@ pub fn decode<B: Backend>(
     pictures: &[Picture],
     latents: &[f32],
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let (h, w) = latent_size(parts, settings)?;
+    let (h, w) = latent_size(parts.vae, settings)?;
     let (factor, shift) = parts.vae.scaling();
     let channels = parts.unet.config().in_channels;
     let one = |picture: &Picture, latents: &[f32]| {
@@ -347,7 +367,7 @@ pub fn default_batch<B: Backend>(
     settings: &Settings,
     threads: usize,
 ) -> Result<usize, GenerateError> {
-    let cells = latent_size(parts, settings)?;
+    let cells = latent_size(parts.vae, settings)?;
     Ok(if small(parts, cells) { threads.max(1) } else { 1 })
 }
 
@@ -361,11 +381,11 @@ fn zeros(folder: &ModelFolder) -> bool {
 }
 
 fn latent_size<B: Backend>(
-    parts: &Parts<'_, B>,
+    vae: &AutoencoderKl<B>,
     settings: &Settings,
 ) -> Result<(usize, usize), GenerateError> {
     let Settings { width, height, .. } = *settings;
-    let multiple = parts.vae.config().reduction();
+    let multiple = vae.config().reduction();
     match [width, height].iter().all(|&side| side > 0 && side % multiple == 0) {
         true => Ok((height / multiple, width / multiple)),
         false => Err(GenerateError::Size { width, height, multiple }),
