@@ -14,7 +14,7 @@ use super::buffer::{Buffer, CpuTensor};
 use super::product::{Columns, Extra, Rows, Size, Target, product_into};
 use super::simd::{Kernel, Vector, with_widest};
 use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
-use super::winograd_tiles::{InputTiles, row};
+use super::winograd_tiles::{InputTiles, frequencies_of, pixels_of, row};
 use crate::Lanes;
 use rayon::prelude::*;
 
@@ -167,7 +167,12 @@ impl Kernel for CotangentTiles<'_> {
                 // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
                 unsafe {
                     let at = (&pixels, start, width);
-                    let half: [[V; IN]; OUT] = [column(at, 0), column(at, 1), column(at, 2), column(at, 3)];
+                    let half: [[V; IN]; OUT] = [
+                        cotangent_line(pixels_of(at, 0)),
+                        cotangent_line(pixels_of(at, 1)),
+                        cotangent_line(pixels_of(at, 2)),
+                        cotangent_line(pixels_of(at, 3)),
+                    ];
                     let [a, b, c, d] = &half;
                     let to = self.m.at(tile, start).c;
                     for y in 0..IN {
@@ -179,24 +184,6 @@ impl Kernel for CotangentTiles<'_> {
                 }
             }
         }
-    }
-}
-
-/// A of a column of a tile of cotangents, `width` channels from `start` on.
-#[inline(always)]
-unsafe fn column<V: Vector>(
-    (pixels, start, width): (&[[*const f32; OUT]; OUT], usize, usize),
-    x: usize,
-) -> [V; IN] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut column = [V::splat(0.0); OUT];
-        for (row, value) in pixels.iter().zip(&mut column) {
-            if !row[x].is_null() {
-                *value = V::load(row[x].add(start), width);
-            }
-        }
-        cotangent_line(column)
     }
 }
 
@@ -221,12 +208,12 @@ impl Kernel for FilterRow<'_> {
                 assert!(self.du.len() >= (FREQUENCIES - 1) * self.plane + from + width, "dU too small");
                 let at = (self.du.as_ptr().add(from), self.plane, width);
                 let half: [[V; 3]; IN] = [
-                    tap_column(at, 0),
-                    tap_column(at, 1),
-                    tap_column(at, 2),
-                    tap_column(at, 3),
-                    tap_column(at, 4),
-                    tap_column(at, 5),
+                    tap_line(frequencies_of(at, 0)),
+                    tap_line(frequencies_of(at, 1)),
+                    tap_line(frequencies_of(at, 2)),
+                    tap_line(frequencies_of(at, 3)),
+                    tap_line(frequencies_of(at, 4)),
+                    tap_line(frequencies_of(at, 5)),
                 ];
                 for y in 0..3 {
                     let line = tap_line(row(&half, y));
@@ -236,18 +223,5 @@ impl Kernel for FilterRow<'_> {
                 }
             }
         }
-    }
-}
-
-/// Gᵀ of column `x` of the frequencies, which lie `plane` apart.
-#[inline(always)]
-unsafe fn tap_column<V: Vector>((du, plane, width): (*const f32, usize, usize), x: usize) -> [V; 3] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut column = [V::splat(0.0); IN];
-        for (y, value) in column.iter_mut().enumerate() {
-            *value = V::load(du.add((y * IN + x) * plane), width);
-        }
-        tap_line(column)
     }
 }

@@ -97,12 +97,12 @@ impl InputTiles<'_> {
             unsafe {
                 let at = (&pixels, start, width);
                 let half: [[V; IN]; IN] = [
-                    column(at, 0),
-                    column(at, 1),
-                    column(at, 2),
-                    column(at, 3),
-                    column(at, 4),
-                    column(at, 5),
+                    input_line(pixels_of(at, 0)),
+                    input_line(pixels_of(at, 1)),
+                    input_line(pixels_of(at, 2)),
+                    input_line(pixels_of(at, 3)),
+                    input_line(pixels_of(at, 4)),
+                    input_line(pixels_of(at, 5)),
                 ];
                 let to = self.v.at(slot, start).c;
                 for y in 0..IN {
@@ -116,21 +116,37 @@ impl InputTiles<'_> {
     }
 }
 
-/// Bᵀ of a column of an input tile, `width` channels from `start` on.
+/// A column of a tile of pixels, `width` channels from `start` on; zeros where there is none.
 #[inline(always)]
-unsafe fn column<V: Vector>(
-    (pixels, start, width): (&[[*const f32; IN]; IN], usize, usize),
+pub(super) unsafe fn pixels_of<V: Vector, const N: usize>(
+    (pixels, start, width): (&[[*const f32; N]; N], usize, usize),
     x: usize,
-) -> [V; IN] {
+) -> [V; N] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut column = [V::splat(0.0); IN];
+        let mut column = [V::splat(0.0); N];
         for (row, value) in pixels.iter().zip(&mut column) {
             if !row[x].is_null() {
                 *value = V::load(row[x].add(start), width);
             }
         }
-        input_line(column)
+        column
+    }
+}
+
+/// A column of a tile of frequencies, which lie `plane` apart.
+#[inline(always)]
+pub(super) unsafe fn frequencies_of<V: Vector>(
+    (data, plane, width): (*const f32, usize, usize),
+    x: usize,
+) -> [V; IN] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut column = [V::splat(0.0); IN];
+        for (y, value) in column.iter_mut().enumerate() {
+            *value = V::load(data.add((y * IN + x) * plane), width);
+        }
+        column
     }
 }
 
@@ -181,12 +197,12 @@ impl OutputTiles<'_> {
                 let m = self.m.as_ptr().add(slot * channels + start);
                 let at = (m, self.plane, width);
                 let half: [[V; OUT]; IN] = [
-                    output_column(at, 0),
-                    output_column(at, 1),
-                    output_column(at, 2),
-                    output_column(at, 3),
-                    output_column(at, 4),
-                    output_column(at, 5),
+                    output_line(frequencies_of(at, 0)),
+                    output_line(frequencies_of(at, 1)),
+                    output_line(frequencies_of(at, 2)),
+                    output_line(frequencies_of(at, 3)),
+                    output_line(frequencies_of(at, 4)),
+                    output_line(frequencies_of(at, 5)),
                 ];
                 for i in 0..rows {
                     let line = output_line(row(&half, i));
@@ -205,18 +221,5 @@ impl OutputTiles<'_> {
                 }
             }
         }
-    }
-}
-
-/// Aᵀ of column `x` of a tile of M, whose frequencies lie `plane` apart.
-#[inline(always)]
-unsafe fn output_column<V: Vector>((m, plane, width): (*const f32, usize, usize), x: usize) -> [V; OUT] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut column = [V::splat(0.0); IN];
-        for (y, value) in column.iter_mut().enumerate() {
-            *value = V::load(m.add((y * IN + x) * plane), width);
-        }
-        output_line(column)
     }
 }
