@@ -12,13 +12,15 @@
 //! the same order in every block.
 
 use super::depth::{Place, add_products};
-use super::kernel::{NR, Tile};
+use super::kernel::{MR, NR, Tile};
 use std::arch::x86_64::*;
 
 /// Values of a register.
 const LANES: usize = 8;
 /// Rows of the largest block of two registers a row.
 const ROWS: usize = 6;
+// A tile is at most two blocks high.
+const _: () = assert!(MR <= 2 * ROWS);
 
 /// See [`super::kernel::TileFn`].
 ///
@@ -33,7 +35,7 @@ pub(super) unsafe fn tile(rows: usize, t: &Tile) {
         }
         for column in (0..t.columns).step_by(NR) {
             let width = (t.columns - column).min(NR);
-            // As evenly as can be; MR is two blocks.
+            // As evenly as can be.
             let upper = if rows > ROWS { rows.div_ceil(2) } else { rows };
             strip(0, upper, column, width, t);
             if upper < rows {
