@@ -5,8 +5,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use fairhuman_engine::{
-    AdamW, Affine, AttentionSaved, Backend, Cpu, CpuTensor, Form, Kernel, Lanes, LowRank, Plus, WeightData,
-    Window,
+    AdamW, AdamWState, Affine, AttentionSaved, Backend, Cpu, CpuTensor, Form, Kernel, Lanes, LowRank, Plus,
+    WeightData, Window,
 };
 use std::sync::LazyLock;
 
@@ -229,7 +229,7 @@ const PARAMETER: [usize; 2] = [RANK * 128, RANK * 256];
 #[divan::bench(args = PARAMETER)]
 fn gram(bencher: Bencher, parameter: usize) {
     let gradients = tensor(&[OBJECTIVES, parameter]);
-    time(bencher, OBJECTIVES * parameter, || CPU.gram(&gradients));
+    time(bencher, OBJECTIVES * parameter, || CPU.gram(&[&gradients]));
 }
 
 #[divan::bench(args = PARAMETER)]
@@ -239,5 +239,8 @@ fn adamw(bencher: Bencher, parameter: usize) {
     bencher
         .counter(ItemsCount::new(parameter))
         .with_inputs(|| [tensor(&[parameter]), CPU.zeros(&[parameter]), CPU.zeros(&[parameter])])
-        .bench_local_values(|state| CPU.adamw(state, &gradient, 0.5, &constants));
+        .bench_local_refs(|[param, first, second]| {
+            let state = AdamWState { param, first, second, grad: &gradient };
+            CPU.adamw(&mut [state], 0.5, &constants);
+        });
 }

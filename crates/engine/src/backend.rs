@@ -7,9 +7,10 @@
 //! objective, `[K, ...]` (zero where the objective has no lanes). There is at least one sample and one lane.
 //!
 //! Functions with `acc` add their result to it (it may be reused) and return the sum.
-//! Shapes are checked where models are loaded and called; here a wrong shape is a bug and panics.
+//! Shapes are checked where models are loaded and called; here a wrong shape is a bug and panics. Memory that
+//! cannot be had is an error of [`Backend::attempt`].
 
-use crate::{Lanes, WeightData};
+use crate::{AdamW, AdamWState, Lanes, OutOfMemory, WeightData};
 
 /// A weight of a product: frozen in the backend's own form, or a trained tensor.
 pub enum Kernel<'a, B: Backend> {
@@ -134,23 +135,6 @@ impl<B: Backend> Clone for Affine<'_, B> {
 }
 impl<B: Backend> Copy for Affine<'_, B> {}
 
-/// Constants of one AdamW step (Loshchilov & Hutter 2019), PyTorch's form.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamW {
-    /// Learning rate of this step.
-    pub lr: f64,
-    /// First moment's decay.
-    pub beta1: f64,
-    /// Second moment's decay.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Number of this step, from 1.
-    pub step: u64,
-}
-
 /// The operations. See the module's documentation for the conventions.
 pub trait Backend: Send + Sync + Sized + 'static {
     /// A dense tensor, cheap to clone.
@@ -164,12 +148,41 @@ pub trait Backend: Send + Sync + Sized + 'static {
         work()
     }
 
+    /// Runs work that calls this backend, and ends it early where memory for an operation cannot be had. Values that the
+    /// work changed outside of itself may then be changed in part; this backend and its tensors are whole.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], also from within a [`Backend::scope`] inside `work`. Other panics are not caught.
+    fn attempt<T>(&self, work: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
+        OutOfMemory::catch(work)
+    }
+
+    /// Waits until all operations that were called have run, on a device that runs them later. To be called before
+    /// a clock is read; never needed for a right result.
+    fn synchronize(&self) {}
+
+    /// True if independent passes, whose widest activation has `values` values each, are faster
+    /// [side by side](Backend::side_by_side) than as one batch.
+    fn prefers_side_by_side(&self, values: usize) -> bool {
+        let _ = values;
+        false
+    }
+
+    /// The results of independent pieces of work, in the order of `items`.
+    fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
+        items.into_iter().map(work).collect()
+    }
+
     // --- data in and out -------------------------------------------------------------------------------
 
     /// A tensor from values.
     fn tensor(&self, shape: &[usize], values: &[f32]) -> Self::Tensor;
     /// The values of a tensor.
     fn read(&self, tensor: &Self::Tensor) -> Vec<f32>;
+    /// The values of several tensors, for which a device is waited for once.
+    fn read_many(&self, tensors: &[&Self::Tensor]) -> Vec<Vec<f32>> {
+        tensors.iter().map(|tensor| self.read(tensor)).collect()
+    }
     /// The shape of a tensor.
     fn shape(tensor: &Self::Tensor) -> &[usize];
     /// The same values under another shape of as many elements.
@@ -362,20 +375,21 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // --- parameters ------------------------------------------------------------------------------------
 
-    /// Inner products of the `K` gradients in `[K, ...]`, row-major `K x K`, accumulated in f64.
-    fn gram(&self, grads: &Self::Tensor) -> Vec<f64>;
-    /// `sum_k coefficients[k] * grads[k]`: `[K, ...] -> [...]`.
-    fn combine(&self, grads: &Self::Tensor, coefficients: &[f64]) -> Self::Tensor;
-    /// Sum of squares, in f64.
-    fn sum_of_squares(&self, tensor: &Self::Tensor) -> f64;
-    /// One AdamW step with the gradient `grad * grad_scale`; returns the new parameter and moments.
-    fn adamw(
-        &self,
-        state: [Self::Tensor; 3],
-        grad: &Self::Tensor,
-        grad_scale: f64,
-        constants: &AdamW,
-    ) -> [Self::Tensor; 3];
+    // Each takes all parameters at once, so that a device is waited for once. Empty lists are fine.
+
+    /// Inner products of `K` objectives' gradients, given as one `[K, ...]` for each parameter: row-major `K x K`, summed
+    /// over all parameters and accumulated in f64; empty if there are no parameters.
+    fn gram(&self, grads: &[&Self::Tensor]) -> Vec<f64>;
+    /// `sum_k coefficients[k] * grads[k]` for each parameter: `[K, ...] -> [...]`.
+    fn combine(&self, grads: &[&Self::Tensor], coefficients: &[f64]) -> Vec<Self::Tensor>;
+    /// The Euclidean norm of all values of all tensors, accumulated in f64.
+    fn norm(&self, tensors: &[&Self::Tensor]) -> f64;
+    /// One AdamW step of every parameter with its gradient times `grad_scale`. Values that others share are
+    /// copied first. If there is no memory for that, nothing is changed.
+    fn adamw(&self, states: &mut [AdamWState<'_, Self>], grad_scale: f64, constants: &AdamW);
+    /// Exponential moving averages: `average = decay * average + (1 - decay) * value` for each parameter. Averages
+    /// that others share are copied first. If there is no memory for that, nothing is changed.
+    fn ema(&self, averages: &mut [&mut Self::Tensor], values: &[&Self::Tensor], decay: f64);
 }
 
 /// What attention keeps for its backward pass.

@@ -13,21 +13,25 @@
 //!
 //! What it does not do: read files or clocks, draw random numbers, know what a network is.
 
+mod adamw;
 mod backend;
 mod cpu;
 mod lanes;
 mod layers;
 pub mod observe;
+mod out_of_memory;
 mod params;
 pub mod peak;
 mod reference;
 mod tape;
 mod weight;
 
-pub use backend::{Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
+pub use adamw::{AdamW, AdamWState};
+pub use backend::{Activation, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
 pub use cpu::{Cpu, CpuTensor, CpuWeight, Instructions, limit_instructions};
 pub use lanes::Lanes;
 pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
+pub use out_of_memory::OutOfMemory;
 pub use params::{Param, ParamGrads, ParamId, Params};
 pub use reference::{Array, Reference};
 pub use tape::{Tape, Var};

@@ -1,10 +1,6 @@
 //! The trained parameters and their gradients.
 
 use crate::{Backend, Lanes};
-use rayon::prelude::*;
-
-/// Parameters that a thread works through by itself: an adapter has hundreds of small ones.
-const FEW: usize = 8;
 
 /// Index of a parameter in its [`Params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,18 +128,14 @@ impl<B: Backend> ParamGrads<B> {
 
     /// The Gram matrix of the objectives' gradients over all parameters, row-major `K x K`, in f64.
     pub fn gram(&self, backend: &B) -> Vec<f64> {
-        let products: Vec<_> =
-            self.list.par_iter().with_min_len(FEW).flatten().map(|grad| backend.gram(grad)).collect();
-        let mut gram = vec![0.0; self.objectives * self.objectives];
-        for values in products {
-            gram.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        }
-        gram
+        let grads: Vec<_> = self.list.iter().flatten().collect();
+        if grads.is_empty() { vec![0.0; self.objectives * self.objectives] } else { backend.gram(&grads) }
     }
 
-    /// `sum_k coefficients[k] * grad_k` of every parameter.
+    /// `sum_k coefficients[k] * grad_k` of every parameter; none where it has no gradients.
     pub fn combine(&self, backend: &B, coefficients: &[f64]) -> Vec<Option<B::Tensor>> {
-        let list = self.list.par_iter().with_min_len(FEW);
-        list.map(|grad| grad.as_ref().map(|grad| backend.combine(grad, coefficients))).collect()
+        let grads: Vec<_> = self.list.iter().flatten().collect();
+        let mut combined = backend.combine(&grads, coefficients).into_iter();
+        self.list.iter().map(|grad| grad.as_ref().and_then(|_| combined.next())).collect()
     }
 }

@@ -225,6 +225,7 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
             let through: &[&Var<B>] = if self.settings.part == VaePart::All { &[&z] } else { &[] };
             let dz = decoding.backward(&output, cotangent, &lanes, through, &mut grads);
             if through.is_empty() {
+                backend.synchronize();
                 let backward = (run.clock)() - forward;
                 return Ok(Pass { losses, prediction, grads, forward: forward - start, backward });
             }
@@ -239,6 +240,7 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
             let cotangent = backend.tensor(&[lanes.len(), h, w, 2 * channels], &cotangent);
             encoding.backward(&moments, cotangent, &lanes, &[], &mut grads);
         }
+        backend.synchronize();
         let backward = (run.clock)();
         Ok(Pass { losses, prediction, grads, forward: forward - start, backward: backward - forward })
     }

@@ -11,20 +11,16 @@ pub struct Averages<B: Backend> {
 }
 
 impl<B: Backend> Averages<B> {
-    /// Averages that start at the parameters' values.
-    pub fn new(params: &Params<B>, decay: f64) -> Self {
-        Self { values: params.iter().map(|p| p.value.clone()).collect(), decay }
+    /// Averages that start at the parameters' values. They are copies, so that an update needs no further memory.
+    pub fn new(backend: &B, params: &Params<B>, decay: f64) -> Self {
+        Self { values: params.iter().map(|p| backend.scale(&p.value, 1.0)).collect(), decay }
     }
 
     /// Moves the averages towards `params` after update number `updates` (from 1).
     pub fn follow(&mut self, backend: &B, params: &Params<B>, updates: u64) {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
-        backend.scope(|| {
-            for (average, param) in self.values.iter_mut().zip(params.iter()) {
-                let kept = backend.scale(average, decay as f32);
-                *average = backend.accumulate(kept, &backend.scale(&param.value, (1.0 - decay) as f32));
-            }
-        });
+        let values: Vec<_> = params.iter().map(|param| &param.value).collect();
+        backend.ema(&mut self.values.iter_mut().collect::<Vec<_>>(), &values, decay);
     }
 
     /// Parameters whose values are the averages.
@@ -47,7 +43,7 @@ mod tests {
         let backend = Reference;
         let mut params = Params::default();
         let id = params.add("a", backend.tensor(&[1], &[0.0]));
-        let mut averages = Averages::new(&params, 0.5);
+        let mut averages = Averages::new(&backend, &params, 0.5);
         params.set(id, backend.tensor(&[1], &[1.0]));
         averages.follow(&backend, &params, 1);
         let first = backend.read(&averages.values[0])[0];

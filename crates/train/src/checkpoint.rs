@@ -94,7 +94,10 @@ pub fn save<B: Backend>(
     progress: &Progress,
     identity: &Identity,
 ) -> Result<PathBuf, CheckpointError> {
-    if let Some(param) = params.iter().find(|param| !backend.sum_of_squares(&param.value).is_finite()) {
+    let finite = |values: &[&B::Tensor]| backend.norm(values).is_finite();
+    if !finite(&params.iter().map(|param| &param.value).collect::<Vec<_>>())
+        && let Some(param) = params.iter().find(|param| !finite(&[&param.value]))
+    {
         return Err(CheckpointError::NotFinite { name: param.name.clone(), step: progress.step });
     }
     std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
@@ -106,11 +109,10 @@ pub fn save<B: Backend>(
     let averages = averages.iter().flat_map(|averages| {
         params.iter().zip(&averages.values).map(|(param, value)| (format!("{AVERAGE}{}", param.name), value))
     });
-    let held: Vec<(String, Vec<usize>, Vec<f32>)> = tensors
-        .chain(averages)
-        .map(|(name, tensor)| (name, B::shape(tensor).to_vec(), backend.read(tensor)))
-        .collect();
-    let views = held.iter().map(|(name, shape, values)| (name.clone(), TensorBytes::f32(shape, values)));
+    let (names, tensors): (Vec<String>, Vec<&B::Tensor>) = tensors.chain(averages).unzip();
+    let held = backend.read_many(&tensors);
+    let views = names.into_iter().zip(tensors.iter().zip(&held));
+    let views = views.map(|(name, (tensor, values))| (name, TensorBytes::f32(B::shape(tensor), values)));
     let metadata = BTreeMap::from([
         ("format".to_owned(), "fairhuman checkpoint 1".to_owned()),
         ("step".to_owned(), progress.step.to_string()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use fairhuman_diffusion::generate::GenerateError;
 use fairhuman_diffusion::lora_file::LoraFileError;
 use fairhuman_diffusion::net::ModelError;
+use fairhuman_engine::OutOfMemory;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
@@ -105,6 +106,17 @@ pub enum TrainError {
         step: u64,
         /// What does not fit.
         problem: String,
+    },
+    /// Memory that cannot be had.
+    #[error(
+        "{during}: {source}. The steps before are saved. activation_checkpointing = true needs less memory and goes on with \
+         them; so do, with another --out, a smaller batch with more accumulation, smaller pictures, and a smaller rank"
+    )]
+    Memory {
+        /// Which part of the run needed it.
+        during: String,
+        /// How much was missing.
+        source: OutOfMemory,
     },
     /// A step to be recorded that this command does not reach.
     #[error("--record {step}: {problem}")]

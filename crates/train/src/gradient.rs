@@ -4,7 +4,6 @@
 use fairhuman_engine::observe::Observer;
 use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
 use fairhuman_fairness::{Gram, Solution, Weighting, cosines, weigh};
-use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::objective::{self, Objective};
@@ -88,6 +87,7 @@ impl<B: Backend, D: Denoiser<B>> Learner<B> for Denoising<'_, D> {
             let cotangent = run.backend.tensor(&shape, &cotangent);
             tape.backward(&output, cotangent, &lanes, &[], &mut grads);
         }
+        run.backend.synchronize();
         let backward = (run.clock)();
         Ok(Pass { losses, prediction, grads, forward: forward - start, backward: backward - forward })
     }
@@ -284,14 +284,11 @@ pub fn fair_direction<B: Backend>(
     let gram =
         Gram::new(names, products).and_then(|gram| gram.with_absent(&absent)).map_err(|e| refuse(&e))?;
     let solution = weigh(&gram, weighting).map_err(|e| refuse(&e))?;
-    let (combined, squares) = run.backend.scope(|| {
+    let (combined, norm) = run.backend.scope(|| {
         let combined = gradients.grads.combine(run.backend, &solution.combination());
-        let squares: Vec<f64> =
-            combined.par_iter().flatten().map(|g| run.backend.sum_of_squares(g)).collect();
-        let squares: f64 = squares.iter().sum();
-        (combined, squares)
+        let norm = run.backend.norm(&combined.iter().flatten().collect::<Vec<_>>());
+        (combined, norm)
     });
-    let norm = squares.sqrt();
     if !norm.is_finite() {
         return Err(Refused::Gradient { problem: format!("the combined gradient's norm is {norm}") });
     }

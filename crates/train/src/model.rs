@@ -80,7 +80,7 @@ impl<B: Backend> Model<B> {
                 Network::Autoencoder(Autoencoder { vae, settings: *settings })
             }
         };
-        let averages = recipe.ema.map(|decay| Averages::new(&params, decay));
+        let averages = recipe.ema.map(|decay| Averages::new(backend, &params, decay));
         Ok(Self { network, params, averages })
     }
 

@@ -1,12 +1,8 @@
 //! AdamW over all parameters, moments in f32: PyTorch's form.
 
-use fairhuman_engine::{AdamW, Backend, Params};
-use rayon::prelude::*;
+use fairhuman_engine::{AdamW, AdamWState, Backend, Params};
 
 use crate::recipe::Optimizer;
-
-/// Parameters that a thread works through by itself: an adapter has hundreds of small ones.
-const FEW: usize = 8;
 
 /// What AdamW remembers.
 pub struct Moments<B: Backend> {
@@ -26,7 +22,8 @@ impl<B: Backend> Moments<B> {
     }
 }
 
-/// One update with the gradient `grads * factor`. A parameter without a gradient stays as it is.
+/// One update with the gradient `grads * factor`. A parameter without a gradient stays as it is. If it runs out of memory
+/// (see [`Backend::attempt`]), nothing has changed.
 pub fn update<B: Backend>(
     backend: &B,
     params: &mut Params<B>,
@@ -36,26 +33,18 @@ pub fn update<B: Backend>(
     optimizer: &Optimizer,
     learning_rate: f64,
 ) {
-    moments.updates += 1;
     let constants = AdamW {
         lr: learning_rate,
         beta1: optimizer.beta1,
         beta2: optimizer.beta2,
         eps: optimizer.eps,
         weight_decay: optimizer.weight_decay,
-        step: moments.updates,
+        step: moments.updates + 1,
     };
-    let Moments { first, second, .. } = moments;
-    let states = params.values_mut().zip(first).zip(second).zip(grads);
-    let mut states: Vec<_> =
-        states.filter_map(|(((value, m), v), grad)| Some(([value, m, v], grad.as_ref()?))).collect();
-    backend.scope(|| {
-        // In its place while a tensor is worked on, so that it is not shared and need not be copied.
-        let nothing = backend.zeros(&[0]);
-        states.par_iter_mut().with_min_len(FEW).for_each(|(state, grad)| {
-            let taken = state.each_mut().map(|slot| std::mem::replace(&mut **slot, nothing.clone()));
-            let new = backend.adamw(taken, grad, factor, &constants);
-            state.iter_mut().zip(new).for_each(|(slot, tensor)| **slot = tensor);
-        });
+    let tensors = params.values_mut().zip(&mut moments.first).zip(&mut moments.second).zip(grads);
+    let states = tensors.filter_map(|(((param, first), second), grad)| {
+        Some(AdamWState { param, first, second, grad: grad.as_ref()? })
     });
+    backend.adamw(&mut states.collect::<Vec<_>>(), factor, &constants);
+    moments.updates += 1;
 }

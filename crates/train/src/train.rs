@@ -72,7 +72,9 @@ pub fn train<B: Backend>(
     if let Some(step) = record {
         record::possible(recipe, step, until).map_err(|problem| TrainError::RecordStep { step, problem })?;
     }
-    let mut run = match command.open() {
+    let opened = backend.attempt(|| command.open());
+    let no_memory = |source| Err(TrainError::Memory { during: "opening the run".into(), source });
+    let mut run = match opened.unwrap_or_else(no_memory) {
         // Nothing has been done yet that could be saved.
         Err(TrainError::Data(DataError::Stopped)) => {
             return Ok(Summary { step: 0, reason: Reason::Stopped, files: Vec::new() });
@@ -115,6 +117,19 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         self.stop.load(Ordering::SeqCst)
     }
 
+    /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by whole steps or
+    /// not at all, so the steps before it can be saved.
+    fn attempt<'s, T>(
+        &mut self,
+        run: &mut Session<'s, B>,
+        during: String,
+        work: impl FnOnce(&mut Self, &mut Session<'s, B>) -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        let backend = self.passes.backend;
+        let done = backend.attempt(|| work(self, run));
+        done.unwrap_or_else(|source| Err(TrainError::Memory { during, source }))
+    }
+
     fn open(&mut self) -> Result<Session<'a, B>, TrainError> {
         let (stop, reporter) = (self.stop, &mut *self.reporter);
         let run = Session::open(self.passes.backend, self.recipe, &mut |what, done, total| {
@@ -145,7 +160,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     fn steps(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
         let first = run.progress.step;
         while run.progress.step < self.until && !self.stopped() {
-            let failure = self.step(run)?;
+            let number = run.progress.step + 1;
+            let failure = self.attempt(run, format!("step {number}"), Self::step)?;
             let step = run.progress.step;
             let last = step == self.until;
             if step.is_multiple_of(self.recipe.validation.every) || last {
@@ -228,12 +244,14 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     }
 
     fn validate(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
-        let validation = run.validate(&self.passes, self.stop)?;
+        let during = format!("validation after step {}", run.progress.step);
+        let validation = self.attempt(run, during, |this, run| run.validate(&this.passes, this.stop))?;
         self.emit(run, validation)
     }
 
     fn sample(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
-        let pictures = run.sample(&self.passes, self.stop)?;
+        let during = format!("[samples] after step {}", run.progress.step);
+        let pictures = self.attempt(run, during, |this, run| run.sample(&this.passes, this.stop))?;
         self.emit(run, pictures)
     }
 

@@ -5,8 +5,10 @@
 //! served, without zero-filling: every kernel overwrites what it asked for. The pool never holds more than what was in use
 //! at once at some time: steps that follow each other fault no pages in, and the peak stays what it was.
 
+use crate::OutOfMemory;
+use bytemuck::allocation::try_zeroed_vec;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What may be held beyond the most that was in use (16 MiB): sizes vary a little.
 const SLACK: usize = 4 << 20;
@@ -22,6 +24,8 @@ struct Idle {
     values: usize,
     lent: usize,
     most: usize,
+    /// The most that may wait and be on loan together; none: as much as the system gives.
+    limit: Option<usize>,
 }
 
 impl Idle {
@@ -52,10 +56,15 @@ impl Idle {
         Some(buffer)
     }
 
-    /// Buffers to give back to the system: those that have waited longest.
-    fn excess(&mut self) -> Vec<Vec<f32>> {
+    fn out_of_memory(&self, len: usize) -> OutOfMemory {
+        let bytes = |values: usize| values.saturating_mul(size_of::<f32>());
+        OutOfMemory { bytes: bytes(len), in_use: bytes(self.lent) }
+    }
+
+    /// Buffers to give back to the system, so that no more than `bound` values are held: those that have waited longest.
+    fn excess(&mut self, bound: usize) -> Vec<Vec<f32>> {
         let mut found = Vec::new();
-        while self.lent + self.values > self.most + SLACK {
+        while self.lent + self.values > bound {
             let waited = |(_, buffers): &(_, &Waiting)| buffers.front().map(|&(since, _)| since);
             let Some((&length, _)) = self.by_length.iter().min_by_key(waited) else { break };
             found.extend(self.earliest(length));
@@ -69,26 +78,63 @@ impl Idle {
 pub(super) struct Pool(Mutex<Idle>);
 
 impl Pool {
-    fn take(&self, len: usize) -> Vec<f32> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// # Errors
+    /// If the limit leaves no room for it, or the system has none.
+    fn take(&self, len: usize) -> Result<Vec<f32>, OutOfMemory> {
+        let mut idle = self.lock();
         // A little slack lets sizes that differ slightly share buffers.
-        let found = idle.by_length.range(len..=len + len / 8).next().map(|(&length, _)| length);
-        let buffer = found.and_then(|length| idle.latest(length));
-        idle.lent += buffer.as_ref().map_or(len, Vec::len);
-        idle.most = idle.most.max(idle.lent);
-        let excess = idle.excess();
+        let longest = len.saturating_add(len / 8);
+        let found = idle.by_length.range(len..=longest).next().map(|(&length, _)| length);
+        if let Some(buffer) = found.and_then(|length| idle.latest(length)) {
+            idle.lent += buffer.len();
+            idle.most = idle.most.max(idle.lent);
+            return Ok(buffer);
+        }
+        let lent = idle.lent.saturating_add(len);
+        if lent > idle.limit.unwrap_or(usize::MAX) {
+            return Err(idle.out_of_memory(len));
+        }
+        idle.lent = lent;
+        idle.most = idle.most.max(lent);
+        let bound = idle.most.saturating_add(SLACK).min(idle.limit.unwrap_or(usize::MAX));
+        let excess = idle.excess(bound);
         drop(idle);
         drop(excess);
-        buffer.unwrap_or_else(|| vec![0.0; len])
+        // Zeros are had from the system without being written; the buffers that wait may be in the way.
+        let allocate = || try_zeroed_vec(len);
+        allocate()
+            .or_else(|()| {
+                let waiting = self.lock().excess(0);
+                drop(waiting);
+                allocate()
+            })
+            .map_err(|()| {
+                let mut idle = self.lock();
+                idle.lent -= len;
+                idle.out_of_memory(len)
+            })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Values on loan.
     pub(super) fn lent(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).lent
+        self.lock().lent
+    }
+
+    /// Sets the most values that may be held from now on.
+    pub(super) fn limit(&self, values: usize) {
+        let mut idle = self.lock();
+        idle.limit = Some(values);
+        let excess = idle.excess(values);
+        drop(idle);
+        drop(excess);
     }
 
     fn give(&self, buffer: Vec<f32>) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.lock();
         idle.lent -= buffer.len();
         idle.add(buffer);
     }
@@ -102,8 +148,16 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    /// Unwinds with [`OutOfMemory`] if there is no memory for it.
     pub(super) fn new(pool: &Arc<Pool>, len: usize) -> Self {
-        Self { data: pool.take(len), len, pool: pool.clone() }
+        let data = pool.take(len).unwrap_or_else(|error| error.raise());
+        Self { data, len, pool: pool.clone() }
+    }
+
+    fn copy(&self) -> Self {
+        let mut copy = Self::new(&self.pool, self.len);
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
@@ -171,11 +225,20 @@ impl CpuTensor {
     /// Shape and data to overwrite; the data is copied if it is shared.
     pub(super) fn into_parts(self) -> (Arc<[usize]>, Buffer) {
         let Self { shape, data } = self;
-        let buffer = Arc::try_unwrap(data).unwrap_or_else(|shared| {
-            let mut copy = Buffer::new(&shared.pool, shared.len());
-            copy.copy_from_slice(&shared);
-            copy
-        });
-        (shape, buffer)
+        (shape, Arc::try_unwrap(data).unwrap_or_else(|shared| shared.copy()))
+    }
+
+    /// A copy with values of its own, if others share them.
+    pub(super) fn copy_if_shared(&self) -> Option<Self> {
+        let copy = || Self { shape: self.shape.clone(), data: Arc::new(self.data.copy()) };
+        (Arc::strong_count(&self.data) > 1).then(copy)
+    }
+
+    /// The values to overwrite, which nobody shares.
+    ///
+    /// # Panics
+    /// If somebody does; see [`CpuTensor::copy_if_shared`].
+    pub(super) fn own_data(&mut self) -> &mut [f32] {
+        Arc::get_mut(&mut self.data).expect("values that nobody shares")
     }
 }

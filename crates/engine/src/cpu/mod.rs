@@ -29,13 +29,14 @@ mod winograd_params;
 mod winograd_tiles;
 
 use crate::{
-    Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
-    Window,
+    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus,
+    WeightData, Window,
 };
 use awake::{Awake, Busy};
 pub use buffer::CpuTensor;
 use buffer::{Buffer, Pool};
 pub use features::{Instructions, limit_instructions};
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use weight::CpuWeight;
@@ -86,6 +87,12 @@ impl Cpu {
         self
     }
 
+    /// Limits the memory of tensors and ready-made weights, including what waits to be used again, to this many bytes from
+    /// now on. What would exceed it is an error of [`Backend::attempt`]. Default: what the system gives.
+    pub fn limit_memory(&self, bytes: usize) {
+        self.pool.limit(bytes / size_of::<f32>());
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.workers.current_num_threads()
@@ -104,6 +111,10 @@ impl Cpu {
     }
 }
 
+/// Values (cells times channels) up to which activations are small: operations on so few are over before another thread has
+/// begun to help.
+const SMALL: usize = 1 << 16;
+
 /// Number of rows of the last dimension.
 fn rows_of(x: &CpuTensor) -> usize {
     let shape = x.shape();
@@ -121,6 +132,14 @@ impl Backend for Cpu {
             let _awake = inner.then(|| Awake::start(&self.awake));
             work()
         })
+    }
+
+    fn prefers_side_by_side(&self, values: usize) -> bool {
+        values <= SMALL
+    }
+
+    fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
+        self.scope(|| items.into_par_iter().with_max_len(1).map(work).collect())
     }
 
     fn tensor(&self, shape: &[usize], values: &[f32]) -> CpuTensor {
@@ -143,7 +162,8 @@ impl Backend for Cpu {
     }
 
     fn zeros(&self, shape: &[usize]) -> CpuTensor {
-        let mut data = Buffer::new(&self.pool, shape.iter().product());
+        let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+        let mut data = Buffer::new(&self.pool, count.unwrap_or(usize::MAX));
         data.fill(0.0);
         CpuTensor::new(shape, data)
     }
@@ -371,25 +391,23 @@ impl Backend for Cpu {
         structure::pick_token_vjp(self, g, index, tokens, lanes)
     }
 
-    fn gram(&self, grads: &CpuTensor) -> Vec<f64> {
+    fn gram(&self, grads: &[&CpuTensor]) -> Vec<f64> {
         self.run(|| param::gram(grads))
     }
 
-    fn combine(&self, grads: &CpuTensor, coefficients: &[f64]) -> CpuTensor {
+    fn combine(&self, grads: &[&CpuTensor], coefficients: &[f64]) -> Vec<CpuTensor> {
         self.run(|| param::combine(self, grads, coefficients))
     }
 
-    fn sum_of_squares(&self, tensor: &CpuTensor) -> f64 {
-        self.run(|| param::sum_of_squares(tensor))
+    fn norm(&self, tensors: &[&CpuTensor]) -> f64 {
+        self.run(|| param::norm(tensors))
     }
 
-    fn adamw(
-        &self,
-        state: [CpuTensor; 3],
-        grad: &CpuTensor,
-        grad_scale: f64,
-        constants: &AdamW,
-    ) -> [CpuTensor; 3] {
-        self.run(|| param::adamw(state, grad, grad_scale, constants))
+    fn adamw(&self, states: &mut [AdamWState<'_, Self>], grad_scale: f64, constants: &AdamW) {
+        self.run(|| param::adamw(states, grad_scale, constants));
+    }
+
+    fn ema(&self, averages: &mut [&mut CpuTensor], values: &[&CpuTensor], decay: f64) {
+        self.run(|| param::ema(averages, values, decay));
     }
 }

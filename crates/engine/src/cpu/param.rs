@@ -1,10 +1,16 @@
-//! Work on parameters and their gradients: Gram matrices, combinations, AdamW.
+//! Work on parameters and their gradients: Gram matrices, combinations, norms, AdamW and averages.
+//!
+//! Every function takes all parameters. Sums are made parameter by parameter, in parts of a fixed length, and then in
+//! order, so that they do not depend on the number of threads.
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
-use crate::AdamW;
+use crate::{AdamW, AdamWState};
 use multiversion::multiversion;
 use rayon::prelude::*;
+
+/// Parameters that a thread works through by itself: an adapter has hundreds of small ones.
+const FEW: usize = 8;
 
 /// Values of a block, whose products are summed by themselves before they join the total.
 const BLOCK: usize = 1 << 10;
@@ -27,10 +33,22 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     total
 }
 
-/// Values of every gradient that a task multiplies; the same whatever the number of threads, so that sums are.
+/// Values of every gradient that a task multiplies.
 const PART: usize = 1 << 15;
 
-pub(super) fn gram(grads: &CpuTensor) -> Vec<f64> {
+/// Values that a task changes.
+const CHANGED: usize = 1 << 14;
+
+pub(super) fn gram(grads: &[&CpuTensor]) -> Vec<f64> {
+    let products: Vec<_> = grads.par_iter().with_min_len(FEW).map(|grads| gram_of_one(grads)).collect();
+    let mut gram = vec![0.0; products.first().map_or(0, Vec::len)];
+    for values in products {
+        gram.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+    gram
+}
+
+fn gram_of_one(grads: &CpuTensor) -> Vec<f64> {
     let (k, stride) = (grads.shape()[0], grads.stride());
     // One pass over memory: a part of all gradients is multiplied while it is in the cache.
     let parts: Vec<Vec<f64>> = (0..stride.div_ceil(PART))
@@ -50,14 +68,18 @@ pub(super) fn gram(grads: &CpuTensor) -> Vec<f64> {
     gram
 }
 
-pub(super) fn combine(cpu: &Cpu, grads: &CpuTensor, coefficients: &[f64]) -> CpuTensor {
+pub(super) fn combine(cpu: &Cpu, grads: &[&CpuTensor], coefficients: &[f64]) -> Vec<CpuTensor> {
+    grads.par_iter().with_min_len(FEW).map(|grads| combination(cpu, grads, coefficients)).collect()
+}
+
+fn combination(cpu: &Cpu, grads: &CpuTensor, coefficients: &[f64]) -> CpuTensor {
     let stride = grads.stride();
     assert_eq!(grads.shape()[0], coefficients.len(), "one coefficient per objective");
     let mut out = Buffer::new(&cpu.pool, stride);
-    out.par_chunks_mut(1 << 14).enumerate().for_each(|(block, out)| {
+    out.par_chunks_mut(CHANGED).enumerate().for_each(|(block, out)| {
         out.fill(0.0);
         for (k, &c) in coefficients.iter().enumerate() {
-            let from = &grads.data()[k * stride + (block << 14)..][..out.len()];
+            let from = &grads.data()[k * stride + block * CHANGED..][..out.len()];
             for (o, g) in out.iter_mut().zip(from) {
                 *o += c as f32 * g;
             }
@@ -66,41 +88,90 @@ pub(super) fn combine(cpu: &Cpu, grads: &CpuTensor, coefficients: &[f64]) -> Cpu
     CpuTensor::new(&grads.shape()[1..], out)
 }
 
-pub(super) fn sum_of_squares(tensor: &CpuTensor) -> f64 {
+pub(super) fn norm(tensors: &[&CpuTensor]) -> f64 {
+    let squares: Vec<f64> = tensors.par_iter().with_min_len(FEW).map(|tensor| squares(tensor)).collect();
+    squares.iter().fold(0.0, |sum, squares| sum + squares).sqrt()
+}
+
+fn squares(tensor: &CpuTensor) -> f64 {
     let parts: Vec<f64> = tensor.data().par_chunks(PART).map(|part| dot(part, part)).collect();
     parts.iter().sum()
 }
 
-pub(super) fn adamw(
-    [param, first, second]: [CpuTensor; 3],
-    grad: &CpuTensor,
-    grad_scale: f64,
-    c: &AdamW,
-) -> [CpuTensor; 3] {
-    let step = i32::try_from(c.step).unwrap_or(i32::MAX);
-    let correction1 = 1.0 - c.beta1.powi(step);
-    let correction2 = (1.0 - c.beta2.powi(step)).sqrt();
-    let keep = (1.0 - c.lr * c.weight_decay) as f32;
-    let size = (c.lr / correction1) as f32;
-    let (beta1, beta2) = (c.beta1 as f32, c.beta2 as f32);
-    let (new1, new2) = ((1.0 - c.beta1) as f32, (1.0 - c.beta2) as f32);
-    let (eps, root) = (c.eps as f32, (1.0 / correction2) as f32);
-    let scale = grad_scale as f32;
-    let (shape, mut param) = param.into_parts();
-    let (_, mut first) = first.into_parts();
-    let (_, mut second) = second.into_parts();
-    let block = 1 << 14;
-    param
-        .par_chunks_mut(block)
-        .zip(first.par_chunks_mut(block).zip(second.par_chunks_mut(block)))
-        .zip(grad.data().par_chunks(block))
-        .for_each(|((p, (m, v)), g)| {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let g = g * scale;
-                *m = beta1 * *m + new1 * g;
-                *v = beta2 * *v + new2 * g * g;
-                *p = *p * keep - size * *m / (v.sqrt() * root + eps);
+/// Gives each tensor values of its own where others share them. Nothing is changed before all copies are made.
+fn unshare(tensors: &mut [&mut CpuTensor]) {
+    let copies: Vec<_> = tensors.par_iter().map(|tensor| tensor.copy_if_shared()).collect();
+    for (tensor, copy) in tensors.iter_mut().zip(copies) {
+        if let Some(copy) = copy {
+            **tensor = copy;
+        }
+    }
+}
+
+/// AdamW's constants as every value needs them.
+struct Factors {
+    scale: f32,
+    keep: f32,
+    size: f32,
+    beta1: f32,
+    beta2: f32,
+    new1: f32,
+    new2: f32,
+    eps: f32,
+    root: f32,
+}
+
+impl Factors {
+    fn new(grad_scale: f64, c: &AdamW) -> Self {
+        let step = i32::try_from(c.step).unwrap_or(i32::MAX);
+        let correction1 = 1.0 - c.beta1.powi(step);
+        let correction2 = (1.0 - c.beta2.powi(step)).sqrt();
+        Self {
+            scale: grad_scale as f32,
+            keep: (1.0 - c.lr * c.weight_decay) as f32,
+            size: (c.lr / correction1) as f32,
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            new1: (1.0 - c.beta1) as f32,
+            new2: (1.0 - c.beta2) as f32,
+            eps: c.eps as f32,
+            root: (1.0 / correction2) as f32,
+        }
+    }
+}
+
+pub(super) fn adamw(states: &mut [AdamWState<'_, Cpu>], grad_scale: f64, constants: &AdamW) {
+    let tensors = states.iter_mut().flat_map(|s| [&mut *s.param, &mut *s.first, &mut *s.second]);
+    unshare(&mut tensors.collect::<Vec<_>>());
+    let factors = Factors::new(grad_scale, constants);
+    states.par_iter_mut().with_min_len(FEW).for_each(|state| {
+        let AdamWState { param, first, second, grad } = state;
+        let Factors { scale, keep, size, beta1, beta2, new1, new2, eps, root } = factors;
+        let (param, first, second) = (param.own_data(), first.own_data(), second.own_data());
+        param
+            .par_chunks_mut(CHANGED)
+            .zip(first.par_chunks_mut(CHANGED).zip(second.par_chunks_mut(CHANGED)))
+            .zip(grad.data().par_chunks(CHANGED))
+            .for_each(|((p, (m, v)), g)| {
+                for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                    let g = g * scale;
+                    *m = beta1 * *m + new1 * g;
+                    *v = beta2 * *v + new2 * g * g;
+                    *p = *p * keep - size * *m / (v.sqrt() * root + eps);
+                }
+            });
+    });
+}
+
+pub(super) fn ema(averages: &mut [&mut CpuTensor], values: &[&CpuTensor], decay: f64) {
+    unshare(averages);
+    let (keep, add) = (decay as f32, (1.0 - decay) as f32);
+    averages.par_iter_mut().zip(values).with_min_len(FEW).for_each(|(average, value)| {
+        let average = average.own_data().par_chunks_mut(CHANGED);
+        average.zip(value.data().par_chunks(CHANGED)).for_each(|(average, value)| {
+            for (a, v) in average.iter_mut().zip(value) {
+                *a = keep * *a + add * v;
             }
         });
-    [CpuTensor::new(&shape, param), CpuTensor::new(&shape, first), CpuTensor::new(&shape, second)]
+    });
 }

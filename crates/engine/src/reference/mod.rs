@@ -13,8 +13,8 @@ mod structure;
 pub use array::Array;
 
 use crate::{
-    Activation, AdamW, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus, WeightData,
-    Window,
+    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus,
+    WeightData, Window,
 };
 use norm::Sets;
 
@@ -270,19 +270,23 @@ impl Backend for Reference {
         structure::pick_token_vjp(g, index, tokens, lanes)
     }
 
-    fn gram(&self, grads: &Array) -> Vec<f64> {
+    fn gram(&self, grads: &[&Array]) -> Vec<f64> {
         param::gram(grads)
     }
 
-    fn combine(&self, grads: &Array, coefficients: &[f64]) -> Array {
-        param::combine(grads, coefficients)
+    fn combine(&self, grads: &[&Array], coefficients: &[f64]) -> Vec<Array> {
+        grads.iter().map(|grads| param::combine(grads, coefficients)).collect()
     }
 
-    fn sum_of_squares(&self, tensor: &Array) -> f64 {
-        tensor.values().iter().map(|v| v * v).sum()
+    fn norm(&self, tensors: &[&Array]) -> f64 {
+        param::norm(tensors)
     }
 
-    fn adamw(&self, state: [Array; 3], grad: &Array, grad_scale: f64, constants: &AdamW) -> [Array; 3] {
-        param::adamw(state, grad, grad_scale, constants)
+    fn adamw(&self, states: &mut [AdamWState<'_, Self>], grad_scale: f64, constants: &AdamW) {
+        states.iter_mut().for_each(|state| param::adamw(state, grad_scale, constants));
+    }
+
+    fn ema(&self, averages: &mut [&mut Array], values: &[&Array], decay: f64) {
+        averages.iter_mut().zip(values).for_each(|(average, value)| param::ema(average, value, decay));
     }
 }

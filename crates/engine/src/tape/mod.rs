@@ -176,7 +176,7 @@ impl<'m, B: Backend> Tape<'m, B> {
     }
 
     fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
-        observe(self.observer, Phase::Forward, op, || run(self.backend))
+        observe(self.backend, self.observer, Phase::Forward, op, run)
     }
 }
 
@@ -209,19 +209,23 @@ impl<'m, B: Backend> Pullback<'_, 'm, B> {
     }
 
     fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
-        observe(self.observer, Phase::Backward, op, || run(self.backend))
+        observe(self.backend, self.observer, Phase::Backward, op, run)
     }
 }
 
-fn observe<T>(
+/// Runs an operation, between whose begin and end an observer sees nothing else of the backend.
+fn observe<'m, B: Backend, T>(
+    backend: &'m B,
     observer: Option<&dyn Observer>,
     phase: Phase,
     op: impl FnOnce() -> Op,
-    run: impl FnOnce() -> T,
+    run: impl FnOnce(&'m B) -> T,
 ) -> T {
-    let Some(observer) = observer else { return run() };
+    let Some(observer) = observer else { return run(backend) };
+    backend.synchronize();
     observer.begin();
-    let value = run();
+    let value = run(backend);
+    backend.synchronize();
     observer.end(phase, op());
     value
 }

@@ -1,8 +1,8 @@
 //! Numbers, layers and comparisons that the theorems share. Random values are a function of (seed, index).
 
 use fairhuman_engine::{
-    Adapter, Array, Backend, Conv2d, ConvAdapter, Cpu, Form, Linear, Norm, ParamId, Params, Reference,
-    Source, Vector, WeightData, Window,
+    AdamW, AdamWState, Adapter, Array, Backend, Conv2d, ConvAdapter, Cpu, Form, Linear, Norm, ParamId,
+    Params, Reference, Source, Vector, WeightData, Window,
 };
 
 use std::sync::LazyLock;
@@ -47,6 +47,20 @@ pub fn noise(seed: u64, count: usize) -> Vec<f32> {
 /// Noise of a shape.
 pub fn tensor<B: Backend>(backend: &B, seed: u64, shape: &[usize]) -> B::Tensor {
     backend.tensor(shape, &noise(seed, shape.iter().product()))
+}
+
+/// A parameter and its moments after one more step of AdamW.
+pub fn adamw<B: Backend>(
+    backend: &B,
+    state: [B::Tensor; 3],
+    grad: &B::Tensor,
+    grad_scale: f64,
+    constants: &AdamW,
+) -> [B::Tensor; 3] {
+    let [mut param, mut first, mut second] = state;
+    let state = AdamWState { param: &mut param, first: &mut first, second: &mut second, grad };
+    backend.adamw(&mut [state], grad_scale, constants);
+    [param, first, second]
 }
 
 /// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value (or to one

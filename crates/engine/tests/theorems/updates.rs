@@ -1,13 +1,18 @@
 //! What is done with gradients: Gram matrix, combination, AdamW.
 
-use crate::common::{CPUS, Exact, assert_close, tensor};
+use crate::common::{CPUS, Exact, adamw, assert_close, tensor};
 use fairhuman_engine::{AdamW, Reference};
 
 fn gram_and_combine_are_their_formulas<B: Exact>(backend: &B) {
     let grads = backend.tensor(&[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.5, 2.0]);
-    assert_eq!(backend.gram(&grads), [14.0, 6.0, 6.0, 5.25]);
-    assert_eq!(backend.values(&backend.combine(&grads, &[2.0, -1.0])), [3.0, 3.5, 4.0]);
-    assert_eq!(backend.sum_of_squares(&grads), 19.25);
+    let more = backend.tensor(&[2, 1], &[2.0, 0.5]);
+    assert_eq!(backend.gram(&[&grads]), [14.0, 6.0, 6.0, 5.25]);
+    assert_eq!(backend.gram(&[&grads, &more]), [18.0, 7.0, 7.0, 5.5]);
+    let combined = backend.combine(&[&grads, &more], &[2.0, -1.0]);
+    let values: Vec<_> = combined.iter().map(|tensor| backend.values(tensor)).collect();
+    assert_eq!(values, [vec![3.0, 3.5, 4.0], vec![3.5]]);
+    assert_eq!(backend.norm(&[&grads]), 19.25_f64.sqrt());
+    assert_eq!(backend.norm(&[&grads, &more]), 23.5_f64.sqrt());
 }
 
 /// Two steps of `torch.optim.AdamW([1.0, -2.0], lr=0.1, betas=(0.9, 0.99), eps=1e-2, weight_decay=0.5)` with
@@ -18,11 +23,11 @@ fn adamw_is_pytorchs<B: Exact>(backend: &B, tolerance: f64) {
     let zeros = backend.zeros(&[2]);
     let state = [backend.tensor(&[2], &[1.0, -2.0]), zeros.clone(), zeros];
     let half = |a: f32, b: f32| backend.tensor(&[2], &[a / 2.0, b / 2.0]);
-    let state = backend.adamw(state, &half(0.5, 4.0), 2.0, &constants);
+    let state = adamw(backend, state, &half(0.5, 4.0), 2.0, &constants);
     // The first corrected moments are the gradient and its square.
     let first = [0.95 - 0.1 * 0.5 / 0.51, -1.9 - 0.1 * 4.0 / 4.01];
     assert_close("first step", &backend.values(&state[0]), &first, tolerance);
-    let state = backend.adamw(state, &half(-1.0, 0.25), 2.0, &AdamW { step: 2, ..constants });
+    let state = adamw(backend, state, &half(-1.0, 0.25), 2.0, &AdamW { step: 2, ..constants });
     let second = |p: f64, a: f64, b: f64| {
         let m = (0.9 * 0.1 * a + 0.1 * b) / (1.0 - 0.81);
         let v = (0.99 * 0.01 * a * a + 0.01 * b * b) / (1.0 - 0.9801);
@@ -36,7 +41,7 @@ fn moments_do_not_alias_their_past<B: Exact>(backend: &B) {
     let constants = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, step: 1 };
     let state = [1, 2, 3].map(|seed| tensor(backend, seed, &[5]));
     let before = state.each_ref().map(|t| backend.values(t));
-    backend.adamw(state.clone(), &tensor(backend, 4, &[5]), 1.0, &constants);
+    adamw(backend, state.clone(), &tensor(backend, 4, &[5]), 1.0, &constants);
     assert_eq!(state.each_ref().map(|t| backend.values(t)), before, "a kept copy changed");
     let [acc, b, _] = state;
     backend.accumulate(acc.clone(), &b);

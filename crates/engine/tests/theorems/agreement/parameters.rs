@@ -1,7 +1,7 @@
 //! What is done with gradients.
 
 use super::{Experiment, Results, assert_agree_within};
-use crate::common::{Exact, noise, tensor};
+use crate::common::{Exact, adamw, noise, tensor};
 use fairhuman_engine::AdamW;
 
 #[derive(Debug)]
@@ -15,10 +15,10 @@ impl Experiment for ParameterCase {
         let k = self.objectives;
         let grads = tensor(b, 1, &[&[k], &self.shape[..]].concat());
         let mut results = Results::default();
-        results.0.push(("Gram matrix", vec![k, k], b.gram(&grads)));
-        results.0.push(("sum of squares", vec![], vec![b.sum_of_squares(&grads)]));
+        results.0.push(("Gram matrix", vec![k, k], b.gram(&[&grads])));
+        results.0.push(("norm", vec![], vec![b.norm(&[&grads])]));
         let coefficients: Vec<f64> = noise(2, k).into_iter().map(f64::from).collect();
-        let combined = b.combine(&grads, &coefficients);
+        let combined = b.combine(&[&grads], &coefficients).remove(0);
         results.push(b, "combination", &combined);
 
         let count = self.shape.iter().product();
@@ -28,7 +28,7 @@ impl Experiment for ParameterCase {
         for step in [1, 2, 1000] {
             let constants = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2, step };
             let kept = state.clone();
-            state = b.adamw(state, &combined, 0.37, &constants);
+            state = adamw(b, state, &combined, 0.37, &constants);
             for (name, tensor) in ["parameter", "first moment", "second moment"].into_iter().zip(&state) {
                 results.push(b, name, tensor);
             }
@@ -55,7 +55,7 @@ fn gram_is_accumulated_in_f64() {
     let count = 10_000_000;
     let grads = cpu.tensor(&[1, count], &vec![0.1; count]);
     let expected = f64::from(0.1_f32).powi(2) * count as f64;
-    for found in [cpu.gram(&grads)[0], cpu.sum_of_squares(&grads)] {
+    for found in [cpu.gram(&[&grads])[0], cpu.norm(&[&grads]).powi(2)] {
         assert!((found / expected - 1.0).abs() < 1e-6, "{found} instead of {expected}");
     }
 }
