@@ -5,9 +5,9 @@
 //! cargo run --release -p fairhuman-vision --example compare_mediapipe -- MODELS golden.json PHOTO...
 //! ```
 //!
-//! MODELS is the folder that `fairhuman models get` fills. Photographs should be PNG files: JPEG decoders differ in the last
-//! bits, which moves landmarks further than anything else here. Landmark distances are in percent of the larger side of the
-//! box around the reference's landmarks.
+//! MODELS is the folder that `fairhuman models get` fills. Photographs should be PNG files: JPEG decoders
+//! differ in the last bits, which moves landmarks further than anything else here. Landmark distances are in
+//! percent of the larger side of the box around the reference's landmarks.
 
 use std::error::Error;
 use std::path::Path;

@@ -5,14 +5,15 @@
 //! masks/face/PHOTO.png              white where a face is; absent where there is none
 //! masks/hand/PHOTO.png
 //! conditioning/PHOTO.png            bodies, hands and faces in OpenPose's colours
-//! annotations/PHOTO.json            boxes, scores, key points; and the proof that the photograph is done
-//! thumbnails/PHOTO.jpg              with frames and scores, for the contact sheet
+//! annotations/PHOTO.json            boxes, scores, key points; marks the photograph as finished
+//! thumbnails/PHOTO.jpg              with boxes and scores, for the contact sheet
 //! metadata.jsonl                    image, text, mask_face, mask_hand, conditioning_image; written last
-//! index.html, contact-sheet*.png    to look at
+//! index.html, contact-sheet*.png    for review
 //! ```
-//! PHOTO is the photograph's path with its ending, so that no two photographs share a name. A photograph's
-//! annotation is written after its other files: the same command again continues. What a person changes stays: masks
-//! ([`crate::mended`]), and a changed `metadata.jsonl` as `metadata-before.jsonl`.
+//! PHOTO is the photograph's path with its extension, so that no two photographs share a name. A photograph's
+//! annotation is written after its other files, so the same command continues an interrupted run. Manual
+//! changes are kept: edited masks ([`crate::manual_edits`]), and a changed `metadata.jsonl` as
+//! `metadata-before.jsonl`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,76 +22,76 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::detect::{DetectOptions, Detections};
 use crate::detectors::Detectors;
 use crate::files::{self, FilesError};
-use crate::finder::Finders;
-use crate::look::{Findings, Look};
+use crate::manual_edits::GeneratedMask;
 use crate::masks::{self, Shape};
-use crate::mended::Own;
-use crate::models::sum;
+use crate::models::sha256_hex;
 use crate::photo;
+use crate::pipeline::Pipeline;
 use crate::sheet::{self, Entry};
 use crate::skeleton::skeleton;
 
-/// What to look for and how to write it.
+/// Settings of [`annotate()`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
-    /// Look a second time, for small faces and hands.
-    pub second_look: bool,
-    /// Form of the masks.
+    /// Run the zoom pass, for small faces and hands.
+    pub zoom: bool,
+    /// Shape of the masks.
     pub shape: Shape,
-    /// Caption of a photograph without a `.txt` file: `{people}` becomes "nobody", "one person" or "3 people",
-    /// `{name}` the file's name in words.
+    /// Caption of a photograph without a `.txt` file: `{people}` becomes "nobody", "one person" or "3
+    /// people", `{name}` the file's name in words.
     pub caption: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { second_look: true, shape: Shape::Box, caption: "a photo of {people}".into() }
+        Self { zoom: true, shape: Shape::Box, caption: "a photo of {people}".into() }
     }
 }
 
-/// How far the work is.
+/// Progress of a run, reported after each photograph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Photographs finished, this one included.
     pub done: usize,
-    /// All photographs.
+    /// Number of all photographs.
     pub total: usize,
-    /// This one, relative to the folder.
+    /// Path of this photograph, relative to the folder.
     pub photo: String,
-    /// What happened to it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What happened to a photograph.
+/// Outcome of a photograph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Looked at: numbers of faces and hands.
+    /// Annotated, with the numbers of faces and hands.
     Annotated(usize, usize),
-    /// Found finished by an earlier run.
+    /// Left as an earlier run finished it.
     Kept,
-    /// Cannot be used, and why.
+    /// Skipped, with the reason.
     Skipped(String),
 }
 
-/// What a run did.
+/// Summary of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Photographs in the dataset.
     pub photographs: usize,
-    /// Those looked at by this run.
+    /// Those annotated by this run.
     pub annotated: usize,
     /// Those with a face.
     pub with_faces: usize,
     /// Those with a hand.
     pub with_hands: usize,
-    /// Masks that a person painted, added or deleted, and that were left alone.
-    pub mended: usize,
-    /// Files left out and why.
+    /// Masks that were painted, added or deleted by hand, and left alone.
+    pub edited: usize,
+    /// Files left out, with the reasons.
     pub problems: Vec<(String, String)>,
-    /// Whether the run was interrupted: the dataset's own files are then not written yet. Nor are they where no
-    /// photograph could be used.
+    /// True if the run was interrupted: `metadata.jsonl` and the sheets are then not written yet. Nor are
+    /// they if no photograph could be used.
     pub interrupted: bool,
 }
 
@@ -105,28 +106,34 @@ struct Annotation {
     text: String,
     /// Null while the photograph's files are being written.
     settings: serde_json::Value,
-    /// How the program left the masks of faces and hands.
-    masks: [Own; 2],
-    /// Masks that a person mended.
+    /// The masks of faces and hands as the program wrote them.
+    masks: [GeneratedMask; 2],
+    /// Number of masks edited by hand.
     #[serde(skip)]
-    mended: usize,
+    edited: usize,
     #[serde(flatten)]
-    found: Findings,
+    found: Detections,
 }
 
 /// Folders of the dataset that hold a file per photograph.
 const FOLDERS: [&str; 5] = ["images", "masks", "conditioning", "annotations", "thumbnails"];
 
-/// Longest name of a photograph in bytes: with the endings of its files it must fit into the 255 that disks allow.
-const LONGEST: usize = 240;
+/// Longest file name of a photograph in bytes: with the extensions of its files it must fit into the 255 of
+/// file systems.
+const MAX_NAME: usize = 240;
 
 /// Annotates every photograph below `photos` into the dataset `out`. `progress` is called from several
-/// threads; raising `stop` ends the run after the photographs in work.
+/// threads; setting `stop` ends the run after the photographs in progress.
+///
+/// # Errors
+///
+/// A file or folder of the dataset cannot be read or written, or `photos` holds no photograph or is part of
+/// `out`. Photographs that cannot be used are listed in [`Summary::problems`].
 pub fn annotate(
     photos: &Path,
     out: &Path,
     options: &Options,
-    finders: &Finders,
+    pipeline: &Pipeline,
     stop: &AtomicBool,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Summary, FilesError> {
@@ -149,12 +156,12 @@ pub fn annotate(
     }
     let settings = json!({
         "version": 1,
-        "second_look": options.second_look,
+        "zoom": options.zoom,
         "shape": options.shape,
-        "faces": finders.faces.map(|f| f.identity()),
-        "hands": finders.hands.map(|f| f.identity()),
+        "faces": pipeline.faces.map(|f| f.identity()),
+        "hands": pipeline.hands.map(|f| f.identity()),
     });
-    let job = Job { photos, out, options, finders, settings };
+    let job = Job { photos, out, options, pipeline, settings };
     let done = AtomicUsize::new(0);
     let results: Vec<Option<Result<(Annotation, Outcome), String>>> = list
         .par_iter()
@@ -163,7 +170,7 @@ pub fn annotate(
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let result = job.one(name)?;
+            let result = job.annotate(name)?;
             let outcome = match &result {
                 Ok((_, outcome)) => outcome.clone(),
                 Err(reason) => Outcome::Skipped(reason.clone()),
@@ -182,7 +189,7 @@ pub fn annotate(
                 summary.annotated += usize::from(outcome != Outcome::Kept);
                 summary.with_faces += usize::from(!annotation.found.faces.is_empty());
                 summary.with_hands += usize::from(!annotation.found.hands.is_empty());
-                summary.mended += annotation.mended;
+                summary.edited += annotation.edited;
                 annotations.push((name, annotation));
             }
             Some(Err(reason)) => summary.problems.push((name.clone(), reason)),
@@ -221,16 +228,17 @@ struct Job<'a> {
     photos: &'a Path,
     out: &'a Path,
     options: &'a Options,
-    finders: &'a Finders<'a>,
+    pipeline: &'a Pipeline<'a>,
     settings: serde_json::Value,
 }
 
 impl Job<'_> {
-    /// One photograph: a fault of the photograph is the inner error, a fault of the disk the outer one.
-    fn one(&self, name: &str) -> Result<Result<(Annotation, Outcome), String>, FilesError> {
+    /// Annotates one photograph. The inner error is a problem with the photograph, the outer one with the
+    /// dataset's files.
+    fn annotate(&self, name: &str) -> Result<Result<(Annotation, Outcome), String>, FilesError> {
         let source = self.photos.join(name);
-        if name.rsplit('/').next().is_some_and(|name| name.len() > LONGEST) {
-            return Ok(Err(format!("its name is longer than {LONGEST} bytes: please rename it")));
+        if name.rsplit('/').next().is_some_and(|name| name.len() > MAX_NAME) {
+            return Ok(Err(format!("its name is longer than {MAX_NAME} bytes: please rename it")));
         }
         let bytes = match std::fs::read(&source) {
             Ok(bytes) => bytes,
@@ -240,26 +248,26 @@ impl Job<'_> {
             Ok(caption) => caption,
             Err(reason) => return Ok(Err(reason)),
         };
-        let sha256 = sum(&bytes);
+        let sha256 = sha256_hex(&bytes);
         let paths = Paths::of(name);
         let before = self.annotation(&paths);
-        let own = before.as_ref().map(|before| before.masks.clone()).unwrap_or_default();
-        let mut mended = [false; 2];
+        let generated = before.as_ref().map(|before| before.masks.clone()).unwrap_or_default();
+        let mut edited = [false; 2];
         for i in 0..2 {
-            mended[i] = own[i].is_mended(&self.out.join(&paths.masks[i]))?;
+            edited[i] = generated[i].is_edited(&self.out.join(&paths.masks[i]))?;
         }
-        let count = mended.iter().filter(|mended| **mended).count();
+        let count = edited.iter().filter(|edited| **edited).count();
         if let Some(mut kept) = before.filter(|before| self.is_done(before, &paths, &sha256)) {
             // A caption may have been written or changed since.
             kept.text = caption.unwrap_or_else(|| self.template(name, &kept.found));
-            kept.mended = count;
+            kept.edited = count;
             return Ok(Ok((kept, Outcome::Kept)));
         }
         let picture = match photo::decode(&source, &bytes) {
             Ok(picture) => picture,
             Err(e) => return Ok(Err(e.reason)),
         };
-        let found = match self.finders.look(&picture, Look { second: self.options.second_look }) {
+        let found = match self.pipeline.detect(&picture, DetectOptions { zoom: self.options.zoom }) {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -272,11 +280,11 @@ impl Job<'_> {
             height,
             text,
             settings: serde_json::Value::Null,
-            masks: own,
-            mended: count,
+            masks: generated,
+            edited: count,
             found,
         };
-        self.write(&source, &picture, &paths, mended, &mut annotation)?;
+        self.write(&source, &picture, &paths, edited, &mut annotation)?;
         let found = &annotation.found;
         let outcome = Outcome::Annotated(found.faces.len(), found.hands.len());
         Ok(Ok((annotation, outcome)))
@@ -288,8 +296,8 @@ impl Job<'_> {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Whether an annotation is of this very photograph and these settings, and its files are there. A mask that is
-    /// not there was deleted by a person.
+    /// True if an annotation has this photograph's hash and these settings, and its files exist. A missing
+    /// mask was deleted by hand.
     fn is_done(&self, annotation: &Annotation, paths: &Paths, sha256: &str) -> bool {
         let files = [&paths.image, &paths.conditioning, &paths.thumbnail];
         annotation.sha256 == sha256
@@ -297,7 +305,7 @@ impl Job<'_> {
             && files.iter().all(|path| self.out.join(path).is_file())
     }
 
-    fn template(&self, name: &str, found: &Findings) -> String {
+    fn template(&self, name: &str, found: &Detections) -> String {
         let people = match found.people.len().max(found.faces.len()) {
             0 => "nobody".to_string(),
             1 => "one person".to_string(),
@@ -313,30 +321,30 @@ impl Job<'_> {
         source: &Path,
         picture: &image::RgbImage,
         paths: &Paths,
-        mended: [bool; 2],
+        edited: [bool; 2],
         annotation: &mut Annotation,
     ) -> Result<(), FilesError> {
         let (width, height) = picture.dimensions();
         let target = |path: &str| self.out.join(path);
-        let note = |annotation: &Annotation| {
+        let store = |annotation: &Annotation| {
             let text = serde_json::to_vec(annotation).unwrap_or_default();
             files::write(&target(&paths.annotation), &text)
         };
         let mut masks: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
-        let mut own = annotation.masks.clone();
+        let mut generated = annotation.masks.clone();
         for (i, regions) in [&annotation.found.faces, &annotation.found.hands].into_iter().enumerate() {
-            if mended[i] {
+            if edited[i] {
                 continue;
             }
             let file = target(&paths.masks[i]);
             let mask = || masks::mask(width, height, regions, self.options.shape).into();
             let bytes = (!regions.is_empty()).then(|| files::encoded(&file, &mask())).transpose()?;
-            own[i] = Own::of(bytes.as_deref());
-            annotation.masks[i] = annotation.masks[i].or(&own[i]);
+            generated[i] = GeneratedMask::of(bytes.as_deref());
+            annotation.masks[i] = annotation.masks[i].or(&generated[i]);
             masks.push((file, bytes));
         }
-        // First of all what is on the disk counts as unfinished: no file of other options may pass for a new one.
-        note(annotation)?;
+        // Mark as unfinished first: no file written with other options may pass for a new one.
+        store(annotation)?;
         files::link(source, &target(&paths.image))?;
         for (file, bytes) in &masks {
             match bytes {
@@ -347,13 +355,13 @@ impl Job<'_> {
         let found = &annotation.found;
         files::picture(&target(&paths.conditioning), &skeleton(width, height, found).into())?;
         files::picture(&target(&paths.thumbnail), &sheet::thumbnail(picture, found).into())?;
-        annotation.masks = own;
+        annotation.masks = generated;
         annotation.settings = self.settings.clone();
-        note(annotation)
+        store(annotation)
     }
 }
 
-/// The dataset's own files.
+/// Writes `metadata.jsonl` and the contact sheets.
 fn finish(
     out: &Path,
     annotations: &[(&String, Annotation)],
@@ -365,7 +373,7 @@ fn finish(
     for (name, annotation) in annotations {
         let paths = Paths::of(name);
         let found = &annotation.found;
-        // What is on the disk counts: a person may have added or deleted a mask.
+        // Check the files themselves: a mask may have been added or deleted by hand.
         let mask = |i: usize| out.join(&paths.masks[i]).is_file().then(|| paths.masks[i].clone());
         let line = json!({
             "image": paths.image,
@@ -398,24 +406,24 @@ fn finish(
     files::write(&list, metadata.as_bytes())
 }
 
-/// The folder with MediaPipe's networks, checked and loaded.
+/// Loads MediaPipe's networks from a folder after checking their hashes.
 pub fn load_detectors(folder: &Path) -> Result<Detectors, LoadError> {
     crate::models::check(folder).map_err(|source| LoadError::Models { folder: folder.into(), source })?;
     Ok(Detectors::load(folder)?)
 }
 
-/// Why the detectors are not there.
+/// Error of [`load_detectors`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder lacks a network or holds a wrong one.
     #[error("the detectors' networks are not in {folder}: {source}; `fairhuman models get` puts them there")]
     Models {
-        /// The folder looked into.
+        /// The folder.
         folder: PathBuf,
-        /// What was found.
+        /// The problem.
         source: crate::models::ModelsError,
     },
-    /// A network cannot be run.
+    /// A network cannot be loaded.
     #[error(transparent)]
     Network(#[from] crate::tflite::NetworkError),
 }

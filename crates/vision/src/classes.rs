@@ -1,6 +1,7 @@
-//! Classes of a detection network: their names, and those that count.
+//! Class names of a detection network, and the selection of some of them.
 
-/// Names of the classes as Ultralytics writes them into its files: a Python dictionary, `{0: 'face', 1: "driver's hand"}`.
+/// Parses class names as Ultralytics writes them into its files: a Python dictionary, `{0: 'face', 1:
+/// "driver's hand"}`.
 pub fn parse(dictionary: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = dictionary;
@@ -25,8 +26,8 @@ pub fn parse(dictionary: &str) -> Vec<String> {
     names
 }
 
-/// Numbers of the classes that are meant, given by name or number. Of a network that knows one class, nothing needs to
-/// be said; of others nobody but the user knows.
+/// Numbers of the `wanted` classes, given by name or number. `wanted` may be empty only for a network with
+/// one class.
 pub fn choose(names: &[String], wanted: &[String]) -> Result<Vec<usize>, String> {
     let listed: Vec<String> = names.iter().enumerate().map(|(i, name)| format!("{i} `{name}`")).collect();
     let listed = listed.join(", ");

@@ -1,4 +1,4 @@
-//! A rotated part of a photograph as a network's input.
+//! Crops a rotated part of a photograph as a network's input.
 //!
 //! MediaPipe warps with OpenCV: the corners of the region meet the corners of the crop, pixel (i, j)
 //! of the crop is read at those very coordinates (not at its centre), bilinearly, without smoothing
@@ -7,9 +7,9 @@
 
 use image::RgbImage;
 
-use crate::geometry::Region;
+use crate::geometry::RotatedRect;
 
-/// What lies outside the photograph.
+/// Pixels outside the photograph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
     /// Black.
@@ -18,11 +18,11 @@ pub enum Border {
     Nearest,
 }
 
-/// The values that 0 and 255 become.
+/// Input values for black (0) and white (255).
 pub type Range = (f32, f32);
 
-/// Reads `region` as a `side` x `side` RGB image with values in `range`.
-pub fn crop(photo: &RgbImage, region: &Region, side: usize, border: Border, range: Range) -> Vec<f32> {
+/// Reads `region` as a row-major `[side, side, 3]` RGB image with values in `range`.
+pub fn crop(photo: &RgbImage, region: &RotatedRect, side: usize, border: Border, range: Range) -> Vec<f32> {
     let scale = (range.1 - range.0) / 255.0;
     let origin = region.point(0.0, 0.0).map(f64::from);
     let ends = [region.point(1.0, 0.0), region.point(0.0, 1.0)];

@@ -1,32 +1,32 @@
-//! MediaPipe's detectors together, as its still-image mode runs them on a whole photograph.
+//! All of MediaPipe's detectors, as its still-image mode runs them on a whole photograph.
 
 use image::RgbImage;
 use std::path::Path;
 
-use crate::geometry::{Detection, Region};
+use crate::geometry::{Detection, RotatedRect};
 use crate::landmarks::{Face, FaceLandmarks, Hand, HandLandmarks, Pose, PoseLandmarks};
 use crate::ssd::{self, Detector};
 use crate::tflite::NetworkError;
 
-/// All networks, loaded; may be used from several threads at once.
+/// All networks, loaded. May be used from several threads at once.
 pub struct Detectors {
-    /// Faces close by.
+    /// Faces up to about 2 m away.
     pub face_short: Detector,
-    /// Faces further away.
+    /// Faces up to about 5 m away.
     pub face_full: Detector,
     /// Palms.
     pub palm: Detector,
     /// People.
     pub person: Detector,
-    /// 468 points of a face.
+    /// Landmarks of faces.
     pub face_points: FaceLandmarks,
-    /// 21 points of a hand.
+    /// Landmarks of hands.
     pub hand_points: HandLandmarks,
-    /// 33 points of a body.
+    /// Landmarks of bodies.
     pub pose_points: PoseLandmarks,
 }
 
-/// Score from which an object, a hand or a person counts as found.
+/// Minimum score of a detection or of landmarks.
 pub const THRESHOLD: f32 = 0.5;
 
 impl Detectors {
@@ -46,10 +46,10 @@ impl Detectors {
         })
     }
 
-    /// The hands of palms, where the hand network agrees that there is one.
+    /// Landmarks of the hands at detected palms, if the hand network confirms them.
     pub fn hands(&self, photo: &RgbImage, palms: &[Detection]) -> Vec<Hand> {
-        // Of two regions that mostly cover each other the later one stays.
-        let mut regions: Vec<Region> = Vec::new();
+        // Of two regions that mostly overlap the later one is kept, as in MediaPipe.
+        let mut regions: Vec<RotatedRect> = Vec::new();
         for palm in palms {
             let new = HandLandmarks::region(palm);
             regions.retain(|r| r.upright().iou(&new.upright()) <= 0.5);
@@ -62,13 +62,13 @@ impl Detectors {
             .collect()
     }
 
-    /// The points of the best person, as MediaPipe's single-person pose gives them.
+    /// Landmarks of a detected person, if the pose network confirms one.
     pub fn pose(&self, photo: &RgbImage, person: &Detection) -> Option<Pose> {
         let pose = self.pose_points.find(photo, &PoseLandmarks::region(person));
         (pose.score >= THRESHOLD).then_some(pose)
     }
 
-    /// The points of a detected face, where the face network agrees that there is one.
+    /// Landmarks of a detected face, if the face network confirms it.
     pub fn face(&self, photo: &RgbImage, face: &Detection) -> Option<Face> {
         let found = self.face_points.find(photo, &FaceLandmarks::region(face));
         (found.score >= THRESHOLD).then_some(found)

@@ -1,8 +1,8 @@
-//! How many faces and hands are found: recall and precision against annotated photographs.
+//! Recall and precision of face and hand detection against annotated photographs.
 //!
 //! Reads COCO-WholeBody annotations (arXiv 2007.11858: `face_box`, `lefthand_box`, `righthand_box` with
-//! `*_valid` flags) and the key points of drawn people. A found region counts once, for the
-//! annotated one that it overlaps best, from an intersection over union of [`OVERLAP`] on.
+//! `*_valid` flags) and the key points of drawn people. Detected and annotated regions are matched one to
+//! one, best overlaps first, from an intersection over union of [`OVERLAP`] on.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::finder::Finders;
+use crate::detect::{DetectOptions, Detections, Instance};
 use crate::geometry::Box2;
-use crate::look::{Findings, Found, Look};
 use crate::photo;
+use crate::pipeline::Pipeline;
 
-/// Overlap from which a found region is the annotated one.
+/// Intersection over union from which a detected region matches an annotated one.
 pub const OVERLAP: f32 = 0.3;
 
 /// An annotated photograph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Truth {
+pub struct GroundTruth {
     /// The photograph.
     pub photo: PathBuf,
     /// Annotated faces.
@@ -36,65 +36,65 @@ pub struct Truth {
 pub struct Score {
     /// Annotated regions.
     pub annotated: usize,
-    /// Found regions.
-    pub found: usize,
-    /// Found regions that are annotated ones.
-    pub right: usize,
-    /// Most found regions without an annotated one in a single photograph.
-    pub most_false: usize,
+    /// Detected regions.
+    pub detected: usize,
+    /// Detected regions that match an annotated one.
+    pub true_positives: usize,
+    /// Largest number of false positives in a single photograph.
+    pub max_false_positives: usize,
 }
 
 impl Score {
-    /// Share of the annotated regions that were found; `None` where nothing is annotated.
+    /// Fraction of the annotated regions that were detected; `None` if nothing is annotated.
     pub fn recall(&self) -> Option<f64> {
-        (self.annotated > 0).then(|| self.right as f64 / self.annotated as f64)
+        (self.annotated > 0).then(|| self.true_positives as f64 / self.annotated as f64)
     }
 
-    /// Share of the found regions that are annotated; `None` where nothing was found.
+    /// Fraction of the detected regions that are annotated; `None` if nothing was detected.
     pub fn precision(&self) -> Option<f64> {
-        (self.found > 0).then(|| self.right as f64 / self.found as f64)
+        (self.detected > 0).then(|| self.true_positives as f64 / self.detected as f64)
     }
 
-    fn add(&mut self, found: &[Found], annotated: &[Box2]) -> usize {
-        let right = matches(found, annotated);
+    fn add(&mut self, found: &[Instance], annotated: &[Box2]) -> usize {
+        let matched = true_positives(found, annotated);
         self.annotated += annotated.len();
-        self.found += found.len();
-        self.right += right;
-        self.most_false = self.most_false.max(found.len() - right);
-        found.len() - right
+        self.detected += found.len();
+        self.true_positives += matched;
+        self.max_false_positives = self.max_false_positives.max(found.len() - matched);
+        found.len() - matched
     }
 }
 
-/// Faces and hands.
+/// Scores of faces and hands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scores {
     /// Faces.
     pub faces: Score,
     /// Hands.
     pub hands: Score,
-    /// Most false regions, faces and hands together, in a single photograph.
-    pub most_false: usize,
+    /// Largest number of false positives, faces and hands together, in a single photograph.
+    pub max_false_positives: usize,
 }
 
 impl Scores {
-    fn add(&mut self, found: &Findings, truth: &Truth) {
+    fn add(&mut self, found: &Detections, truth: &GroundTruth) {
         let wrong = self.faces.add(&found.faces, &truth.faces) + self.hands.add(&found.hands, &truth.hands);
-        self.most_false = self.most_false.max(wrong);
+        self.max_false_positives = self.max_false_positives.max(wrong);
     }
 }
 
-/// The same photographs with the first look alone and with the second one.
+/// Scores on the same photographs without and with the zoom pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Photographs.
+    /// Number of photographs.
     pub photographs: usize,
-    /// MediaPipe on the whole photograph.
-    pub before: Scores,
-    /// With the second look.
-    pub after: Scores,
+    /// MediaPipe on whole photographs.
+    pub whole: Scores,
+    /// With the zoom pass.
+    pub zoom: Scores,
 }
 
-/// Why an evaluation is impossible.
+/// Error of [`evaluate()`] and of reading annotations.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// The annotations could not be read.
@@ -102,54 +102,54 @@ pub enum EvaluateError {
     Annotations {
         /// The file or folder.
         file: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
     /// A photograph could not be read.
     #[error(transparent)]
     Photo(#[from] photo::PhotoError),
-    /// A network of the user's could not be run.
+    /// A network of the user's cannot run.
     #[error("{photo}: {reason}")]
     Network {
         /// The photograph.
         photo: PathBuf,
-        /// What the network's runtime says.
+        /// Reason given by the network's runtime.
         reason: String,
     },
 }
 
-/// Looks at every photograph with and without the second look; `done` is told the number of
-/// photographs finished, from any thread.
+/// Runs the detectors on every photograph without and with the zoom pass. `done` is called from any thread
+/// with the number of photographs finished.
 pub fn evaluate(
-    truths: &[Truth],
-    finders: &Finders,
+    truths: &[GroundTruth],
+    pipeline: &Pipeline,
     done: &(dyn Fn(usize) + Sync),
 ) -> Result<Evaluation, EvaluateError> {
     let finished = AtomicUsize::new(0);
-    let looks = truths
+    let detections = truths
         .par_iter()
         .with_max_len(1)
         .map(|truth| {
             let photo = photo::read(&truth.photo)?;
-            let look = |second| {
+            let detect = |zoom| {
                 let fail = |reason| EvaluateError::Network { photo: truth.photo.clone(), reason };
-                finders.look(&photo, Look { second }).map_err(fail)
+                pipeline.detect(&photo, DetectOptions { zoom }).map_err(fail)
             };
-            let looks = [look(false)?, look(true)?];
+            let both = [detect(false)?, detect(true)?];
             done(finished.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(looks)
+            Ok(both)
         })
         .collect::<Result<Vec<_>, EvaluateError>>()?;
     let mut evaluation = Evaluation { photographs: truths.len(), ..Default::default() };
-    for (truth, [before, after]) in truths.iter().zip(&looks) {
-        evaluation.before.add(before, truth);
-        evaluation.after.add(after, truth);
+    for (truth, [whole, zoom]) in truths.iter().zip(&detections) {
+        evaluation.whole.add(whole, truth);
+        evaluation.zoom.add(zoom, truth);
     }
     Ok(evaluation)
 }
 
-/// Found regions that are annotated ones, each annotated region once, best overlaps first.
-fn matches(found: &[Found], annotated: &[Box2]) -> usize {
+/// Number of true positives: each annotated region is matched once, best overlaps first.
+fn true_positives(found: &[Instance], annotated: &[Box2]) -> usize {
     let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
     for (f, region) in found.iter().enumerate() {
         for (a, truth) in annotated.iter().enumerate() {
@@ -158,14 +158,14 @@ fn matches(found: &[Found], annotated: &[Box2]) -> usize {
     }
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut used_f, mut used_a) = (vec![false; found.len()], vec![false; annotated.len()]);
-    let mut right = 0;
+    let mut matched = 0;
     for (overlap, f, a) in pairs {
         if overlap >= OVERLAP && !used_f[f] && !used_a[a] {
             (used_f[f], used_a[a]) = (true, true);
-            right += 1;
+            matched += 1;
         }
     }
-    right
+    matched
 }
 
 fn parse(file: &Path) -> Result<Value, EvaluateError> {
@@ -175,17 +175,17 @@ fn parse(file: &Path) -> Result<Value, EvaluateError> {
 }
 
 /// Reads COCO-WholeBody annotations of photographs in a folder.
-pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<Truth>, EvaluateError> {
+pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<GroundTruth>, EvaluateError> {
     let json = parse(file)?;
     let fail = |reason: String| EvaluateError::Annotations { file: file.into(), reason };
     let list = |key: &str| {
         let list = json[key].as_array();
         list.ok_or_else(|| fail(format!("expected a list `{key}` as in COCO annotations")))
     };
-    let mut by_image: HashMap<i64, Truth> = HashMap::new();
+    let mut by_image: HashMap<i64, GroundTruth> = HashMap::new();
     for image in list("images")? {
         if let (Some(id), Some(name)) = (image["id"].as_i64(), image["file_name"].as_str()) {
-            let truth = Truth { photo: photos.join(name), faces: Vec::new(), hands: Vec::new() };
+            let truth = GroundTruth { photo: photos.join(name), faces: Vec::new(), hands: Vec::new() };
             by_image.insert(id, truth);
         }
     }
@@ -212,13 +212,13 @@ pub fn read_wholebody(file: &Path, photos: &Path) -> Result<Vec<Truth>, Evaluate
         truth.hands.extend(region("lefthand"));
         truth.hands.extend(region("righthand"));
     }
-    let mut truths: Vec<Truth> = by_image.into_values().collect();
+    let mut truths: Vec<GroundTruth> = by_image.into_values().collect();
     truths.sort_by(|a, b| a.photo.cmp(&b.photo));
     Ok(truths)
 }
 
-/// Reads a folder of drawn people (`images/` and `keypoints/`): boxes around the visible points.
-pub fn read_people(folder: &Path) -> Result<Vec<Truth>, EvaluateError> {
+/// Reads a folder of drawn people (`images/` and `keypoints/`); regions are boxes around the visible points.
+pub fn read_people(folder: &Path) -> Result<Vec<GroundTruth>, EvaluateError> {
     let keypoints = folder.join("keypoints");
     let entries = std::fs::read_dir(&keypoints)
         .map_err(|e| EvaluateError::Annotations { file: keypoints.clone(), reason: e.to_string() })?;
@@ -229,7 +229,7 @@ pub fn read_people(folder: &Path) -> Result<Vec<Truth>, EvaluateError> {
     for file in files {
         let json = parse(&file)?;
         let photo = folder.join(json["image"].as_str().unwrap_or_default());
-        let mut truth = Truth { photo, faces: Vec::new(), hands: Vec::new() };
+        let mut truth = GroundTruth { photo, faces: Vec::new(), hands: Vec::new() };
         for figure in json["figures"].as_array().into_iter().flatten() {
             truth.faces.extend(drawn(&figure["face"], |name| !name.contains("ear")));
             for hand in ["left_hand", "right_hand"] {
@@ -245,7 +245,7 @@ pub fn read_people(folder: &Path) -> Result<Vec<Truth>, EvaluateError> {
     Ok(truths)
 }
 
-/// The box of drawn points, where most of them are visible.
+/// The box around drawn points; `None` unless most of them are visible.
 fn drawn(points: &Value, counts: impl Fn(&str) -> bool) -> Option<Box2> {
     let points: Vec<&Value> =
         points.as_array()?.iter().filter(|p| counts(p["name"].as_str().unwrap_or_default())).collect();
@@ -259,12 +259,12 @@ fn drawn(points: &Value, counts: impl Fn(&str) -> bool) -> Option<Box2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Box2, Found, Score, matches, read_people, read_wholebody};
-    use crate::look::Source;
+    use super::{Box2, Instance, Score, read_people, read_wholebody, true_positives};
+    use crate::detect::Source;
 
     #[test]
     fn nothing_of_nothing_is_no_share() {
-        let score = Score { annotated: 4, found: 0, right: 0, most_false: 0 };
+        let score = Score { annotated: 4, detected: 0, true_positives: 0, max_false_positives: 0 };
         assert_eq!((score.recall(), score.precision()), (Some(0.0), None));
         assert_eq!(Score::default().recall(), None);
     }
@@ -293,10 +293,11 @@ mod tests {
     #[test]
     fn an_annotated_region_counts_once() {
         let square = |x0: f32| Box2 { x0, y0: 0.0, x1: x0 + 10.0, y1: 10.0 };
-        let found = |x0: f32| Found { bbox: square(x0), score: 1.0, source: Source::Whole, points: vec![] };
-        assert_eq!(matches(&[found(0.0), found(1.0)], &[square(0.0)]), 1);
-        assert_eq!(matches(&[found(0.0), found(1.0)], &[square(0.0), square(2.0)]), 2);
-        assert_eq!(matches(&[found(9.0)], &[square(0.0)]), 0);
-        assert_eq!(matches(&[], &[square(0.0)]), 0);
+        let found =
+            |x0: f32| Instance { bbox: square(x0), score: 1.0, source: Source::Whole, points: vec![] };
+        assert_eq!(true_positives(&[found(0.0), found(1.0)], &[square(0.0)]), 1);
+        assert_eq!(true_positives(&[found(0.0), found(1.0)], &[square(0.0), square(2.0)]), 2);
+        assert_eq!(true_positives(&[found(9.0)], &[square(0.0)]), 0);
+        assert_eq!(true_positives(&[], &[square(0.0)]), 0);
     }
 }

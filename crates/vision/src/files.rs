@@ -1,36 +1,36 @@
-//! Files of a dataset: which photographs a folder holds, and writing that never leaves half a file.
+//! File operations of a dataset: listing a folder's photographs, reading captions, atomic writing.
 
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::models::{store, temporary};
+use crate::models::{temporary, write_atomically};
 
-/// The disk refused something.
+/// A file or folder cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
 pub struct FilesError {
     /// File or folder.
     pub file: PathBuf,
-    /// The system's reason.
+    /// The reason.
     pub reason: String,
 }
 
 impl FilesError {
-    /// A refusal with its reason.
+    /// An error with its reason.
     pub fn new(file: &Path, reason: impl ToString) -> Self {
         Self { file: file.into(), reason: reason.to_string() }
     }
 }
 
-/// Endings of photographs that can be read, and of those that cannot but should not be passed over in silence.
-const ENDINGS: [&str; 13] = [
-    "jpg", "jpeg", "png", "webp", // these can
+/// Extensions of photographs: those that can be read, and those that cannot but should be reported.
+const EXTENSIONS: [&str; 13] = [
+    "jpg", "jpeg", "png", "webp", // readable
     "avif", "bmp", "dng", "gif", "heic", "heif", "jxl", "tif", "tiff",
 ];
 
-/// Photographs below a folder, as paths relative to it with `/`, sorted; hidden files and the
-/// dataset `out` itself left aside. Formats that [`crate::photo`] cannot read are listed too.
+/// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files and the dataset
+/// `out` itself. Formats that [`crate::photo`] cannot read are listed too.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
     let mut found = Vec::new();
@@ -46,12 +46,12 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
             if name.starts_with('.') || out.is_some() && path.canonicalize().ok() == out {
                 continue;
             }
-            // A symbolic link to a folder could lead round in circles.
+            // Symbolic links to folders are not followed: they could form cycles.
             let kind = entry.file_type().map_err(|e| FilesError::new(&path, e))?;
             let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
             if kind.is_dir() {
                 open.push((path, format!("{prefix}{name}/")));
-            } else if ENDINGS.contains(&ending.as_str()) {
+            } else if EXTENSIONS.contains(&ending.as_str()) {
                 found.push(format!("{prefix}{name}"));
             }
         }
@@ -60,7 +60,8 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
     Ok(found)
 }
 
-/// The caption in the `.txt` file beside a photograph: the first line with words in it, as training reads such files.
+/// The caption in the `.txt` file beside a photograph: the first line that is not blank, as training reads
+/// such files.
 pub fn caption(photo: &Path) -> Result<Option<String>, String> {
     let file = photo.with_extension("txt");
     match std::fs::read(&file) {
@@ -77,7 +78,7 @@ pub fn caption(photo: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub fn folder(folder: &Path) -> Result<(), FilesError> {
     std::fs::create_dir_all(folder).map_err(|e| FilesError::new(folder, e))
 }
@@ -86,13 +87,13 @@ fn parent(file: &Path) -> Result<(), FilesError> {
     file.parent().map_or(Ok(()), folder)
 }
 
-/// Writes a file under another name and renames it.
+/// Writes a file atomically, creating its folder.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     parent(file)?;
-    store(file, bytes).map_err(|e| FilesError::new(file, e))
+    write_atomically(file, bytes).map_err(|e| FilesError::new(file, e))
 }
 
-/// A picture's file in the format of its ending.
+/// Encodes a picture in the format of the file's extension.
 pub fn encoded(file: &Path, picture: &DynamicImage) -> Result<Vec<u8>, FilesError> {
     let format = ImageFormat::from_path(file).map_err(|e| FilesError::new(file, e))?;
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -100,12 +101,12 @@ pub fn encoded(file: &Path, picture: &DynamicImage) -> Result<Vec<u8>, FilesErro
     Ok(bytes.into_inner())
 }
 
-/// Writes a picture in the format of its ending.
+/// Writes a picture in the format of the file's extension.
 pub fn picture(file: &Path, picture: &DynamicImage) -> Result<(), FilesError> {
     write(file, &encoded(file, picture)?)
 }
 
-/// Removes a file that may be there.
+/// Removes a file if it exists.
 pub fn remove(file: &Path) -> Result<(), FilesError> {
     match std::fs::remove_file(file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FilesError::new(file, e)),
@@ -113,10 +114,10 @@ pub fn remove(file: &Path) -> Result<(), FilesError> {
     }
 }
 
-/// Puts a photograph at another place: linked where the disk allows, else copied.
+/// Places a photograph at `to`: as a hard link if the file system allows, else as a copy.
 pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
     parent(to)?;
-    // The link of a link would break with it; its target is what is meant.
+    // Link to the target of a symbolic link, not to the link, which may be removed.
     let from = from.canonicalize().map_err(|e| FilesError::new(from, e))?;
     if to.canonicalize().is_ok_and(|to| to == from) {
         return Ok(());
@@ -125,7 +126,7 @@ pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
     remove(&temporary)?;
     if std::fs::hard_link(&from, &temporary).is_ok() {
         std::fs::rename(&temporary, to).map_err(|e| FilesError::new(to, e))?;
-        // Of two links to one file the system renames none.
+        // `rename` does nothing if both names are links to the same file: remove the temporary one.
         return remove(&temporary);
     }
     let bytes = std::fs::read(&from).map_err(|e| FilesError::new(&from, e))?;

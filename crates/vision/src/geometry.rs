@@ -1,17 +1,17 @@
-//! Boxes, rotated squares and overlaps, all in pixels of the photograph.
+//! Boxes, rotated rectangles and overlaps, all in pixels of the photograph.
 
 use serde::{Deserialize, Serialize};
 
-/// An upright box, `x0 < x1`, `y0 < y1`; may leave the image.
+/// An axis-aligned box, `x0 < x1`, `y0 < y1`; may extend beyond the image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Box2 {
     /// Left edge.
     pub x0: f32,
-    /// Upper edge.
+    /// Top edge.
     pub y0: f32,
     /// Right edge.
     pub x1: f32,
-    /// Lower edge.
+    /// Bottom edge.
     pub y1: f32,
 }
 
@@ -36,8 +36,8 @@ impl Box2 {
         self.width().max(0.0) * self.height().max(0.0)
     }
 
-    /// Area shared with another box.
-    pub fn shared(&self, other: &Self) -> f32 {
+    /// Area of the intersection with another box.
+    pub fn intersection(&self, other: &Self) -> f32 {
         let w = self.x1.min(other.x1) - self.x0.max(other.x0);
         let h = self.y1.min(other.y1) - self.y0.max(other.y0);
         w.max(0.0) * h.max(0.0)
@@ -45,12 +45,12 @@ impl Box2 {
 
     /// Intersection over union.
     pub fn iou(&self, other: &Self) -> f32 {
-        let shared = self.shared(other);
+        let shared = self.intersection(other);
         let union = self.area() + other.area() - shared;
         if union > 0.0 { shared / union } else { 0.0 }
     }
 
-    /// The smallest box around points; `None` without points.
+    /// Bounding box of points; `None` without points.
     pub fn around(points: &[[f32; 2]]) -> Option<Self> {
         let mut points = points.iter();
         let [x, y] = *points.next()?;
@@ -65,11 +65,11 @@ impl Box2 {
     }
 
     /// The box with every edge moved outwards by `by` pixels.
-    pub fn grown(&self, by: f32) -> Self {
+    pub fn expanded(&self, by: f32) -> Self {
         Self { x0: self.x0 - by, y0: self.y0 - by, x1: self.x1 + by, y1: self.y1 + by }
     }
 
-    /// The part of the box inside an image.
+    /// The box clipped to an image.
     pub fn clipped(&self, width: u32, height: u32) -> Self {
         let (w, h) = (width as f32, height as f32);
         Self {
@@ -81,9 +81,9 @@ impl Box2 {
     }
 }
 
-/// A rotated rectangle: the part of a photograph that a network looks at.
+/// A rotated rectangle: the part of a photograph that a network receives.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Region {
+pub struct RotatedRect {
     /// Centre.
     pub center: [f32; 2],
     /// Width and height before the rotation.
@@ -92,15 +92,15 @@ pub struct Region {
     pub angle: f32,
 }
 
-impl Region {
+impl RotatedRect {
     /// The whole image, padded on two sides to a square.
     pub fn letterbox(width: u32, height: u32) -> Self {
         let side = width.max(height) as f32;
         Self { center: [width as f32 / 2.0, height as f32 / 2.0], size: [side; 2], angle: 0.0 }
     }
 
-    /// A region of no size, where none is known.
-    pub fn nowhere() -> Self {
+    /// A rectangle of size zero.
+    pub fn empty() -> Self {
         Self { center: [0.0; 2], size: [0.0; 2], angle: 0.0 }
     }
 
@@ -109,14 +109,14 @@ impl Region {
         Self { center, size: [side; 2], angle: 0.0 }
     }
 
-    /// Where the point `(u, v)` of the region, both in `0..=1`, lies in the photograph.
+    /// Maps the point `(u, v)` of the rectangle, both in `0..=1`, to the photograph.
     pub fn point(&self, u: f32, v: f32) -> [f32; 2] {
         let (sin, cos) = self.angle.sin_cos();
         let (x, y) = ((u - 0.5) * self.size[0], (v - 0.5) * self.size[1]);
         [self.center[0] + cos * x - sin * y, self.center[1] + sin * x + cos * y]
     }
 
-    /// Moved by fractions of its size along its own axes, then made a square of its longer side
+    /// The rectangle moved by fractions of its size along its own axes, then made a square of its longer side
     /// times `scale` (MediaPipe's `RectTransformationCalculator` with `square_long`).
     pub fn squared(&self, shift: [f32; 2], scale: f32) -> Self {
         let center = self.point(0.5 + shift[0], 0.5 + shift[1]);
@@ -124,7 +124,7 @@ impl Region {
         Self { center, size: [side; 2], angle: self.angle }
     }
 
-    /// The upright box of the same centre and size, as MediaPipe compares regions.
+    /// The axis-aligned box of the same centre and size, as MediaPipe compares rectangles.
     pub fn upright(&self) -> Box2 {
         let [x, y] = self.center;
         let [w, h] = [self.size[0] / 2.0, self.size[1] / 2.0];
@@ -132,8 +132,8 @@ impl Region {
     }
 }
 
-/// The rotation that turns the direction `from -> to` to `target` radians above the x axis.
-pub fn turn(from: [f32; 2], to: [f32; 2], target: f32) -> f32 {
+/// The rotation in radians that turns the direction `from -> to` to `target` radians above the x axis.
+pub fn rotation(from: [f32; 2], to: [f32; 2], target: f32) -> f32 {
     use std::f32::consts::PI;
     let angle = target - (-(to[1] - from[1])).atan2(to[0] - from[0]);
     angle - 2.0 * PI * ((angle + PI) / (2.0 * PI)).floor()
@@ -142,9 +142,9 @@ pub fn turn(from: [f32; 2], to: [f32; 2], target: f32) -> f32 {
 /// A detected object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
-    /// Where.
+    /// Bounding box.
     pub bbox: Box2,
-    /// How sure, `0..=1`.
+    /// Confidence, `0..=1`.
     pub score: f32,
     /// The network's own key points (eyes, wrist, ...).
     pub points: Vec<[f32; 2]>,

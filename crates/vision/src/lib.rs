@@ -1,23 +1,24 @@
-//! Faces, hands and people in photographs: the way from a folder of pictures to a dataset.
+//! Detects faces, hands and people in photographs, and turns a folder of photographs into a dataset.
 //!
 //! MediaPipe's own networks run here, read from their `.tflite` files, with MediaPipe's pre- and
-//! post-processing: what Python MediaPipe finds in a photograph is found, to the pixel. A second look
-//! ([`mod@look`]) goes to heads, wrists and tiles for what is too small for the first one.
+//! post-processing: the detections equal those of Python MediaPipe to the pixel. A zoom pass ([`mod@detect`])
+//! repeats them on enlarged crops around heads and wrists and on tiles, for regions too small to be found in
+//! the whole photograph.
 //!
 //! ```no_run
-//! use fairhuman_vision::{annotate, finder, models};
+//! use fairhuman_vision::{annotate, models, pipeline};
 //! use std::sync::atomic::AtomicBool;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let networks = std::path::Path::new("cache/mediapipe");
 //! models::get(&models::Source::Index(models::INDEX.into()), networks, &mut |_| {})?;
 //! let detectors = annotate::load_detectors(networks)?;
-//! let finders = finder::Finders { detectors: &detectors, faces: None, hands: None };
+//! let pipeline = pipeline::Pipeline { detectors: &detectors, faces: None, hands: None };
 //! let summary = annotate::annotate(
 //!     "photos".as_ref(),
 //!     "data/photos".as_ref(),
 //!     &annotate::Options::default(),
-//!     &finders,
+//!     &pipeline,
 //!     &AtomicBool::new(false),
 //!     &|progress| eprintln!("{} of {}", progress.done, progress.total),
 //! )?;
@@ -28,29 +29,29 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | networks | [`tflite`] runs MediaPipe's files, `yolo` the user's own ONNX files (`classes`: what they find), [`models`] gets the files |
+//! | networks | [`tflite`] runs MediaPipe's files, `yolo` the user's own ONNX files (`classes`: their class names), [`models`] downloads MediaPipe's |
 //! | detectors | [`crop`], [`ssd`], [`landmarks`], [`detectors`]: MediaPipe's pipelines |
-//! | second look | [`people`], [`mod@look`], [`mod@evaluate`] |
-//! | datasets | [`finder`], [`masks`], [`mended`], [`skeleton`], [`sheet`], [`mod@annotate`] |
+//! | zoom pass | [`people`], [`mod@detect`], [`mod@evaluate`] |
+//! | datasets | [`pipeline`], [`masks`], [`manual_edits`], [`skeleton`], [`sheet`], [`mod@annotate`] |
 //!
-//! Not here: training of detectors, video (every photograph stands alone), segmentation.
+//! Not here: training of detectors, tracking in video, segmentation.
 
 pub mod annotate;
 #[cfg(feature = "onnx")]
 pub mod classes;
 pub mod crop;
+pub mod detect;
 pub mod detectors;
 pub mod evaluate;
 pub mod files;
-pub mod finder;
 pub mod geometry;
 pub mod landmarks;
-pub mod look;
+pub mod manual_edits;
 pub mod masks;
-pub mod mended;
 pub mod models;
 pub mod people;
 pub mod photo;
+pub mod pipeline;
 pub mod sheet;
 pub mod skeleton;
 pub mod ssd;

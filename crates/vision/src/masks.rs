@@ -1,32 +1,32 @@
-//! Masks of found regions: filled boxes, widened, as the paper's training uses them; or tighter outlines.
+//! Masks of detected regions: widened boxes, as the paper's training uses them, or tighter outlines.
 //!
-//! The published masks are the detectors' boxes, filled and dilated by 16 pixels at 1024 x 1024. Here
-//! the 16 pixels scale with the photograph ([`margin`]). The tight form is the convex hull of
-//! the landmarks, widened by a quarter of that.
+//! The published masks are the detectors' boxes, filled and dilated by 16 pixels at 1024 x 1024. Here the 16
+//! pixels scale with the photograph ([`margin`]). Outlines are convex hulls of the landmarks, widened by a
+//! quarter of that.
 
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};
 
-use crate::look::Found;
+use crate::detect::Instance;
 
-/// The form of a mask.
+/// Shape of a mask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// Boxes, widened by [`margin`].
     #[default]
     Box,
-    /// Convex hulls of landmarks, widened by a quarter of [`margin`]; boxes where there are none.
+    /// Convex hulls of landmarks, widened by a quarter of [`margin`]; boxes if there are none.
     Outline,
 }
 
-/// 16 pixels of a picture whose longer side is 1024, in this one.
+/// Width in pixels by which boxes are widened: 16 at a longer side of 1024.
 pub fn margin(width: u32, height: u32) -> f32 {
     16.0 * width.max(height) as f32 / 1024.0
 }
 
-/// White where a region is, black elsewhere.
-pub fn mask(width: u32, height: u32, regions: &[Found], shape: Shape) -> GrayImage {
+/// Mask of `width` x `height` pixels: white inside the regions, black elsewhere.
+pub fn mask(width: u32, height: u32, regions: &[Instance], shape: Shape) -> GrayImage {
     let mut mask = GrayImage::new(width, height);
     let margin = margin(width, height);
     for region in regions {
@@ -39,8 +39,8 @@ pub fn mask(width: u32, height: u32, regions: &[Found], shape: Shape) -> GrayIma
     mask
 }
 
-fn fill_box(mask: &mut GrayImage, region: &Found, margin: f32) {
-    let bbox = region.bbox.grown(margin).clipped(mask.width(), mask.height());
+fn fill_box(mask: &mut GrayImage, region: &Instance, margin: f32) {
+    let bbox = region.bbox.expanded(margin).clipped(mask.width(), mask.height());
     for y in bbox.y0.floor() as u32..bbox.y1.ceil() as u32 {
         for x in bbox.x0.floor() as u32..bbox.x1.ceil() as u32 {
             mask.put_pixel(x, y, Luma([255]));
@@ -77,7 +77,7 @@ fn fill_hull(mask: &mut GrayImage, hull: &[[f32; 2]], margin: f32) {
     let Some(bbox) = crate::geometry::Box2::around(hull) else {
         return;
     };
-    let bbox = bbox.grown(margin).clipped(mask.width(), mask.height());
+    let bbox = bbox.expanded(margin).clipped(mask.width(), mask.height());
     for y in bbox.y0.floor() as u32..bbox.y1.ceil() as u32 {
         for x in bbox.x0.floor() as u32..bbox.x1.ceil() as u32 {
             let p = [x as f32 + 0.5, y as f32 + 0.5];
@@ -100,12 +100,12 @@ fn fill_hull(mask: &mut GrayImage, hull: &[[f32; 2]], margin: f32) {
 #[cfg(test)]
 mod tests {
     use super::{Shape, mask};
+    use crate::detect::{Instance, Source};
     use crate::geometry::Box2;
-    use crate::look::{Found, Source};
 
     fn area(points: Vec<[f32; 2]>, shape: Shape) -> usize {
         let bbox = Box2 { x0: 400.0, y0: 400.0, x1: 500.0, y1: 450.0 };
-        let region = Found { bbox, score: 1.0, source: Source::Whole, points };
+        let region = Instance { bbox, score: 1.0, source: Source::Whole, points };
         mask(1024, 768, &[region], shape).pixels().filter(|p| p.0[0] == 255).count()
     }
 
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_region_that_leaves_the_photograph_is_cut() {
         let bbox = Box2 { x0: -50.0, y0: -50.0, x1: 10.0, y1: 10.0 };
-        let region = Found { bbox, score: 1.0, source: Source::Whole, points: vec![] };
+        let region = Instance { bbox, score: 1.0, source: Source::Whole, points: vec![] };
         let mask = mask(64, 64, &[region], Shape::Box);
         assert_eq!(mask.pixels().filter(|p| p.0[0] == 255).count(), 11 * 11);
     }

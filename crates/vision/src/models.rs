@@ -1,8 +1,8 @@
-//! MediaPipe's networks: from its Python package into a folder of the user's.
+//! Downloads MediaPipe's networks from its Python package into a folder.
 //!
 //! The networks are published (Apache-2.0) inside the wheels of `mediapipe` 0.10.21. A wheel is a zip
-//! archive; the seven files are unpacked and compared with the SHA-256 sums below, so that the detectors
-//! are the very ones whose results the tests pin. Nothing is fetched unless [`get`] is asked to.
+//! archive; the seven files are unpacked and compared with the SHA-256 sums below, so that the detectors are
+//! the ones that the tests pin. Only [`get`] accesses the network.
 
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -66,10 +66,10 @@ pub const MODELS: [ModelFile; 7] = [
 /// The package version that carries [`MODELS`].
 pub const VERSION: &str = "0.10.21";
 
-/// The Python package index, where the wheel is looked up unless the caller names another one.
+/// The Python Package Index, the default of callers.
 pub const INDEX: &str = "https://pypi.org/simple/";
 
-/// Where the wheel comes from.
+/// Source of the wheel.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A wheel on the disk.
@@ -78,7 +78,7 @@ pub enum Source {
     Index(String),
 }
 
-/// What [`get`] reports while it works.
+/// Progress of [`get`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// A wheel was chosen.
@@ -86,11 +86,11 @@ pub enum Progress {
         /// Its file name.
         wheel: String,
     },
-    /// So much of the wheel has arrived.
+    /// A part of the wheel was received.
     Received {
         /// Bytes so far.
         bytes: u64,
-        /// All bytes, where the server says.
+        /// Size of the wheel, if the server states it.
         total: Option<u64>,
     },
     /// A network was unpacked, checked and stored.
@@ -100,10 +100,10 @@ pub enum Progress {
     },
 }
 
-/// Why the networks are not there.
+/// Error of [`get`] and [`check`].
 #[derive(Debug, thiserror::Error)]
 pub enum ModelsError {
-    /// The disk.
+    /// A file cannot be read or written.
     #[error("{file}: {source}")]
     Io {
         /// File or folder.
@@ -116,25 +116,25 @@ pub enum ModelsError {
     Wheel {
         /// The wheel.
         wheel: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// A file with other content than published.
+    /// A file differs from the published one.
     #[error("{file}: expected SHA-256 {expected}, found {found}: the file is damaged or of another version")]
-    Sum {
+    Checksum {
         /// The file.
         file: PathBuf,
-        /// Published sum.
+        /// Published SHA-256.
         expected: String,
-        /// Sum of the content.
+        /// SHA-256 of the content.
         found: String,
     },
     /// The download failed.
     #[error("{url}: {reason}; with a wheel of mediapipe {VERSION} on the disk its path can be given instead")]
     Download {
-        /// What was asked for.
+        /// The address.
         url: String,
-        /// What happened.
+        /// The problem.
         reason: String,
     },
 }
@@ -149,7 +149,7 @@ pub fn check(folder: &Path) -> Result<(), ModelsError> {
     Ok(())
 }
 
-/// Stores all networks in `folder`. Those already there with the right content are kept.
+/// Stores all networks in `folder`. Does nothing if all are there with the published content.
 pub fn get(source: &Source, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), ModelsError> {
     if check(folder).is_ok() {
         return Ok(());
@@ -182,25 +182,25 @@ fn unpack(
     for model in &MODELS {
         let entry = archive.by_name(model.path).map_err(|e| fail(format!("{}: {e}", model.path)))?;
         let mut bytes = Vec::new();
-        // No network comes near this size; a crafted archive must not fill the memory.
+        // Far above the size of any network: a crafted archive must not exhaust the memory.
         entry.take(64 << 20).read_to_end(&mut bytes).map_err(|e| fail(format!("{}: {e}", model.path)))?;
         let file = folder.join(model.name());
         compare(&file, &bytes, model.sha256)?;
-        store(&file, &bytes).map_err(|source| ModelsError::Io { file, source })?;
+        write_atomically(&file, &bytes).map_err(|source| ModelsError::Io { file, source })?;
         progress(Progress::Stored { model: model.name() });
     }
     Ok(())
 }
 
-/// The name that a file has until it is complete.
+/// Temporary name of a file that is being written.
 pub(crate) fn temporary(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");
     file.with_file_name(name)
 }
 
-/// Writes a file under a temporary name and renames it, so that no half file is ever found.
-pub(crate) fn store(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file under a temporary name and renames it, so that a partial file is never visible.
+pub(crate) fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     let temporary = temporary(file);
     let mut out = std::fs::File::create(&temporary)?;
@@ -210,16 +210,16 @@ pub(crate) fn store(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// SHA-256 in hexadecimal.
-pub(crate) fn sum(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn compare(file: &Path, bytes: &[u8], expected: &str) -> Result<(), ModelsError> {
-    let found = sum(bytes);
+    let found = sha256_hex(bytes);
     if found == expected {
         return Ok(());
     }
-    Err(ModelsError::Sum { file: file.into(), expected: expected.into(), found })
+    Err(ModelsError::Checksum { file: file.into(), expected: expected.into(), found })
 }
 
 #[cfg(feature = "download")]
@@ -232,10 +232,10 @@ mod download {
     use ureq::http::Uri;
     use ureq::tls::{RootCerts, TlsConfig};
 
-    /// Largest wheel that is accepted.
+    /// Largest wheel accepted, in bytes.
     const LIMIT: u64 = 200 << 20;
-    /// How long a server may say nothing.
-    const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+    /// Time to connect, and longest silence of a server.
+    const TIMEOUT: Option<Duration> = Some(Duration::from_secs(60));
 
     #[derive(serde::Deserialize)]
     struct Listing {
@@ -257,14 +257,14 @@ mod download {
         sha256: String,
     }
 
-    /// Finds and downloads a wheel; its name and content.
+    /// Finds and downloads a wheel; returns its name and content.
     pub fn wheel(index: &str, progress: &mut dyn FnMut(Progress)) -> Result<(String, Vec<u8>), ModelsError> {
-        // The system's certificates: a company's proxy may have its own.
+        // The system's certificates, which may include those of a company's proxy.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .tls_config(tls)
-            .timeout_connect(PATIENCE)
-            .timeout_per_read(PATIENCE)
+            .timeout_connect(TIMEOUT)
+            .timeout_per_read(TIMEOUT)
             .build()
             .into();
         let url = format!("{}/mediapipe/", index.trim_end_matches('/'));
@@ -281,7 +281,7 @@ mod download {
             .map_err(|e| fail(&url, e.to_string()))?;
         let listing: Listing = serde_json::from_str(&text)
             .map_err(|e| fail(&url, format!("expected the JSON form of the simple interface: {e}")))?;
-        // Every wheel of the version carries the same networks: the smallest one will do.
+        // All wheels of a version hold the same networks: take the smallest.
         let prefix = format!("mediapipe-{VERSION}-");
         let file = listing
             .files
@@ -290,7 +290,7 @@ mod download {
             .min_by_key(|f| f.size.unwrap_or(LIMIT))
             .ok_or_else(|| fail(&url, format!("no wheel of version {VERSION} is listed")))?;
         progress(Progress::Downloading { wheel: file.filename.clone() });
-        let url = resolved(response.get_uri(), &file.url);
+        let url = resolve(response.get_uri(), &file.url);
         let mut response = ask(&url, "*/*")?;
         let mut reader = response.body_mut().with_config().limit(LIMIT).reader();
         let mut bytes = Vec::new();
@@ -309,8 +309,8 @@ mod download {
         Ok((file.filename, bytes))
     }
 
-    /// A link of a page as a whole address (RFC 3986, section 5.2): mirrors list their files relative to the listing.
-    fn resolved(page: &Uri, link: &str) -> String {
+    /// Resolves a link of a page (RFC 3986, section 5.2): mirrors list their files relative to the listing.
+    fn resolve(page: &Uri, link: &str) -> String {
         let scheme = page.scheme_str().unwrap_or("https");
         if link.contains("://") {
             return link.into();
@@ -337,7 +337,7 @@ mod download {
     #[test]
     fn links_are_relative_to_the_page_that_lists_them() {
         let page = "https://mirror.example:8080/root/simple/mediapipe/".parse().expect("an address");
-        let same = |link: &str, expected: &str| assert_eq!(resolved(&page, link), expected);
+        let same = |link: &str, expected: &str| assert_eq!(resolve(&page, link), expected);
         same("https://files.example/a.whl", "https://files.example/a.whl");
         same("//files.example/a.whl", "https://files.example/a.whl");
         same("/packages/a.whl#sum", "https://mirror.example:8080/packages/a.whl#sum");
@@ -351,7 +351,7 @@ mod download {
 mod download {
     use super::{ModelsError, Progress};
 
-    /// This build cannot download.
+    /// Fails: this build has no downloads.
     pub fn wheel(index: &str, _: &mut dyn FnMut(Progress)) -> Result<(String, Vec<u8>), ModelsError> {
         Err(ModelsError::Download {
             url: index.into(),

@@ -1,14 +1,14 @@
-//! Everyone in a photograph: people far away are looked for in enlarged tiles.
+//! Poses of all people in a photograph, with enlarged tiles for people far away.
 //!
-//! MediaPipe's pose finds one person, and only one who fills much of the frame. Here the person
-//! detector looks at the whole and at overlapping tiles of a half and a third of it; every candidate's
-//! pose is measured twice (the second time in the region that the first one suggests), and
+//! MediaPipe's pose solution finds one person, who has to fill much of the frame. Here the person detector
+//! runs on the whole photograph and on overlapping tiles of two thirds, a half and a third of it; every
+//! candidate's pose is estimated twice (the second time in the crop that the first estimate suggests), and
 //! candidates that turn out to be the same body are merged.
 
 use image::RgbImage;
 
 use crate::detectors::{Detectors, THRESHOLD};
-use crate::geometry::{Box2, Detection, Region};
+use crate::geometry::{Box2, Detection, RotatedRect};
 use crate::landmarks::{Pose, PoseLandmarks};
 
 /// Points of a body by their number in MediaPipe's pose.
@@ -29,11 +29,11 @@ pub mod point {
     pub const HIPS: [usize; 2] = [23, 24];
 }
 
-/// A pose network this sure has a person in front of it: from tiles, where there is more to mistake.
-const SURE: f32 = 0.8;
+/// Minimum confidence of a pose from a tile, where false positives are more likely.
+const TILE_THRESHOLD: f32 = 0.8;
 
 /// Square tiles of side `side` that cover the photograph and overlap by at least a quarter.
-pub fn tiles(width: u32, height: u32, side: f32) -> Vec<Region> {
+pub fn tiles(width: u32, height: u32, side: f32) -> Vec<RotatedRect> {
     let centers = |length: f32| -> Vec<f32> {
         if length <= side {
             return vec![length / 2.0];
@@ -44,7 +44,7 @@ pub fn tiles(width: u32, height: u32, side: f32) -> Vec<Region> {
     let columns = centers(width as f32);
     centers(height as f32)
         .into_iter()
-        .flat_map(|y| columns.iter().map(move |&x| Region::square([x, y], side)).collect::<Vec<_>>())
+        .flat_map(|y| columns.iter().map(move |&x| RotatedRect::square([x, y], side)).collect::<Vec<_>>())
         .collect()
 }
 
@@ -53,39 +53,40 @@ pub fn middle(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0]
 }
 
-/// Distance of two points.
+/// Distance between two points.
 pub fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
-/// A length that a body keeps from most viewpoints: shoulders to hips, or shoulder to shoulder.
+/// Torso length in pixels, stable from most viewpoints: shoulders to hips, or shoulder to shoulder if that is
+/// longer.
 pub fn torso(pose: &Pose) -> f32 {
     let [a, b] = point::SHOULDERS.map(|i| pose.points[i]);
     let [c, d] = point::HIPS.map(|i| pose.points[i]);
     distance(middle(a, b), middle(c, d)).max(distance(a, b))
 }
 
-/// A person, looked at several times.
+/// A person, with one or more pose estimates.
 #[derive(Debug, Clone)]
 pub struct Body {
-    /// The look that sees most of the upper body.
+    /// The estimate in which most of the upper body is visible.
     pub best: Pose,
-    /// All looks, [`Body::best`] among them. Next to other people they may differ: what two looks
-    /// place alike can be trusted.
-    pub looks: Vec<Pose>,
+    /// All estimates, including [`Body::best`]. Next to other people they may differ: points on which two of
+    /// them agree can be trusted.
+    pub estimates: Vec<Pose>,
 }
 
-/// Looks after which a body's further candidates are left out.
-const LOOKS: usize = 4;
+/// Number of estimates after which further candidates of a body are skipped.
+const MAX_ESTIMATES: usize = 4;
 
-/// Everyone whom the detectors find, surest first.
-pub fn people(photo: &RgbImage, detectors: &Detectors, second_look: bool) -> Vec<Body> {
+/// Detects people, most confident first; without `zoom` at most one, as MediaPipe does.
+pub fn people(photo: &RgbImage, detectors: &Detectors, zoom: bool) -> Vec<Body> {
     let (width, height) = photo.dimensions();
     let longer = width.max(height) as f32;
     let whole = detectors.person.detect(photo, THRESHOLD);
-    if !second_look {
+    if !zoom {
         let pose = whole.first().and_then(|person| detectors.pose(photo, person));
-        return pose.into_iter().map(|best| Body { looks: vec![best.clone()], best }).collect();
+        return pose.into_iter().map(|best| Body { estimates: vec![best.clone()], best }).collect();
     }
     let mut found: Vec<Body> = Vec::new();
     for candidate in &whole {
@@ -94,13 +95,15 @@ pub fn people(photo: &RgbImage, detectors: &Detectors, second_look: bool) -> Vec
     for part in [1.5, 2.0, 3.0] {
         for tile in tiles(width, height, longer / part) {
             for candidate in detectors.person.detect_in(photo, &tile, THRESHOLD) {
-                add(photo, detectors, &candidate, SURE, &mut found);
+                add(photo, detectors, &candidate, TILE_THRESHOLD, &mut found);
             }
         }
     }
     let phantom = |body: &Body| found.iter().any(|other| is_inside(&body.best, &other.best));
     let mut real: Vec<Body> = found.iter().filter(|body| !phantom(body)).cloned().collect();
-    real.sort_by(|a, b| b.looks.len().cmp(&a.looks.len()).then(sight(&b.best).total_cmp(&sight(&a.best))));
+    real.sort_by(|a, b| {
+        (b.estimates.len().cmp(&a.estimates.len())).then(visible(&b.best).total_cmp(&visible(&a.best)))
+    });
     let mut people: Vec<Body> = Vec::new();
     for body in real {
         if !people.iter().any(|other| share_head(&body.best, &other.best)) {
@@ -111,13 +114,14 @@ pub fn people(photo: &RgbImage, detectors: &Detectors, second_look: bool) -> Vec
     people
 }
 
-/// Whether two bodies have their noses at one place: one of them is a mistake.
+/// True if two bodies have their noses in the same place: one of them is a false positive.
 fn share_head(a: &Pose, b: &Pose) -> bool {
     let apart = distance(a.points[point::NOSE], b.points[point::NOSE]);
     apart < 0.15 * torso(a).max(torso(b))
 }
 
-/// Looks at a candidate twice, the second time at the region that the first look suggests.
+/// Estimates a candidate's pose twice, the second time in the crop that the first estimate suggests, and
+/// merges it into `found`.
 fn add(
     photo: &RgbImage,
     detectors: &Detectors,
@@ -125,8 +129,8 @@ fn add(
     threshold: f32,
     found: &mut Vec<Body>,
 ) {
-    let known = |body: &Body| body.looks.iter().any(|pose| is_of(candidate, pose));
-    if found.iter().any(|body| body.looks.len() >= LOOKS && known(body)) {
+    let known = |body: &Body| body.estimates.iter().any(|pose| is_of(candidate, pose));
+    if found.iter().any(|body| body.estimates.len() >= MAX_ESTIMATES && known(body)) {
         return;
     }
     let mut region = PoseLandmarks::region(candidate);
@@ -142,36 +146,36 @@ fn add(
             .min_by(|a, b| apart(&pose, &a.best).total_cmp(&apart(&pose, &b.best)));
         match nearest {
             Some(body) => {
-                if sight(&pose) > sight(&body.best) {
+                if visible(&pose) > visible(&body.best) {
                     body.best = pose.clone();
                 }
-                body.looks.push(pose);
+                body.estimates.push(pose);
             }
-            None => found.push(Body { looks: vec![pose.clone()], best: pose }),
+            None => found.push(Body { estimates: vec![pose.clone()], best: pose }),
         }
     }
 }
 
-/// How much of the upper body is in sight.
-fn sight(pose: &Pose) -> f32 {
+/// Summed visibility of the upper body's points.
+fn visible(pose: &Pose) -> f32 {
     pose.visibility[..=point::HIPS[1]].iter().sum()
 }
 
-/// Whether a body lies within another one of more than twice its size: a face or a glove in a tile
-/// that was taken for a person.
+/// True if a body lies within another one of more than twice its size: a face or a glove in a tile, mistaken
+/// for a person.
 fn is_inside(pose: &Pose, other: &Pose) -> bool {
     torso(pose) < 0.45 * torso(other) && covered(pose, other) > 0.7
 }
 
-/// Share of a body's trunk that lies in the box of another body's visible points.
+/// Fraction of a body's trunk that lies in the box of another body's visible points.
 pub fn covered(pose: &Pose, other: &Pose) -> f32 {
     match (Box2::around(&TRUNK.map(|i| pose.points[i])), extent(other)) {
-        (Some(trunk), Some(whole)) if trunk.area() > 0.0 => trunk.shared(&whole) / trunk.area(),
+        (Some(trunk), Some(whole)) if trunk.area() > 0.0 => trunk.intersection(&whole) / trunk.area(),
         _ => 0.0,
     }
 }
 
-/// Whether a candidate's shoulders and hips are those of a pose already known.
+/// True if a candidate's shoulders and hips are those of a known pose.
 fn is_of(candidate: &Detection, pose: &Pose) -> bool {
     let [a, b] = point::SHOULDERS.map(|i| pose.points[i]);
     let [c, d] = point::HIPS.map(|i| pose.points[i]);
@@ -182,12 +186,12 @@ fn is_of(candidate: &Detection, pose: &Pose) -> bool {
 /// Nose, shoulders and hips.
 const TRUNK: [usize; 5] = [point::NOSE, 11, 12, 23, 24];
 
-/// Mean distance of two poses' noses, shoulders and hips.
+/// Mean distance between two poses' noses, shoulders and hips.
 fn apart(a: &Pose, b: &Pose) -> f32 {
     TRUNK.iter().map(|&i| distance(a.points[i], b.points[i])).sum::<f32>() / TRUNK.len() as f32
 }
 
-/// Whether two poses are of one body.
+/// True if two poses are of the same body.
 fn same(a: &Pose, b: &Pose) -> bool {
     apart(a, b) <= 0.25 * torso(a).max(torso(b))
 }

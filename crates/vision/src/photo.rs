@@ -1,30 +1,30 @@
-//! Photographs from the disk, upright and in RGB.
+//! Reads photographs, upright and in RGB.
 
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Rgb, RgbImage, Rgba};
 
-/// Why a photograph could not be read.
+/// A photograph that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
 pub struct PhotoError {
     /// The file.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
 }
 
-/// Most pixels of a photograph: what training reads, too (`dataset.max_pixels` unless a recipe says otherwise).
-const MOST: u64 = 100_000_000;
+/// Largest photograph in pixels: the default of training's `dataset.max_pixels`.
+const MAX_PIXELS: u64 = 100_000_000;
 
-/// Reads a photograph, turned as its EXIF orientation says, transparent parts on white.
+/// Reads a photograph, rotated by its EXIF orientation and composited on white.
 pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
     let bytes = std::fs::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
     decode(file, &bytes)
 }
 
-/// As [`read`], from the file's bytes.
+/// As [`read`], from bytes; `file` is the name in messages.
 pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let fail = |reason: String| PhotoError { file: file.into(), reason };
     if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(bytes) {
@@ -38,10 +38,10 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     }
     let mut decoder = reader.into_decoder().map_err(|e| fail(e.to_string()))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST {
-        return Err(fail(format!("{width} x {height} pixels are more than {MOST}: please reduce it")));
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(fail(format!("{width} x {height} pixels are more than {MAX_PIXELS}: please reduce it")));
     }
-    // A damaged orientation is no reason to lose the picture.
+    // A damaged orientation tag is ignored.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| fail(e.to_string()))?;
     picture.apply_orientation(orientation);
@@ -51,7 +51,7 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     Ok(on_white(picture))
 }
 
-/// In RGB, transparent parts on white, as datasets are read.
+/// Converts to RGB, transparent parts on white, as datasets are read.
 fn on_white(picture: DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.into_rgb8();
@@ -67,11 +67,11 @@ fn on_white(picture: DynamicImage) -> RgbImage {
     })
 }
 
-/// Whether a JPEG file has its end mark. Decoders fill what is missing of a picture with gray.
+/// True if a JPEG file has its end marker. Decoders fill the missing part of a truncated picture with gray.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // Between segments: a mark, then (but for marks without content) a length.
+        // Between segments: a marker, then a length, except for markers without content.
         while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
             at += 1;
         }
@@ -84,7 +84,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
                 };
                 at += 2 + usize::from(u16::from_be_bytes([high, low]));
                 if *mark == 0xda {
-                    // Compressed data: until a mark that is neither a stuffed byte nor a restart.
+                    // Compressed data: until a marker that is neither a stuffed byte nor a restart.
                     let data = bytes.get(at..).unwrap_or_default();
                     let end =
                         data.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xd0..=0xd7 | 0xff));

@@ -1,17 +1,17 @@
-//! Contact sheets: every photograph with its regions and scores, so that mistakes are found by looking.
+//! Contact sheets: every photograph with its regions and scores, to review detections by eye.
 //!
-//! Green frames are faces, red ones hands, violet ones hands that only the pose tells of; the number is the
-//! score in percent. The PNG pages need no browser, the page `index.html` shows the same pictures
-//! with captions, masks and control images.
+//! Green frames are faces, red ones hands, violet ones hands from the pose alone; the number is the score in
+//! percent. The PNG pages need no browser, the page `index.html` shows the same pictures with captions, masks
+//! and control images.
 
 use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
+use crate::detect::{Detections, Instance, Source};
 use crate::files::{self, FilesError};
 use crate::geometry::Box2;
-use crate::look::{Findings, Found, Source};
 use crate::photo;
 
 /// Longer side of a photograph on the sheet.
@@ -21,9 +21,9 @@ const GRID: (u32, u32) = (6, 6);
 
 const FACE: Rgb<u8> = Rgb([40, 220, 60]);
 const HAND: Rgb<u8> = Rgb([255, 60, 50]);
-const GUESS: Rgb<u8> = Rgb([210, 90, 255]);
+const FROM_POSE: Rgb<u8> = Rgb([210, 90, 255]);
 
-/// What the page shows of one photograph.
+/// A photograph's card on the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Path of the picture with frames, relative to the page.
@@ -42,8 +42,8 @@ pub struct Entry {
     pub conditioning: String,
 }
 
-/// The photograph reduced to at most [`THUMBNAIL`], with its regions framed.
-pub fn thumbnail(photo: &RgbImage, found: &Findings) -> RgbImage {
+/// The photograph scaled down to at most [`THUMBNAIL`] pixels, with its regions framed.
+pub fn thumbnail(photo: &RgbImage, found: &Detections) -> RgbImage {
     let longer = photo.width().max(photo.height());
     let scale = (THUMBNAIL as f32 / longer as f32).min(1.0);
     let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);
@@ -52,13 +52,13 @@ pub fn thumbnail(photo: &RgbImage, found: &Findings) -> RgbImage {
         frame(&mut small, face, scale, FACE);
     }
     for hand in &found.hands {
-        let guess = hand.source == Source::Pose;
-        frame(&mut small, hand, scale, if guess { GUESS } else { HAND });
+        let colour = if hand.source == Source::Pose { FROM_POSE } else { HAND };
+        frame(&mut small, hand, scale, colour);
     }
     small
 }
 
-fn frame(picture: &mut RgbImage, region: &Found, scale: f32, colour: Rgb<u8>) {
+fn frame(picture: &mut RgbImage, region: &Instance, scale: f32, colour: Rgb<u8>) {
     let Box2 { x0, y0, x1, y1 } = region.bbox;
     let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(|v| (v * scale).round() as i64);
     for x in x0..=x1 {
@@ -81,7 +81,7 @@ fn put(picture: &mut RgbImage, x: i64, y: i64, colour: Rgb<u8>) {
     }
 }
 
-/// Digits of 3 x 5 dots, a row per three bits from the top.
+/// A font of digits, 3 x 5 dots: three bits per row from the top.
 const DIGITS: [u16; 10] = [
     0b111_101_101_101_111,
     0b010_110_010_010_111,
@@ -95,7 +95,7 @@ const DIGITS: [u16; 10] = [
     0b111_101_111_001_111,
 ];
 
-/// A number in dots of 2 x 2 pixels on black.
+/// Draws a number in dots of 2 x 2 pixels on black.
 fn number(picture: &mut RgbImage, x: i64, y: i64, value: u32, colour: Rgb<u8>) {
     for (i, digit) in value.to_string().bytes().enumerate() {
         let shape = DIGITS[usize::from(digit - b'0')];
@@ -110,7 +110,7 @@ fn number(picture: &mut RgbImage, x: i64, y: i64, value: u32, colour: Rgb<u8>) {
     }
 }
 
-/// A page of pictures, up to 6 in a row.
+/// A grid of pictures, up to 6 in a row.
 pub fn page(pictures: &[RgbImage]) -> RgbImage {
     let cell = THUMBNAIL + 8;
     let count = pictures.len() as u32;
@@ -129,7 +129,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A path as a link: what a URL gives a meaning to is encoded.
+/// A path as a URL: reserved characters are percent-encoded.
 fn link(path: &str) -> String {
     path.bytes()
         .map(|b| match b {
@@ -141,7 +141,7 @@ fn link(path: &str) -> String {
         .collect()
 }
 
-/// The page: one card per photograph, photographs without a face or a hand marked; problems first.
+/// The HTML page: problems first, then a card per photograph; those without a face or a hand are marked.
 pub fn html(entries: &[Entry], problems: &[(String, String)]) -> String {
     let count = |get: &dyn Fn(&Entry) -> bool| entries.iter().filter(|e| get(e)).count();
     let faces = count(&|e| !e.faces.is_empty());
@@ -188,8 +188,8 @@ figure{margin:0;padding:.6rem;border:1px solid #8886;border-radius:8px;overflow-
 figure.empty{border-color:#d80;border-style:dashed}img{max-width:100%;border-radius:4px;vertical-align:top}\
 img.pose{max-height:7rem;margin-top:.4rem}.face{color:#1a9c34}.hand{color:#e03a30}.guess{color:#a44de0}";
 
-/// Writes pages of 36 thumbnails as `contact-sheet.png`, or `contact-sheet-1.png` and so on, and removes those of an
-/// earlier run that had more photographs.
+/// Writes pages of 36 thumbnails as `contact-sheet.png`, or `contact-sheet-1.png` and so on, and removes
+/// those of an earlier run that had more photographs.
 pub fn write_pages(folder: &Path, thumbnails: &[PathBuf]) -> Result<(), FilesError> {
     let size = (GRID.0 * GRID.1) as usize;
     let mut written = Vec::new();

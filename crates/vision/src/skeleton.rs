@@ -1,4 +1,4 @@
-//! Control images: bodies, hands and faces as OpenPose draws them, which pose ControlNets expect.
+//! Control images: bodies, hands and faces as OpenPose draws them, the input that pose ControlNets expect.
 //!
 //! Eighteen body points (COCO's seventeen and the neck) with seventeen limbs in the rainbow of the
 //! OpenPose paper (arXiv 1812.08008), 21 points per hand with one hue per bone, and 70 white points per
@@ -7,12 +7,12 @@
 use image::RgbImage;
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
+use crate::detect::Detections;
 use crate::detectors::THRESHOLD;
 use crate::landmarks::{Pose, extent};
-use crate::look::Findings;
 use crate::people::middle;
 
-/// MediaPipe's points for OpenPose's, the neck (number 1) being between the shoulders.
+/// MediaPipe's point for each of OpenPose's; the neck (number 1) lies between the shoulders.
 const BODY: [usize; 18] = [0, 12, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7];
 const NECK: usize = 1;
 
@@ -71,11 +71,11 @@ const FACE: [usize; 68] = [
 ];
 const EYES: [(usize, usize); 2] = [(33, 133), (362, 263)];
 
-/// A point of the body is drawn from this visibility on.
+/// Minimum visibility of a body point to be drawn.
 const VISIBLE: f32 = THRESHOLD;
 
-/// Draws everyone found in a photograph of the given size.
-pub fn skeleton(width: u32, height: u32, found: &Findings) -> RgbImage {
+/// Draws the skeletons of all detections in a photograph of the given size.
+pub fn skeleton(width: u32, height: u32, found: &Detections) -> RgbImage {
     let Some(mut canvas) = Pixmap::new(width, height) else {
         return RgbImage::new(width, height);
     };
@@ -89,7 +89,7 @@ pub fn skeleton(width: u32, height: u32, found: &Findings) -> RgbImage {
         fingers(&mut canvas, &hand.points, unit);
     }
     for face in found.faces.iter().filter(|face| face.points.len() == 468) {
-        let radius = dots(&face.points, 3.0 * unit, 30.0);
+        let radius = marker_size(&face.points, 3.0 * unit, 30.0);
         let pupils = EYES.map(|(a, b)| middle(face.points[a], face.points[b]));
         for p in FACE.iter().map(|&i| face.points[i]).chain(pupils) {
             dot(&mut canvas, p, radius, [255; 3]);
@@ -117,7 +117,7 @@ fn body(canvas: &mut Pixmap, pose: &Pose, unit: f32) {
     }
 }
 
-/// An ellipse from joint to joint.
+/// Draws an ellipse from joint to joint.
 fn limb(canvas: &mut Pixmap, a: [f32; 2], b: [f32; 2], thick: f32, colour: [u8; 3]) {
     let length = (b[0] - a[0]).hypot(b[1] - a[1]);
     let bounds = tiny_skia::Rect::from_xywh(-length / 2.0, -thick, length, 2.0 * thick);
@@ -130,7 +130,7 @@ fn limb(canvas: &mut Pixmap, a: [f32; 2], b: [f32; 2], thick: f32, colour: [u8; 
     canvas.fill_path(&path, &paint(colour), FillRule::Winding, place, None);
 }
 
-/// Twenty bones from the wrist to the finger tips, hue after hue, and blue joints.
+/// Draws twenty bones from the wrist to the finger tips, each in its hue, and blue joints.
 fn fingers(canvas: &mut Pixmap, points: &[[f32; 2]], unit: f32) {
     for finger in 0..5 {
         for bone in 0..4 {
@@ -140,19 +140,19 @@ fn fingers(canvas: &mut Pixmap, points: &[[f32; 2]], unit: f32) {
             line.move_to(points[start][0], points[start][1]);
             line.line_to(points[end][0], points[end][1]);
             let Some(path) = line.finish() else { continue };
-            let stroke = Stroke { width: dots(points, 2.0 * unit, 25.0), ..Stroke::default() };
+            let stroke = Stroke { width: marker_size(points, 2.0 * unit, 25.0), ..Stroke::default() };
             let colour = hue((4 * finger + bone) as f32 / 20.0);
             canvas.stroke_path(&path, &paint(colour), &stroke, Transform::identity(), None);
         }
     }
-    let radius = dots(points, 4.0 * unit, 15.0);
+    let radius = marker_size(points, 4.0 * unit, 15.0);
     for p in points {
         dot(canvas, *p, radius, [0, 0, 255]);
     }
 }
 
-/// A size in pixels that does not cover what it marks: at most a `part`th of the region.
-fn dots(points: &[[f32; 2]], size: f32, part: f32) -> f32 {
+/// Size of a marker in pixels: `size`, but at most a `part`th of the region, so that it does not cover it.
+fn marker_size(points: &[[f32; 2]], size: f32, part: f32) -> f32 {
     let region = extent(points);
     size.min(region.width().max(region.height()) / part)
 }
@@ -179,11 +179,12 @@ fn hue(at: f32) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Findings, Pose, skeleton};
-    use crate::geometry::{Box2, Region};
-    use crate::look::{Found, Source};
+    use super::{Detections, Pose, skeleton};
+    use crate::detect::{Instance, Source};
+    use crate::geometry::{Box2, RotatedRect};
 
-    /// OpenPose's 18 points: MediaPipe's number, a place, the colour. The neck (1) lies between the shoulders.
+    /// OpenPose's 18 points: MediaPipe's number, a place, the colour. The neck (1) lies between the
+    /// shoulders.
     const POINTS: [(usize, [f32; 2], u32); 18] = [
         (0, [256., 100.], 0xff0000),  // nose
         (33, [256., 160.], 0xff5500), // neck
@@ -236,8 +237,8 @@ mod tests {
         let mut points = vec![[0.0; 2]; 34];
         POINTS.iter().for_each(|&(number, place, _)| points[number] = place);
         points.truncate(33);
-        let pose = Pose { points, visibility: vec![1.0; 33], score: 1.0, region: Region::nowhere() };
-        let drawn = skeleton(512, 512, &Findings { people: vec![pose], ..Findings::default() });
+        let pose = Pose { points, visibility: vec![1.0; 33], score: 1.0, region: RotatedRect::empty() };
+        let drawn = skeleton(512, 512, &Detections { people: vec![pose], ..Detections::default() });
         for (_, place, expected) in POINTS {
             assert_eq!(colour(&drawn, place), expected, "{place:?}");
         }
@@ -255,8 +256,8 @@ mod tests {
         let mut points: Vec<[f32; 2]> = (0..21).map(place).collect();
         points[0] = [256.0, 20.0];
         let bbox = Box2 { x0: 0.0, y0: 0.0, x1: 512.0, y1: 512.0 };
-        let hand = Found { bbox, score: 1.0, source: Source::Whole, points: points.clone() };
-        let drawn = skeleton(512, 512, &Findings { hands: vec![hand], ..Findings::default() });
+        let hand = Instance { bbox, score: 1.0, source: Source::Whole, points: points.clone() };
+        let drawn = skeleton(512, 512, &Detections { hands: vec![hand], ..Detections::default() });
         assert!(points.iter().all(|&p| colour(&drawn, p) == 0x0000ff));
         let bone = |i: usize| colour(&drawn, [points[i][0], points[i][1] - 40.0]);
         assert_eq!(

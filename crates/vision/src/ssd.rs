@@ -1,4 +1,4 @@
-//! Single-shot detectors as MediaPipe's: anchors, decoding and weighted non-maximum suppression.
+//! MediaPipe's single-shot detectors: anchors, decoding and weighted non-maximum suppression.
 //!
 //! Anchors are the centres of a grid's cells, the same for every box size (`fixed_anchor_size`). A
 //! box is its offset from its anchor and its size, in pixels of the network's input; then come key
@@ -9,12 +9,12 @@ use image::RgbImage;
 use std::path::Path;
 
 use crate::crop::{self, Border, Range};
-use crate::geometry::{Box2, Detection, Region};
+use crate::geometry::{Box2, Detection, RotatedRect};
 use crate::tflite::{Network, NetworkError};
 
-/// The facts of one detector.
+/// Parameters of one detector.
 #[derive(Debug)]
-pub struct Kind {
+pub struct SsdConfig {
     /// Side of the input.
     pub side: usize,
     /// Input values for black and white.
@@ -28,32 +28,37 @@ pub struct Kind {
 }
 
 /// Faces up to about 2 m away: 128 x 128.
-pub const FACE_SHORT: Kind =
-    Kind { side: 128, range: (-1.0, 1.0), grids: &[(8, 2), (16, 6)], points: 6, outputs: (0, 1) };
+pub const FACE_SHORT: SsdConfig =
+    SsdConfig { side: 128, range: (-1.0, 1.0), grids: &[(8, 2), (16, 6)], points: 6, outputs: (0, 1) };
 
 /// Faces up to about 5 m away: 192 x 192.
-pub const FACE_FULL: Kind =
-    Kind { side: 192, range: (-1.0, 1.0), grids: &[(4, 1)], points: 6, outputs: (0, 1) };
+pub const FACE_FULL: SsdConfig =
+    SsdConfig { side: 192, range: (-1.0, 1.0), grids: &[(4, 1)], points: 6, outputs: (0, 1) };
 
 /// Palms: 192 x 192.
-pub const PALM: Kind =
-    Kind { side: 192, range: (0.0, 1.0), grids: &[(8, 2), (16, 6)], points: 7, outputs: (0, 1) };
+pub const PALM: SsdConfig =
+    SsdConfig { side: 192, range: (0.0, 1.0), grids: &[(8, 2), (16, 6)], points: 7, outputs: (0, 1) };
 
 /// People, found by their faces and torsos: 224 x 224.
-pub const PERSON: Kind =
-    Kind { side: 224, range: (-1.0, 1.0), grids: &[(8, 2), (16, 2), (32, 6)], points: 4, outputs: (0, 1) };
+pub const PERSON: SsdConfig = SsdConfig {
+    side: 224,
+    range: (-1.0, 1.0),
+    grids: &[(8, 2), (16, 2), (32, 6)],
+    points: 4,
+    outputs: (0, 1),
+};
 
-/// Boxes overlapping more than this are one object.
-const SAME: f32 = 0.3;
+/// Boxes with a larger intersection over union are merged.
+const IOU_THRESHOLD: f32 = 0.3;
 
 /// A loaded detector.
 pub struct Detector {
-    kind: &'static Kind,
+    config: &'static SsdConfig,
     network: Network,
     anchors: Vec<[f32; 2]>,
 }
 
-impl Kind {
+impl SsdConfig {
     /// Centres of all anchors, in `0..1`, in the order of the network's boxes.
     fn anchors(&self) -> Vec<[f32; 2]> {
         let mut anchors = Vec::new();
@@ -72,23 +77,23 @@ impl Kind {
 
 impl Detector {
     /// Loads the network of a detector.
-    pub fn load(file: &Path, kind: &'static Kind) -> Result<Self, NetworkError> {
-        let anchors = kind.anchors();
-        let (boxes, scores) = kind.outputs;
-        let wanted = [(boxes, anchors.len() * (4 + 2 * kind.points)), (scores, anchors.len())];
-        let network = Network::load(file, kind.side, &wanted)?;
-        Ok(Self { kind, network, anchors })
+    pub fn load(file: &Path, config: &'static SsdConfig) -> Result<Self, NetworkError> {
+        let anchors = config.anchors();
+        let (boxes, scores) = config.outputs;
+        let wanted = [(boxes, anchors.len() * (4 + 2 * config.points)), (scores, anchors.len())];
+        let network = Network::load(file, config.side, &wanted)?;
+        Ok(Self { config, network, anchors })
     }
 
     /// Objects of the whole photograph with a score of at least `threshold`, best first.
     pub fn detect(&self, photo: &RgbImage, threshold: f32) -> Vec<Detection> {
-        let whole = Region::letterbox(photo.width(), photo.height());
+        let whole = RotatedRect::letterbox(photo.width(), photo.height());
         self.detect_in(photo, &whole, threshold)
     }
 
     /// Objects of a square, upright region, black outside the photograph.
-    pub fn detect_in(&self, photo: &RgbImage, region: &Region, threshold: f32) -> Vec<Detection> {
-        let input = crop::crop(photo, region, self.kind.side, Border::Black, self.kind.range);
+    pub fn detect_in(&self, photo: &RgbImage, region: &RotatedRect, threshold: f32) -> Vec<Detection> {
+        let input = crop::crop(photo, region, self.config.side, Border::Black, self.config.range);
         let outputs = self.network.run(input);
         let [boxes, scores] = &outputs[..] else {
             return Vec::new();
@@ -99,8 +104,8 @@ impl Detector {
 
     /// Boxes above the threshold, in `0..1` of the input.
     fn decode(&self, boxes: &[f32], scores: &[f32], threshold: f32) -> Vec<Detection> {
-        let side = self.kind.side as f32;
-        let width = 4 + 2 * self.kind.points;
+        let side = self.config.side as f32;
+        let width = 4 + 2 * self.config.points;
         let mut found = Vec::new();
         for ((anchor, raw), &logit) in self.anchors.iter().zip(boxes.chunks_exact(width)).zip(scores) {
             let score = 1.0 / (1.0 + (-logit.clamp(-100.0, 100.0)).exp());
@@ -120,15 +125,16 @@ impl Detector {
     }
 }
 
-/// Averages overlapping boxes, weighted by their scores; the best score stays.
+/// Averages overlapping boxes, weighted by their scores; the best score is kept.
 fn weighted_suppression(mut rest: Vec<Detection>) -> Vec<Detection> {
     rest.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept = Vec::new();
     while let Some(best) = rest.first().cloned() {
-        let (same, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|d| d.bbox.iou(&best.bbox) > SAME);
+        let (same, others): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|d| d.bbox.iou(&best.bbox) > IOU_THRESHOLD);
         rest = others;
         if same.is_empty() {
-            // A box without area overlaps nothing, not even itself.
+            // A box of zero area overlaps nothing, not even itself.
             rest.remove(0);
             continue;
         }
@@ -151,8 +157,8 @@ fn weighted_suppression(mut rest: Vec<Detection>) -> Vec<Detection> {
     kept
 }
 
-/// From `0..1` of an upright region to the photograph.
-fn project(d: Detection, region: &Region) -> Detection {
+/// Maps `0..1` of an upright region to the photograph.
+fn project(d: Detection, region: &RotatedRect) -> Detection {
     let [x0, y0] = region.point(d.bbox.x0, d.bbox.y0);
     let [x1, y1] = region.point(d.bbox.x1, d.bbox.y1);
     Detection {

@@ -1,9 +1,9 @@
-//! Detection networks of the user's own: YOLOv8 and YOLO11 exported to ONNX by Ultralytics.
+//! The user's own detection networks: YOLOv8 and YOLO11, exported to ONNX by Ultralytics.
 //!
-//! The published method finds hands and faces with such networks. Preparation and suppression are
-//! those of Ultralytics' predictor: the photograph is scaled to fit and centred on gray (114), boxes
-//! come as centre and size with a score per class, and of boxes of one class that overlap by more than
-//! 0.7 the best stays.
+//! The published method finds hands and faces with such networks. Preparation and suppression are those of
+//! Ultralytics' predictor: the photograph is letterboxed on gray (114), boxes are given as centre and size
+//! with a score per class, and of boxes of one class with an intersection over union above 0.7 the best is
+//! kept.
 
 use std::path::{Path, PathBuf};
 
@@ -13,25 +13,25 @@ use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, Tensor};
 
 use crate::classes;
-use crate::finder::Finder;
+use crate::detect::{Instance, Source};
 use crate::geometry::Box2;
-use crate::look::{Found, Source};
-use crate::models::sum;
+use crate::models::sha256_hex;
+use crate::pipeline::RegionDetector;
 
-/// Side of the input where the file leaves it free.
-const SIDE: usize = 640;
-/// Most objects of a photograph.
-const MOST: usize = 300;
-/// Overlap above which two boxes of one class are one object.
-const SAME: f32 = 0.7;
+/// Side of the input if the file leaves it dynamic.
+const DEFAULT_SIDE: usize = 640;
+/// Largest number of detections in a photograph.
+const MAX_DETECTIONS: usize = 300;
+/// Intersection over union above which the lower-scoring of two boxes of one class is suppressed.
+const IOU_THRESHOLD: f32 = 0.7;
 
-/// Why a network cannot be used.
+/// A network that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
 pub struct YoloError {
     /// The ONNX file.
     pub file: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub reason: String,
 }
 
@@ -44,19 +44,19 @@ pub struct Yolo {
     output: NodeId,
     /// Height and width of the input.
     size: [usize; 2],
-    /// Score from which a box counts.
+    /// Minimum score of a box.
     threshold: f32,
-    /// Numbers of the classes that count.
+    /// Numbers of the classes to detect.
     classes: Vec<usize>,
 }
 
-/// How the output holds boxes.
-enum Form {
-    /// Exported with the suppression inside, a box in a row: corners, score, class.
+/// Layout of the output.
+enum OutputLayout {
+    /// Exported with suppression, `[1, boxes, 6]`: corners, score, class.
     Corners,
-    /// A box in a column: centre, size, a score per class.
+    /// `[1, rows, boxes]`: centre, size, a score per class.
     Columns {
-        /// 4 and the number of classes.
+        /// 4 + number of classes.
         rows: usize,
         /// Number of boxes.
         boxes: usize,
@@ -66,21 +66,21 @@ enum Form {
 /// A detected object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// Where, in pixels of the photograph.
+    /// Bounding box in pixels of the photograph.
     pub bbox: Box2,
-    /// How sure.
+    /// Confidence, `0..=1`.
     pub score: f32,
     /// Number of its class.
     pub class: usize,
 }
 
 impl Yolo {
-    /// Loads an ONNX file and tries it. `classes`: names or numbers of those that count, needed where there is more than
-    /// one. Ultralytics' own threshold is 0.25, the paper's 0.5.
+    /// Loads an ONNX file and runs it once. `classes`: names or numbers of the classes to detect, needed if
+    /// there is more than one. Ultralytics' own threshold is 0.25, the paper's 0.5.
     pub fn load(file: &Path, classes: &[String], threshold: f32) -> Result<Self, YoloError> {
         let fail = |reason: String| YoloError { file: file.into(), reason };
         let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
-        let identity = sum(&bytes);
+        let identity = sha256_hex(&bytes);
         let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
         if let Some(task) = model.metadata().get("task").filter(|task| *task != "detect") {
             return Err(fail(format!(
@@ -102,16 +102,16 @@ impl Yolo {
         if shape.len() != 4 || length(1).is_some_and(|channels| channels != 3) {
             return Err(fail(format!("expected an input [1, 3, height, width], found {shape:?}")));
         }
-        let size = [length(2).unwrap_or(SIDE), length(3).unwrap_or(SIDE)];
+        let size = [length(2).unwrap_or(DEFAULT_SIDE), length(3).unwrap_or(DEFAULT_SIDE)];
         if size.iter().any(|&side| !(32..=8192).contains(&side)) {
             return Err(fail(format!("expected an input of 32 to 8192 pixels, found {size:?}")));
         }
         let mut names = classes::parse(model.metadata().get("names").unwrap_or_default());
         let mut network =
             Self { file: file.into(), identity, model, input, output, size, threshold, classes: Vec::new() };
-        // What cannot work is found out here, not photograph by photograph.
+        // Run once now, so that a network that cannot work is refused before any photograph.
         let gray = RgbImage::from_pixel(size[1] as u32, size[0] as u32, image::Rgb([114; 3]));
-        if let (Form::Columns { rows, .. }, _) = network.run(&Fit::of(&gray, size), &gray)? {
+        if let (OutputLayout::Columns { rows, .. }, _) = network.run(&Letterbox::of(&gray, size), &gray)? {
             let known = rows - 4;
             if names.is_empty() {
                 names = (0..known).map(|i| i.to_string()).collect();
@@ -132,10 +132,10 @@ impl Yolo {
         Ok(network)
     }
 
-    /// The output for a photograph: its layout and its numbers, which a detection network may give.
-    fn run(&self, fit: &Fit, photo: &RgbImage) -> Result<(Form, Vec<f32>), YoloError> {
+    /// Runs the network; returns the output's layout and its values, checked to be a detection network's.
+    fn run(&self, letterbox: &Letterbox, photo: &RgbImage) -> Result<(OutputLayout, Vec<f32>), YoloError> {
         let fail = |reason: String| YoloError { file: self.file.clone(), reason };
-        let image: ValueOrView = fit.letterbox(photo).into();
+        let image: ValueOrView = letterbox.input(photo).into();
         let [output] = self
             .model
             .run_n(vec![(self.input, image)], [self.output], None)
@@ -145,14 +145,14 @@ impl Yolo {
         let shape = output.shape().to_vec();
         let values = output.to_vec();
         // Quantised networks round.
-        let is_share = |v: &f32| (-0.001..=1.001).contains(v);
+        let is_score = |v: &f32| (-0.001..=1.001).contains(v);
         let (layout, fits) = match shape[..] {
             [1, n, 6] if n > 6 => {
-                let fits = values.chunks_exact(6).all(|v| is_share(&v[4]) && v[5].fract() == 0.0);
-                (Form::Corners, fits)
+                let fits = values.chunks_exact(6).all(|v| is_score(&v[4]) && v[5].fract() == 0.0);
+                (OutputLayout::Corners, fits)
             }
             [1, rows, boxes] if rows > 4 && rows <= boxes => {
-                (Form::Columns { rows, boxes }, values[4 * boxes..].iter().all(is_share))
+                (OutputLayout::Columns { rows, boxes }, values[4 * boxes..].iter().all(is_score))
             }
             _ => {
                 return Err(fail(format!(
@@ -170,17 +170,17 @@ impl Yolo {
 
     /// Objects of a photograph, best first.
     pub fn detect(&self, photo: &RgbImage) -> Result<Vec<Object>, YoloError> {
-        let fit = Fit::of(photo, self.size);
-        let (layout, values) = self.run(&fit, photo)?;
+        let letterbox = Letterbox::of(photo, self.size);
+        let (layout, values) = self.run(&letterbox, photo)?;
         let mut found = match layout {
-            Form::Corners => self.corners(&values),
-            Form::Columns { rows, boxes } => self.columns(&values, rows, boxes),
+            OutputLayout::Corners => self.corners(&values),
+            OutputLayout::Columns { rows, boxes } => self.columns(&values, rows, boxes),
         };
         found.retain(|object| {
             [object.bbox.x0, object.bbox.y0, object.bbox.x1, object.bbox.y1].iter().all(|v| v.is_finite())
         });
         for object in &mut found {
-            object.bbox = fit.back(object.bbox).clipped(photo.width(), photo.height());
+            object.bbox = letterbox.to_photo(object.bbox).clipped(photo.width(), photo.height());
         }
         Ok(found)
     }
@@ -219,40 +219,40 @@ impl Yolo {
     }
 }
 
-/// The best boxes, without those of the same class that overlap a better one.
+/// Non-maximum suppression per class.
 fn suppressed(mut all: Vec<Object>) -> Vec<Object> {
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Object> = Vec::new();
     for object in all {
-        let same = |k: &Object| k.class == object.class && k.bbox.iou(&object.bbox) > SAME;
-        if kept.len() < MOST && !kept.iter().any(same) {
+        let same = |k: &Object| k.class == object.class && k.bbox.iou(&object.bbox) > IOU_THRESHOLD;
+        if kept.len() < MAX_DETECTIONS && !kept.iter().any(same) {
             kept.push(object);
         }
     }
     kept
 }
 
-/// How a photograph lies in the input.
-struct Fit {
+/// Position and scale of a photograph in the input.
+struct Letterbox {
     size: [usize; 2],
     scale: f32,
     /// Size of the scaled photograph.
     inner: [usize; 2],
     /// Gray rows above and columns to the left.
-    before: [usize; 2],
+    padding: [usize; 2],
 }
 
-impl Fit {
+impl Letterbox {
     fn of(photo: &RgbImage, size: [usize; 2]) -> Self {
         let from = [photo.height() as f32, photo.width() as f32];
         let scale = (size[0] as f32 / from[0]).min(size[1] as f32 / from[1]);
         let inner = [0, 1].map(|i| ((from[i] * scale).round() as usize).clamp(1, size[i]));
-        let before = [0, 1].map(|i| (((size[i] - inner[i]) as f32 / 2.0 - 0.1).round()).max(0.0) as usize);
-        Self { size, scale, inner, before }
+        let padding = [0, 1].map(|i| (((size[i] - inner[i]) as f32 / 2.0 - 0.1).round()).max(0.0) as usize);
+        Self { size, scale, inner, padding }
     }
 
-    /// `[1, 3, height, width]` in `0..=1`.
-    fn letterbox(&self, photo: &RgbImage) -> NdTensor<f32, 4> {
+    /// The input, `[1, 3, height, width]` in `0..=1`.
+    fn input(&self, photo: &RgbImage) -> NdTensor<f32, 4> {
         let [height, width] = self.size;
         let mut out = vec![114.0 / 255.0; 3 * height * width];
         let rows = places(photo.height() as usize, self.inner[0]);
@@ -264,7 +264,7 @@ impl Fit {
                 for i in 0..3 {
                     let top = a[i] + (b[i] - a[i]) * fx;
                     let bottom = c[i] + (d[i] - c[i]) * fx;
-                    let at = (i * height + y + self.before[0]) * width + x + self.before[1];
+                    let at = (i * height + y + self.padding[0]) * width + x + self.padding[1];
                     out[at] = (top + (bottom - top) * fy).round() / 255.0;
                 }
             }
@@ -272,15 +272,16 @@ impl Fit {
         NdTensor::from_data([1, 3, height, width], out)
     }
 
-    /// From pixels of the input to pixels of the photograph.
-    fn back(&self, bbox: Box2) -> Box2 {
-        let x = |v: f32| (v - self.before[1] as f32) / self.scale;
-        let y = |v: f32| (v - self.before[0] as f32) / self.scale;
+    /// Maps pixels of the input to pixels of the photograph.
+    fn to_photo(&self, bbox: Box2) -> Box2 {
+        let x = |v: f32| (v - self.padding[1] as f32) / self.scale;
+        let y = |v: f32| (v - self.padding[0] as f32) / self.scale;
         Box2 { x0: x(bbox.x0), y0: y(bbox.y0), x1: x(bbox.x1), y1: y(bbox.y1) }
     }
 }
 
-/// Neighbours and weight of the second for every position of a resized line, centres at half pixels.
+/// Bilinear interpolation: both neighbours of every position of a resized line and the weight of the second,
+/// with pixel centres at half positions.
 fn places(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     (0..to)
         .map(|i| {
@@ -291,10 +292,10 @@ fn places(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
         .collect()
 }
 
-impl Finder for Yolo {
-    fn find(&self, photo: &RgbImage) -> Result<Vec<Found>, String> {
+impl RegionDetector for Yolo {
+    fn detect(&self, photo: &RgbImage) -> Result<Vec<Instance>, String> {
         let objects = self.detect(photo).map_err(|e| e.to_string())?;
-        let found = objects.into_iter().map(|o| Found {
+        let found = objects.into_iter().map(|o| Instance {
             bbox: o.bbox,
             score: o.score,
             source: Source::Network,

@@ -57,11 +57,11 @@ pub struct Annotate {
     /// Score from which a box of --faces or --hands counts (the paper has 0.5)
     #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
     pub threshold: f32,
-    /// Look at whole photographs only, as MediaPipe does: faster, and blind to small faces and hands
+    /// Skip the zoom pass and detect on whole photographs only, as MediaPipe does: faster, but misses small faces and hands
     #[arg(long)]
-    pub first_look_only: bool,
+    pub no_zoom: bool,
     /// Write no dataset: count what is found of these annotations (COCO-WholeBody's JSON, or a folder that `fairhuman
-    /// people` drew), with one look and with two
+    /// people` drew), without and with the zoom pass
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "out")]
     pub evaluate: Option<PathBuf>,
     /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]

@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use fairhuman_engine::Backend;
 use fairhuman_vision::annotate::{self, Outcome, Progress, Summary, load_detectors};
-use fairhuman_vision::evaluate::{OVERLAP, Score, Scores, Truth, evaluate, read_people, read_wholebody};
-use fairhuman_vision::finder::{Finder, Finders};
+use fairhuman_vision::evaluate::{
+    GroundTruth, OVERLAP, Score, Scores, evaluate, read_people, read_wholebody,
+};
 use fairhuman_vision::masks;
+use fairhuman_vision::pipeline::{Pipeline, RegionDetector};
 use fairhuman_vision::yolo::Yolo;
 
 use super::models;
@@ -28,25 +30,30 @@ pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
     };
     let faces = load(&options.faces, &options.face_class, "face")?;
     let hands = load(&options.hands, &options.hand_class, "hand")?;
-    let finders = Finders {
+    let pipeline = Pipeline {
         detectors: &detectors,
-        faces: faces.as_ref().map(|network| network as &dyn Finder),
-        hands: hands.as_ref().map(|network| network as &dyn Finder),
+        faces: faces.as_ref().map(|network| network as &dyn RegionDetector),
+        hands: hands.as_ref().map(|network| network as &dyn RegionDetector),
     };
     let threads = machine::backend(options.threads)?;
     match (&options.evaluate, &options.out) {
-        (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &finders)),
+        (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &pipeline)),
         (None, Some(out)) => {
             let stop = interrupt::flag_that_says("leaving after the photographs in work")?;
-            threads.scope(|| dataset(options, out, &finders, &stop))
+            threads.scope(|| dataset(options, out, &pipeline, &stop))
         }
         (None, None) => anyhow::bail!("--out DIR is missing"),
     }
 }
 
-fn dataset(options: &Annotate, out: &Path, finders: &Finders, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+fn dataset(
+    options: &Annotate,
+    out: &Path,
+    pipeline: &Pipeline,
+    stop: &AtomicBool,
+) -> anyhow::Result<ExitCode> {
     let how = annotate::Options {
-        second_look: !options.first_look_only,
+        zoom: !options.no_zoom,
         shape: match options.shape {
             Shape::Box => masks::Shape::Box,
             Shape::Outline => masks::Shape::Outline,
@@ -60,7 +67,7 @@ fn dataset(options: &Annotate, out: &Path, finders: &Finders, stop: &AtomicBool)
         }
         meter.advance(progress.done, progress.total, matches!(progress.outcome, Outcome::Annotated(..)));
     };
-    let summary = annotate::annotate(&options.photos, out, &how, finders, stop, &show)?;
+    let summary = annotate::annotate(&options.photos, out, &how, pipeline, stop, &show)?;
     tell(&summary, out, meter.finish());
     Ok(match summary {
         Summary { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
@@ -84,8 +91,8 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
         summary.problems.len()
     );
     println!("{} looked at now, {kept} kept from before; {}{rate}", summary.annotated, duration(seconds));
-    if summary.mended > 0 {
-        println!("{} masks that were painted, added or deleted by hand stay as they are", summary.mended);
+    if summary.edited > 0 {
+        println!("{} masks that were painted, added or deleted by hand stay as they are", summary.edited);
     }
     match summary {
         Summary { interrupted: true, .. } => println!("interrupted: the same command again continues"),
@@ -95,14 +102,14 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
 }
 
 /// The table of what is found of annotated regions.
-fn count(photos: &Path, annotations: &Path, finders: &Finders) -> anyhow::Result<ExitCode> {
-    let truths: Vec<Truth> = match annotations.is_dir() {
+fn count(photos: &Path, annotations: &Path, pipeline: &Pipeline) -> anyhow::Result<ExitCode> {
+    let truths: Vec<GroundTruth> = match annotations.is_dir() {
         true => read_people(annotations)?,
         false => read_wholebody(annotations, photos)?,
     };
     let meter = Meter::new("photographs");
     let all = truths.len();
-    let result = evaluate(&truths, finders, &|done| meter.advance(done, all, true))
+    let result = evaluate(&truths, pipeline, &|done| meter.advance(done, all, true))
         .context("the annotated photographs cannot be counted")?;
     meter.finish();
     println!("{all} photographs; found: at an intersection over union of {OVERLAP} or more\n");
@@ -110,22 +117,22 @@ fn count(photos: &Path, annotations: &Path, finders: &Finders) -> anyhow::Result
         "{:10} {:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
         "", "", "annotated", "found", "false", "recall", "precision"
     );
-    for (look, scores) in [("one look", result.before), ("two looks", result.after)] {
-        let Scores { faces, hands, most_false } = scores;
-        row(look, "faces", faces);
+    for (pass, scores) in [("whole", result.whole), ("with zoom", result.zoom)] {
+        let Scores { faces, hands, max_false_positives } = scores;
+        row(pass, "faces", faces);
         row("", "hands", hands);
-        println!("{:10} most false regions in one photograph: {most_false}", "");
+        println!("{:10} most false regions in one photograph: {max_false_positives}", "");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(look: &str, what: &str, score: Score) {
+fn row(pass: &str, what: &str, score: Score) {
     let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share));
     println!(
-        "{look:10} {what:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
+        "{pass:10} {what:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
         score.annotated,
-        score.right,
-        score.found - score.right,
+        score.true_positives,
+        score.detected - score.true_positives,
         percent(score.recall()),
         percent(score.precision())
     );

@@ -103,7 +103,7 @@ fn an_interrupted_run_leaves_with_130_and_the_same_command_continues() {
         photo.crop_imm(i, 0, 280, 300).save(world.path(format!("photos/{i}.png"))).unwrap();
     }
     let arguments =
-        ["annotate", "photos", "--out", "data", "--models", &models, "--threads", "1", "--first-look-only"];
+        ["annotate", "photos", "--out", "data", "--models", &models, "--threads", "1", "--no-zoom"];
     let mut running = std::process::Command::new(assert_cmd::cargo::cargo_bin("fairhuman"))
         .current_dir(world.path(""))
         .args(arguments)
@@ -143,7 +143,7 @@ fn a_yolo_network_takes_the_place_of_mediapipes_hands() {
     let error = annotate(&world, &models, &["--hands", &network]);
     let error = String::from_utf8_lossy(&error.stderr).into_owned();
     assert!(error.contains("--hand-class") && error.contains("its 2 classes"), "{error}");
-    let ours = ["--hands", &network, "--hand-class", "0,1", "--first-look-only"];
+    let ours = ["--hands", &network, "--hand-class", "0,1", "--no-zoom"];
     let output = annotate(&world, &models, &ours);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let annotation =

@@ -7,7 +7,7 @@
 
 use multiversion::multiversion;
 
-use super::product::Packed;
+use super::matmul::Packed;
 
 /// What follows a convolution or a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,12 +6,12 @@
 //! converted to ONNX they ran five times slower than here, where images stay channels-last.
 
 mod depthwise;
-mod flat;
+mod flatbuffers;
 mod kernels;
+mod matmul;
 pub mod model;
 mod network;
 mod plan;
-mod product;
 mod sparse;
 
 pub use network::{Network, NetworkError};

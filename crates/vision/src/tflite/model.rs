@@ -6,7 +6,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::flat::{self, OutOfFile, Table};
+use super::flatbuffers::{self, OutOfFile, Table};
 use super::sparse;
 
 /// A constant's values.
@@ -97,7 +97,7 @@ pub fn read(file: &[u8]) -> Result<Graph<'_>, ReadError> {
     if mark != b"TFL3" {
         return Err(ReadError::NotTflite(String::from_utf8_lossy(mark).into_owned()));
     }
-    let root = flat::root(file)?;
+    let root = flatbuffers::root(file)?;
     let codes = root.tables(1)?;
     let buffers = root.tables(4)?;
     let subgraph = *root.tables(2)?.first().ok_or(ReadError::Damaged(OutOfFile(0)))?;

@@ -1,9 +1,9 @@
 //! From the operators of a file to checked steps: weights reordered, paddings computed, lifetimes known.
 
-use super::flat::{OutOfFile, Table};
+use super::flatbuffers::{OutOfFile, Table};
 use super::kernels::{Activation, Corners, Size, Window};
+use super::matmul::Packed;
 use super::model::{Graph, Op, Values};
-use super::product::Packed;
 
 /// An operator that cannot be run.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! level has a size; a compressed level has, per parent, a segment of indices (CSR). Non-zero values
 //! follow in traversal order.
 
-use super::flat::{OutOfFile, Table};
+use super::flatbuffers::{OutOfFile, Table};
 
 /// Why a sparse constant could not be expanded.
 #[derive(Debug)]

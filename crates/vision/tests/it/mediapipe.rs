@@ -3,7 +3,7 @@
 use crate::common::{file, networks, points};
 use fairhuman_vision::crop::{Border, crop};
 use fairhuman_vision::detectors::Detectors;
-use fairhuman_vision::geometry::{Box2, Detection, Region};
+use fairhuman_vision::geometry::{Box2, Detection, RotatedRect};
 use fairhuman_vision::landmarks::extent;
 use fairhuman_vision::ssd::{Detector, FACE_FULL, FACE_SHORT};
 use serde_json::Value;
@@ -79,7 +79,7 @@ fn the_hand_network_sees_what_tensorflow_lite_sees() {
     let all = Detectors::load(&folder).expect("the networks");
     let probe = &golden["probe"];
     let [x, y, side, angle] = [0, 1, 2, 3].map(|i| probe["region"][i].as_f64().expect("a number") as f32);
-    let region = Region { center: [x, y], size: [side; 2], angle };
+    let region = RotatedRect { center: [x, y], size: [side; 2], angle };
     let hand = all.hand_points.find(&photo, &region);
     let raw: Vec<f32> = probe["hand"]
         .as_array()
@@ -94,7 +94,7 @@ fn the_hand_network_sees_what_tensorflow_lite_sees() {
 #[test]
 fn outside_the_photograph_a_crop_is_black_or_repeats_the_edge() {
     let white = image::RgbImage::from_pixel(4, 4, image::Rgb([255; 3]));
-    let region = Region::square([2.0, 2.0], 8.0);
+    let region = RotatedRect::square([2.0, 2.0], 8.0);
     let black = crop(&white, &region, 8, Border::Black, (0.0, 1.0));
     assert_eq!(black[0], 0.0);
     assert_eq!(black[(4 * 8 + 4) * 3], 1.0);

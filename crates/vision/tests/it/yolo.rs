@@ -1,8 +1,8 @@
 //! Networks exported by Ultralytics give here what Ultralytics' predictor gives (reference/vision).
 
 use crate::common::file;
-use fairhuman_vision::finder::Finder;
 use fairhuman_vision::geometry::Box2;
+use fairhuman_vision::pipeline::RegionDetector;
 use fairhuman_vision::yolo::{Yolo, YoloError};
 use serde_json::Value;
 
@@ -78,7 +78,8 @@ fn only_boxes_of_the_chosen_class_are_found_and_none_is_guessed() {
     assert!(error.contains("which of its 2 classes are meant") && error.contains("1 `1`"), "{error}");
 }
 
-/// An ONNX file that gives `values` for any picture of 32 pixels, and says that it has this task and these names.
+/// An ONNX file that gives `values` for any picture of 32 pixels, and says that it has this task and these
+/// names.
 fn constant(shape: [usize; 3], values: &[f32], task: &str, names: &str) -> Vec<u8> {
     fn number(mut n: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -129,7 +130,8 @@ fn networks_of_other_kinds_are_refused_before_any_photograph() {
     assert_refused(refusal([1, 5, 21], 20.0, "detect", one), "scores from 0 to 1");
     assert_refused(refusal([1, 6, 21], 0.5, "detect", one), "one for each of its 1 classes, found 6");
     assert_refused(refusal([1, 85, 63], 0.5, "detect", one), "YOLOv5");
-    // Rows of YOLOv5 with one class are as long as those of boxes with suppression inside; its last number is no class.
+    // Rows of YOLOv5 with one class are as long as those of boxes with suppression inside; its last number is
+    // no class.
     assert_refused(refusal([1, 63, 6], 0.5, "detect", one), "scores from 0 to 1");
     assert_refused(refusal([1, 63, 6], 0.0, "detect", "{}"), "`names`");
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::{file, networks};
 use fairhuman_vision::annotate::{Options, Outcome, Progress, Summary, annotate, load_detectors};
+use fairhuman_vision::detect::{DetectOptions, Instance, Source, detect};
 use fairhuman_vision::detectors::Detectors;
-use fairhuman_vision::finder::{Finder, Finders};
 use fairhuman_vision::geometry::Box2;
-use fairhuman_vision::look::{Found, Look, Source, look};
+use fairhuman_vision::pipeline::{Pipeline, RegionDetector};
 use serde_json::Value;
 
 /// Two good photographs (one with a caption, one in a folder), one cut off and one that is none.
@@ -27,19 +27,19 @@ fn photos(folder: &Path) -> PathBuf {
 }
 
 fn quick() -> Options {
-    Options { second_look: false, ..Options::default() }
+    Options { zoom: false, ..Options::default() }
 }
 
-fn run(photos: &Path, out: &Path, options: &Options, finders: &Finders) -> (Summary, Vec<Progress>) {
+fn run(photos: &Path, out: &Path, options: &Options, pipeline: &Pipeline) -> (Summary, Vec<Progress>) {
     let log = Mutex::new(Vec::new());
     let stop = AtomicBool::new(false);
     let record = |p: Progress| log.lock().expect("the log").push(p);
-    let summary = annotate(photos, out, options, finders, &stop, &record).expect("a dataset");
+    let summary = annotate(photos, out, options, pipeline, &stop, &record).expect("a dataset");
     (summary, log.into_inner().expect("the log"))
 }
 
-fn only(detectors: &Detectors) -> Finders<'_> {
-    Finders { detectors, faces: None, hands: None }
+fn only(detectors: &Detectors) -> Pipeline<'_> {
+    Pipeline { detectors, faces: None, hands: None }
 }
 
 fn lines(out: &Path) -> Vec<Value> {
@@ -129,7 +129,7 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
     let detectors = load_detectors(&models).expect("the networks");
     let folder = tempfile::tempdir().expect("a folder");
     let (photos, out) = (photos(folder.path()), folder.path().join("out"));
-    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.mended, 0);
+    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.edited, 0);
     // The first photograph's face is painted over and a hand added; the second one's face deleted.
     let mask = |region: &str, photo: &str| out.join(format!("masks/{region}/{photo}.png"));
     let (painted, added, deleted) =
@@ -143,7 +143,7 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
     let outline = Options { shape: fairhuman_vision::masks::Shape::Outline, ..quick() };
     for (options, looked) in [(quick(), 0), (outline.clone(), 2), (outline, 0)] {
         let (summary, _) = run(&photos, &out, &options, &only(&detectors));
-        assert_eq!((summary.mended, summary.annotated), (3, looked));
+        assert_eq!((summary.edited, summary.annotated), (3, looked));
         for path in [&painted, &added] {
             assert_eq!(image::open(path).expect("a mask").into_luma8(), white);
         }
@@ -158,7 +158,7 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
     fs::remove_file(&added).expect("a mask");
     fs::remove_file(out.join("annotations/a.b.png.json")).expect("an annotation");
     let (summary, _) = run(&photos, &out, &quick(), &only(&detectors));
-    assert!(summary.mended == 1 && painted.exists() && !added.exists());
+    assert!(summary.edited == 1 && painted.exists() && !added.exists());
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn an_interrupted_change_of_options_is_finished_by_either_command() {
     assert_ne!(fs::read(&mask).expect("the mask"), boxes);
     fs::remove_dir_all(&control).expect("the folder");
     let (summary, _) = run(&photos, &out, &quick(), &only(&detectors));
-    assert_eq!(summary.mended, 0);
+    assert_eq!(summary.edited, 0);
     assert_eq!(fs::read(&mask).expect("the mask"), boxes);
 }
 
@@ -226,16 +226,16 @@ fn a_run_without_a_usable_photograph_leaves_the_dataset_and_a_smaller_one_has_no
     assert!(!out.join("contact-sheet-2.png").exists() && out.join("contact-sheet-mine.png").exists());
     let list = fs::read(out.join("metadata.jsonl")).expect("the list");
     struct Broken;
-    impl Finder for Broken {
-        fn find(&self, _: &image::RgbImage) -> Result<Vec<Found>, String> {
+    impl RegionDetector for Broken {
+        fn detect(&self, _: &image::RgbImage) -> Result<Vec<Instance>, String> {
             Err("broken".into())
         }
         fn identity(&self) -> String {
             "broken".into()
         }
     }
-    let finders = Finders { detectors: &detectors, faces: None, hands: Some(&Broken) };
-    let (summary, _) = run(&photos, &out, &quick(), &finders);
+    let pipeline = Pipeline { detectors: &detectors, faces: None, hands: Some(&Broken) };
+    let (summary, _) = run(&photos, &out, &quick(), &pipeline);
     assert_eq!((summary.photographs, summary.problems.len()), (0, 4));
     assert_eq!(fs::read(out.join("metadata.jsonl")).expect("the list"), list);
 }
@@ -249,9 +249,9 @@ impl Fixed {
     }
 }
 
-impl Finder for Fixed {
-    fn find(&self, _: &image::RgbImage) -> Result<Vec<Found>, String> {
-        Ok(vec![Found { bbox: self.0, score: 0.9, source: Source::Network, points: vec![] }])
+impl RegionDetector for Fixed {
+    fn detect(&self, _: &image::RgbImage) -> Result<Vec<Instance>, String> {
+        Ok(vec![Instance { bbox: self.0, score: 0.9, source: Source::Network, points: vec![] }])
     }
 
     fn identity(&self) -> String {
@@ -265,8 +265,8 @@ fn a_network_of_the_users_own_takes_the_place_of_mediapipes() {
     let detectors = load_detectors(&models).expect("the networks");
     let folder = tempfile::tempdir().expect("a folder");
     let (photos, out) = (photos(folder.path()), folder.path().join("out"));
-    let finders = Finders { detectors: &detectors, faces: None, hands: Some(&Fixed::corner()) };
-    let (summary, _) = run(&photos, &out, &quick(), &finders);
+    let pipeline = Pipeline { detectors: &detectors, faces: None, hands: Some(&Fixed::corner()) };
+    let (summary, _) = run(&photos, &out, &quick(), &pipeline);
     assert_eq!((summary.with_faces, summary.with_hands), (2, 2));
     let (again, _) = run(&photos, &out, &quick(), &only(&detectors));
     assert_eq!((again.annotated, again.with_hands), (2, 0));
@@ -280,8 +280,9 @@ fn boxes_of_another_network_get_landmarks_where_the_networks_agree() {
     let photo = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
     let face = detectors.face_full.detect(&photo, 0.5)[0].bbox;
     let points = |bbox: Box2| {
-        let finders = Finders { detectors: &detectors, faces: Some(&Fixed(bbox)), hands: Some(&Fixed(bbox)) };
-        let found = finders.look(&photo, Look { second: false }).expect("a look");
+        let pipeline =
+            Pipeline { detectors: &detectors, faces: Some(&Fixed(bbox)), hands: Some(&Fixed(bbox)) };
+        let found = pipeline.detect(&photo, DetectOptions { zoom: false }).expect("a look");
         assert_eq!((found.faces[0].bbox, found.hands[0].bbox), (bbox, bbox), "the box stays the network's");
         (found.faces[0].points.len(), found.hands[0].points.len())
     };
@@ -290,15 +291,15 @@ fn boxes_of_another_network_get_landmarks_where_the_networks_agree() {
 }
 
 #[test]
-fn the_second_look_sees_no_second_body_in_one_person() {
+fn the_zoom_pass_finds_no_second_body_in_one_person() {
     let Some(models) = networks() else { return };
     let detectors = load_detectors(&models).expect("the networks");
     let photo = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
-    assert_eq!(look(&photo, &detectors, Look { second: true }).people.len(), 1);
+    assert_eq!(detect(&photo, &detectors, DetectOptions { zoom: true }).people.len(), 1);
 }
 
 #[test]
-fn a_small_face_is_found_by_the_second_look_only() {
+fn a_small_face_is_found_by_the_zoom_pass_only() {
     let Some(models) = networks() else { return };
     let detectors = load_detectors(&models).expect("the networks");
     let person = image::open(file("photos/astronaut.png")).expect("the photograph").to_rgb8();
@@ -314,8 +315,8 @@ fn a_small_face_is_found_by_the_second_look_only() {
         x1: place(face.x1, 640.0),
         y1: place(face.y1, 420.0),
     };
-    let hits = |second: bool| {
-        let found = look(&photo, &detectors, Look { second });
+    let hits = |zoom: bool| {
+        let found = detect(&photo, &detectors, DetectOptions { zoom });
         (found.faces.iter().filter(|f| f.bbox.iou(&expected) > 0.5).count(), found.faces.len())
     };
     assert_eq!(hits(false), (0, 0));
