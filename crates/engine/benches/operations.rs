@@ -5,8 +5,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use fairhuman_engine::{
-    AdamW, AdamWState, Affine, AttentionSaved, Backend, Cpu, CpuTensor, Form, Kernel, Lanes, LowRank, Plus,
-    WeightData, Window,
+    AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Cpu, CpuTensor, Epilogue, Lanes, LowRank,
+    WeightData, WeightLayout, WeightRef,
 };
 use std::sync::LazyLock;
 
@@ -48,8 +48,8 @@ fn tensor(shape: &[usize]) -> CpuTensor {
     CPU.tensor(shape, &values(shape.iter().product()))
 }
 
-fn weight(shape: &[usize], form: Form) -> <Cpu as Backend>::Weight {
-    CPU.weight(&WeightData::from_f32(shape, &values(shape.iter().product())), form)
+fn weight(shape: &[usize], layout: WeightLayout) -> <Cpu as Backend>::Weight {
+    CPU.weight(&WeightData::from_f32(shape, &values(shape.iter().product())), layout)
 }
 
 /// Every objective sees every sample.
@@ -64,18 +64,18 @@ fn time<T>(bencher: Bencher, count: usize, call: impl Fn() -> T) {
 
 #[divan::bench(args = LINEAR)]
 fn linear(bencher: Bencher, [rows, inputs, outputs]: [usize; 3]) {
-    let (w, bias) = (weight(&[outputs, inputs], Form::Matrix), tensor(&[outputs]));
+    let (w, bias) = (weight(&[outputs, inputs], WeightLayout::Matrix), tensor(&[outputs]));
     let x = tensor(&[SAMPLES, rows / SAMPLES, inputs]);
-    let plus = Plus { bias: Some(&bias), ..Plus::default() };
-    time(bencher, 2 * rows * inputs * outputs, || CPU.linear(&x, Kernel::Frozen(&w), None, plus));
+    let epilogue = Epilogue { bias: Some(&bias), ..Epilogue::default() };
+    time(bencher, 2 * rows * inputs * outputs, || CPU.linear(&x, WeightRef::Frozen(&w), None, epilogue));
 }
 
 #[divan::bench(args = LINEAR)]
 fn linear_vjp(bencher: Bencher, [rows, inputs, outputs]: [usize; 3]) {
-    let w = weight(&[outputs, inputs], Form::Matrix);
+    let w = weight(&[outputs, inputs], WeightLayout::Matrix);
     let g = tensor(&[OBJECTIVES * SAMPLES, rows / SAMPLES, outputs]);
     let flops = OBJECTIVES * 2 * rows * inputs * outputs;
-    time(bencher, flops, || CPU.linear_vjp(&g, Kernel::Frozen(&w), None, None));
+    time(bencher, flops, || CPU.linear_vjp(&g, WeightRef::Frozen(&w), None, None));
 }
 
 /// Runs `work` with an input, cotangents and an adapter of one attention projection.
@@ -86,7 +86,7 @@ fn with_adapter(
     let x = tensor(&[SAMPLES, tokens, channels]);
     let g = tensor(&[OBJECTIVES * SAMPLES, tokens, channels]);
     let (down, up) = (tensor(&[RANK, channels]), tensor(&[channels, RANK]));
-    let w = weight(&[channels, channels], Form::Matrix);
+    let w = weight(&[channels, channels], WeightLayout::Matrix);
     work(&x, &g, LowRank { down: &down, up: &up, scale: 1.0 }, &w);
 }
 
@@ -96,7 +96,7 @@ fn lora_linear(bencher: Bencher, [tokens, channels]: [usize; 2]) {
         let flops = 2 * SAMPLES * tokens * (channels * channels + 2 * RANK * channels);
         time(bencher, flops, || {
             let hidden = CPU.low_rank(x, adapter);
-            CPU.linear(x, Kernel::Frozen(w), Some((&hidden, adapter)), Plus::default())
+            CPU.linear(x, WeightRef::Frozen(w), Some((&hidden, adapter)), Epilogue::default())
         });
     });
 }
@@ -106,7 +106,7 @@ fn lora_linear_vjp(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     with_adapter([tokens, channels], |_, g, adapter, w| {
         let flops = OBJECTIVES * 2 * SAMPLES * tokens * (channels * channels + RANK * channels);
         let h = CPU.low_rank_vjp(g, adapter);
-        time(bencher, flops, || CPU.linear_vjp(g, Kernel::Frozen(w), Some((&h, adapter.down)), None));
+        time(bencher, flops, || CPU.linear_vjp(g, WeightRef::Frozen(w), Some((&h, adapter.down)), None));
     });
 }
 
@@ -126,20 +126,20 @@ fn lora_gradients(bencher: Bencher, [tokens, channels]: [usize; 2]) {
 
 #[divan::bench(args = CONVOLUTION)]
 fn convolution(bencher: Bencher, [side, inputs, outputs]: [usize; 3]) {
-    let (w, bias) = (weight(&[outputs, inputs, 3, 3], Form::Filter), tensor(&[outputs]));
+    let (w, bias) = (weight(&[outputs, inputs, 3, 3], WeightLayout::Filter), tensor(&[outputs]));
     let x = tensor(&[SAMPLES, side, side, inputs]);
-    let plus = Plus { bias: Some(&bias), ..Plus::default() };
+    let epilogue = Epilogue { bias: Some(&bias), ..Epilogue::default() };
     let flops = 2 * SAMPLES * side * side * 9 * inputs * outputs;
-    time(bencher, flops, || CPU.conv2d(&x, Kernel::Frozen(&w), Window::square(3, 1, 1), plus));
+    time(bencher, flops, || CPU.conv2d(&x, WeightRef::Frozen(&w), ConvParams::square(3, 1, 1), epilogue));
 }
 
 #[divan::bench(args = CONVOLUTION)]
 fn convolution_vjp(bencher: Bencher, [side, inputs, outputs]: [usize; 3]) {
-    let w = weight(&[outputs, inputs, 3, 3], Form::Filter);
+    let w = weight(&[outputs, inputs, 3, 3], WeightLayout::Filter);
     let g = tensor(&[OBJECTIVES * SAMPLES, side, side, outputs]);
     let flops = OBJECTIVES * 2 * SAMPLES * side * side * 9 * inputs * outputs;
-    let window = Window::square(3, 1, 1);
-    time(bencher, flops, || CPU.conv2d_vjp(&g, Kernel::Frozen(&w), window, (side, side), None));
+    let geometry = ConvParams::square(3, 1, 1);
+    time(bencher, flops, || CPU.conv2d_vjp(&g, WeightRef::Frozen(&w), geometry, (side, side), None));
 }
 
 fn queries_keys_values([queries, keys, channels]: [usize; 3]) -> [CpuTensor; 3] {

@@ -12,24 +12,24 @@
 
 use crate::{AdamW, AdamWState, Lanes, OutOfMemory, WeightData};
 
-/// A weight of a product: frozen in the backend's own form, or a trained tensor.
-pub enum Kernel<'a, B: Backend> {
+/// A weight of a product: frozen in the backend's own layout, or a trained tensor.
+pub enum WeightRef<'a, B: Backend> {
     /// Prepared by [`Backend::weight`].
     Frozen(&'a B::Weight),
     /// A parameter: `[O, I]` for linear, `[O, kh, kw, I]` for convolution, `[V, C]` for an embedding.
     Trained(&'a B::Tensor),
 }
 
-impl<B: Backend> Clone for Kernel<'_, B> {
+impl<B: Backend> Clone for WeightRef<'_, B> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<B: Backend> Copy for Kernel<'_, B> {}
+impl<B: Backend> Copy for WeightRef<'_, B> {}
 
 /// What a frozen weight is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum WeightLayout {
     /// `[O, I]` of a linear layer (or `[O, I, 1, 1]` of a 1x1 convolution).
     Matrix,
     /// `[O, I, kh, kw]` of a convolution, as PyTorch stores it.
@@ -56,7 +56,7 @@ impl<B: Backend> Clone for LowRank<'_, B> {
 impl<B: Backend> Copy for LowRank<'_, B> {}
 
 /// What is added to a product's result `[N, ..., O]` in the same pass.
-pub struct Plus<'a, B: Backend> {
+pub struct Epilogue<'a, B: Backend> {
     /// Bias, `[O]`.
     pub bias: Option<&'a B::Tensor>,
     /// One shift per sample and channel, `[N, O]` (a time embedding).
@@ -65,14 +65,14 @@ pub struct Plus<'a, B: Backend> {
     pub residual: Option<&'a B::Tensor>,
 }
 
-impl<B: Backend> Clone for Plus<'_, B> {
+impl<B: Backend> Clone for Epilogue<'_, B> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<B: Backend> Copy for Plus<'_, B> {}
+impl<B: Backend> Copy for Epilogue<'_, B> {}
 
-impl<B: Backend> Default for Plus<'_, B> {
+impl<B: Backend> Default for Epilogue<'_, B> {
     fn default() -> Self {
         Self { bias: None, shift: None, residual: None }
     }
@@ -80,7 +80,7 @@ impl<B: Backend> Default for Plus<'_, B> {
 
 /// Geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct ConvParams {
     /// Kernel height and width.
     pub kernel: (usize, usize),
     /// Step in both directions.
@@ -89,7 +89,7 @@ pub struct Window {
     pub pad: [usize; 4],
 }
 
-impl Window {
+impl ConvParams {
     /// A square kernel with the same zeros on all sides.
     pub fn square(kernel: usize, stride: usize, pad: usize) -> Self {
         Self { kernel: (kernel, kernel), stride, pad: [pad; 4] }
@@ -190,18 +190,18 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Zeros.
     fn zeros(&self, shape: &[usize]) -> Self::Tensor;
     /// Prepares a frozen weight; 16-bit data stays 16-bit where it lies.
-    fn weight(&self, data: &WeightData, form: Form) -> Self::Weight;
+    fn weight(&self, data: &WeightData, layout: WeightLayout) -> Self::Weight;
 
     // --- products --------------------------------------------------------------------------------------
 
-    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ plus)`. A low-rank addition is given with its `hidden` (see
+    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ epilogue)`. A low-rank addition is given with its `hidden` (see
     /// [`Backend::low_rank`]).
     fn linear(
         &self,
         x: &Self::Tensor,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&Self::Tensor, LowRank<'_, Self>)>,
-        plus: Plus<'_, Self>,
+        epilogue: Epilogue<'_, Self>,
     ) -> Self::Tensor;
     /// `hidden [N, ..., r] = x A^T`: the layer and the gradient of B read it.
     fn low_rank(&self, x: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
@@ -210,7 +210,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn linear_vjp(
         &self,
         g: &Self::Tensor,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&Self::Tensor, &Self::Tensor)>,
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
@@ -231,16 +231,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn conv2d(
         &self,
         x: &Self::Tensor,
-        weight: Kernel<'_, Self>,
-        window: Window,
-        plus: Plus<'_, Self>,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
+        epilogue: Epilogue<'_, Self>,
     ) -> Self::Tensor;
     /// `g [L, H', W', O] -> [L, H, W, I]` for an input of height and width `input`.
     fn conv2d_vjp(
         &self,
         g: &Self::Tensor,
-        weight: Kernel<'_, Self>,
-        window: Window,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
         input: (usize, usize),
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
@@ -249,7 +249,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         g: &Self::Tensor,
         x: &Self::Tensor,
-        window: Window,
+        geometry: ConvParams,
         lanes: &Lanes,
     ) -> Self::Tensor;
     /// Gradient of a bias: sums of `g [L, ..., O]` over each objective's rows, `[K, O]`.
@@ -363,7 +363,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// `g [L, H', W', C] -> [L, H, W, C]`.
     fn resize_nearest_vjp(&self, g: &Self::Tensor, input: (usize, usize)) -> Self::Tensor;
     /// Rows of a table: `ids` of shape `[N, T]` give `[N, T, C]`.
-    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: Kernel<'_, Self>) -> Self::Tensor;
+    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> Self::Tensor;
     /// Gradient of a trained table, `[K, V, C]`.
     fn embedding_vjp_params(&self, g: &Self::Tensor, ids: &[u32], rows: usize, lanes: &Lanes)
     -> Self::Tensor;

@@ -1,54 +1,54 @@
 //! Layers as plain data: where their weights come from. The tape's methods compute with them.
 
-use crate::{Backend, Kernel, ParamId, Params, Window};
+use crate::{Backend, ConvParams, ParamId, Params, WeightRef};
 
 /// A weight of a product, or a table.
-pub enum Source<B: Backend> {
+pub enum Weight<B: Backend> {
     /// Frozen: costs no gradient.
     Frozen(B::Weight),
     /// Trained.
     Trained(ParamId),
 }
 
-impl<B: Backend> Source<B> {
-    pub(crate) fn kernel<'a>(&'a self, params: &'a Params<B>) -> Kernel<'a, B> {
+impl<B: Backend> Weight<B> {
+    pub(crate) fn value<'a>(&'a self, params: &'a Params<B>) -> WeightRef<'a, B> {
         match self {
-            Source::Frozen(weight) => Kernel::Frozen(weight),
-            Source::Trained(id) => Kernel::Trained(params.get(*id)),
+            Weight::Frozen(weight) => WeightRef::Frozen(weight),
+            Weight::Trained(id) => WeightRef::Trained(params.get(*id)),
         }
     }
 
     /// The parameter, if trained.
     pub fn trained(&self) -> Option<ParamId> {
         match self {
-            Source::Frozen(_) => None,
-            Source::Trained(id) => Some(*id),
+            Weight::Frozen(_) => None,
+            Weight::Trained(id) => Some(*id),
         }
     }
 }
 
 /// A vector of a layer: a bias, gamma or beta.
-pub enum Vector<B: Backend> {
+pub enum PerChannel<B: Backend> {
     /// Frozen: costs no gradient.
     Frozen(B::Tensor),
     /// Trained.
     Trained(ParamId),
 }
 
-impl<B: Backend> Vector<B> {
+impl<B: Backend> PerChannel<B> {
     /// Its current value.
     pub fn value<'a>(&'a self, params: &'a Params<B>) -> &'a B::Tensor {
         match self {
-            Vector::Frozen(tensor) => tensor,
-            Vector::Trained(id) => params.get(*id),
+            PerChannel::Frozen(tensor) => tensor,
+            PerChannel::Trained(id) => params.get(*id),
         }
     }
 
     /// The parameter, if trained.
     pub fn trained(&self) -> Option<ParamId> {
         match self {
-            Vector::Frozen(_) => None,
-            Vector::Trained(id) => Some(*id),
+            PerChannel::Frozen(_) => None,
+            PerChannel::Trained(id) => Some(*id),
         }
     }
 }
@@ -67,9 +67,9 @@ pub struct Adapter {
 /// `x W^T + b`, and its adapter.
 pub struct Linear<B: Backend> {
     /// `[O, I]`.
-    pub weight: Source<B>,
+    pub weight: Weight<B>,
     /// `[O]`.
-    pub bias: Option<Vector<B>>,
+    pub bias: Option<PerChannel<B>>,
     /// LoRA.
     pub adapter: Option<Adapter>,
     /// I.
@@ -81,11 +81,11 @@ pub struct Linear<B: Backend> {
 /// A convolution, and its adapter.
 pub struct Conv2d<B: Backend> {
     /// `[O, I, kh, kw]` in files, `[O, kh, kw, I]` when trained.
-    pub weight: Source<B>,
+    pub weight: Weight<B>,
     /// `[O]`.
-    pub bias: Option<Vector<B>>,
-    /// Kernel, stride and padding.
-    pub window: Window,
+    pub bias: Option<PerChannel<B>>,
+    /// WeightRef, stride and padding.
+    pub geometry: ConvParams,
     /// LoRA.
     pub adapter: Option<Box<ConvAdapter<B>>>,
     /// I.
@@ -94,7 +94,7 @@ pub struct Conv2d<B: Backend> {
     pub outputs: usize,
 }
 
-/// A LoRA on a convolution: a convolution to r channels with the layer's window, then a 1x1 one.
+/// A LoRA on a convolution: a convolution to r channels with the layer's geometry, then a 1x1 one.
 pub struct ConvAdapter<B: Backend> {
     /// A, trained, `[r, kh, kw, I]`.
     pub down: Conv2d<B>,
@@ -107,9 +107,9 @@ pub struct ConvAdapter<B: Backend> {
 /// The affine part of a normalisation.
 pub struct Norm<B: Backend> {
     /// `[C]`.
-    pub gamma: Vector<B>,
+    pub gamma: PerChannel<B>,
     /// `[C]`.
-    pub beta: Vector<B>,
+    pub beta: PerChannel<B>,
     /// Added to the variance.
     pub eps: f32,
 }

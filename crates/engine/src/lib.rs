@@ -27,10 +27,12 @@ mod tape;
 mod weight;
 
 pub use adamw::{AdamW, AdamWState};
-pub use backend::{Activation, Affine, AttentionSaved, Backend, Form, Kernel, LowRank, Plus, Window};
+pub use backend::{
+    Activation, Affine, AttentionSaved, Backend, ConvParams, Epilogue, LowRank, WeightLayout, WeightRef,
+};
 pub use cpu::{Cpu, CpuTensor, CpuWeight, Instructions, limit_instructions};
 pub use lanes::Lanes;
-pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, Source, Vector};
+pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, PerChannel, Weight};
 pub use out_of_memory::OutOfMemory;
 pub use params::{Param, ParamGrads, ParamId, Params};
 pub use reference::{Array, Reference};

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fairhuman_engine::{Backend, Cpu, Form, Kernel, Plus, WeightData, Window};
+use fairhuman_engine::{Backend, ConvParams, Cpu, Epilogue, WeightData, WeightLayout, WeightRef};
 
 use crate::measurements::median;
 
@@ -90,40 +90,40 @@ fn values(count: usize) -> Vec<f32> {
 pub(crate) fn measure(cpu: &Cpu, rounds: usize) -> Vec<Operation> {
     let mut found = Vec::new();
     let tensor = |shape: &[usize]| cpu.tensor(shape, &values(shape.iter().product()));
-    let weight = |shape: &[usize], form| {
-        cpu.weight(&WeightData::from_f32(shape, &values(shape.iter().product())), form)
+    let weight = |shape: &[usize], layout| {
+        cpu.weight(&WeightData::from_f32(shape, &values(shape.iter().product())), layout)
     };
     for (rows, inputs, outputs, uses, gradient) in LINEAR {
-        let w = weight(&[outputs, inputs], Form::Matrix);
+        let w = weight(&[outputs, inputs], WeightLayout::Matrix);
         let size = |rows: usize| format!("{rows} x {inputs} -> {outputs}");
         let flops = |rows: usize| 2.0 * (rows * inputs * outputs) as f64;
         let x = tensor(&[SAMPLES, rows / SAMPLES, inputs]);
         let bias = tensor(&[outputs]);
-        let plus = Plus { bias: Some(&bias), ..Plus::default() };
+        let epilogue = Epilogue { bias: Some(&bias), ..Epilogue::default() };
         let seconds = time(rounds, || {
-            black_box(cpu.linear(&x, Kernel::Frozen(&w), None, plus));
+            black_box(cpu.linear(&x, WeightRef::Frozen(&w), None, epilogue));
         });
         found.push(Operation { kind: "linear", size: size(rows), uses, flops: flops(rows), seconds });
         if gradient {
             let rows = OBJECTIVES * rows;
             let g = tensor(&[OBJECTIVES * SAMPLES, rows / SAMPLES / OBJECTIVES, outputs]);
             let seconds = time(rounds, || {
-                black_box(cpu.linear_vjp(&g, Kernel::Frozen(&w), None, None));
+                black_box(cpu.linear_vjp(&g, WeightRef::Frozen(&w), None, None));
             });
             let (size, flops) = (size(rows), flops(rows));
             found.push(Operation { kind: "linear gradient", size, uses, flops, seconds });
         }
     }
     for (side, inputs, outputs, uses) in CONVOLUTION {
-        let w = weight(&[outputs, inputs, 3, 3], Form::Filter);
-        let window = Window::square(3, 1, 1);
+        let w = weight(&[outputs, inputs, 3, 3], WeightLayout::Filter);
+        let geometry = ConvParams::square(3, 1, 1);
         let size = |images: usize| format!("{images} x {side} x {side}, {inputs} -> {outputs}");
         let flops = |images: usize| 2.0 * (images * side * side * 9 * inputs * outputs) as f64;
         let x = tensor(&[SAMPLES, side, side, inputs]);
         let bias = tensor(&[outputs]);
-        let plus = Plus { bias: Some(&bias), ..Plus::default() };
+        let epilogue = Epilogue { bias: Some(&bias), ..Epilogue::default() };
         let seconds = time(rounds, || {
-            black_box(cpu.conv2d(&x, Kernel::Frozen(&w), window, plus));
+            black_box(cpu.conv2d(&x, WeightRef::Frozen(&w), geometry, epilogue));
         });
         found.push(Operation {
             kind: "convolution",
@@ -135,7 +135,7 @@ pub(crate) fn measure(cpu: &Cpu, rounds: usize) -> Vec<Operation> {
         let lanes = OBJECTIVES * SAMPLES;
         let g = tensor(&[lanes, side, side, outputs]);
         let seconds = time(rounds, || {
-            black_box(cpu.conv2d_vjp(&g, Kernel::Frozen(&w), window, (side, side), None));
+            black_box(cpu.conv2d_vjp(&g, WeightRef::Frozen(&w), geometry, (side, side), None));
         });
         let (size, flops) = (size(lanes), flops(lanes));
         found.push(Operation { kind: "convolution gradient", size, uses, flops, seconds });

@@ -7,7 +7,7 @@ mod attach;
 mod files;
 mod merge;
 
-use fairhuman_engine::{Adapter, Backend, Conv2d, ConvAdapter, Linear, ParamId, Params, Source, Window};
+use fairhuman_engine::{Adapter, Backend, Conv2d, ConvAdapter, ConvParams, Linear, ParamId, Params, Weight};
 
 pub(crate) use files::read_loras;
 pub use merge::merge_loras;
@@ -89,7 +89,7 @@ impl<B: Backend> Layers<B> {
             }
             Site::Conv(i) => {
                 let spec = &self.plan.convs[i];
-                (spec.inputs, spec.outputs, Some(spec.window.kernel))
+                (spec.inputs, spec.outputs, Some(spec.geometry.kernel))
             }
         }
     }
@@ -176,17 +176,17 @@ impl<B: Backend> Layers<B> {
         match site {
             Site::Linear(i) => self.linears[i].adapter = Some(Adapter { down, up, scale }),
             Site::Conv(i) => {
-                let window: Window = self.convs[i].window;
+                let geometry: ConvParams = self.convs[i].geometry;
                 let down = Conv2d {
-                    weight: Source::Trained(down),
+                    weight: Weight::Trained(down),
                     bias: None,
-                    window,
+                    geometry,
                     adapter: None,
                     inputs,
                     outputs: rank,
                 };
                 let up =
-                    Linear { weight: Source::Trained(up), bias: None, adapter: None, inputs: rank, outputs };
+                    Linear { weight: Weight::Trained(up), bias: None, adapter: None, inputs: rank, outputs };
                 self.convs[i].adapter = Some(Box::new(ConvAdapter { down, up, scale }));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairhuman_engine::{Backend, DType, ParamId, Params, Source, Vector};
+use fairhuman_engine::{Backend, DType, ParamId, Params, PerChannel, Weight};
 
 use super::layers::channels_first;
 use super::{Layers, ModelError, StoredTensor, write_component};
@@ -71,16 +71,16 @@ impl<B: Backend> Layers<B> {
 }
 
 /// The parameter of a weight, if it is trained.
-fn weight<B: Backend>(source: &Source<B>) -> Option<ParamId> {
+fn weight<B: Backend>(source: &Weight<B>) -> Option<ParamId> {
     match source {
-        Source::Trained(id) => Some(*id),
-        Source::Frozen(_) => None,
+        Weight::Trained(id) => Some(*id),
+        Weight::Frozen(_) => None,
     }
 }
 
-fn vector<B: Backend>(vector: &Vector<B>) -> Option<ParamId> {
+fn vector<B: Backend>(vector: &PerChannel<B>) -> Option<ParamId> {
     match vector {
-        Vector::Trained(id) => Some(*id),
-        Vector::Frozen(_) => None,
+        PerChannel::Trained(id) => Some(*id),
+        PerChannel::Frozen(_) => None,
     }
 }

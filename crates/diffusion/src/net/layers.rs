@@ -1,6 +1,8 @@
 //! A plan filled with weights: the layers that a network's blocks compute with.
 
-use fairhuman_engine::{Backend, Conv2d, Form, Linear, Norm, Params, Source, Tape, Var, Vector, WeightData};
+use fairhuman_engine::{
+    Backend, Conv2d, Linear, Norm, Params, PerChannel, Tape, Var, Weight, WeightData, WeightLayout,
+};
 
 use super::{ConvId, LinearId, LinearSpec, ModelError, NormId, Plan, TableId};
 use crate::weights::WeightFiles;
@@ -34,7 +36,7 @@ pub struct Layers<B: Backend> {
     pub(crate) linears: Vec<Linear<B>>,
     pub(crate) convs: Vec<Conv2d<B>>,
     pub(super) norms: Vec<Norm<B>>,
-    pub(super) tables: Vec<Source<B>>,
+    pub(super) tables: Vec<Weight<B>>,
 }
 
 struct Filler<'a, 'p, B: Backend> {
@@ -45,25 +47,25 @@ struct Filler<'a, 'p, B: Backend> {
 }
 
 impl<B: Backend> Filler<'_, '_, B> {
-    fn weight(&mut self, name: &str, data: WeightData, form: Form) -> Source<B> {
+    fn weight(&mut self, name: &str, data: WeightData, layout: WeightLayout) -> Weight<B> {
         let Some(params) = self.trainable.of(name) else {
-            return Source::Frozen(self.backend.weight(&data, form));
+            return Weight::Frozen(self.backend.weight(&data, layout));
         };
-        let (shape, values) = match form {
-            Form::Filter => channels_last(data.shape(), &data.to_f32()),
-            Form::Matrix => (vec![data.shape()[0], data.shape()[1]], data.to_f32()),
-            Form::Table => (data.shape().to_vec(), data.to_f32()),
+        let (shape, values) = match layout {
+            WeightLayout::Filter => channels_last(data.shape(), &data.to_f32()),
+            WeightLayout::Matrix => (vec![data.shape()[0], data.shape()[1]], data.to_f32()),
+            WeightLayout::Table => (data.shape().to_vec(), data.to_f32()),
         };
-        Source::Trained(
+        Weight::Trained(
             params.add(format!("{}.{name}", self.component), self.backend.tensor(&shape, &values)),
         )
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<Vector<B>, ModelError> {
+    fn vector(&mut self, name: &str, length: usize) -> Result<PerChannel<B>, ModelError> {
         let value = self.backend.tensor(&[length], &self.files.get(name, &[length])?.to_f32());
         Ok(match self.trainable.of(name) {
-            None => Vector::Frozen(value),
-            Some(params) => Vector::Trained(params.add(format!("{}.{name}", self.component), value)),
+            None => PerChannel::Frozen(value),
+            Some(params) => PerChannel::Trained(params.add(format!("{}.{name}", self.component), value)),
         })
     }
 
@@ -72,7 +74,7 @@ impl<B: Backend> Filler<'_, '_, B> {
         let weight = format!("{name}.weight");
         let data = self.files.get(&weight, &spec.shape())?;
         Ok(Linear {
-            weight: self.weight(&weight, data, Form::Matrix),
+            weight: self.weight(&weight, data, WeightLayout::Matrix),
             bias: if spec.bias { Some(self.vector(&format!("{name}.bias"), spec.outputs)?) } else { None },
             adapter: None,
             inputs: spec.inputs,
@@ -137,9 +139,9 @@ impl<B: Backend> Layers<B> {
             let weight = format!("{}.weight", spec.name);
             let data = files.get(&weight, &spec.shape())?;
             layers.convs.push(Conv2d {
-                weight: filler.weight(&weight, data, Form::Filter),
+                weight: filler.weight(&weight, data, WeightLayout::Filter),
                 bias: Some(filler.vector(&format!("{}.bias", spec.name), spec.outputs)?),
-                window: spec.window,
+                geometry: spec.geometry,
                 adapter: None,
                 inputs: spec.inputs,
                 outputs: spec.outputs,
@@ -155,7 +157,7 @@ impl<B: Backend> Layers<B> {
         for spec in &plan.tables {
             let weight = format!("{}.weight", spec.name);
             let data = files.get(&weight, &[spec.rows, spec.width])?;
-            layers.tables.push(filler.weight(&weight, data, Form::Table));
+            layers.tables.push(filler.weight(&weight, data, WeightLayout::Table));
         }
         files.finish(ignored)?;
         layers.plan = plan;

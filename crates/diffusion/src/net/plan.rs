@@ -1,6 +1,6 @@
 //! The layers of a network by name, shape and constants, before any weight is read.
 
-use fairhuman_engine::Window;
+use fairhuman_engine::ConvParams;
 
 use crate::weights::WeightFiles;
 
@@ -44,7 +44,7 @@ pub struct ConvSpec {
     /// O.
     pub outputs: usize,
     /// Kernel, stride and padding.
-    pub window: Window,
+    pub geometry: ConvParams,
 }
 
 /// A group normalisation, or with `groups = 0` a layer normalisation.
@@ -122,7 +122,7 @@ impl LinearSpec {
 impl ConvSpec {
     /// Shape of its weight in files.
     pub fn shape(&self) -> Vec<usize> {
-        vec![self.outputs, self.inputs, self.window.kernel.0, self.window.kernel.1]
+        vec![self.outputs, self.inputs, self.geometry.kernel.0, self.geometry.kernel.1]
     }
 }
 
@@ -148,8 +148,14 @@ impl Plan {
     }
 
     /// Adds a convolution.
-    pub fn conv(&mut self, name: impl Into<String>, inputs: usize, outputs: usize, window: Window) -> ConvId {
-        self.convs.push(ConvSpec { name: name.into(), inputs, outputs, window });
+    pub fn conv(
+        &mut self,
+        name: impl Into<String>,
+        inputs: usize,
+        outputs: usize,
+        geometry: ConvParams,
+    ) -> ConvId {
+        self.convs.push(ConvSpec { name: name.into(), inputs, outputs, geometry });
         ConvId(self.convs.len() - 1)
     }
 
@@ -195,7 +201,7 @@ impl Plan {
             }
         }
         for c in &self.convs {
-            let fan_in = c.inputs * c.window.kernel.0 * c.window.kernel.1;
+            let fan_in = c.inputs * c.geometry.kernel.0 * c.geometry.kernel.1;
             let init = Init::Uniform(1.0 / (fan_in as f32).sqrt());
             add(format!("{}.weight", c.name), c.shape(), init);
             add(format!("{}.bias", c.name), vec![c.outputs], init);

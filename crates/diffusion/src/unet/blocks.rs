@@ -1,6 +1,6 @@
 //! The blocks of the U-Net: residual blocks with time, spatial transformers, and how they are planned.
 
-use fairhuman_engine::{Backend, Tape, Var, Window};
+use fairhuman_engine::{Backend, ConvParams, Tape, Var};
 
 use super::text::Words;
 use crate::net::{ConvId, Layers, LinearId, NormId, Plan};
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
 impl Resnet {
     pub(crate) fn plan(plan: &mut Plan, name: &str, inputs: usize, outputs: usize, shared: Shared) -> Self {
         let Shared { groups, eps, time } = shared;
-        let same = Window::square(3, 1, 1);
+        let same = ConvParams::square(3, 1, 1);
         Self {
             norm1: plan.group_norm(format!("{name}.norm1"), inputs, groups, eps),
             conv1: plan.conv(format!("{name}.conv1"), inputs, outputs, same),

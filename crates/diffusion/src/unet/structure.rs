@@ -1,6 +1,6 @@
 //! How the blocks of a U-Net follow from its configuration.
 
-use fairhuman_engine::Window;
+use fairhuman_engine::ConvParams;
 
 use super::UNetConfig;
 use super::blocks::{Attending, Resnet, Shared, SpatialTransformer};
@@ -59,7 +59,7 @@ impl Structure {
         };
         let time = embed(plan, "time_embedding", c.channels[0]);
         let added = c.added.map(|a| embed(plan, "add_embedding", 6 * a.time_dim + a.pooled));
-        let centred = |kernel: usize| Window::square(kernel, 1, (kernel - 1) / 2);
+        let centred = |kernel: usize| ConvParams::square(kernel, 1, (kernel - 1) / 2);
         let conv_in = plan.conv("conv_in", c.in_channels, c.channels[0], centred(c.conv_in_kernel));
 
         // Channels of everything that the way up takes back, innermost last.
@@ -120,7 +120,12 @@ impl Structure {
                 width = channels;
             }
             let resample = (index + 1 < n).then(|| {
-                plan.conv(format!("{name}.upsamplers.0.conv"), channels, channels, Window::square(3, 1, 1))
+                plan.conv(
+                    format!("{name}.upsamplers.0.conv"),
+                    channels,
+                    channels,
+                    ConvParams::square(3, 1, 1),
+                )
             });
             up.push(Stage { layers, resample });
         }
@@ -142,7 +147,7 @@ fn attentions(stages: &[Stage]) -> impl Iterator<Item = &SpatialTransformer> {
 }
 
 /// Stride 2; without padding one row and one column of zeros are added at the far ends.
-pub(crate) fn halving(padding: usize) -> Window {
+pub(crate) fn halving(padding: usize) -> ConvParams {
     let pad = if padding == 0 { [0, 0, 1, 1] } else { [padding; 4] };
-    Window { kernel: (3, 3), stride: 2, pad }
+    ConvParams { kernel: (3, 3), stride: 2, pad }
 }

@@ -1,6 +1,6 @@
 //! Encoder and decoder: stages of resnets, a middle with attention over all positions.
 
-use fairhuman_engine::{Backend, Tape, Var, Window};
+use fairhuman_engine::{Backend, ConvParams, Tape, Var};
 
 use super::VaeConfig;
 use crate::net::{ConvId, Layers, LinearId, NormId, Plan};
@@ -85,8 +85,8 @@ impl Structure {
     }
 }
 
-fn same() -> Window {
-    Window::square(3, 1, 1)
+fn same() -> ConvParams {
+    ConvParams::square(3, 1, 1)
 }
 
 impl Coder {

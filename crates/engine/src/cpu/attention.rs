@@ -7,8 +7,8 @@ use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::kernel::{MR, NR};
 use super::math::exp;
-use super::near::pack_columns;
-use super::product::{Columns, Extra, Rows, Size, Target, product, product_into};
+use super::packing::pack_columns;
+use super::product::{Lhs, ProductEpilogue, Rhs, Size, Target, product, product_into};
 use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -84,7 +84,7 @@ fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut [f32], distance: u
 }
 
 /// Values of a head's transpose.
-fn turned_len(dims: Dims, tokens: usize) -> usize {
+fn transposed_len(dims: Dims, tokens: usize) -> usize {
     tokens.next_multiple_of(NR) * dims.head()
 }
 
@@ -234,30 +234,32 @@ pub(super) fn attention(
     let shares = queries.div_ceil(share);
     let logs = Target::new(&mut log_sum, queries);
     let row = dims.row();
-    let lengths = [turned_len(dims, keys), keys * d, block * d, block * row];
+    let lengths = [transposed_len(dims, keys), keys * d, block * d, block * row];
     (0..samples * heads * shares).into_par_iter().with_max_len(1).for_each(|task| {
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
-        let [turned, values, q_rows, scores] = parts(&mut scratch, lengths);
+        let [transposed, values, q_rows, scores] = parts(&mut scratch, lengths);
         let (index, part) = (task / shares, task % shares);
         let (n, h) = (index / heads, index % heads);
-        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, turned);
+        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, transposed);
         copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values, d);
-        let values = Columns::Dense(values, d);
-        let turned = Columns::Panels { data: turned, depth: d, start: 0 };
+        let values = Rhs::Dense(values, d);
+        let transposed = Rhs::Panels { data: transposed, depth: d, start: 0 };
         let end = queries.min((part + 1) * share);
         for first in (part * share..end).step_by(block) {
             let rows = block.min(end - first);
             let scores = &mut scores[..rows * row];
             copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
             let size = Size { m: rows, k: d, n: row };
-            product(Rows::dense(q_rows, d), turned, size, scores, row, Extra::default());
+            product(Lhs::dense(q_rows, d), transposed, size, scores, row, ProductEpilogue::default());
             // SAFETY: these queries of the head belong to this task alone.
             let logs = unsafe { std::slice::from_raw_parts_mut(logs.at(index, first).c, rows) };
             softmax(scores, dims, dims.visible(first), logs);
             let target = target.at(n * queries + first, h * d);
             let size = Size { m: rows, k: keys, n: d };
             // SAFETY: the head's columns of these rows belong to this task alone.
-            unsafe { product_into(Rows::dense(scores, row), values, size, &target, Extra::default()) }
+            unsafe {
+                product_into(Lhs::dense(scores, row), values, size, &target, ProductEpilogue::default())
+            }
         }
     });
     (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
@@ -295,28 +297,30 @@ pub(super) fn attention_vjp(
         let (n, h) = (index / heads, index % heads);
         // What each lane has of its own lies side by side: one product with the probabilities for all of them.
         let side = shared.len() * d;
-        let turned = turned_len(dims, keys);
+        let transposed = transposed_len(dims, keys);
         let row = dims.row();
         let (pairs, sums) = (block * row, keys * side);
-        let lengths = [turned, turned, keys * d, block * d, block * side, pairs, pairs, sums, sums, block];
+        let lengths =
+            [transposed, transposed, keys * d, block * d, block * side, pairs, pairs, sums, sums, block];
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
-        let [k_turned, v_turned, k_rows, q_rows, g_rows, p, ds, dk, dv, dots] = parts(&mut scratch, lengths);
-        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_turned);
-        transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_turned);
+        let [k_transposed, v_transposed, k_rows, q_rows, g_rows, p, ds, dk, dv, dots] =
+            parts(&mut scratch, lengths);
+        transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_transposed);
+        transpose_head(dims, dims.of(v.data(), keys, n, h, 0), keys, v_transposed);
         copy_head(dims, dims.of(k.data(), keys, n, h, 0), keys, k_rows, d);
-        let k_turned = Columns::Panels { data: k_turned, depth: d, start: 0 };
-        let v_turned = Columns::Panels { data: v_turned, depth: d, start: 0 };
-        let k_rows = Columns::Dense(k_rows, d);
+        let k_transposed = Rhs::Panels { data: k_transposed, depth: d, start: 0 };
+        let v_transposed = Rhs::Panels { data: v_transposed, depth: d, start: 0 };
+        let k_rows = Rhs::Dense(k_rows, d);
         let [to_queries, to_keys, to_values] = &targets;
         for first in (0..queries).step_by(block) {
             let rows = block.min(queries - first);
             let (p, ds, dots) = (&mut p[..rows * row], &mut ds[..rows * row], &mut dots[..rows]);
             copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
             let scores = Size { m: rows, k: d, n: row };
-            product(Rows::dense(q_rows, d), k_turned, scores, p, row, Extra::default());
+            product(Lhs::dense(q_rows, d), k_transposed, scores, p, row, ProductEpilogue::default());
             let log_sum = &log_sum.data()[index * queries + first..][..rows];
             probabilities(p, dims, dims.visible(first), log_sum);
-            let later = Extra { accumulate: first > 0, ..Extra::default() };
+            let later = ProductEpilogue { accumulate: first > 0, ..ProductEpilogue::default() };
             for (place, &lane) in shared.iter().enumerate() {
                 let g_rows = &mut g_rows[place * d..];
                 copy_head(dims, dims.of(g.data(), queries, lane, h, first), rows, g_rows, side);
@@ -324,18 +328,18 @@ pub(super) fn attention_vjp(
                 for (i, (dot_of_row, g)) in dots.iter_mut().zip(g_rows.chunks(side)).enumerate() {
                     *dot_of_row = dot(&g[..d], &o[i * channels..][..d]);
                 }
-                product(Rows::dense(g_rows, side), v_turned, scores, ds, row, Extra::default());
+                product(Lhs::dense(g_rows, side), v_transposed, scores, ds, row, ProductEpilogue::default());
                 score_cotangents(ds, p, dims, dots);
                 let dq = to_queries.at(lane * queries + first, h * d);
                 let size = Size { m: rows, k: keys, n: d };
                 // SAFETY: the head's columns of this lane belong to this task alone.
-                unsafe { product_into(Rows::dense(ds, row), k_rows, size, &dq, Extra::default()) }
+                unsafe { product_into(Lhs::dense(ds, row), k_rows, size, &dq, ProductEpilogue::default()) }
                 let size = Size { m: keys, k: rows, n: d };
                 let dk = &mut dk[place * d..];
-                product(Rows::transposed(ds, row), Columns::Dense(q_rows, d), size, dk, side, later);
+                product(Lhs::transposed(ds, row), Rhs::Dense(q_rows, d), size, dk, side, later);
             }
             let size = Size { m: keys, k: rows, n: side };
-            product(Rows::transposed(p, row), Columns::Dense(g_rows, side), size, dv, side, later);
+            product(Lhs::transposed(p, row), Rhs::Dense(g_rows, side), size, dv, side, later);
         }
         for (place, &lane) in shared.iter().enumerate() {
             // SAFETY: as above.

@@ -9,11 +9,11 @@
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::linear;
-use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
+use super::product::{Lhs, Panels, ProductEpilogue, Rhs, Size, Target, product_into};
 use super::weight::{Held, trained_backward, trained_forward};
 use super::winograd::{self, Addends, Filter, Grid, Taps};
 use super::winograd_params;
-use crate::{Kernel, Lanes, Plus, Window};
+use crate::{ConvParams, Epilogue, Lanes, WeightRef};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -86,7 +86,7 @@ fn correlate(
     panels: &Panels,
     outputs: usize,
     y: &mut [f32],
-    extra: Extra<'_>,
+    epilogue: ProductEpilogue<'_>,
 ) {
     let positions = samples * sight.out.0 * sight.out.1;
     let taps = sight.kernel.0 * sight.kernel.1;
@@ -94,7 +94,7 @@ fn correlate(
     let threads = rayon::current_num_threads();
     let tiles = positions.div_ceil(TILE).next_multiple_of(threads);
     let tile = positions.div_ceil(tiles).next_multiple_of(4);
-    // Few positions: deal out the columns as well.
+    // Few positions: the columns are divided among tasks as well.
     let column_groups =
         if positions.div_ceil(tile) < threads { threads.min(outputs.div_ceil(32)) } else { 1 };
     let columns = outputs.div_ceil(column_groups).next_multiple_of(32);
@@ -110,72 +110,72 @@ fn correlate(
                 let part = start..(start + group).min(taps);
                 let k = part.len() * sight.channels;
                 sight.gather(first, count, part.clone(), buffer);
-                let extra = if start == 0 {
-                    Extra {
-                        bias: extra.bias.map(|b| &b[column..]),
-                        add: extra.add.map(|(d, row)| (&d[first * row + column..], row)),
-                        accumulate: extra.accumulate,
+                let epilogue = if start == 0 {
+                    ProductEpilogue {
+                        bias: epilogue.bias.map(|b| &b[column..]),
+                        add: epilogue.add.map(|(d, row)| (&d[first * row + column..], row)),
+                        accumulate: epilogue.accumulate,
                     }
                 } else {
-                    Extra { accumulate: true, ..Extra::default() }
+                    ProductEpilogue { accumulate: true, ..ProductEpilogue::default() }
                 };
-                let b = match panels.columns_from(start * sight.channels) {
-                    Columns::Panels { data, depth, start } => {
-                        Columns::Panels { data: &data[column * depth..], depth, start }
+                let b = match panels.rhs_from(start * sight.channels) {
+                    Rhs::Panels { data, depth, start } => {
+                        Rhs::Panels { data: &data[column * depth..], depth, start }
                     }
                     dense => dense,
                 };
-                let a = Rows::dense(buffer, k);
+                let a = Lhs::dense(buffer, k);
                 // SAFETY: tasks write disjoint blocks of y.
-                unsafe { product_into(a, b, Size { m: count, k, n }, &target.at(first, column), extra) }
+                unsafe { product_into(a, b, Size { m: count, k, n }, &target.at(first, column), epilogue) }
             }
         });
     });
 }
 
-fn pointwise(window: Window) -> bool {
-    window == Window::square(1, 1, 0)
+fn pointwise(geometry: ConvParams) -> bool {
+    geometry == ConvParams::square(1, 1, 0)
 }
 
 pub(super) fn conv2d(
     cpu: &Cpu,
     x: &CpuTensor,
-    weight: Kernel<'_, Cpu>,
-    window: Window,
-    plus: Plus<'_, Cpu>,
+    weight: WeightRef<'_, Cpu>,
+    geometry: ConvParams,
+    epilogue: Epilogue<'_, Cpu>,
 ) -> CpuTensor {
     let [samples, height, width, channels] = dims(x);
-    if pointwise(window) {
+    if pointwise(geometry) {
         let flat;
         let kernel = match weight {
-            Kernel::Trained(w) => {
+            WeightRef::Trained(w) => {
                 flat = w.reshaped(&[w.shape()[0], channels]);
-                Kernel::Trained(&flat)
+                WeightRef::Trained(&flat)
             }
             frozen => frozen,
         };
-        return linear::linear(cpu, x, kernel, None, plus);
+        return linear::linear(cpu, x, kernel, None, epilogue);
     }
-    let out = window.output((height, width));
-    let taps = window.kernel.0 * window.kernel.1;
+    let out = geometry.output((height, width));
+    let taps = geometry.kernel.0 * geometry.kernel.1;
     let outputs = match weight {
-        Kernel::Frozen(w) => w.dims().0,
-        Kernel::Trained(w) => w.shape()[0],
+        WeightRef::Frozen(w) => w.dims().0,
+        WeightRef::Trained(w) => w.shape()[0],
     };
     let trained = |w: &CpuTensor| trained_forward(&cpu.pool, w.data(), (outputs, channels, taps));
     let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
-    let (top, left) = (window.pad[0] as isize, window.pad[1] as isize);
+    let (top, left) = (geometry.pad[0] as isize, geometry.pad[1] as isize);
     let grid = Grid { data: x.data(), samples, height, width, top, left, out };
-    if winograd::suits(window.kernel, window.stride, grid, (channels, outputs)) {
+    if winograd::suits(geometry.kernel, geometry.stride, grid, (channels, outputs)) {
         let add = Addends {
-            bias: plus.bias.map(|b| b.data()),
-            shift: plus.shift.map(|s| s.data()),
-            residual: plus.residual.map(|r| r.data()),
+            bias: epilogue.bias.map(|b| b.data()),
+            shift: epilogue.shift.map(|s| s.data()),
+            residual: epilogue.residual.map(|r| r.data()),
             accumulate: false,
         };
         let filter = match weight {
-            Kernel::Frozen(w) => w.forward_filter(&cpu.pool),
-            Kernel::Trained(w) => {
+            WeightRef::Frozen(w) => w.forward_filter(&cpu.pool),
+            WeightRef::Trained(w) => {
                 Held::Made(Filter::new(&cpu.pool, Taps::Panels(&trained(w)), (channels, outputs)))
             }
         };
@@ -187,23 +187,19 @@ pub(super) fn conv2d(
         height,
         width,
         channels,
-        kernel: window.kernel,
-        stride: window.stride,
+        kernel: geometry.kernel,
+        stride: geometry.stride,
         top,
         left,
         out,
     };
     let panels = match weight {
-        Kernel::Frozen(w) => w.forward(&cpu.pool),
-        Kernel::Trained(w) => Held::Made(trained(w)),
+        WeightRef::Frozen(w) => w.forward(&cpu.pool),
+        WeightRef::Trained(w) => Held::Made(trained(w)),
     };
-    let extra = Extra {
-        bias: plus.bias.map(|b| b.data()),
-        add: plus.residual.map(|r| (r.data(), outputs)),
-        accumulate: false,
-    };
-    correlate(sight, samples, &panels, outputs, &mut y, extra);
-    if let Some(shift) = plus.shift {
+    let added = linear::product_epilogue(epilogue, outputs);
+    correlate(sight, samples, &panels, outputs, &mut y, added);
+    if let Some(shift) = epilogue.shift {
         linear::add_shift(&mut y, shift);
     }
     CpuTensor::new(&[samples, out.0, out.1, outputs], y)
@@ -212,27 +208,27 @@ pub(super) fn conv2d(
 pub(super) fn conv2d_vjp(
     cpu: &Cpu,
     g: &CpuTensor,
-    weight: Kernel<'_, Cpu>,
-    window: Window,
+    weight: WeightRef<'_, Cpu>,
+    geometry: ConvParams,
     (height, width): (usize, usize),
     acc: Option<CpuTensor>,
 ) -> CpuTensor {
     let [lanes, out_height, out_width, outputs] = dims(g);
-    let taps = window.kernel.0 * window.kernel.1;
-    if pointwise(window) {
+    let taps = geometry.kernel.0 * geometry.kernel.1;
+    if pointwise(geometry) {
         let flat;
         let kernel = match weight {
-            Kernel::Trained(w) => {
+            WeightRef::Trained(w) => {
                 flat = w.reshaped(&[outputs, w.width()]);
-                Kernel::Trained(&flat)
+                WeightRef::Trained(&flat)
             }
             frozen => frozen,
         };
         return linear::linear_vjp(cpu, g, kernel, None, acc);
     }
     let inputs = match weight {
-        Kernel::Frozen(w) => w.dims().1,
-        Kernel::Trained(w) => w.width(),
+        WeightRef::Frozen(w) => w.dims().1,
+        WeightRef::Trained(w) => w.width(),
     };
     let accumulate = acc.is_some();
     let mut dx = match acc {
@@ -245,15 +241,15 @@ pub(super) fn conv2d_vjp(
         samples: lanes,
         height: out_height,
         width: out_width,
-        top: window.kernel.0 as isize - 1 - window.pad[0] as isize,
-        left: window.kernel.1 as isize - 1 - window.pad[1] as isize,
+        top: geometry.kernel.0 as isize - 1 - geometry.pad[0] as isize,
+        left: geometry.kernel.1 as isize - 1 - geometry.pad[1] as isize,
         out: (height, width),
     };
-    if winograd::suits(window.kernel, window.stride, grid, (outputs, inputs)) {
+    if winograd::suits(geometry.kernel, geometry.stride, grid, (outputs, inputs)) {
         let add = Addends { accumulate, ..Addends::default() };
         let filter = match weight {
-            Kernel::Frozen(w) => w.backward_filter(&cpu.pool),
-            Kernel::Trained(w) => {
+            WeightRef::Frozen(w) => w.backward_filter(&cpu.pool),
+            WeightRef::Trained(w) => {
                 Held::Made(Filter::new(&cpu.pool, Taps::Panels(&trained(w)), (outputs, inputs)))
             }
         };
@@ -261,27 +257,27 @@ pub(super) fn conv2d_vjp(
         return CpuTensor::new(&[lanes, height, width, inputs], dx);
     }
     let panels = match weight {
-        Kernel::Frozen(w) => w.backward(&cpu.pool),
-        Kernel::Trained(w) => Held::Made(trained(w)),
+        WeightRef::Frozen(w) => w.backward(&cpu.pool),
+        WeightRef::Trained(w) => Held::Made(trained(w)),
     };
-    if window.stride == 1 {
+    if geometry.stride == 1 {
         let sight = Sight {
             data: g.data(),
             height: out_height,
             width: out_width,
             channels: outputs,
-            kernel: window.kernel,
+            kernel: geometry.kernel,
             stride: 1,
             top: grid.top,
             left: grid.left,
             out: (height, width),
         };
-        let extra = Extra { accumulate, ..Extra::default() };
-        correlate(sight, lanes, &panels, inputs, &mut dx, extra);
+        let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
+        correlate(sight, lanes, &panels, inputs, &mut dx, epilogue);
     } else {
         let image = height * width * inputs;
         // Bands of input rows, the same whatever the number of threads, which see about a tile of positions.
-        let band = window.stride * (TILE / out_width).max(1);
+        let band = geometry.stride * (TILE / out_width).max(1);
         let images = g.data().par_chunks(out_height * out_width * outputs);
         dx.par_chunks_mut(image).zip(images).for_each(|(dx, g)| {
             dx.par_chunks_mut(band * width * inputs).enumerate().for_each(|(index, dx)| {
@@ -289,7 +285,7 @@ pub(super) fn conv2d_vjp(
                     dx.fill(0.0);
                 }
                 let size = (out_height, out_width, outputs);
-                scatter(g, &panels, window, size, (index * band, width, inputs), dx);
+                scatter(g, &panels, geometry, size, (index * band, width, inputs), dx);
             });
         });
     }
@@ -300,29 +296,30 @@ pub(super) fn conv2d_vjp(
 fn scatter(
     g: &[f32],
     panels: &Panels,
-    window: Window,
+    geometry: ConvParams,
     (out_height, out_width, outputs): (usize, usize, usize),
     (first_row, width, inputs): (usize, usize, usize),
     dx: &mut [f32],
 ) {
     let rows = dx.len() / (width * inputs);
-    for tap in 0..window.kernel.0 * window.kernel.1 {
-        let (tap_y, tap_x) = (tap / window.kernel.1, tap % window.kernel.1);
+    for tap in 0..geometry.kernel.0 * geometry.kernel.1 {
+        let (tap_y, tap_x) = (tap / geometry.kernel.1, tap % geometry.kernel.1);
         // The first output row that sees this input row or one below it.
-        let seen_by =
-            |row: usize| (row + window.pad[0]).saturating_sub(tap_y).div_ceil(window.stride).min(out_height);
+        let seen_by = |row: usize| {
+            (row + geometry.pad[0]).saturating_sub(tap_y).div_ceil(geometry.stride).min(out_height)
+        };
         let positions = seen_by(first_row) * out_width..seen_by(first_row + rows) * out_width;
-        let columns = panels.columns_from((window.kernel.0 * window.kernel.1 - 1 - tap) * outputs);
+        let columns = panels.rhs_from((geometry.kernel.0 * geometry.kernel.1 - 1 - tap) * outputs);
         for first in positions.clone().step_by(TILE) {
             let count = TILE.min(positions.end - first);
-            let a = Rows::dense(&g[first * outputs..], outputs);
+            let a = Lhs::dense(&g[first * outputs..], outputs);
             let size = Size { m: count, k: outputs, n: inputs };
             with_scratch(TILE * inputs, |buffer| {
-                super::product::product(a, columns, size, buffer, inputs, Extra::default());
+                super::product::product(a, columns, size, buffer, inputs, ProductEpilogue::default());
                 for (i, values) in buffer.chunks_exact(inputs).take(count).enumerate() {
                     let (y, x) = ((first + i) / out_width, (first + i) % out_width);
-                    let y = y * window.stride + tap_y - window.pad[0] - first_row;
-                    let x = (x * window.stride + tap_x).wrapping_sub(window.pad[1]);
+                    let y = y * geometry.stride + tap_y - geometry.pad[0] - first_row;
+                    let x = (x * geometry.stride + tap_x).wrapping_sub(geometry.pad[1]);
                     if x < width {
                         let out = &mut dx[(y * width + x) * inputs..][..inputs];
                         for (o, v) in out.iter_mut().zip(values) {
@@ -339,12 +336,12 @@ pub(super) fn conv2d_vjp_params(
     cpu: &Cpu,
     g: &CpuTensor,
     x: &CpuTensor,
-    window: Window,
+    geometry: ConvParams,
     lanes: &Lanes,
 ) -> CpuTensor {
     let [_, height, width, inputs] = dims(x);
     let [_, out_height, out_width, outputs] = dims(g);
-    let (kh, kw) = window.kernel;
+    let (kh, kw) = geometry.kernel;
     let taps = kh * kw;
     let objectives = lanes.objectives();
     let mut grads = Buffer::new(&cpu.pool, objectives * outputs * taps * inputs);
@@ -353,11 +350,11 @@ pub(super) fn conv2d_vjp_params(
         samples: x.shape()[0],
         height,
         width,
-        top: window.pad[0] as isize,
-        left: window.pad[1] as isize,
+        top: geometry.pad[0] as isize,
+        left: geometry.pad[1] as isize,
         out: (out_height, out_width),
     };
-    if winograd_params::suits(window.kernel, window.stride, grid.count(), (inputs, outputs)) {
+    if winograd_params::suits(geometry.kernel, geometry.stride, grid.count(), (inputs, outputs)) {
         winograd_params::gradient(cpu, grid, g, lanes, inputs, &mut grads);
         return CpuTensor::new(&[objectives, outputs, kh, kw, inputs], grads);
     }
@@ -375,10 +372,10 @@ pub(super) fn conv2d_vjp_params(
                 height,
                 width,
                 channels: inputs,
-                kernel: window.kernel,
-                stride: window.stride,
-                top: window.pad[0] as isize,
-                left: window.pad[1] as isize,
+                kernel: geometry.kernel,
+                stride: geometry.stride,
+                top: geometry.pad[0] as isize,
+                left: geometry.pad[1] as isize,
                 out: (out_height, out_width),
             };
             let g = &g.data()[lane * g.stride()..][..g.stride()];
@@ -386,11 +383,11 @@ pub(super) fn conv2d_vjp_params(
                 let count = tile.min(positions - first);
                 with_scratch(tile * inputs, |buffer| {
                     sight.gather(first, count, tap..tap + 1, buffer);
-                    let a = Rows::transposed(&g[first * outputs..], outputs);
+                    let a = Lhs::transposed(&g[first * outputs..], outputs);
                     let size = Size { m: outputs, k: count, n: inputs };
-                    let extra = Extra { accumulate: started, ..Extra::default() };
+                    let epilogue = ProductEpilogue { accumulate: started, ..ProductEpilogue::default() };
                     // SAFETY: each task writes its own objective's columns of its own tap.
-                    unsafe { product_into(a, Columns::Dense(buffer, inputs), size, &target, extra) }
+                    unsafe { product_into(a, Rhs::Dense(buffer, inputs), size, &target, epilogue) }
                 });
                 started = true;
             }

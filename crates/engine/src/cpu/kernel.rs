@@ -6,7 +6,7 @@
 //!        │ b0 │ b1 │                  values of A. A is read through two strides, so that the same loop
 //! A[R,k] └────┴────┘                  serves X, X^T and the neighbourhoods of a convolution.
 //! ```
-//! The loop over k is in `depth` where columns fill vectors. Which instructions: AVX-512 where the machine has them, AVX2
+//! The loop over k is in `inner_loop` where columns fill vectors. Which instructions: AVX-512 where the machine has them, AVX2
 //! and FMA (`kernel_avx2`), else plain arrays that the compiler vectorises for SSE2 or NEON. Every row's sum runs over k in
 //! the same order in all tile heights, so results do not depend on how rows were dealt to threads.
 
@@ -54,7 +54,7 @@ pub(super) type TileFn = unsafe fn(rows: usize, tile: &Tile);
 
 /// A tile function, and the blocking that suits it.
 #[derive(Clone, Copy)]
-pub(super) struct Kernel {
+pub(super) struct Microkernel {
     pub tile: TileFn,
     /// Columns of its tiles where rows and depth are many.
     pub columns: usize,
@@ -63,25 +63,25 @@ pub(super) struct Kernel {
 }
 
 /// Picks the kernel for this machine, once.
-pub(super) fn kernel() -> Kernel {
-    static CHOICE: OnceLock<Kernel> = OnceLock::new();
+pub(super) fn microkernel() -> Microkernel {
+    static CHOICE: OnceLock<Microkernel> = OnceLock::new();
     *CHOICE.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         {
             if features::avx512() {
-                return Kernel { tile: avx512::tile, columns: WIDE, depth: 256 };
+                return Microkernel { tile: avx512::tile, columns: WIDE, depth: 256 };
             }
             if features::avx2() {
-                return Kernel { tile: super::kernel_avx2::tile, columns: NR, depth: 256 };
+                return Microkernel { tile: super::kernel_avx2::tile, columns: NR, depth: 256 };
             }
         }
-        Kernel { tile: portable_tile, columns: NR, depth: 256 }
+        Microkernel { tile: portable_tile, columns: NR, depth: 256 }
     })
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::super::depth::{Place, add_products};
+    use super::super::inner_loop::{Place, add_products};
     use super::{NR, Tile, WIDE};
     use std::arch::x86_64::*;
 

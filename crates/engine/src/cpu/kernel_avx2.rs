@@ -11,7 +11,7 @@
 //! fill half of the first-level cache and stay there while all rows of a task pass by. Every value's sum runs over k in
 //! the same order in every block.
 
-use super::depth::{Place, add_products};
+use super::inner_loop::{Place, add_products};
 use super::kernel::{MR, NR, Tile};
 use std::arch::x86_64::*;
 

@@ -2,24 +2,26 @@
 
 use super::buffer::{Buffer, CpuTensor};
 use super::kernel::WIDE;
-use super::product::{Columns, Deal, Extra, Rows, Size, Target, Then, parallel_product, product_into};
+use super::product::{
+    Lhs, Partition, ProductEpilogue, Rhs, SecondProduct, Size, Target, parallel_product, product_into,
+};
 use super::weight::{Held, Matrix, trained_forward};
 use super::{Cpu, rows_of};
-use crate::{Kernel, Lanes, LowRank, Plus};
+use crate::{Epilogue, Lanes, LowRank, WeightRef};
 use rayon::prelude::*;
 
 pub(super) fn linear(
     cpu: &Cpu,
     x: &CpuTensor,
-    weight: Kernel<'_, Cpu>,
+    weight: WeightRef<'_, Cpu>,
     low_rank: Option<(&CpuTensor, LowRank<'_, Cpu>)>,
-    plus: Plus<'_, Cpu>,
+    epilogue: Epilogue<'_, Cpu>,
 ) -> CpuTensor {
     let inputs = x.width();
     let rows = rows_of(x);
     let (outputs, columns) = match weight {
-        Kernel::Frozen(w) => (w.dims().0, w.forward_matrix(&cpu.pool)),
-        Kernel::Trained(w) => {
+        WeightRef::Frozen(w) => (w.dims().0, w.forward_matrix(&cpu.pool)),
+        WeightRef::Trained(w) => {
             let outputs = w.shape()[0];
             let panels = trained_forward(&cpu.pool, w.data(), (outputs, inputs, 1));
             (outputs, Matrix::Panels(Held::Made(panels)))
@@ -27,22 +29,33 @@ pub(super) fn linear(
     };
     let mut y = Buffer::new(&cpu.pool, rows * outputs);
     let size = Size { m: rows, k: inputs, n: outputs };
-    let extra = Extra {
-        bias: plus.bias.map(|b| b.data()),
-        add: plus.residual.map(|r| (r.data(), outputs)),
-        accumulate: false,
-    };
     let adapter = low_rank.map(|(hidden, low_rank)| (hidden, scaled_up(cpu, low_rank)));
-    let then = adapter.as_ref().map(|(hidden, up)| Then {
-        a: Rows::dense(hidden.data(), hidden.width()),
+    let then = adapter.as_ref().map(|(hidden, up)| SecondProduct {
+        a: Lhs::dense(hidden.data(), hidden.width()),
         b: up.columns(),
         k: hidden.width(),
     });
-    parallel_product(Rows::dense(x.data(), inputs), columns.columns(), size, &mut y, extra, then);
-    if let Some(shift) = plus.shift {
+    parallel_product(
+        Lhs::dense(x.data(), inputs),
+        columns.columns(),
+        size,
+        &mut y,
+        product_epilogue(epilogue, outputs),
+        then,
+    );
+    if let Some(shift) = epilogue.shift {
         add_shift(&mut y, shift);
     }
     CpuTensor::new(&with_width(x, outputs), y)
+}
+
+/// The part of a layer's epilogue that its product adds: all but the shift. The result is `width` wide.
+pub(super) fn product_epilogue<'a>(epilogue: Epilogue<'a, Cpu>, width: usize) -> ProductEpilogue<'a> {
+    ProductEpilogue {
+        bias: epilogue.bias.map(|b| b.data()),
+        add: epilogue.residual.map(|r| (r.data(), width)),
+        accumulate: false,
+    }
 }
 
 /// A tensor's shape with another last dimension.
@@ -71,8 +84,8 @@ pub(super) fn times_down(cpu: &Cpu, x: &CpuTensor, low_rank: LowRank<'_, Cpu>) -
     let down = trained_forward(&cpu.pool, low_rank.down.data(), (rank, inputs, 1));
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: inputs, n: rank };
-    let a = Rows::dense(x.data(), inputs);
-    parallel_product(a, down.columns(), size, &mut hidden, Extra::default(), None);
+    let a = Lhs::dense(x.data(), inputs);
+    parallel_product(a, down.columns(), size, &mut hidden, ProductEpilogue::default(), None);
     CpuTensor::new(&with_width(x, rank), hidden)
 }
 
@@ -96,15 +109,22 @@ pub(super) fn times_up(cpu: &Cpu, g: &CpuTensor, low_rank: LowRank<'_, Cpu>) -> 
     }
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: outputs, n: rank };
-    let columns = Columns::Dense(&scaled, rank);
-    parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut hidden, Extra::default(), None);
+    let columns = Rhs::Dense(&scaled, rank);
+    parallel_product(
+        Lhs::dense(g.data(), outputs),
+        columns,
+        size,
+        &mut hidden,
+        ProductEpilogue::default(),
+        None,
+    );
     CpuTensor::new(&with_width(g, rank), hidden)
 }
 
 pub(super) fn linear_vjp(
     cpu: &Cpu,
     g: &CpuTensor,
-    weight: Kernel<'_, Cpu>,
+    weight: WeightRef<'_, Cpu>,
     low_rank: Option<(&CpuTensor, &CpuTensor)>,
     acc: Option<CpuTensor>,
 ) -> CpuTensor {
@@ -112,11 +132,11 @@ pub(super) fn linear_vjp(
     let rows = rows_of(g);
     let held;
     let (inputs, columns) = match weight {
-        Kernel::Frozen(w) => {
+        WeightRef::Frozen(w) => {
             held = w.backward_matrix(&cpu.pool);
             (w.dims().1, held.columns())
         }
-        Kernel::Trained(w) => (w.width(), Columns::Dense(w.data(), w.width())),
+        WeightRef::Trained(w) => (w.width(), Rhs::Dense(w.data(), w.width())),
     };
     let accumulate = acc.is_some();
     let mut dx = match acc {
@@ -124,13 +144,13 @@ pub(super) fn linear_vjp(
         None => Buffer::new(&cpu.pool, rows * inputs),
     };
     let size = Size { m: rows, k: outputs, n: inputs };
-    let extra = Extra { accumulate, ..Extra::default() };
-    let then = low_rank.map(|(hidden, down)| Then {
-        a: Rows::dense(hidden.data(), hidden.width()),
-        b: Columns::Dense(down.data(), inputs),
+    let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
+    let then = low_rank.map(|(hidden, down)| SecondProduct {
+        a: Lhs::dense(hidden.data(), hidden.width()),
+        b: Rhs::Dense(down.data(), inputs),
         k: hidden.width(),
     });
-    parallel_product(Rows::dense(g.data(), outputs), columns, size, &mut dx, extra, then);
+    parallel_product(Lhs::dense(g.data(), outputs), columns, size, &mut dx, epilogue, then);
     CpuTensor::new(&with_width(g, inputs), dx)
 }
 
@@ -181,10 +201,10 @@ impl OuterProducts<'_> {
             let part = |side: &Side<'_>| if side.by_sample { *sample } else { run.start } * rows * side.width;
             let a = &left.data[part(left) + row..][..k * left.width - row];
             let b = &right.data[part(right) + column..][..k * right.width - column];
-            let extra = Extra { accumulate: index > 0, ..Extra::default() };
-            let (a, b) = (Rows::transposed(a, left.width), Columns::Dense(b, right.width));
+            let epilogue = ProductEpilogue { accumulate: index > 0, ..ProductEpilogue::default() };
+            let (a, b) = (Lhs::transposed(a, left.width), Rhs::Dense(b, right.width));
             // SAFETY: the caller's promise.
-            unsafe { product_into(a, b, Size { m, k, n }, to, extra) }
+            unsafe { product_into(a, b, Size { m, k, n }, to, epilogue) }
         }
         if runs.is_empty() {
             for i in 0..m {
@@ -204,12 +224,12 @@ pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: 
     let products = OuterProducts { left, right, rows, lanes };
     let mut grads = Buffer::new(&cpu.pool, objectives * outputs * inputs);
     let target = Target::new(&mut grads, inputs);
-    let deal = Deal::new(outputs, inputs, cpu.threads().div_ceil(objectives.max(1)));
-    (0..objectives * deal.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
-        let (objective, part) = (task / deal.tasks(), task % deal.tasks());
-        let row = part % deal.row_groups * deal.rows;
-        let column = part / deal.row_groups * deal.columns;
-        let (m, n) = (deal.rows.min(outputs - row), deal.columns.min(inputs - column));
+    let partition = Partition::new(outputs, inputs, cpu.threads().div_ceil(objectives.max(1)));
+    (0..objectives * partition.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+        let (objective, part) = (task / partition.tasks(), task % partition.tasks());
+        let row = part % partition.row_groups * partition.rows;
+        let column = part / partition.row_groups * partition.columns;
+        let (m, n) = (partition.rows.min(outputs - row), partition.columns.min(inputs - column));
         let target = target.at(objective * outputs + row, column);
         // SAFETY: tasks write disjoint blocks of the result.
         unsafe { products.block(objective, (row, m), (column, n), &target) }
@@ -258,15 +278,15 @@ pub(super) fn low_rank_vjp_params(
         }
         let column = (stripe - down_stripes) * width;
         let n = width.min(outputs - column);
-        let mut turned = Buffer::new(&cpu.pool, rank * n);
+        let mut transposed = Buffer::new(&cpu.pool, rank * n);
         // SAFETY: the block is this task's own.
-        unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(&mut turned, n)) }
+        unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(&mut transposed, n)) }
         // SAFETY: tasks write disjoint rows of the result.
         let to =
             unsafe { std::slice::from_raw_parts_mut(to_up.at(objective * outputs + column, 0).c, n * rank) };
         for (o, values) in to.chunks_exact_mut(rank.max(1)).enumerate() {
             for (r, value) in values.iter_mut().enumerate() {
-                *value = scale * turned[r * n + o];
+                *value = scale * transposed[r * n + o];
             }
         }
     });

@@ -3,23 +3,23 @@
 //! Everything heavy is a product (see `product` and `kernel`); the rest is bound by memory and passes over it
 //! as seldom as it can. Results do not depend on the number of threads.
 
-mod ahead;
 mod attention;
-mod awake;
 mod buffer;
+mod busy_wait;
 mod conv;
-mod depth;
 mod features;
 mod group_norm;
+mod inner_loop;
 mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod kernel_avx2;
 mod layer_norm;
 mod linear;
 mod math;
-mod near;
+mod packing;
 mod param;
 mod pointwise;
+mod prefetch;
 mod product;
 mod simd;
 mod structure;
@@ -29,12 +29,12 @@ mod winograd_params;
 mod winograd_tiles;
 
 use crate::{
-    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus,
-    WeightData, Window,
+    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Epilogue, Lanes, LowRank,
+    WeightData, WeightLayout, WeightRef,
 };
-use awake::{Awake, Busy};
 pub use buffer::CpuTensor;
 use buffer::{Buffer, Pool};
+use busy_wait::{InOperation, KeepAwake};
 pub use features::{Instructions, limit_instructions};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Cpu {
     /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four
     /// times as large as the filters and otherwise made at every use. They pay where few pictures pass through the same
     /// weights many times, as in sampling; results are the same bits. Default: no room.
-    pub fn with_filter_room(mut self, bytes: usize) -> Self {
+    pub fn with_filter_cache(mut self, bytes: usize) -> Self {
         self.room = Arc::new(AtomicUsize::new(bytes));
         self
     }
@@ -105,7 +105,7 @@ impl Cpu {
 
     fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
         self.workers.install(|| {
-            let _busy = Busy::start();
+            let _busy = InOperation::start();
             op()
         })
     }
@@ -129,7 +129,7 @@ impl Backend for Cpu {
         // The outermost scope only moves to the workers: what runs there may wait for files or people.
         let inner = self.workers.current_thread_index().is_some();
         self.run(|| {
-            let _awake = inner.then(|| Awake::start(&self.awake));
+            let _awake = inner.then(|| KeepAwake::start(&self.awake));
             work()
         })
     }
@@ -168,22 +168,22 @@ impl Backend for Cpu {
         CpuTensor::new(shape, data)
     }
 
-    fn weight(&self, data: &WeightData, form: Form) -> CpuWeight {
+    fn weight(&self, data: &WeightData, layout: WeightLayout) -> CpuWeight {
         // Both directions' panels may come to be.
         let bytes = 2 * 4 * data.len();
         let left = |left: usize| left.checked_sub(bytes);
         let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
-        CpuWeight::new(data, form, keep, &self.room)
+        CpuWeight::new(data, layout, keep, &self.room)
     }
 
     fn linear(
         &self,
         x: &CpuTensor,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&CpuTensor, LowRank<'_, Self>)>,
-        plus: Plus<'_, Self>,
+        epilogue: Epilogue<'_, Self>,
     ) -> CpuTensor {
-        self.run(|| linear::linear(self, x, weight, low_rank, plus))
+        self.run(|| linear::linear(self, x, weight, low_rank, epilogue))
     }
 
     fn low_rank(&self, x: &CpuTensor, low_rank: LowRank<'_, Self>) -> CpuTensor {
@@ -193,7 +193,7 @@ impl Backend for Cpu {
     fn linear_vjp(
         &self,
         g: &CpuTensor,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&CpuTensor, &CpuTensor)>,
         acc: Option<CpuTensor>,
     ) -> CpuTensor {
@@ -221,26 +221,32 @@ impl Backend for Cpu {
     fn conv2d(
         &self,
         x: &CpuTensor,
-        weight: Kernel<'_, Self>,
-        window: Window,
-        plus: Plus<'_, Self>,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
+        epilogue: Epilogue<'_, Self>,
     ) -> CpuTensor {
-        self.run(|| conv::conv2d(self, x, weight, window, plus))
+        self.run(|| conv::conv2d(self, x, weight, geometry, epilogue))
     }
 
     fn conv2d_vjp(
         &self,
         g: &CpuTensor,
-        weight: Kernel<'_, Self>,
-        window: Window,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
         input: (usize, usize),
         acc: Option<CpuTensor>,
     ) -> CpuTensor {
-        self.run(|| conv::conv2d_vjp(self, g, weight, window, input, acc))
+        self.run(|| conv::conv2d_vjp(self, g, weight, geometry, input, acc))
     }
 
-    fn conv2d_vjp_params(&self, g: &CpuTensor, x: &CpuTensor, window: Window, lanes: &Lanes) -> CpuTensor {
-        self.run(|| conv::conv2d_vjp_params(self, g, x, window, lanes))
+    fn conv2d_vjp_params(
+        &self,
+        g: &CpuTensor,
+        x: &CpuTensor,
+        geometry: ConvParams,
+        lanes: &Lanes,
+    ) -> CpuTensor {
+        self.run(|| conv::conv2d_vjp_params(self, g, x, geometry, lanes))
     }
 
     fn sum_rows(&self, g: &CpuTensor, lanes: &Lanes) -> CpuTensor {
@@ -375,7 +381,7 @@ impl Backend for Cpu {
         self.run(|| structure::resize_nearest_vjp(self, g, input))
     }
 
-    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: Kernel<'_, Self>) -> CpuTensor {
+    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> CpuTensor {
         structure::embedding(self, ids, shape, table)
     }
 

@@ -6,23 +6,23 @@
 //! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but
 //! who does what.
 
-use super::ahead::Ahead;
 use super::buffer::{Buffer, Pool};
-use super::kernel::{Kernel, MR, NR, Tile, WIDE, kernel};
-use super::near::{pack_columns, with_near_columns, with_near_rows};
+use super::kernel::{MR, Microkernel, NR, Tile, WIDE, microkernel};
+use super::packing::{pack_columns, with_packed_lhs, with_packed_rhs};
+use super::prefetch::Prefetch;
 use crate::WeightData;
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A strided view of A: element `[i, k]` is `data[i * row + k * col]`.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct Lhs<'a> {
     pub data: &'a [f32],
     pub row: usize,
     pub col: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Lhs<'a> {
     /// `[m, k]`, row-major, rows `width` apart.
     pub fn dense(data: &'a [f32], width: usize) -> Self {
         Self { data, row: width, col: 1 }
@@ -36,7 +36,7 @@ impl<'a> Rows<'a> {
 
 /// B, `[k, n]`: as panels, or as it lies.
 #[derive(Clone, Copy)]
-pub(super) enum Columns<'a> {
+pub(super) enum Rhs<'a> {
     /// `ceil(n / 16)` panels of `[depth][16]`, the last one filled up with zeros; B is rows
     /// `start .. start + k` of them.
     Panels { data: &'a [f32], depth: usize, start: usize },
@@ -46,17 +46,17 @@ pub(super) enum Columns<'a> {
     Stored(Stored<'a>),
 }
 
-/// Columns of a stored matrix `W`, from `column` on: those of W or, `turned`, of its transpose.
+/// Columns of a stored matrix `W`, from `column` on: those of W or, `transposed`, of its transpose.
 #[derive(Clone, Copy)]
 pub(super) struct Stored<'a> {
     pub data: &'a WeightData,
-    pub turned: bool,
+    pub transposed: bool,
     pub column: usize,
 }
 
 /// What is added to the product.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Extra<'a> {
+pub(super) struct ProductEpilogue<'a> {
     /// Per column.
     pub bias: Option<&'a [f32]>,
     /// A matrix and its row distance.
@@ -97,16 +97,16 @@ impl Target {
 
 /// The product on the calling thread.
 pub(super) fn product(
-    a: Rows<'_>,
-    b: Columns<'_>,
+    a: Lhs<'_>,
+    b: Rhs<'_>,
     size: Size,
     c: &mut [f32],
     c_row: usize,
-    extra: Extra<'_>,
+    epilogue: ProductEpilogue<'_>,
 ) {
     assert!(size.m == 0 || c.len() >= (size.m - 1) * c_row + size.n, "C too small");
     // SAFETY: C is borrowed mutably for the whole product.
-    unsafe { product_into(a, b, size, &Target::new(c, c_row), extra) }
+    unsafe { product_into(a, b, size, &Target::new(c, c_row), epilogue) }
 }
 
 /// The product on the calling thread, into a part of C.
@@ -114,38 +114,38 @@ pub(super) fn product(
 /// # Safety
 /// `target` must be valid for `m` rows of `n` values, and nobody else may touch them meanwhile.
 pub(super) unsafe fn product_into(
-    a: Rows<'_>,
-    b: Columns<'_>,
+    a: Lhs<'_>,
+    b: Rhs<'_>,
     Size { m, k, n }: Size,
     target: &Target,
-    extra: Extra<'_>,
+    epilogue: ProductEpilogue<'_>,
 ) {
     if m == 0 || n == 0 {
         return;
     }
-    check_operands(a, b, Size { m, k, n }, &extra);
+    check_operands(a, b, Size { m, k, n }, &epilogue);
     // SAFETY: the caller's promise.
-    unsafe { tiles(kernel(), a, b, Size { m, k, n }, target, extra) }
+    unsafe { tiles(microkernel(), a, b, Size { m, k, n }, target, epilogue) }
 }
 
 /// The product tile by tile.
 unsafe fn tiles(
-    kernel: Kernel,
-    a: Rows<'_>,
-    b: Columns<'_>,
+    microkernel: Microkernel,
+    a: Lhs<'_>,
+    b: Rhs<'_>,
     Size { m, k, n }: Size,
     target: &Target,
-    extra: Extra<'_>,
+    epilogue: ProductEpilogue<'_>,
 ) {
-    let depth = k.div_ceil(k.div_ceil(kernel.depth).max(1)).next_multiple_of(NR);
+    let depth = k.div_ceil(k.div_ceil(microkernel.depth).max(1)).next_multiple_of(NR);
     // Two panels at a time where they are short, to enter fewer tiles, or where there are too few rows to keep both
     // multipliers busy with one.
-    let width = if m < 4 || depth <= kernel.depth / 2 { WIDE } else { kernel.columns };
+    let width = if m < 4 || depth <= microkernel.depth / 2 { WIDE } else { microkernel.columns };
     let mut start = 0;
     loop {
         let depth = (k - start).min(depth);
         let first = start == 0;
-        with_near_rows(a, m, start, depth, n > width, |a| {
+        with_packed_lhs(a, m, start, depth, n > width, |a| {
             let block = b.block(width);
             for column in (0..n).step_by(block) {
                 let near = (column, block.min(n - column));
@@ -154,20 +154,20 @@ unsafe fn tiles(
                     column if column < n => ((start, depth), (column, block.min(n - column))),
                     _ => ((start + depth, depth.min(k - start - depth)), (0, block.min(n))),
                 };
-                let mut ahead = Ahead::new(b, next.0, next.1, steps);
-                with_near_columns(b, (start, depth), near, m, |near_b| {
+                let mut prefetch = Prefetch::new(b, next.0, next.1, steps);
+                with_packed_rhs(b, (start, depth), near, m, |packed_b| {
                     for offset in (0..near.1).step_by(width) {
                         let column = column + offset;
                         let columns = width.min(n - column);
-                        let b = near_b.data.wrapping_add(offset / NR * near_b.next);
-                        let bias = match extra.bias {
+                        let b = packed_b.data.wrapping_add(offset / NR * packed_b.next);
+                        let bias = match epilogue.bias {
                             Some(bias) if first => bias[column..].as_ptr(),
                             _ => std::ptr::null(),
                         };
                         for row in (0..m).step_by(MR) {
                             let c = target.c.wrapping_add(row * target.c_row + column);
-                            let (add, add_row) = match extra.add {
-                                _ if !first || extra.accumulate => (c.cast_const(), target.c_row),
+                            let (add, add_row) = match epilogue.add {
+                                _ if !first || epilogue.accumulate => (c.cast_const(), target.c_row),
                                 Some((data, distance)) => {
                                     (data[row * distance + column..].as_ptr(), distance)
                                 }
@@ -178,9 +178,9 @@ unsafe fn tiles(
                                 a_row: a.row,
                                 a_col: a.col,
                                 b,
-                                b_row: near_b.row,
-                                b_next: near_b.next,
-                                b_whole: near_b.whole,
+                                b_row: packed_b.row,
+                                b_next: packed_b.next,
+                                b_whole: packed_b.whole,
                                 depth,
                                 columns,
                                 c,
@@ -190,8 +190,8 @@ unsafe fn tiles(
                                 add_row,
                             };
                             // SAFETY: operands were checked against the sizes above; C is the caller's promise.
-                            unsafe { (kernel.tile)(MR.min(m - row), &work) }
-                            ahead.step();
+                            unsafe { (microkernel.tile)(MR.min(m - row), &work) }
+                            prefetch.step();
                         }
                     }
                 });
@@ -204,34 +204,34 @@ unsafe fn tiles(
     }
 }
 
-fn check_operands(a: Rows<'_>, b: Columns<'_>, Size { m, k, n }: Size, extra: &Extra<'_>) {
+fn check_operands(a: Lhs<'_>, b: Rhs<'_>, Size { m, k, n }: Size, epilogue: &ProductEpilogue<'_>) {
     if k > 0 {
         assert!(a.data.len() > (m - 1) * a.row + (k - 1) * a.col, "A too small");
         match b {
-            Columns::Panels { data, depth, start } => {
+            Rhs::Panels { data, depth, start } => {
                 assert!(start + k <= depth && data.len() >= n.next_multiple_of(NR) * depth, "B too small");
             }
-            Columns::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
-            Columns::Stored(Stored { data, turned, column }) => {
+            Rhs::Dense(data, row) => assert!(data.len() >= (k - 1) * row + n, "B too small"),
+            Rhs::Stored(Stored { data, transposed, column }) => {
                 let (rows, width) = (data.shape()[0], data.len() / data.shape()[0]);
-                let (depth, columns) = if turned { (width, rows) } else { (rows, width) };
+                let (depth, columns) = if transposed { (width, rows) } else { (rows, width) };
                 assert!(k <= depth && column + n <= columns, "B too small");
             }
         }
     }
-    assert!(extra.bias.is_none_or(|b| b.len() >= n), "bias too small");
-    assert!(extra.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
+    assert!(epilogue.bias.is_none_or(|b| b.len() >= n), "bias too small");
+    assert!(epilogue.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
 }
 
 /// How a product is dealt out: blocks of C, by rows and columns.
-pub(super) struct Deal {
+pub(super) struct Partition {
     pub rows: usize,
     pub row_groups: usize,
     pub columns: usize,
     pub column_groups: usize,
 }
 
-impl Deal {
+impl Partition {
     /// Rows of a task at most: what it reads of A stays in the second-level cache.
     const MOST_ROWS: usize = 192;
 
@@ -256,9 +256,9 @@ impl Deal {
         }
         for row_groups in least..=most {
             let column_groups = (turns * threads).div_ceil(row_groups).min(panels);
-            let deal = cut(row_groups, column_groups);
-            if deal.effort(threads) < best.effort(threads) {
-                best = deal;
+            let partition = cut(row_groups, column_groups);
+            if partition.effort(threads) < best.effort(threads) {
+                best = partition;
             }
         }
         best
@@ -276,19 +276,19 @@ impl Deal {
 
 /// A second product that is added to the first, by the same tasks while their part of C is in the cache.
 #[derive(Clone, Copy)]
-pub(super) struct Then<'a> {
-    pub a: Rows<'a>,
-    pub b: Columns<'a>,
+pub(super) struct SecondProduct<'a> {
+    pub a: Lhs<'a>,
+    pub b: Rhs<'a>,
     pub k: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Lhs<'a> {
     fn below(self, row: usize) -> Self {
         Self { data: self.data.get(row * self.row..).unwrap_or_default(), ..self }
     }
 }
 
-impl<'a> Columns<'a> {
+impl<'a> Rhs<'a> {
     /// How many columns are brought near at once, where tiles have `width`. What lies in a file is read by pieces of rows, so
     /// long pieces.
     fn block(self, width: usize) -> usize {
@@ -312,34 +312,34 @@ const SMALL: usize = 1 << 16;
 
 /// The product on all threads of the current pool, or on this one alone where it is small.
 pub(super) fn parallel_product(
-    a: Rows<'_>,
-    b: Columns<'_>,
+    a: Lhs<'_>,
+    b: Rhs<'_>,
     Size { m, k, n }: Size,
     c: &mut [f32],
-    extra: Extra<'_>,
-    then: Option<Then<'_>>,
+    epilogue: ProductEpilogue<'_>,
+    then: Option<SecondProduct<'_>>,
 ) {
     assert!(c.len() >= m * n, "C too small");
     let target = Target::new(c, n);
     let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
-    let deal = Deal::new(m, n, threads);
-    (0..deal.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
-        let row = task % deal.row_groups * deal.rows;
-        let column = task / deal.row_groups * deal.columns;
-        let size = Size { m: deal.rows.min(m - row), k, n: deal.columns.min(n - column) };
-        let extra = Extra {
-            bias: extra.bias.map(|b| &b[column..]),
-            add: extra.add.map(|(d, distance)| (&d[row * distance + column..], distance)),
-            ..extra
+    let partition = Partition::new(m, n, threads);
+    (0..partition.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+        let row = task % partition.row_groups * partition.rows;
+        let column = task / partition.row_groups * partition.columns;
+        let size = Size { m: partition.rows.min(m - row), k, n: partition.columns.min(n - column) };
+        let epilogue = ProductEpilogue {
+            bias: epilogue.bias.map(|b| &b[column..]),
+            add: epilogue.add.map(|(d, distance)| (&d[row * distance + column..], distance)),
+            ..epilogue
         };
         let target = target.at(row, column);
         // SAFETY: tasks write disjoint blocks of C.
         unsafe {
-            product_into(a.below(row), b.right_of(column), size, &target, extra);
-            if let Some(Then { a, b, k }) = then {
-                let extra = Extra { accumulate: true, ..Extra::default() };
+            product_into(a.below(row), b.right_of(column), size, &target, epilogue);
+            if let Some(SecondProduct { a, b, k }) = then {
+                let epilogue = ProductEpilogue { accumulate: true, ..ProductEpilogue::default() };
                 let size = Size { k, ..size };
-                product_into(a.below(row), b.right_of(column), size, &target, extra);
+                product_into(a.below(row), b.right_of(column), size, &target, epilogue);
             }
         }
     });
@@ -398,12 +398,12 @@ impl Panels {
         &self.data[index * self.depth * NR..(index + 1) * self.depth * NR]
     }
 
-    pub fn columns(&self) -> Columns<'_> {
-        self.columns_from(0)
+    pub fn columns(&self) -> Rhs<'_> {
+        self.rhs_from(0)
     }
 
     /// B without its first `start` rows.
-    pub fn columns_from(&self, start: usize) -> Columns<'_> {
-        Columns::Panels { data: &self.data, depth: self.depth, start }
+    pub fn rhs_from(&self, start: usize) -> Rhs<'_> {
+        Rhs::Panels { data: &self.data, depth: self.depth, start }
     }
 }

@@ -19,10 +19,10 @@ pub(super) trait Vector: Copy {
     /// `self * factor + addend`.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// Asks for a line of the cache that is about to be read.
-    unsafe fn ask_for(_: *const f32) {}
+    unsafe fn prefetch(_: *const f32) {}
 }
 
-/// The plain form, for machines without AVX.
+/// The fallback without intrinsics, for machines without AVX.
 impl Vector for [f32; 4] {
     const LANES: usize = 4;
 
@@ -70,7 +70,7 @@ mod x86 {
         const LANES: usize = 16;
 
         #[inline(always)]
-        unsafe fn ask_for(line: *const f32) {
+        unsafe fn prefetch(line: *const f32) {
             // SAFETY: reads nothing.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
         }
@@ -128,7 +128,7 @@ mod x86 {
         const LANES: usize = 8;
 
         #[inline(always)]
-        unsafe fn ask_for(line: *const f32) {
+        unsafe fn prefetch(line: *const f32) {
             // SAFETY: reads nothing.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
         }
@@ -186,7 +186,7 @@ mod x86 {
 }
 
 /// Work that can be done with any vector.
-pub(super) trait Kernel {
+pub(super) trait SimdKernel {
     /// Does it.
     ///
     /// # Safety
@@ -198,18 +198,18 @@ pub(super) trait Kernel {
 ///
 /// # Safety
 /// The kernel's own conditions.
-pub(super) unsafe fn with_widest(kernel: impl Kernel) {
+pub(super) unsafe fn with_widest(kernel: impl SimdKernel) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m256, __m512};
 
         #[target_feature(enable = "avx512f")]
-        unsafe fn with_avx512(kernel: impl Kernel) {
+        unsafe fn with_avx512(kernel: impl SimdKernel) {
             // SAFETY: enabled here.
             unsafe { kernel.run::<__m512>() }
         }
         #[target_feature(enable = "avx2,fma")]
-        unsafe fn with_avx2(kernel: impl Kernel) {
+        unsafe fn with_avx2(kernel: impl SimdKernel) {
             // SAFETY: enabled here.
             unsafe { kernel.run::<__m256>() }
         }

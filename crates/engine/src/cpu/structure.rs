@@ -2,7 +2,7 @@
 
 use super::buffer::{Buffer, CpuTensor};
 use super::{Cpu, rows_of};
-use crate::{Kernel, Lanes};
+use crate::{Lanes, WeightRef};
 use rayon::prelude::*;
 
 /// Rows of a parallel block.
@@ -139,17 +139,17 @@ pub(super) fn embedding(
     cpu: &Cpu,
     ids: &[u32],
     (samples, tokens): (usize, usize),
-    table: Kernel<'_, Cpu>,
+    table: WeightRef<'_, Cpu>,
 ) -> CpuTensor {
     let width = match table {
-        Kernel::Frozen(w) => w.dims().1,
-        Kernel::Trained(w) => w.width(),
+        WeightRef::Frozen(w) => w.dims().1,
+        WeightRef::Trained(w) => w.width(),
     };
     let mut out = Buffer::new(&cpu.pool, ids.len() * width);
     for (&id, out) in ids.iter().zip(out.chunks_exact_mut(width)) {
         match table {
-            Kernel::Frozen(w) => w.row(id as usize, out),
-            Kernel::Trained(w) => out.copy_from_slice(&w.data()[id as usize * width..][..width]),
+            WeightRef::Frozen(w) => w.row(id as usize, out),
+            WeightRef::Trained(w) => out.copy_from_slice(&w.data()[id as usize * width..][..width]),
         }
     }
     CpuTensor::new(&[samples, tokens, width], out)

@@ -2,14 +2,14 @@
 //!
 //! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
 //! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from there
-//! piece by piece (`near`), filters transformed from there, and only convolutions that are not Winograd's are laid
+//! piece by piece (`packing`), filters transformed from there, and only convolutions that are not Winograd's are laid
 //! out in reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
 //! the backend has been given room for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
-use super::product::{Columns, Panels, Stored};
+use super::product::{Panels, Rhs, Stored};
 use super::winograd::{FREQUENCIES, Filter, Taps};
-use crate::{Form, WeightData};
+use crate::{WeightData, WeightLayout};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 /// A frozen weight of the CPU backend.
 pub struct CpuWeight {
     data: WeightData,
-    form: Form,
+    layout: WeightLayout,
     keep: bool,
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
@@ -36,10 +36,10 @@ pub(super) enum Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    pub(super) fn columns(&self) -> Columns<'_> {
+    pub(super) fn columns(&self) -> Rhs<'_> {
         match self {
             Self::Panels(panels) => panels.columns(),
-            Self::Stored(stored) => Columns::Stored(*stored),
+            Self::Stored(stored) => Rhs::Stored(*stored),
         }
     }
 }
@@ -61,24 +61,24 @@ impl<T> Deref for Held<'_, T> {
 }
 
 impl Held<'_> {
-    pub(super) fn columns(&self) -> Columns<'_> {
+    pub(super) fn columns(&self) -> Rhs<'_> {
         self.deref().columns()
     }
 }
 
 impl CpuWeight {
-    pub(super) fn new(data: &WeightData, form: Form, keep: bool, room: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(data: &WeightData, layout: WeightLayout, keep: bool, room: &Arc<AtomicUsize>) -> Self {
         let rank = data.shape().len();
-        match form {
-            Form::Matrix => {
+        match layout {
+            WeightLayout::Matrix => {
                 assert!(rank == 2 || data.shape()[2..].iter().all(|&d| d == 1), "{data:?} as a matrix");
             }
-            Form::Filter => assert_eq!(rank, 4, "{data:?} as a filter"),
-            Form::Table => assert_eq!(rank, 2, "{data:?} as a table"),
+            WeightLayout::Filter => assert_eq!(rank, 4, "{data:?} as a filter"),
+            WeightLayout::Table => assert_eq!(rank, 2, "{data:?} as a table"),
         }
         Self {
             data: data.clone(),
-            form,
+            layout,
             keep,
             forward: OnceLock::new(),
             backward: OnceLock::new(),
@@ -105,8 +105,8 @@ impl CpuWeight {
         self.matrix(false).unwrap_or_else(|| Matrix::Panels(self.backward(pool)))
     }
 
-    fn matrix(&self, turned: bool) -> Option<Matrix<'_>> {
-        let stored = Stored { data: &self.data, turned, column: 0 };
+    fn matrix(&self, transposed: bool) -> Option<Matrix<'_>> {
+        let stored = Stored { data: &self.data, transposed, column: 0 };
         (!self.keep && !self.data.is_empty()).then_some(Matrix::Stored(stored))
     }
 
@@ -191,7 +191,7 @@ impl CpuWeight {
 
     /// Row `index` of a table.
     pub(super) fn row(&self, index: usize, out: &mut [f32]) {
-        assert_eq!(self.form, Form::Table);
+        assert_eq!(self.layout, WeightLayout::Table);
         if self.keep {
             let table = self.table.get_or_init(|| self.data.to_f32());
             out.copy_from_slice(&table[index * out.len()..(index + 1) * out.len()]);

@@ -15,9 +15,9 @@
 use super::buffer::{Buffer, Pool};
 use super::features;
 use super::kernel::NR;
-use super::near::pack_columns;
-use super::product::{Columns, Extra, Panels, Rows, Size, Target, product_into};
-use super::simd::{Kernel, Vector, with_widest};
+use super::packing::pack_columns;
+use super::product::{Lhs, Panels, ProductEpilogue, Rhs, Size, Target, product_into};
+use super::simd::{SimdKernel, Vector, with_widest};
 use super::winograd_tiles::{InputTiles, OutputTiles};
 use crate::WeightData;
 use rayon::prelude::*;
@@ -113,9 +113,9 @@ impl Filter {
         Self { data, inputs, outputs, plane }
     }
 
-    fn frequency(&self, f: usize) -> Columns<'_> {
+    fn frequency(&self, f: usize) -> Rhs<'_> {
         let data = &self.data[f * self.plane..(f + 1) * self.plane];
-        Columns::Panels { data, depth: self.inputs, start: 0 }
+        Rhs::Panels { data, depth: self.inputs, start: 0 }
     }
 }
 
@@ -158,7 +158,7 @@ struct FilterRows<'a> {
     u: &'a Target,
 }
 
-impl Kernel for FilterRows<'_> {
+impl SimdKernel for FilterRows<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for i in 0..self.rows {
@@ -372,11 +372,11 @@ impl Stages<'_> {
     /// `M[f] = V[f] U[f]`, some rows of it.
     unsafe fn multiply(&self, f: usize, v: &[f32], rows: Range<usize>, slots: Slots, m: &Target) {
         let filter = self.filter;
-        let a = Rows::dense(&v[f * slots.v + rows.start * filter.inputs..], filter.inputs);
+        let a = Lhs::dense(&v[f * slots.v + rows.start * filter.inputs..], filter.inputs);
         let size = Size { m: rows.len(), k: filter.inputs, n: filter.outputs };
         let m = m.at(rows.start, f * slots.m);
         // SAFETY: the caller's promise.
-        unsafe { product_into(a, filter.frequency(f), size, &m, Extra::default()) }
+        unsafe { product_into(a, filter.frequency(f), size, &m, ProductEpilogue::default()) }
     }
 
     unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: Slots, m: &[f32]) {

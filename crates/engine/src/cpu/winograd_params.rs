@@ -11,8 +11,8 @@
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
-use super::product::{Columns, Extra, Rows, Size, Target, product_into};
-use super::simd::{Kernel, Vector, with_widest};
+use super::product::{Lhs, ProductEpilogue, Rhs, Size, Target, product_into};
+use super::simd::{SimdKernel, Vector, with_widest};
 use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
 use super::winograd_tiles::{InputTiles, frequencies_of, pixels_of, row};
 use crate::Lanes;
@@ -93,12 +93,12 @@ fn add_products(
     });
     let target = Target::new(du, inputs);
     (0..FREQUENCIES).into_par_iter().with_max_len(1).for_each(|f| {
-        let a = Rows::transposed(&m[f * m_plane..], outputs);
-        let b = Columns::Dense(&v[f * v_plane..], inputs);
+        let a = Lhs::transposed(&m[f * m_plane..], outputs);
+        let b = Rhs::Dense(&v[f * v_plane..], inputs);
         let size = Size { m: outputs, k: count, n: inputs };
-        let extra = Extra { accumulate, ..Extra::default() };
+        let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
         // SAFETY: each task writes its own frequency of dU.
-        unsafe { product_into(a, b, size, &target.at(0, f * du_plane), extra) }
+        unsafe { product_into(a, b, size, &target.at(0, f * du_plane), epilogue) }
     });
 }
 
@@ -149,7 +149,7 @@ unsafe fn tap_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; 3] {
     }
 }
 
-impl Kernel for CotangentTiles<'_> {
+impl SimdKernel for CotangentTiles<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let (grid, channels) = (self.grid, self.channels);
@@ -197,7 +197,7 @@ struct FilterRow<'a> {
     target: &'a Target,
 }
 
-impl Kernel for FilterRow<'_> {
+impl SimdKernel for FilterRow<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for start in (0..self.inputs).step_by(V::LANES) {

@@ -1,7 +1,7 @@
 //! Winograd's transforms of image tiles, input and output, several channels at a time (see `winograd`).
 
 use super::product::Target;
-use super::simd::{Kernel, Vector};
+use super::simd::{SimdKernel, Vector};
 use super::winograd::{Addends, FREQUENCIES, Grid, IN, OUT};
 
 /// B^T of six values.
@@ -65,7 +65,7 @@ pub(super) struct InputTiles<'a> {
     pub v: &'a Target,
 }
 
-impl Kernel for InputTiles<'_> {
+impl SimdKernel for InputTiles<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for i in 0..self.count {
@@ -164,7 +164,7 @@ pub(super) struct OutputTiles<'a> {
     pub add: Addends<'a>,
 }
 
-impl Kernel for OutputTiles<'_> {
+impl SimdKernel for OutputTiles<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         assert!(self.m.len() >= FREQUENCIES * self.plane, "M too small");

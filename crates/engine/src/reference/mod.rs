@@ -13,8 +13,8 @@ mod structure;
 pub use array::Array;
 
 use crate::{
-    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, Form, Kernel, Lanes, LowRank, Plus,
-    WeightData, Window,
+    Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Epilogue, Lanes, LowRank,
+    WeightData, WeightLayout, WeightRef,
 };
 use norm::Sets;
 
@@ -23,9 +23,9 @@ use norm::Sets;
 pub struct Reference;
 
 /// The values of a weight, frozen or trained: both are stored the way a trained one is.
-fn kernel(weight: Kernel<'_, Reference>) -> &Array {
+fn values(weight: WeightRef<'_, Reference>) -> &Array {
     match weight {
-        Kernel::Frozen(array) | Kernel::Trained(array) => array,
+        WeightRef::Frozen(array) | WeightRef::Trained(array) => array,
     }
 }
 
@@ -65,23 +65,23 @@ impl Backend for Reference {
         Array::zeros(shape)
     }
 
-    fn weight(&self, data: &WeightData, form: Form) -> Array {
+    fn weight(&self, data: &WeightData, layout: WeightLayout) -> Array {
         let array = self.tensor(data.shape(), &data.to_f32());
-        match form {
-            Form::Matrix => array.reshaped(&[array.first(), array.stride()]),
-            Form::Filter => filter_layout(array),
-            Form::Table => array,
+        match layout {
+            WeightLayout::Matrix => array.reshaped(&[array.first(), array.stride()]),
+            WeightLayout::Filter => filter_layout(array),
+            WeightLayout::Table => array,
         }
     }
 
     fn linear(
         &self,
         x: &Array,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&Array, LowRank<'_, Self>)>,
-        plus: Plus<'_, Self>,
+        epilogue: Epilogue<'_, Self>,
     ) -> Array {
-        product::linear(x, weight, low_rank, plus)
+        product::linear(x, weight, low_rank, epilogue)
     }
 
     fn low_rank(&self, x: &Array, low_rank: LowRank<'_, Self>) -> Array {
@@ -91,7 +91,7 @@ impl Backend for Reference {
     fn linear_vjp(
         &self,
         g: &Array,
-        weight: Kernel<'_, Self>,
+        weight: WeightRef<'_, Self>,
         low_rank: Option<(&Array, &Array)>,
         acc: Option<Array>,
     ) -> Array {
@@ -116,23 +116,29 @@ impl Backend for Reference {
         product::low_rank_vjp_params((g, h), (x, hidden), scale, lanes)
     }
 
-    fn conv2d(&self, x: &Array, weight: Kernel<'_, Self>, window: Window, plus: Plus<'_, Self>) -> Array {
-        conv::conv2d(x, weight, window, plus)
+    fn conv2d(
+        &self,
+        x: &Array,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
+        epilogue: Epilogue<'_, Self>,
+    ) -> Array {
+        conv::conv2d(x, weight, geometry, epilogue)
     }
 
     fn conv2d_vjp(
         &self,
         g: &Array,
-        weight: Kernel<'_, Self>,
-        window: Window,
+        weight: WeightRef<'_, Self>,
+        geometry: ConvParams,
         input: (usize, usize),
         acc: Option<Array>,
     ) -> Array {
-        conv::conv2d_vjp(g, weight, window, input, acc)
+        conv::conv2d_vjp(g, weight, geometry, input, acc)
     }
 
-    fn conv2d_vjp_params(&self, g: &Array, x: &Array, window: Window, lanes: &Lanes) -> Array {
-        conv::conv2d_vjp_params(g, x, window, lanes)
+    fn conv2d_vjp_params(&self, g: &Array, x: &Array, geometry: ConvParams, lanes: &Lanes) -> Array {
+        conv::conv2d_vjp_params(g, x, geometry, lanes)
     }
 
     fn sum_rows(&self, g: &Array, lanes: &Lanes) -> Array {
@@ -254,7 +260,7 @@ impl Backend for Reference {
         structure::resize_nearest_vjp(g, input)
     }
 
-    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: Kernel<'_, Self>) -> Array {
+    fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> Array {
         structure::embedding(ids, shape, table)
     }
 

@@ -1,19 +1,19 @@
 //! Linear layers and their adapters, one inner product at a time.
 
 use super::array::{Array, add_scaled, dot};
-use super::{Reference, kernel};
-use crate::{Kernel, Lanes, LowRank, Plus};
+use super::{Reference, values};
+use crate::{Epilogue, Lanes, LowRank, WeightRef};
 
 type Pair<'a> = LowRank<'a, Reference>;
 
-/// `x W^T + scale * hidden B^T + plus`.
+/// `x W^T + scale * hidden B^T + epilogue`.
 pub(super) fn linear(
     x: &Array,
-    weight: Kernel<'_, Reference>,
+    weight: WeightRef<'_, Reference>,
     low_rank: Option<(&Array, Pair<'_>)>,
-    plus: Plus<'_, Reference>,
+    epilogue: Epilogue<'_, Reference>,
 ) -> Array {
-    let weight = kernel(weight);
+    let weight = values(weight);
     let rows = x.first() * x.positions();
     let mut values = Vec::new();
     for r in 0..rows {
@@ -25,7 +25,7 @@ pub(super) fn linear(
         }
         values.extend(y);
     }
-    add_plus(Array::new(&x.with_channels(weight.first()), values), plus)
+    add_epilogue(Array::new(&x.with_channels(weight.first()), values), epilogue)
 }
 
 /// `x A^T`.
@@ -37,14 +37,14 @@ pub(super) fn low_rank(x: &Array, pair: Pair<'_>) -> Array {
 }
 
 /// Adds bias, shift and residual to a product's result.
-pub(super) fn add_plus(y: Array, plus: Plus<'_, Reference>) -> Array {
+pub(super) fn add_epilogue(y: Array, epilogue: Epilogue<'_, Reference>) -> Array {
     let (channels, positions) = (y.channels(), y.positions());
     let mut values = y.values().to_vec();
     for (i, value) in values.iter_mut().enumerate() {
         let (row, channel) = (i / channels, i % channels);
-        *value += plus.bias.map_or(0.0, |b| b.values()[channel]);
-        *value += plus.shift.map_or(0.0, |s| s.row(row / positions)[channel]);
-        *value += plus.residual.map_or(0.0, |r| r.row(row)[channel]);
+        *value += epilogue.bias.map_or(0.0, |b| b.values()[channel]);
+        *value += epilogue.shift.map_or(0.0, |s| s.row(row / positions)[channel]);
+        *value += epilogue.residual.map_or(0.0, |r| r.row(row)[channel]);
     }
     Array::new(y.shape(), values)
 }
@@ -52,11 +52,11 @@ pub(super) fn add_plus(y: Array, plus: Plus<'_, Reference>) -> Array {
 /// `g W + h A`.
 pub(super) fn linear_vjp(
     g: &Array,
-    weight: Kernel<'_, Reference>,
+    weight: WeightRef<'_, Reference>,
     low_rank: Option<(&Array, &Array)>,
     acc: Option<Array>,
 ) -> Array {
-    let weight = kernel(weight);
+    let weight = values(weight);
     let mut values = Vec::new();
     for r in 0..g.first() * g.positions() {
         let mut dx = vec![0.0; weight.channels()];

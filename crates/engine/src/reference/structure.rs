@@ -2,8 +2,8 @@
 
 use super::array::{Array, add_scaled};
 use super::product::each_row;
-use super::{Reference, kernel};
-use crate::{Kernel, Lanes};
+use super::{Reference, values};
+use crate::{Lanes, WeightRef};
 
 /// Concatenation along the last dimension.
 pub(super) fn concat(a: &Array, b: &Array) -> Array {
@@ -56,8 +56,8 @@ pub(super) fn resize_nearest_vjp(g: &Array, input: (usize, usize)) -> Array {
 }
 
 /// Rows of a table.
-pub(super) fn embedding(ids: &[u32], shape: (usize, usize), table: Kernel<'_, Reference>) -> Array {
-    let table = kernel(table);
+pub(super) fn embedding(ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Reference>) -> Array {
+    let table = values(table);
     let values = ids.iter().flat_map(|&id| table.row(id as usize).to_vec()).collect();
     Array::new(&[shape.0, shape.1, table.channels()], values)
 }

@@ -2,7 +2,7 @@
 
 use super::{Tape, Var, count};
 use crate::observe::Op;
-use crate::{Affine, Backend, Norm, Params, Vector};
+use crate::{Affine, Backend, Norm, Params, PerChannel};
 
 fn affine<'a, B: Backend>(norm: &'a Norm<B>, params: &'a Params<B>) -> Affine<'a, B> {
     Affine { gamma: norm.gamma.value(params), beta: norm.beta.value(params), eps: norm.eps }
@@ -79,7 +79,7 @@ fn put_params<B: Backend>(
     beta: B::Tensor,
 ) {
     for (vector, grad) in [(&norm.gamma, gamma), (&norm.beta, beta)] {
-        if let Some(id) = Vector::trained(vector) {
+        if let Some(id) = PerChannel::trained(vector) {
             pull.add_param(id, grad);
         }
     }

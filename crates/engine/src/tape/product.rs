@@ -2,7 +2,7 @@
 
 use super::{NodeId, Tape, Var, Vjp, count};
 use crate::observe::Op;
-use crate::{Adapter, Backend, Conv2d, Linear, LowRank, Params, Plus, Vector};
+use crate::{Adapter, Backend, Conv2d, Epilogue, Linear, LowRank, Params, PerChannel};
 
 fn low_rank<'a, B: Backend>(adapter: Adapter, params: &'a Params<B>) -> LowRank<'a, B> {
     LowRank { down: params.get(adapter.down), up: params.get(adapter.up), scale: adapter.scale }
@@ -15,7 +15,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         let rows = count(x.shape()) / layer.inputs;
         let rank = layer.adapter.map_or(0, |a| B::shape(params.get(a.down))[0]);
         let flops = linear_flops(rows, layer.inputs, layer.outputs, rank);
-        let plus = Plus {
+        let epilogue = Epilogue {
             bias: layer.bias.as_ref().map(|b| b.value(params)),
             shift: None,
             residual: residual.map(Var::value),
@@ -26,11 +26,11 @@ impl<'m, B: Backend> Tape<'m, B> {
                 let pair = layer.adapter.map(|a| low_rank(a, params));
                 let hidden = pair.map(|pair| b.low_rank(&x.value, pair));
                 let addition = hidden.as_ref().zip(pair);
-                (b.linear(&x.value, layer.weight.kernel(params), addition, plus), hidden)
+                (b.linear(&x.value, layer.weight.value(params), addition, epilogue), hidden)
             },
         );
         let residual = residual.and_then(|r| r.node);
-        let bias = layer.bias.as_ref().and_then(Vector::trained);
+        let bias = layer.bias.as_ref().and_then(PerChannel::trained);
         let trains_weight = layer.weight.trained().is_some() || layer.adapter.is_some();
         let tracked = x.tracked() || residual.is_some() || bias.is_some() || trains_weight;
         let node = x.node;
@@ -62,20 +62,20 @@ impl<'m, B: Backend> Tape<'m, B> {
         shift: Option<&Var<B>>,
         residual: Option<&Var<B>>,
     ) -> Var<B> {
-        let (params, weight, window) = (self.params, &layer.weight, layer.window);
-        let plus = Plus {
+        let (params, weight, geometry) = (self.params, &layer.weight, layer.geometry);
+        let epilogue = Epilogue {
             bias: layer.bias.as_ref().map(|b| b.value(params)),
             shift: shift.map(Var::value),
             residual: residual.map(Var::value),
         };
         let input = (x.shape()[1], x.shape()[2]);
-        let taps = window.kernel.0 * window.kernel.1 * x.shape()[3];
+        let taps = geometry.kernel.0 * geometry.kernel.1 * x.shape()[3];
         let value = self.observe_result(
             |y| Op::product("conv2d", 2.0 * count(B::shape(y)) as f64 * taps as f64),
-            |b| b.conv2d(&x.value, weight.kernel(params), window, plus),
+            |b| b.conv2d(&x.value, weight.value(params), geometry, epilogue),
         );
         let (shift, residual) = (shift.and_then(|s| s.node), residual.and_then(|r| r.node));
-        let (weight_id, bias) = (weight.trained(), layer.bias.as_ref().and_then(Vector::trained));
+        let (weight_id, bias) = (weight.trained(), layer.bias.as_ref().and_then(PerChannel::trained));
         let node = x.node;
         let tracked =
             node.is_some() || shift.is_some() || residual.is_some() || weight_id.is_some() || bias.is_some();
@@ -98,7 +98,7 @@ impl<'m, B: Backend> Tape<'m, B> {
                 if let (Some(id), Some(x)) = (weight_id, x) {
                     let grad = pull.observe(
                         || Op::product("conv2d gradient", flops),
-                        |b| b.conv2d_vjp_params(&g, &x, window, pull.lanes),
+                        |b| b.conv2d_vjp_params(&g, &x, geometry, pull.lanes),
                     );
                     pull.add_param(id, grad);
                 }
@@ -106,7 +106,7 @@ impl<'m, B: Backend> Tape<'m, B> {
                     let acc = pull.take(node);
                     let grad = pull.observe(
                         || Op::product("conv2d vjp", flops),
-                        |b| b.conv2d_vjp(&g, weight.kernel(pull.params), window, input, acc),
+                        |b| b.conv2d_vjp(&g, weight.value(pull.params), geometry, input, acc),
                     );
                     pull.put(node, grad);
                 }
@@ -142,7 +142,7 @@ fn linear_node<'m, B: Backend>(
 ) -> Vjp<'m, B> {
     Box::new(move |pull, g| {
         let rows = count(B::shape(&g)) / layer.outputs;
-        if let Some(id) = layer.bias.as_ref().and_then(Vector::trained) {
+        if let Some(id) = layer.bias.as_ref().and_then(PerChannel::trained) {
             let grad = pull
                 .observe(|| Op::memory("bias gradient", count(B::shape(&g))), |b| b.sum_rows(&g, pull.lanes));
             pull.add_param(id, grad);
@@ -180,7 +180,7 @@ fn linear_node<'m, B: Backend>(
             let flops = 2.0 * (rows * layer.inputs * (layer.outputs + rank)) as f64;
             let grad = pull.observe(
                 || Op::product("linear vjp", flops),
-                |b| b.linear_vjp(&g, layer.weight.kernel(params), low_rank, acc),
+                |b| b.linear_vjp(&g, layer.weight.value(params), low_rank, acc),
             );
             pull.put(node, grad);
         }

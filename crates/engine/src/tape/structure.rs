@@ -2,7 +2,7 @@
 
 use super::{Tape, Var, count};
 use crate::observe::Op;
-use crate::{Backend, Source};
+use crate::{Backend, Weight};
 
 impl<'m, B: Backend> Tape<'m, B> {
     /// The same values under another shape; the first dimension stays.
@@ -58,13 +58,11 @@ impl<'m, B: Backend> Tape<'m, B> {
         ids: &[u32],
         shape: (usize, usize),
         rows: usize,
-        table: &'m Source<B>,
+        table: &'m Weight<B>,
     ) -> Var<B> {
         let params = self.params;
-        let value = self.observe(
-            || Op::memory("embedding", ids.len()),
-            |b| b.embedding(ids, shape, table.kernel(params)),
-        );
+        let value = self
+            .observe(|| Op::memory("embedding", ids.len()), |b| b.embedding(ids, shape, table.value(params)));
         let id = table.trained();
         let ids = ids.to_vec();
         self.result(value, id.is_some(), || {

@@ -1,8 +1,8 @@
 //! Numbers, layers and comparisons that the theorems share. Random values are a function of (seed, index).
 
 use fairhuman_engine::{
-    AdamW, AdamWState, Adapter, Array, Backend, Conv2d, ConvAdapter, Cpu, Form, Linear, Norm, ParamId,
-    Params, Reference, Source, Vector, WeightData, Window,
+    AdamW, AdamWState, Adapter, Array, Backend, Conv2d, ConvAdapter, ConvParams, Cpu, Linear, Norm, ParamId,
+    Params, PerChannel, Reference, Weight, WeightData, WeightLayout,
 };
 
 use std::sync::LazyLock;
@@ -28,7 +28,7 @@ impl Exact for Cpu {
 /// room for weights prepared in advance; and sixteen, for which work is cut finer.
 pub static CPUS: LazyLock<[Cpu; 4]> = LazyLock::new(|| {
     crate::instructions::limit_to_what_is_asked();
-    let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_room(1 << 20));
+    let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_cache(1 << 20));
     [Cpu::new(1), roomy, Cpu::with_panel_budget(3, 0), Cpu::new(16)].map(|cpu| cpu.expect("threads"))
 });
 
@@ -110,21 +110,21 @@ impl<'b, B: Backend> Maker<'b, B> {
     }
 
     /// A weight `shape` in the file's order, trained in the trained order (filters: `[O, kh, kw, I]`).
-    pub fn source(&mut self, shape: &[usize], form: Form, train: Train) -> Source<B> {
+    pub fn source(&mut self, shape: &[usize], layout: WeightLayout, train: Train) -> Weight<B> {
         match (train, shape) {
-            (Train::Everything, &[o, i, h, w]) => Source::Trained(self.param(&[o, h, w, i])),
-            (Train::Everything, _) => Source::Trained(self.param(shape)),
+            (Train::Everything, &[o, i, h, w]) => Weight::Trained(self.param(&[o, h, w, i])),
+            (Train::Everything, _) => Weight::Trained(self.param(shape)),
             _ => {
                 let data = WeightData::from_f32(shape, &self.noise(shape));
-                Source::Frozen(self.backend.weight(&data, form))
+                Weight::Frozen(self.backend.weight(&data, layout))
             }
         }
     }
 
-    pub fn vector(&mut self, length: usize, train: Train) -> Vector<B> {
+    pub fn vector(&mut self, length: usize, train: Train) -> PerChannel<B> {
         match train {
-            Train::Everything => Vector::Trained(self.param(&[length])),
-            _ => Vector::Frozen(self.backend.tensor(&[length], &self.noise(&[length]))),
+            Train::Everything => PerChannel::Trained(self.param(&[length])),
+            _ => PerChannel::Frozen(self.backend.tensor(&[length], &self.noise(&[length]))),
         }
     }
 
@@ -141,27 +141,27 @@ impl<'b, B: Backend> Maker<'b, B> {
     }
 
     fn bare_linear(&mut self, inputs: usize, outputs: usize, train: Train) -> Linear<B> {
-        let weight = self.source(&[outputs, inputs], Form::Matrix, train);
+        let weight = self.source(&[outputs, inputs], WeightLayout::Matrix, train);
         Linear { weight, bias: None, adapter: None, inputs, outputs }
     }
 
-    pub fn conv(&mut self, inputs: usize, outputs: usize, window: Window, train: Train) -> Conv2d<B> {
+    pub fn conv(&mut self, inputs: usize, outputs: usize, geometry: ConvParams, train: Train) -> Conv2d<B> {
         let adapter = match train {
             Train::Adapter(rank) => {
-                let down = self.bare_conv(inputs, rank, window, Train::Everything);
+                let down = self.bare_conv(inputs, rank, geometry, Train::Everything);
                 let up = self.bare_linear(rank, outputs, Train::Everything);
                 Some(Box::new(ConvAdapter { down, up, scale: 0.75 }))
             }
             _ => None,
         };
         let bias = Some(self.vector(outputs, train));
-        Conv2d { bias, adapter, ..self.bare_conv(inputs, outputs, window, train) }
+        Conv2d { bias, adapter, ..self.bare_conv(inputs, outputs, geometry, train) }
     }
 
-    fn bare_conv(&mut self, inputs: usize, outputs: usize, window: Window, train: Train) -> Conv2d<B> {
-        let (h, w) = window.kernel;
-        let weight = self.source(&[outputs, inputs, h, w], Form::Filter, train);
-        Conv2d { weight, bias: None, window, adapter: None, inputs, outputs }
+    fn bare_conv(&mut self, inputs: usize, outputs: usize, geometry: ConvParams, train: Train) -> Conv2d<B> {
+        let (h, w) = geometry.kernel;
+        let weight = self.source(&[outputs, inputs, h, w], WeightLayout::Filter, train);
+        Conv2d { weight, bias: None, geometry, adapter: None, inputs, outputs }
     }
 
     pub fn norm(&mut self, channels: usize, train: Train) -> Norm<B> {

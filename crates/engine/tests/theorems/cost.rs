@@ -3,7 +3,7 @@
 use crate::common::{CPUS, Maker, Train, tensor};
 use crate::net::{IMAGE, Memory, build, pass};
 use fairhuman_engine::observe::{Observer, Op, Phase};
-use fairhuman_engine::{Activation, Backend, Lanes, ParamGrads, Reference, Tape, Var, Window};
+use fairhuman_engine::{Activation, Backend, ConvParams, Lanes, ParamGrads, Reference, Tape, Var};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,7 +39,7 @@ impl Observer for Counts {
 #[test]
 fn only_what_lies_above_something_trained_is_computed_backwards() {
     let mut make = Maker::new(&Reference, 30);
-    let stem = make.conv(3, 4, Window::square(3, 1, 1), Train::Nothing);
+    let stem = make.conv(3, 4, ConvParams::square(3, 1, 1), Train::Nothing);
     let norm = make.norm(4, Train::Nothing);
     let low_rank = make.linear(4, 4, Train::Adapter(2));
     let frozen = make.linear(4, 4, Train::Nothing);

@@ -3,7 +3,7 @@
 
 use crate::common::{Maker, Train, assert_close, tensor};
 use fairhuman_engine::{
-    Activation, Array, Form, Lanes, ParamGrads, ParamId, Params, Reference, Tape, Var, Window,
+    Activation, Array, ConvParams, Lanes, ParamGrads, ParamId, Params, Reference, Tape, Var, WeightLayout,
 };
 
 const STEP: f64 = 1e-5;
@@ -127,21 +127,21 @@ fn linear_of_vectors_and_of_its_own_residual() {
 
 #[test]
 fn conv2d_in_every_geometry() {
-    let windows = [
-        Window::square(3, 1, 1),
-        Window::square(3, 2, 1),
-        Window::square(1, 1, 0),
-        Window::square(1, 2, 0),
-        Window { kernel: (3, 3), stride: 2, pad: [0, 0, 1, 1] },
-        Window { kernel: (2, 3), stride: 1, pad: [1, 0, 0, 2] },
+    let geometries = [
+        ConvParams::square(3, 1, 1),
+        ConvParams::square(3, 2, 1),
+        ConvParams::square(1, 1, 0),
+        ConvParams::square(1, 2, 0),
+        ConvParams { kernel: (3, 3), stride: 2, pad: [0, 0, 1, 1] },
+        ConvParams { kernel: (2, 3), stride: 1, pad: [1, 0, 0, 2] },
     ];
-    for window in windows {
+    for geometry in geometries {
         for train in [Train::Everything, Train::Nothing, Train::Adapter(2)] {
             let mut make = Maker::new(&Reference, 12);
-            let layer = make.conv(2, 3, window, train);
-            let (h, w) = window.output((4, 5));
+            let layer = make.conv(2, 3, geometry, train);
+            let (h, w) = geometry.output((4, 5));
             let x = inputs(&[&[2, 4, 5, 2], &[2, 3], &[2, h, w, 3]]);
-            assert_gradients(&format!("{window:?}"), &layer, make.params, &x, |tape, layer, v| {
+            assert_gradients(&format!("{geometry:?}"), &layer, make.params, &x, |tape, layer, v| {
                 tape.conv2d(&v[0], layer, Some(&v[1]), Some(&v[2]))
             });
         }
@@ -216,7 +216,7 @@ fn moved_values() {
 #[test]
 fn embedding() {
     let mut make = Maker::new(&Reference, 15);
-    let table = make.source(&[5, 3], Form::Table, Train::Everything);
+    let table = make.source(&[5, 3], WeightLayout::Table, Train::Everything);
     assert_gradients("embedding", &table, make.params, &[], |tape, table, _| {
         tape.embedding(&[4, 0, 4, 1, 2, 0], (2, 3), 5, table)
     });

@@ -3,7 +3,7 @@
 
 use crate::common::{Exact, Maker, Train, tensor};
 use fairhuman_engine::{
-    Activation, Backend, Conv2d, Lanes, Linear, Norm, ParamGrads, ParamId, Params, Tape, Var, Window,
+    Activation, Backend, Conv2d, ConvParams, Lanes, Linear, Norm, ParamGrads, ParamId, Params, Tape, Var,
     observe::Observer,
 };
 
@@ -37,7 +37,7 @@ pub enum Memory {
 
 pub fn build<B: Backend>(backend: &B) -> (Net<B>, Params<B>) {
     let mut make = Maker::new(backend, 100);
-    let (same, half) = (Window::square(3, 1, 1), Window::square(3, 2, 1));
+    let (same, half) = (ConvParams::square(3, 1, 1), ConvParams::square(3, 2, 1));
     let net = Net {
         stem: make.conv(4, CHANNELS, same, Train::Adapter(2)),
         time: make.linear(TIME, CHANNELS, Train::Adapter(2)),
@@ -54,7 +54,7 @@ pub fn build<B: Backend>(backend: &B) -> (Net<B>, Params<B>) {
             make.linear(CHANNELS, 2 * 12, Train::Adapter(2)),
             make.linear(12, CHANNELS, Train::Everything),
         ],
-        head: make.conv(2 * CHANNELS, 4, Window::square(1, 1, 0), Train::Everything),
+        head: make.conv(2 * CHANNELS, 4, ConvParams::square(1, 1, 0), Train::Everything),
         unused: make.param(&[3]),
     };
     (net, make.params)

@@ -3,7 +3,7 @@
 
 use crate::common::{noise, tensor};
 use fairhuman_engine::{
-    Backend, Cpu, CpuTensor, CpuWeight, DType, Form, Kernel, WeightBytes, WeightData, Window,
+    Backend, ConvParams, Cpu, CpuTensor, CpuWeight, DType, WeightBytes, WeightData, WeightLayout, WeightRef,
 };
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -18,10 +18,10 @@ impl WeightBytes for Interrupted {
     }
 }
 
-fn weight(cpu: &Cpu, shape: &[usize], form: Form) -> CpuWeight {
+fn weight(cpu: &Cpu, shape: &[usize], layout: WeightLayout) -> CpuWeight {
     let bytes: Vec<u8> = noise(3, shape.iter().product()).into_iter().flat_map(f32::to_le_bytes).collect();
     let range = 0..bytes.len();
-    cpu.weight(&WeightData::new(DType::F32, shape.to_vec(), Arc::new(Interrupted(bytes)), range), form)
+    cpu.weight(&WeightData::new(DType::F32, shape.to_vec(), Arc::new(Interrupted(bytes)), range), layout)
 }
 
 /// Gradients by two jobs of one thread, the second of which begins while the first prepares the weight.
@@ -51,9 +51,9 @@ fn assert_ends(work: impl FnOnce() + Send + 'static) {
 fn a_job_that_interrupts_the_preparation_of_a_matrix_may_use_it() {
     assert_ends(|| {
         let cpu = Cpu::new(1).expect("a thread");
-        let weight = weight(&cpu, &[20, 30], Form::Matrix);
+        let weight = weight(&cpu, &[20, 30], WeightLayout::Matrix);
         let g = tensor(&cpu, 1, &[1, 7, 20]);
-        let gradient = || cpu.linear_vjp(&g, Kernel::Frozen(&weight), None, None);
+        let gradient = || cpu.linear_vjp(&g, WeightRef::Frozen(&weight), None, None);
         let [first, second] = both(&cpu, gradient);
         assert_eq!(first, second);
         assert_eq!(first, cpu.read(&gradient()));
@@ -65,12 +65,13 @@ fn a_job_that_interrupts_the_preparation_of_a_matrix_may_use_it() {
 fn a_job_that_interrupts_the_preparation_of_a_filter_may_use_it() {
     assert_ends(|| {
         let bytes = |interrupted| {
-            let cpu = Cpu::new(1).expect("a thread").with_filter_room(2 * 4 * 36 * 16 * 20);
-            let weights = [(); 2].map(|()| weight(&cpu, &[16, 20, 3, 3], Form::Filter));
+            let cpu = Cpu::new(1).expect("a thread").with_filter_cache(2 * 4 * 36 * 16 * 20);
+            let weights = [(); 2].map(|()| weight(&cpu, &[16, 20, 3, 3], WeightLayout::Filter));
             let g = tensor(&cpu, 1, &[1, 24, 24, 16]);
             let [first, second] = [0, 1].map(|i| {
-                let window = Window::square(3, 1, 1);
-                let gradient = || cpu.conv2d_vjp(&g, Kernel::Frozen(&weights[i]), window, (24, 24), None);
+                let geometry = ConvParams::square(3, 1, 1);
+                let gradient =
+                    || cpu.conv2d_vjp(&g, WeightRef::Frozen(&weights[i]), geometry, (24, 24), None);
                 if interrupted {
                     let [first, second] = both(&cpu, gradient);
                     assert_eq!(first, second);

@@ -2,7 +2,7 @@
 //! sizes around the blocks, and bytes that lie at odd places.
 
 use crate::common::{noise, tensor};
-use fairhuman_engine::{Backend, Cpu, DType, Form, Kernel, Plus, WeightData, Window};
+use fairhuman_engine::{Backend, ConvParams, Cpu, DType, Epilogue, WeightData, WeightLayout, WeightRef};
 use half::{bf16, f16};
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ fn stored(dtype: DType, shape: &[usize]) -> WeightData {
 }
 
 /// A weight that is kept and one that is not, with their backends.
-fn both(data: &WeightData, form: Form) -> [(Cpu, <Cpu as Backend>::Weight); 2] {
+fn both(data: &WeightData, layout: WeightLayout) -> [(Cpu, <Cpu as Backend>::Weight); 2] {
     crate::instructions::limit_to_what_is_asked();
     [usize::MAX, 0].map(|budget| {
         let cpu = Cpu::with_panel_budget(3, budget).expect("threads");
-        let weight = cpu.weight(data, form);
+        let weight = cpu.weight(data, layout);
         (cpu, weight)
     })
 }
@@ -41,16 +41,16 @@ fn a_stored_matrix_gives_the_bits_of_its_panels() {
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         for (rows, inputs, outputs) in [(1, 1, 1), (3, 17, 64), (13, 257, 65), (40, 530, 131), (400, 96, 300)]
         {
-            let cpus = both(&stored(dtype, &[outputs, inputs]), Form::Matrix);
+            let cpus = both(&stored(dtype, &[outputs, inputs]), WeightLayout::Matrix);
             let what = format!("{dtype:?}, {rows} rows, {inputs} to {outputs}");
             let forward = |(cpu, weight): &(Cpu, _)| {
                 let x = tensor(cpu, 1, &[1, rows, inputs]);
-                cpu.read(&cpu.linear(&x, Kernel::Frozen(weight), None, Plus::default()))
+                cpu.read(&cpu.linear(&x, WeightRef::Frozen(weight), None, Epilogue::default()))
             };
             assert_same(&what, [forward(&cpus[0]), forward(&cpus[1])]);
             let backward = |(cpu, weight): &(Cpu, _)| {
                 let g = tensor(cpu, 2, &[1, rows, outputs]);
-                cpu.read(&cpu.linear_vjp(&g, Kernel::Frozen(weight), None, None))
+                cpu.read(&cpu.linear_vjp(&g, WeightRef::Frozen(weight), None, None))
             };
             assert_same(&format!("{what}, gradient"), [backward(&cpus[0]), backward(&cpus[1])]);
         }
@@ -60,19 +60,19 @@ fn a_stored_matrix_gives_the_bits_of_its_panels() {
 /// By Winograd's filters (16 channels and more, many tiles) and without.
 #[test]
 fn a_stored_filter_gives_the_bits_of_its_panels() {
-    let window = Window::square(3, 1, 1);
+    let geometry = ConvParams::square(3, 1, 1);
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         for (side, inputs, outputs) in [(3, 5, 7), (12, 16, 16), (13, 37, 50), (16, 33, 17)] {
-            let cpus = both(&stored(dtype, &[outputs, inputs, 3, 3]), Form::Filter);
+            let cpus = both(&stored(dtype, &[outputs, inputs, 3, 3]), WeightLayout::Filter);
             let what = format!("{dtype:?}, {side} x {side}, {inputs} to {outputs}");
             let forward = |(cpu, weight): &(Cpu, _)| {
                 let x = tensor(cpu, 1, &[2, side, side, inputs]);
-                cpu.read(&cpu.conv2d(&x, Kernel::Frozen(weight), window, Plus::default()))
+                cpu.read(&cpu.conv2d(&x, WeightRef::Frozen(weight), geometry, Epilogue::default()))
             };
             assert_same(&what, [forward(&cpus[0]), forward(&cpus[1])]);
             let backward = |(cpu, weight): &(Cpu, _)| {
                 let g = tensor(cpu, 2, &[2, side, side, outputs]);
-                cpu.read(&cpu.conv2d_vjp(&g, Kernel::Frozen(weight), window, (side, side), None))
+                cpu.read(&cpu.conv2d_vjp(&g, WeightRef::Frozen(weight), geometry, (side, side), None))
             };
             assert_same(&format!("{what}, gradient"), [backward(&cpus[0]), backward(&cpus[1])]);
         }

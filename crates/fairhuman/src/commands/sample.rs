@@ -26,14 +26,14 @@ use grid::Grid;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Bytes for transformed filters: a picture passes through the same weights sixty times.
-const FILTER_ROOM: usize = 1 << 30;
+const FILTER_CACHE: usize = 1 << 30;
 
 /// Makes the pictures, and says where they are.
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
-    let backend = machine::backend(options.threads)?.with_filter_room(FILTER_ROOM);
+    let backend = machine::backend(options.threads)?.with_filter_cache(FILTER_CACHE);
     // The whole run inside the thread pool: its operations start without a detour.
     backend.scope(|| follow(&backend, options, &prompts, &loras, &pictures))?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! A network small enough to step in microseconds: two trained linear layers with a SiLU between, pixel by pixel.
 
-use fairhuman_engine::{Activation, Backend, Linear, ParamId, Params, Source, Tape, Var, Vector};
+use fairhuman_engine::{Activation, Backend, Linear, ParamId, Params, PerChannel, Tape, Var, Weight};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::gradient::Denoiser;
 use fairhuman_train::objective::{Normalisation, Objective};
@@ -26,8 +26,8 @@ impl<B: Backend> Toy<B> {
             params.add(name, backend.tensor(shape, &values))
         };
         let mut layer = |name: &str, inputs, outputs, seed| Linear {
-            weight: Source::Trained(add(&format!("{name}.weight"), &[outputs, inputs], seed)),
-            bias: Some(Vector::Trained(add(&format!("{name}.bias"), &[outputs], seed + 1))),
+            weight: Weight::Trained(add(&format!("{name}.weight"), &[outputs, inputs], seed)),
+            bias: Some(PerChannel::Trained(add(&format!("{name}.bias"), &[outputs], seed + 1))),
             adapter: None,
             inputs,
             outputs,

@@ -5,7 +5,7 @@ use super::{
     shape_of, weight, with_every_acc,
 };
 use crate::common::{Exact, tensor};
-use fairhuman_engine::{Form, LowRank, Plus};
+use fairhuman_engine::{Epilogue, LowRank, WeightLayout};
 
 #[derive(Debug)]
 struct LinearCase {
@@ -30,8 +30,8 @@ impl Experiment for LinearCase {
             (shape_of(samples, &self.middle, outputs), shape_of(samples, &self.middle, inputs));
         let file_shape = if self.from_filter { vec![outputs, inputs, 1, 1] } else { vec![outputs, inputs] };
         let weight = match self.stored {
-            Stored::Trained => weight(b, self.stored, Form::Matrix, &[outputs, inputs]),
-            _ => weight(b, self.stored, Form::Matrix, &file_shape),
+            Stored::Trained => weight(b, self.stored, WeightLayout::Matrix, &[outputs, inputs]),
+            _ => weight(b, self.stored, WeightLayout::Matrix, &file_shape),
         };
         let x = tensor(b, 1, &x_shape);
         let pair = self.rank.map(|r| (tensor(b, 2, &[r, inputs]), tensor(b, 3, &[outputs, r])));
@@ -39,12 +39,12 @@ impl Experiment for LinearCase {
         let bias = optional(b, self.bias, 4, &[outputs]);
         let shift = optional(b, self.shift, 5, &[samples, outputs]);
         let residual = optional(b, self.residual, 6, &y_shape);
-        let plus = Plus { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
+        let epilogue = Epilogue { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
 
         let mut results = Results::default();
         let hidden = low_rank.map(|pair| b.low_rank(&x, pair));
         let addition = hidden.as_ref().zip(low_rank);
-        results.push(b, "result", &b.linear(&x, weight.kernel(), addition, plus));
+        results.push(b, "result", &b.linear(&x, weight.kernel(), addition, epilogue));
         let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
         with_every_acc(b, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
             let low_rank = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));

@@ -11,7 +11,7 @@ mod pointwise;
 mod structure;
 
 use crate::common::{CPUS, Exact, assert_close, noise, tensor};
-use fairhuman_engine::{Backend, DType, Form, Kernel, Lanes, Reference, WeightData};
+use fairhuman_engine::{Backend, DType, Lanes, Reference, WeightData, WeightLayout, WeightRef};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -102,17 +102,17 @@ enum Weight<B: Backend> {
 }
 
 impl<B: Backend> Weight<B> {
-    fn kernel(&self) -> Kernel<'_, B> {
+    fn kernel(&self) -> WeightRef<'_, B> {
         match self {
-            Weight::Frozen(weight) => Kernel::Frozen(weight),
-            Weight::Trained(tensor) => Kernel::Trained(tensor),
+            Weight::Frozen(weight) => WeightRef::Frozen(weight),
+            Weight::Trained(tensor) => WeightRef::Trained(tensor),
         }
     }
 }
 
 /// Noise as a weight; `shape` is the file's. A trained filter `[O, I, kh, kw]` is `[O, kh, kw, I]`.
-fn weight<B: Backend>(backend: &B, stored: Stored, form: Form, shape: &[usize]) -> Weight<B> {
-    let frozen = |dtype| Weight::Frozen(backend.weight(&file(dtype, shape), form));
+fn weight<B: Backend>(backend: &B, stored: Stored, layout: WeightLayout, shape: &[usize]) -> Weight<B> {
+    let frozen = |dtype| Weight::Frozen(backend.weight(&file(dtype, shape), layout));
     match (stored, shape) {
         (Stored::F32, _) => frozen(DType::F32),
         (Stored::F16, _) => frozen(DType::F16),

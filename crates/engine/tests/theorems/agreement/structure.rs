@@ -2,7 +2,7 @@
 
 use super::{Experiment, Results, STORED, Stored, assert_agree_within, lanes_with_gaps, weight};
 use crate::common::{Exact, tensor};
-use fairhuman_engine::Form;
+use fairhuman_engine::WeightLayout;
 
 #[derive(Debug)]
 struct StructureCase {
@@ -35,7 +35,7 @@ impl Experiment for StructureCase {
         }
 
         let (rows, tokens) = (11, h * w);
-        let table = weight(b, stored, Form::Table, &[rows, channels]);
+        let table = weight(b, stored, WeightLayout::Table, &[rows, channels]);
         let ids: Vec<u32> = (0..samples * tokens).map(|i| (i * i % 7 + 4 * (i % 2)) as u32).collect();
         results.push(b, "embedding", &b.embedding(&ids, (samples, tokens), table.kernel()));
         let g = tensor(b, 8, &[lanes.len(), tokens, channels]);

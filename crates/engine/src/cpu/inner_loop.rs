@@ -8,7 +8,8 @@ use super::simd::Vector;
 
 /// Values of depth that are gone through in one go where rows of A lie dense.
 const UNROLL: usize = 4;
-/// How many rows ahead B is asked for: where it is read as it lies, rows are too far apart to be foreseen.
+/// Rows of B between the one in use and the one prefetched: in a matrix as stored, rows are too far apart for the
+/// processor to predict.
 const AHEAD: usize = 12;
 
 /// Where a loop stands: A and B at the tile's place, and where the N vectors of a row of B lie from its start.
@@ -114,7 +115,7 @@ unsafe fn anywhere<V: Vector, const R: usize, const N: usize>(
         unsafe {
             for (v, &offset) in vectors.iter().enumerate() {
                 if v * V::LANES % NR == 0 {
-                    V::ask_for(b.wrapping_add(AHEAD * t.b_row + offset));
+                    V::prefetch(b.wrapping_add(AHEAD * t.b_row + offset));
                 }
             }
             add_row(sums, b, vectors, |i| a.wrapping_add(i * a_row));

@@ -2,12 +2,12 @@
 //! of the cache and push each other out of it.
 
 use super::kernel::{MR, NR, WIDE};
-use super::product::{Columns, Rows, Stored};
+use super::product::{Lhs, Rhs, Stored};
 use multiversion::multiversion;
 use std::cell::RefCell;
 
 /// Where tiles find A: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k * col`.
-pub(super) struct Near {
+pub(super) struct PackedLhs {
     pub data: *const f32,
     pub strip: usize,
     pub row: usize,
@@ -16,7 +16,7 @@ pub(super) struct Near {
 
 /// Where tiles find B: row `k` is at `data + k * row`, its 17th column `next` further on.
 #[derive(Clone, Copy)]
-pub(super) struct NearColumns {
+pub(super) struct PackedRhs {
     pub data: *const f32,
     pub row: usize,
     pub next: usize,
@@ -24,7 +24,7 @@ pub(super) struct NearColumns {
     pub whole: bool,
 }
 
-impl NearColumns {
+impl PackedRhs {
     /// Panels `[depth][16]`, `next` values apart.
     fn panels(data: &[f32], next: usize) -> Self {
         Self { data: data.as_ptr(), row: NR, next, whole: true }
@@ -41,27 +41,27 @@ const SMALL: usize = 5 << 10;
 
 /// Calls `run` with rows that do not collide in the cache: those of a transpose that are met `again` by other columns as
 /// strips `[depth][12]`, those whose distance is a multiple of 4 KiB next to each other, all others where they lie.
-pub(super) fn with_near_rows(
-    a: Rows<'_>,
+pub(super) fn with_packed_lhs(
+    a: Lhs<'_>,
     m: usize,
     start: usize,
     depth: usize,
     again: bool,
-    run: impl FnOnce(Near),
+    run: impl FnOnce(PackedLhs),
 ) {
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     // Narrow ones and small ones are near as they are.
     let far = a.col > 2 * NR && depth * a.col > SMALL;
-    let turned = a.row == 1 && far && m > 4 && again;
+    let transposed = a.row == 1 && far && m > 4 && again;
     let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
-    if depth == 0 || !turned && !collide {
+    if depth == 0 || !transposed && !collide {
         let data = a.data.as_ptr().wrapping_add(start * a.col);
-        return run(Near { data, strip: a.row, row: a.row, col: a.col });
+        return run(PackedLhs { data, strip: a.row, row: a.row, col: a.col });
     }
     COPY.with_borrow_mut(|copy| {
-        if turned {
+        if transposed {
             copy.resize((m.next_multiple_of(MR) * depth).max(copy.len()), 0.0);
             for (strip, out) in copy.chunks_exact_mut(MR * depth).enumerate().take(m.div_ceil(MR)) {
                 let rows = MR.min(m - strip * MR);
@@ -69,7 +69,7 @@ pub(super) fn with_near_rows(
                     copy_part(out, &a.data[(start + k) * a.col + strip * MR..][..rows]);
                 }
             }
-            return run(Near { data: copy.as_ptr(), strip: depth, row: 1, col: MR });
+            return run(PackedLhs { data: copy.as_ptr(), strip: depth, row: 1, col: MR });
         }
         let distance = depth.next_multiple_of(16) + 16;
         copy.resize((m * distance).max(copy.len()), 0.0);
@@ -77,7 +77,7 @@ pub(super) fn with_near_rows(
             let from = i * a.row + start;
             copy[i * distance..i * distance + depth].copy_from_slice(&a.data[from..from + depth]);
         }
-        run(Near { data: copy.as_ptr(), strip: distance, row: distance, col: 1 });
+        run(PackedLhs { data: copy.as_ptr(), strip: distance, row: distance, col: 1 });
     });
 }
 
@@ -95,25 +95,25 @@ const MANY: usize = 2 * MR;
 
 /// Calls `run` with the place of some columns of B. Those of a matrix as it lies share few sets of the cache, so those that many
 /// rows meet become a panel first.
-pub(super) fn with_near_columns(
-    b: Columns<'_>,
+pub(super) fn with_packed_rhs(
+    b: Rhs<'_>,
     (start, depth): (usize, usize),
     (column, columns): (usize, usize),
     m: usize,
-    run: impl FnOnce(NearColumns),
+    run: impl FnOnce(PackedRhs),
 ) {
     thread_local! {
         static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     match b {
-        Columns::Panels { data, depth: all, start: from } => {
-            run(NearColumns::panels(&data[column * all + (from + start) * NR..], all * NR))
+        Rhs::Panels { data, depth: all, start: from } => {
+            run(PackedRhs::panels(&data[column * all + (from + start) * NR..], all * NR))
         }
-        Columns::Dense(data, _) if depth == 0 => run(NearColumns::rows(data, 0)),
-        Columns::Dense(data, distance) if m < MANY || distance <= 2 * NR || depth * distance <= SMALL => {
-            run(NearColumns::rows(&data[start * distance + column..], distance))
+        Rhs::Dense(data, _) if depth == 0 => run(PackedRhs::rows(data, 0)),
+        Rhs::Dense(data, distance) if m < MANY || distance <= 2 * NR || depth * distance <= SMALL => {
+            run(PackedRhs::rows(&data[start * distance + column..], distance))
         }
-        Columns::Dense(data, distance) => PANELS.with_borrow_mut(|panels| {
+        Rhs::Dense(data, distance) => PANELS.with_borrow_mut(|panels| {
             panels.resize((WIDE * depth).max(panels.len()), 0.0);
             for (panel, out) in panels.chunks_exact_mut(NR * depth).enumerate().take(columns.div_ceil(NR)) {
                 let width = NR.min(columns - panel * NR);
@@ -121,26 +121,26 @@ pub(super) fn with_near_columns(
                     copy_part(out, &data[(start + k) * distance + column + panel * NR..][..width]);
                 }
             }
-            run(NearColumns::panels(panels, NR * depth));
+            run(PackedRhs::panels(panels, NR * depth));
         }),
-        Columns::Stored(stored) => PANELS.with_borrow_mut(|panels| {
+        Rhs::Stored(stored) => PANELS.with_borrow_mut(|panels| {
             panels.resize((columns.next_multiple_of(NR) * depth).max(panels.len()), 0.0);
             read_stored(stored, (start, depth), (column, columns), panels);
-            run(NearColumns::panels(panels, NR * depth));
+            run(PackedRhs::panels(panels, NR * depth));
         }),
     }
 }
 
 /// Panels `[depth][16]` of a part of a stored matrix.
 fn read_stored(
-    Stored { data, turned, column: from }: Stored<'_>,
+    Stored { data, transposed, column: from }: Stored<'_>,
     (start, depth): (usize, usize),
     (column, columns): (usize, usize),
     panels: &mut [f32],
 ) {
     let width = data.len() / data.shape()[0];
     let column = from + column;
-    if turned {
+    if transposed {
         for (panel, out) in
             panels.chunks_exact_mut((NR * depth).max(1)).enumerate().take(columns.div_ceil(NR))
         {
@@ -172,13 +172,13 @@ pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl
         for (j, line) in lines.chunks_exact_mut(distance).take(NR).enumerate() {
             if j < width { column(j, &mut line[..k]) } else { line[..k].fill(0.0) }
         }
-        turn(lines, distance, &mut out[..k * NR]);
+        transpose(lines, distance, &mut out[..k * NR]);
     });
 }
 
 /// `out [k][16]` from 16 lines `distance` apart.
 #[multiversion(targets("x86_64+avx2+fma"))]
-fn turn(lines: &[f32], distance: usize, out: &mut [f32]) {
+fn transpose(lines: &[f32], distance: usize, out: &mut [f32]) {
     let (blocks, rest) = out.as_chunks_mut::<{ 8 * NR }>();
     let whole = blocks.len() * 8;
     for (i, block) in blocks.iter_mut().enumerate() {

@@ -20,29 +20,29 @@ thread_local! {
 
 /// While it lives, its worker obeys no request to stay awake: the operation that waits would wait for as long as others
 /// have work, until the last of several pictures is done.
-pub(super) struct Busy(());
+pub(super) struct InOperation(());
 
-impl Busy {
+impl InOperation {
     pub(super) fn start() -> Self {
         BEGUN.set(BEGUN.get() + 1);
         Self(())
     }
 }
 
-impl Drop for Busy {
+impl Drop for InOperation {
     fn drop(&mut self) {
         BEGUN.set(BEGUN.get() - 1);
     }
 }
 
 /// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
-pub(super) struct Awake<'a> {
+pub(super) struct KeepAwake<'a> {
     over: Arc<AtomicBool>,
     /// The pool's, held by one pass at a time.
     taken: &'a AtomicBool,
 }
 
-impl<'a> Awake<'a> {
+impl<'a> KeepAwake<'a> {
     /// None where the caller is no worker, is the only one, or where they are awake already.
     pub(super) fn start(taken: &'a AtomicBool) -> Option<Self> {
         let caller = rayon::current_thread_index()?;
@@ -70,7 +70,7 @@ impl<'a> Awake<'a> {
     }
 }
 
-impl Drop for Awake<'_> {
+impl Drop for KeepAwake<'_> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.taken.store(false, Ordering::Release);
@@ -79,7 +79,7 @@ impl Drop for Awake<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Awake, Busy};
+    use super::{InOperation, KeepAwake};
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
     /// Work that does not end until `over`, or until there has been too much of it.
@@ -97,7 +97,7 @@ mod tests {
         let left = AtomicU32::new(2_000_000);
         pool.scope(|scope| {
             scope.spawn(|_| {
-                let _busy = Busy::start();
+                let _busy = InOperation::start();
                 begun.store(true, SeqCst);
                 while !asked.load(SeqCst) {
                     std::thread::yield_now();
@@ -108,7 +108,7 @@ mod tests {
             while !begun.load(SeqCst) {
                 std::thread::yield_now();
             }
-            let awake = Awake::start(&taken);
+            let awake = KeepAwake::start(&taken);
             assert!(awake.is_some());
             work(scope, &returned, &left);
             asked.store(true, SeqCst);
