@@ -249,12 +249,12 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
         backend.scope(|| {
             let moments = self
                 .vae
-                .encode(&mut Tape::new(backend, params, true), &pictures(backend, task))
+                .encode(&mut Tape::inference(backend, params), &pictures(backend, task))
                 .map_err(|e| e.to_string())?;
             let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &task.batch.noisy);
             let z = Var::constant(backend.tensor(&latents.shape, &latents.draw()));
             let output =
-                self.vae.decode(&mut Tape::new(backend, params, true), &z).map_err(|e| e.to_string())?;
+                self.vae.decode(&mut Tape::inference(backend, params), &z).map_err(|e| e.to_string())?;
             Ok(self.of_output(task, &latents, &backend.read(output.value())))
         })
     }

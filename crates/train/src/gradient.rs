@@ -93,9 +93,8 @@ impl<B: Backend, D: Denoiser<B>> Learner<B> for Denoising<'_, D> {
     }
 
     fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String> {
-        // A checkpointing tape keeps next to nothing: there is no backward pass here.
         let prediction = backend.scope(|| {
-            let output = self.0.predict(&mut Tape::new(backend, params, true), task.batch)?;
+            let output = self.0.predict(&mut Tape::inference(backend, params), task.batch)?;
             Ok::<_, String>(backend.read(output.value()))
         })?;
         Ok(objective::losses(task.objectives, task.batch, task.divisors, &prediction))

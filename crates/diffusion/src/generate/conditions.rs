@@ -1,8 +1,5 @@
 //! What the U-Net looks at beside the latents, and its guided prediction.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::{Picture, Settings, zeros};
@@ -104,27 +101,13 @@ impl<B: Backend> Conditions<B> {
     }
 }
 
-/// The U-Net's prediction, with nothing kept for a backward pass even where LoRAs are on it: a segment of a
-/// checkpointing tape is run without being recorded.
+/// The U-Net's prediction.
 fn evaluate<B: Backend>(
     backend: &B,
     parts: &Parts<'_, B>,
     params: &Params<B>,
     input: UNetInput<B>,
 ) -> Result<Vec<f32>, ModelError> {
-    let unet = parts.unet;
-    let problem = Rc::new(RefCell::new(None));
-    let report = problem.clone();
-    let mut tape = Tape::new(backend, params, true);
-    let prediction = tape.checkpoint(&[], move |tape, _| match unet.forward(tape, &input) {
-        Ok(prediction) => prediction,
-        Err(error) => {
-            report.replace(Some(error));
-            Var::constant(input.latents.clone())
-        }
-    });
-    match problem.take() {
-        Some(error) => Err(error),
-        None => Ok(backend.read(prediction.value())),
-    }
+    let prediction = parts.unet.forward(&mut Tape::inference(backend, params), &input)?;
+    Ok(backend.read(prediction.value()))
 }

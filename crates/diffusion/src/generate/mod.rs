@@ -311,7 +311,7 @@ pub fn decode<B: Backend>(
         let z: Vec<f32> = latents.iter().map(|&v| (f64::from(v) / factor + shift) as f32).collect();
         let params = Params::default();
         let z = Var::constant(backend.tensor(&[1, h, w, channels], &z));
-        let decoded = parts.vae.decode(&mut Tape::new(backend, &params, false), &z)?;
+        let decoded = parts.vae.decode(&mut Tape::inference(backend, &params), &z)?;
         if decoded.shape()[3] != 3 {
             let problem = format!("gives {} channels, expected 3", decoded.shape()[3]);
             return Err(ModelError::Input { model: "VAE", input: "latents", problem }.into());

@@ -112,7 +112,7 @@ impl<B: Backend> TextEncoders<B> {
             return Err(ModelError::shape("text encoders", "texts", &[0], "at least one"));
         }
         let (ids, truncated) = self.tokens(prompts);
-        let (embeddings, pooled) = self.forward(&mut Tape::new(backend, params, true), &ids)?;
+        let (embeddings, pooled) = self.forward(&mut Tape::inference(backend, params), &ids)?;
         let pooled = pooled.map(|pooled| pooled.value().clone());
         Ok(TextEmbeddings { embeddings: embeddings.value().clone(), pooled, truncated })
     }

@@ -48,7 +48,7 @@ impl<B: Backend> UNet<B> {
         self.check_text(B::shape(embeddings), samples)?;
         let text = Var::constant(embeddings.clone());
         let read = |attention: super::blocks::Attention| {
-            let mut tape = Tape::new(backend, params, false);
+            let mut tape = Tape::inference(backend, params);
             attention.read(&self.layers, &mut tape, &text).map(|var| Var::constant(var.value().clone()))
         };
         let blocks = self.structure.transformers().flat_map(|transformer| transformer.to_text());

@@ -190,7 +190,7 @@ impl<B: Backend> AutoencoderKl<B> {
         pictures: &B::Tensor,
     ) -> Result<(B::Tensor, Vec<f32>), ModelError> {
         let params = fairhuman_engine::Params::default();
-        let mut tape = Tape::new(backend, &params, false);
+        let mut tape = Tape::inference(backend, &params);
         let moments = self.encode(&mut tape, &Var::constant(pictures.clone()))?;
         let (mean, log_variance) = backend.split(moments.value(), self.config.latent_channels);
         let log_variance = backend.read(&log_variance).into_iter().map(|v| v.clamp(-30.0, 20.0)).collect();

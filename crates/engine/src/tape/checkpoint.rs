@@ -11,7 +11,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         F: Fn(&mut Tape<'m, B>, &[Var<B>]) -> Var<B> + 'm,
     {
         let inputs: Vec<Var<B>> = inputs.iter().map(|&v| v.clone()).collect();
-        if !self.checkpointing || self.mode == Mode::Probe {
+        if !self.checkpointing || self.mode != Mode::Record {
             return segment(self, &inputs);
         }
         let mut probe = self.sub_tape(Mode::Probe);

@@ -56,13 +56,15 @@ struct NodeId(usize);
 
 type Vjp<'m, B> = Box<dyn FnOnce(&mut Pullback<'_, 'm, B>, <B as Backend>::Tensor) + 'm>;
 
-/// What a tape is for.
+/// Purpose of a tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// Keep what the backward pass needs.
     Record,
     /// Only find out what is tracked: the forward pass of a checkpointed segment.
     Probe,
+    /// Track nothing: there will be no backward pass.
+    Inference,
 }
 
 /// A forward pass and what its backward pass needs.
@@ -91,6 +93,12 @@ impl<'m, B: Backend> Tape<'m, B> {
         Self { backend, params, observer: None, nodes: Vec::new(), mode: Mode::Record, checkpointing }
     }
 
+    /// A tape that records nothing, for evaluation: every value is freed when the last [`Var`] that holds it goes.
+    /// [`Tape::backward`] panics on it.
+    pub fn inference(backend: &'m B, params: &'m Params<B>) -> Self {
+        Self { mode: Mode::Inference, ..Self::new(backend, params, false) }
+    }
+
     /// Reports every operation to `observer` (profiles).
     pub fn observed(mut self, observer: Option<&'m dyn Observer>) -> Self {
         self.observer = observer;
@@ -102,8 +110,11 @@ impl<'m, B: Backend> Tape<'m, B> {
         self.backend
     }
 
-    /// A leaf whose gradient is wanted: [`Tape::backward`] returns it.
+    /// A leaf whose gradient is wanted: [`Tape::backward`] returns it. A constant on an inference tape.
     pub fn leaf(&mut self, value: B::Tensor) -> Var<B> {
+        if self.mode == Mode::Inference {
+            return Var::constant(value);
+        }
         self.nodes.push(None);
         Var { value, node: Some(NodeId(self.nodes.len() - 1)) }
     }
@@ -111,6 +122,9 @@ impl<'m, B: Backend> Tape<'m, B> {
     /// The vector-Jacobian products of `output` with `cotangent [L, ...]`: the gradients of all parameters
     /// go to `sink`, those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the
     /// tape: saved tensors are freed as the pass goes. Where no objective sees anything, nothing is computed.
+    ///
+    /// # Panics
+    /// On a tape made by [`Tape::inference`].
     pub fn backward(
         self,
         output: &Var<B>,
@@ -133,7 +147,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         leaves: Vec<(&Var<B>, Option<B::Tensor>)>,
         sink: &mut ParamGrads<B>,
     ) -> Vec<Option<B::Tensor>> {
-        assert_eq!(self.mode, Mode::Record, "a probing tape has no backward pass");
+        assert_eq!(self.mode, Mode::Record, "only a recording tape has a backward pass");
         let last = match output.node {
             Some(NodeId(last)) if !lanes.is_empty() => last,
             _ => return leaves.into_iter().map(|(_, gathered)| gathered).collect(),
@@ -168,7 +182,7 @@ impl<'m, B: Backend> Tape<'m, B> {
     /// Wraps a result: a node with its VJP where `tracked`, a constant elsewhere. `vjp` is only built when it
     /// will be needed, so that nothing is kept in vain.
     fn result(&mut self, value: B::Tensor, tracked: bool, vjp: impl FnOnce() -> Vjp<'m, B>) -> Var<B> {
-        if !tracked {
+        if !tracked || self.mode == Mode::Inference {
             return Var::constant(value);
         }
         self.nodes.push((self.mode == Mode::Record).then(vjp));
@@ -232,4 +246,25 @@ fn observe<'m, B: Backend, T>(
 
 fn count(shape: &[usize]) -> usize {
     shape.iter().product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tape, Var};
+    use crate::{Backend, Linear, Params, Reference, Weight};
+
+    #[test]
+    fn an_inference_tape_computes_the_same_and_records_nothing() {
+        let mut params = Params::<Reference>::default();
+        let weight = Weight::Trained(params.add("weight", Reference.tensor(&[1, 2], &[3.0, 4.0])));
+        let layer = Linear { weight, bias: None, adapter: None, inputs: 2, outputs: 1 };
+        let x = Reference.tensor(&[1, 2], &[5.0, 6.0]);
+        let mut tape = Tape::inference(&Reference, &params);
+        let leaf = tape.leaf(x.clone());
+        let y = tape.linear(&leaf, &layer, None);
+        assert!(!y.tracked() && tape.nodes.is_empty());
+        let recorded = Tape::new(&Reference, &params, false).linear(&Var::constant(x), &layer, None);
+        assert!(recorded.tracked());
+        assert_eq!(Reference.read(y.value()), Reference.read(recorded.value()));
+    }
 }

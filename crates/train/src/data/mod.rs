@@ -328,7 +328,7 @@ impl<'b, B: Backend> Data<'b, B> {
             let shape = [1, drawn.height as usize, drawn.width as usize, 3];
             let picture = self.backend.tensor(&shape, &pixels);
             let moments = self.backend.scope(|| {
-                let mut tape = Tape::new(self.backend, params, true);
+                let mut tape = Tape::inference(self.backend, params);
                 let moments = vae.encode(&mut tape, &Var::constant(picture))?;
                 Ok::<_, ModelError>(self.backend.read(moments.value()))
             })?;
