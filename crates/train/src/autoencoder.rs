@@ -12,23 +12,78 @@
 //! z = mu + sigma eps, so the pass has two tapes: encoder to (mu, log sigma^2), and decoder from z. The lanes'
 //! cotangents of z go on to the encoder's by the chain rule; where the decoder alone is trained they end at z.
 
-use fairhuman_diffusion::vae::AutoencoderKl;
-use fairhuman_engine::{Backend, Params, Tape, Var};
+use std::ops::Range;
 
-use crate::gradient::{Learner, Pass, Refused, Run, Task, refuse_non_finite};
+use fairhuman_diffusion::vae::AutoencoderKl;
+use fairhuman_engine::{Backend, ParamGrads, Params, Tape, Var};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Inputs, Targets, part};
+use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::objective;
-use crate::recipe::{Autoencoder as Settings, VaePart};
+use crate::step_error::{StepError, refuse_non_finite};
 
 /// Log-variances are read within these bounds, as diffusers does.
 const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
 
-/// An autoencoder and the weights of its losses.
+/// The trained part of an autoencoder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Encoder and decoder.
+    #[default]
+    All,
+    /// The decoder.
+    Decoder,
+}
+
+/// The weights of an autoencoder's losses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Losses {
+    /// The trained part.
+    pub part: Part,
+    /// Weight of the latents' divergence from N(0, 1).
+    pub kl: f64,
+    /// Weight of the differences between neighbouring pixels.
+    pub edges: f64,
+}
+
+/// An autoencoder in training. Its pictures are the targets.
 pub struct Autoencoder<B: Backend> {
     /// The network.
     pub vae: AutoencoderKl<B>,
     /// Weights of its losses.
-    pub settings: Settings,
+    pub losses: Losses,
 }
+
+/// The noise that latents are drawn with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AutoencoderInputs {
+    /// `[N, h, w, latent channels]`; none: the mean of the latents is taken.
+    pub noise: Option<Vec<f32>>,
+}
+
+impl Inputs for AutoencoderInputs {
+    fn append(&mut self, other: &Self) -> Result<(), String> {
+        match (&mut self.noise, &other.noise) {
+            (Some(noise), Some(other)) => noise.extend(other),
+            (None, None) => {}
+            _ => return Err("a batch has latents that are drawn, or their mean, not both".into()),
+        }
+        Ok(())
+    }
+
+    fn slice(&self, size: usize, range: Range<usize>) -> Self {
+        Self { noise: self.noise.as_ref().map(|noise| part(noise, size, &range)) }
+    }
+
+    fn numbers(&self) -> Vec<(&'static str, &[f32])> {
+        self.noise.iter().map(|noise| ("noise", noise.as_slice())).collect()
+    }
+}
+
+/// The loss inputs of an autoencoder.
+type Of<'a> = LossInputs<'a, AutoencoderInputs>;
 
 /// The distribution of a batch's latents, and a draw from it.
 struct Latents {
@@ -44,8 +99,8 @@ struct Latents {
 }
 
 impl Latents {
-    /// From `moments [N, h, w, 2 C]`, means first. `noise` is empty where the mean is taken.
-    fn new(shape: &[usize], moments: &[f32], noise: &[f32]) -> Self {
+    /// From `moments [N, h, w, 2 C]`, means first.
+    fn new(shape: &[usize], moments: &[f32], inputs: &AutoencoderInputs) -> Self {
         let channels = shape[3] / 2;
         let shape = [shape[0], shape[1], shape[2], channels];
         let (mut mean, mut log_variance) = (Vec::new(), Vec::new());
@@ -56,7 +111,7 @@ impl Latents {
         let (low, high) = LOG_VARIANCE;
         let free = log_variance.iter().map(|v| (low..=high).contains(v)).collect();
         log_variance.iter_mut().for_each(|v| *v = v.clamp(low, high));
-        let noise = if noise.is_empty() { vec![0.0; mean.len()] } else { noise.to_vec() };
+        let noise = inputs.noise.clone().unwrap_or_else(|| vec![0.0; mean.len()]);
         Self { shape, mean, log_variance, free, noise }
     }
 
@@ -99,26 +154,26 @@ impl Latents {
 
 impl<B: Backend> Autoencoder<B> {
     /// Weight of the divergence's sum in objective `k`: `kl / M`, 0 with a mask or without samples.
-    fn divergence_weight(&self, task: &Task<'_>, k: usize, latents: &Latents) -> f64 {
-        let fixed = self.settings.part == VaePart::Decoder;
-        if fixed || task.objectives[k].mask.is_some() || task.divisors[k] == 0.0 {
+    fn divergence_weight(&self, of: &Of<'_>, k: usize, latents: &Latents) -> f64 {
+        let fixed = self.losses.part == Part::Decoder;
+        if fixed || of.objectives[k].mask.is_some() || of.divisors[k] == 0.0 {
             return 0.0;
         }
         // The divisor counts the step's picture values; a latent value stands for so many of them.
-        let pixels = (task.batch.target.len() / task.batch.size.max(1)) as f64;
-        self.settings.kl * pixels / (task.divisors[k] * latents.each() as f64)
+        let pixels = (of.batch.targets.values.len() / of.batch.targets.size.max(1)) as f64;
+        self.losses.kl * pixels / (of.divisors[k] * latents.each() as f64)
     }
 
     /// What each sample adds to each objective's loss.
-    fn of_output(&self, task: &Task<'_>, latents: &Latents, output: &[f32]) -> Vec<Vec<f64>> {
-        let mut losses = objective::losses(task.objectives, task.batch, task.divisors, output);
+    fn of_output(&self, of: &Of<'_>, latents: &Latents, output: &[f32]) -> Vec<Vec<f64>> {
+        let mut losses = objective::losses(of.objectives, &of.batch.targets, of.divisors, output);
         let divergences = latents.divergences();
-        let edges = Edges::new(task, output);
+        let edges = Edges::new(of, output);
         for (k, losses) in losses.iter_mut().enumerate() {
-            let kl = self.divergence_weight(task, k, latents);
+            let kl = self.divergence_weight(of, k, latents);
             for (n, loss) in losses.iter_mut().enumerate() {
-                *loss += task.batch.weights[n] * kl * divergences[n];
-                *loss += self.settings.edges * edges.loss(k, n);
+                *loss += of.batch.targets.weights[n] * kl * divergences[n];
+                *loss += self.losses.edges * edges.loss(k, n);
             }
         }
         losses
@@ -127,23 +182,23 @@ impl<B: Backend> Autoencoder<B> {
 
 /// The differences of neighbouring errors.
 struct Edges<'a> {
-    task: &'a Task<'a>,
+    of: &'a Of<'a>,
     output: &'a [f32],
 }
 
 impl<'a> Edges<'a> {
-    fn new(task: &'a Task<'a>, output: &'a [f32]) -> Self {
-        Self { task, output }
+    fn new(of: &'a Of<'a>, output: &'a [f32]) -> Self {
+        Self { of, output }
     }
 
     /// Calls `each` with the first and the second index, from the sample's first value, and the weighted
     /// difference `(s m)^2 (e_second - e_first)` and the plain one, of all neighbours of sample `n`.
     fn pairs(&self, k: usize, n: usize, mut each: impl FnMut(usize, usize, f64, f64)) {
-        let batch = self.task.batch;
+        let batch = &self.of.batch.targets;
         let (height, width, channels) = (batch.height, batch.width, batch.channels);
         let first = n * height * width * channels;
-        let error = |i: usize| f64::from(self.output[first + i]) - f64::from(batch.target[first + i]);
-        let scale = self.task.objectives[k].scale;
+        let error = |i: usize| f64::from(self.output[first + i]) - f64::from(batch.values[first + i]);
+        let scale = self.of.objectives[k].scale;
         for y in 0..height {
             for x in 0..width {
                 let cell = y * width + x;
@@ -170,17 +225,17 @@ impl<'a> Edges<'a> {
     }
 
     fn loss(&self, k: usize, n: usize) -> f64 {
-        if self.task.divisors[k] == 0.0 {
+        if self.of.divisors[k] == 0.0 {
             return 0.0;
         }
         let mut sum = 0.0;
         self.pairs(k, n, |_, _, weighted, plain| sum += weighted * plain);
-        self.task.batch.weights[n] * sum / self.task.divisors[k]
+        self.of.batch.targets.weights[n] * sum / self.of.divisors[k]
     }
 
     /// Adds `factor` times the loss's slope to the cotangent of one lane.
     fn add_cotangent(&self, k: usize, n: usize, factor: f64, cotangent: &mut [f32]) {
-        let factor = 2.0 * factor * self.task.batch.weights[n] / self.task.divisors[k];
+        let factor = 2.0 * factor * self.of.batch.targets.weights[n] / self.of.divisors[k];
         self.pairs(k, n, |here, other, weighted, _| {
             let slope = (factor * weighted) as f32;
             cotangent[other] += slope;
@@ -189,51 +244,60 @@ impl<'a> Edges<'a> {
     }
 }
 
-impl<B: Backend> Learner<B> for Autoencoder<B> {
-    fn pass(&self, run: &Run<'_, B>, params: &Params<B>, task: &Task<'_>) -> Result<Pass<B>, Refused> {
-        let Task { objectives, batch, divisors, present } = *task;
-        let misfit = |e: fairhuman_diffusion::net::ModelError| Refused::Shape { problem: e.to_string() };
-        let backend = run.backend;
-        let start = (run.clock)();
-        let mut encoding = Tape::new(backend, params, run.checkpointing).observed(run.observer);
-        let moments = self.vae.encode(&mut encoding, &pictures(backend, task)).map_err(misfit)?;
-        let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &batch.noisy);
-        let mut decoding = Tape::new(backend, params, run.checkpointing).observed(run.observer);
+impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
+    type Inputs = AutoencoderInputs;
+
+    fn pass(
+        &self,
+        context: &PassContext<'_, B>,
+        params: &Params<B>,
+        of: &Of<'_>,
+    ) -> Result<Pass<B>, StepError> {
+        let LossInputs { objectives, batch, divisors, present } = *of;
+        let targets = &batch.targets;
+        let misfit = |e: fairhuman_diffusion::net::ModelError| StepError::Shape { problem: e.to_string() };
+        let backend = context.backend;
+        let start = (context.clock)();
+        let mut encoding = Tape::new(backend, params, context.checkpointing).observed(context.observer);
+        let moments =
+            self.vae.encode(&mut encoding, &pictures(backend, &of.batch.targets)).map_err(misfit)?;
+        let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &batch.inputs);
+        let mut decoding = Tape::new(backend, params, context.checkpointing).observed(context.observer);
         let z = backend.tensor(&latents.shape, &latents.draw());
-        let z = match self.settings.part {
-            VaePart::All => decoding.leaf(z),
-            VaePart::Decoder => Var::constant(z),
+        let z = match self.losses.part {
+            Part::All => decoding.leaf(z),
+            Part::Decoder => Var::constant(z),
         };
         let output = self.vae.decode(&mut decoding, &z).map_err(misfit)?;
         let prediction = backend.read(output.value());
-        let forward = (run.clock)();
-        let losses = self.of_output(task, &latents, &prediction);
+        let forward = (context.clock)();
+        let losses = self.of_output(of, &latents, &prediction);
         refuse_non_finite(objectives, &losses)?;
 
-        let lanes = task.lanes();
-        let mut grads = fairhuman_engine::ParamGrads::new(params, &lanes);
+        let lanes = of.lanes();
+        let mut grads = ParamGrads::new(params, &lanes);
         if !lanes.is_empty() {
-            let mut cotangent = objective::cotangents(objectives, batch, divisors, present, &prediction);
-            let edges = Edges::new(task, &prediction);
+            let mut cotangent = objective::cotangents(objectives, targets, divisors, present, &prediction);
+            let edges = Edges::new(of, &prediction);
             let each = cotangent.len() / lanes.len();
             let pairs = present.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |&n| (k, n)));
             for ((k, n), part) in pairs.clone().zip(cotangent.chunks_mut(each)) {
-                edges.add_cotangent(k, n, self.settings.edges, part);
+                edges.add_cotangent(k, n, self.losses.edges, part);
             }
-            let shape = [lanes.len(), batch.height, batch.width, batch.channels];
+            let shape = [lanes.len(), targets.height, targets.width, targets.channels];
             let cotangent = backend.tensor(&shape, &cotangent);
-            let through: &[&Var<B>] = if self.settings.part == VaePart::All { &[&z] } else { &[] };
+            let through: &[&Var<B>] = if self.losses.part == Part::All { &[&z] } else { &[] };
             let dz = decoding.backward(&output, cotangent, &lanes, through, &mut grads);
             if through.is_empty() {
                 backend.synchronize();
-                let backward = (run.clock)() - forward;
+                let backward = (context.clock)() - forward;
                 return Ok(Pass { losses, prediction, grads, forward: forward - start, backward });
             }
             let count = lanes.len() * latents.each();
             let dz = dz.into_iter().flatten().next().map_or(vec![0.0; count], |dz| backend.read(&dz));
             let mut cotangent = Vec::with_capacity(2 * count);
             for ((k, n), dz) in pairs.zip(dz.chunks(latents.each())) {
-                let kl = batch.weights[n] * self.divergence_weight(task, k, &latents);
+                let kl = targets.weights[n] * self.divergence_weight(of, k, &latents);
                 latents.cotangent(n, dz, kl, &mut cotangent);
             }
             let [_, h, w, channels] = latents.shape;
@@ -241,27 +305,26 @@ impl<B: Backend> Learner<B> for Autoencoder<B> {
             encoding.backward(&moments, cotangent, &lanes, &[], &mut grads);
         }
         backend.synchronize();
-        let backward = (run.clock)();
+        let backward = (context.clock)();
         Ok(Pass { losses, prediction, grads, forward: forward - start, backward: backward - forward })
     }
 
-    fn losses(&self, backend: &B, params: &Params<B>, task: &Task<'_>) -> Result<Vec<Vec<f64>>, String> {
+    fn losses(&self, backend: &B, params: &Params<B>, of: &Of<'_>) -> Result<Vec<Vec<f64>>, String> {
         backend.scope(|| {
             let moments = self
                 .vae
-                .encode(&mut Tape::inference(backend, params), &pictures(backend, task))
+                .encode(&mut Tape::inference(backend, params), &pictures(backend, &of.batch.targets))
                 .map_err(|e| e.to_string())?;
-            let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &task.batch.noisy);
+            let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &of.batch.inputs);
             let z = Var::constant(backend.tensor(&latents.shape, &latents.draw()));
             let output =
                 self.vae.decode(&mut Tape::inference(backend, params), &z).map_err(|e| e.to_string())?;
-            Ok(self.of_output(task, &latents, &backend.read(output.value())))
+            Ok(self.of_output(of, &latents, &backend.read(output.value())))
         })
     }
 }
 
-fn pictures<B: Backend>(backend: &B, task: &Task<'_>) -> Var<B> {
-    let batch = task.batch;
-    let shape = [batch.size, batch.height, batch.width, batch.channels];
-    Var::constant(backend.tensor(&shape, &batch.target))
+fn pictures<B: Backend>(backend: &B, targets: &Targets) -> Var<B> {
+    let shape = [targets.size, targets.height, targets.width, targets.channels];
+    Var::constant(backend.tensor(&shape, &targets.values))
 }

@@ -17,7 +17,7 @@ impl<B: Backend> Averages<B> {
     }
 
     /// Moves the averages towards `params` after update number `updates` (from 1).
-    pub fn follow(&mut self, backend: &B, params: &Params<B>, updates: u64) {
+    pub fn update(&mut self, backend: &B, params: &Params<B>, updates: u64) {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
         let values: Vec<_> = params.iter().map(|param| &param.value).collect();
         backend.ema(&mut self.values.iter_mut().collect::<Vec<_>>(), &values, decay);
@@ -45,10 +45,10 @@ mod tests {
         let id = params.add("a", backend.tensor(&[1], &[0.0]));
         let mut averages = Averages::new(&backend, &params, 0.5);
         params.set(id, backend.tensor(&[1], &[1.0]));
-        averages.follow(&backend, &params, 1);
+        averages.update(&backend, &params, 1);
         let first = backend.read(&averages.values[0])[0];
         assert!((first - 9.0 / 11.0).abs() < 1e-6, "decay 2/11 at first: {first}");
-        averages.follow(&backend, &params, 1000);
+        averages.update(&backend, &params, 1000);
         let second = backend.read(&averages.values[0])[0];
         assert!((second - (0.5 * first + 0.5)).abs() < 1e-6, "{second}");
         assert_eq!(backend.read(params.get(id)), [1.0], "the parameters stay as they are");

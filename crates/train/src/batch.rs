@@ -1,94 +1,139 @@
-//! What one forward and backward pass is given: plain host data, made by the data pipeline or read from a
-//! recorded step.
+//! A batch in host memory: what its losses are taken against, which all methods share, and a method's own inputs.
 
-/// One batch, or micro-batch. Images are `[N, height, width, channels]`.
+use std::fmt::Debug;
+use std::ops::Range;
+
+/// What the losses of a batch need beside the network's output. Images are `[N, height, width, channels]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
+pub struct Targets {
     /// Samples N.
     pub size: usize,
-    /// Latent height.
+    /// Height of targets and masks: in latent cells, or in pixels for an autoencoder.
     pub height: usize,
-    /// Latent width.
+    /// Width of targets and masks.
     pub width: usize,
-    /// Latent channels.
+    /// Channels of the targets.
     pub channels: usize,
-    /// zt, `[N, height, width, channels]`. For an autoencoder the noise that the latents are drawn with,
-    /// `[N, h, w, latent channels]`; empty: their mean is taken.
-    pub noisy: Vec<f32>,
-    /// y, `[N, height, width, channels]`. For an autoencoder the pictures themselves, in pixels.
-    pub target: Vec<f32>,
-    /// t of every sample.
-    pub timesteps: Vec<usize>,
-    /// Token ids per text encoder and sample, where the text encoders are trained; there are no embeddings then.
-    pub texts: Vec<Vec<Vec<u32>>>,
-    /// Text embeddings, `[N, tokens, width]` as one list.
-    pub prompt: Vec<f32>,
-    /// Tokens per text.
-    pub tokens: usize,
-    /// SDXL's pooled embedding, `[N, P]`; empty for models without.
-    pub pooled: Vec<f32>,
-    /// SDXL's size and crop conditions, `[N, 6]`; empty for models without.
-    pub time_ids: Vec<f32>,
-    /// Per objective its masks, `[N, height, width]`; none for the whole picture.
+    /// Target of the network's output, `[N, height, width, channels]`.
+    pub values: Vec<f32>,
+    /// Masks of each objective, `[N, height, width]`; none for the whole picture.
     pub masks: Vec<Option<Vec<f32>>>,
-    /// Weight of every sample's squared errors (min-SNR), 1 elsewhere.
+    /// Weight of every sample's squared errors (min-SNR, the dataset's weights), 1 elsewhere.
     pub weights: Vec<f64>,
+    /// The pictures' names.
+    pub names: Vec<String>,
 }
 
-impl Batch {
+/// A training method's own inputs for some samples.
+pub trait Inputs: Clone + Debug + PartialEq + Send + Sync {
+    /// Appends the samples of `other`.
+    ///
+    /// # Errors
+    /// Samples that cannot be in one batch.
+    fn append(&mut self, other: &Self) -> Result<(), String>;
+
+    /// The inputs of the samples in `range`, of `size` samples in all.
+    #[must_use]
+    fn slice(&self, size: usize, range: Range<usize>) -> Self;
+
+    /// All lists of numbers by name, to check that they are finite.
+    fn numbers(&self) -> Vec<(&'static str, &[f32])>;
+
+    /// The diffusion time step of every sample; none for a network without.
+    fn timesteps(&self) -> &[usize] {
+        &[]
+    }
+}
+
+/// One batch, or micro-batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch<I> {
+    /// What the losses are taken against.
+    pub targets: Targets,
+    /// What the network is given.
+    pub inputs: I,
+}
+
+impl<I: Inputs> Batch<I> {
     /// Micro-batches of `size` samples; the last one may be smaller.
-    pub fn split(&self, size: usize) -> Vec<Batch> {
-        (0..self.size)
-            .step_by(size.max(1))
-            .map(|from| self.samples(from, (from + size).min(self.size)))
-            .collect()
+    pub fn split(&self, size: usize) -> Vec<Self> {
+        let all = self.targets.size;
+        let part = |from: usize| {
+            let range = from..(from + size.max(1)).min(all);
+            Self { targets: self.targets.slice(range.clone()), inputs: self.inputs.slice(all, range) }
+        };
+        (0..all).step_by(size.max(1)).map(part).collect()
     }
 
-    fn samples(&self, from: usize, to: usize) -> Batch {
-        fn part<T: Clone>(list: &[T], of: usize, from: usize, to: usize) -> Vec<T> {
-            let each = list.len() / of.max(1);
-            list[from * each..to * each].to_vec()
+    /// Several batches as one.
+    ///
+    /// # Errors
+    /// No batch, or samples of different sizes.
+    pub fn join(batches: &[Self]) -> Result<Self, String> {
+        let (first, rest) = batches.split_first().ok_or("a batch needs a sample")?;
+        let mut all = first.clone();
+        for next in rest {
+            all.targets.append(&next.targets)?;
+            all.inputs.append(&next.inputs)?;
         }
-        let of = self.size;
-        Batch {
-            size: to - from,
-            height: self.height,
-            width: self.width,
-            channels: self.channels,
-            noisy: part(&self.noisy, of, from, to),
-            target: part(&self.target, of, from, to),
-            timesteps: part(&self.timesteps, of, from, to),
-            texts: self.texts.iter().map(|texts| part(texts, of, from, to)).collect(),
-            prompt: part(&self.prompt, of, from, to),
-            tokens: self.tokens,
-            pooled: part(&self.pooled, of, from, to),
-            time_ids: part(&self.time_ids, of, from, to),
-            masks: self.masks.iter().map(|m| m.as_ref().map(|m| part(m, of, from, to))).collect(),
-            weights: part(&self.weights, of, from, to),
-        }
+        Ok(all)
     }
 
-    /// Whether every input is a finite number; otherwise the name of one that is not and its samples.
+    /// The first list with a number that is not finite, and the samples in which it is not.
     pub fn non_finite(&self) -> Option<(&'static str, Vec<usize>)> {
-        let lists: [(&'static str, &[f32]); 5] = [
-            ("noisy latents", &self.noisy),
-            ("target", &self.target),
-            ("text embedding", &self.prompt),
-            ("pooled text embedding", &self.pooled),
-            ("size conditions", &self.time_ids),
-        ];
-        lists.iter().find_map(|(name, list)| {
-            let each = (list.len() / self.size.max(1)).max(1);
+        let target = ("target", self.targets.values.as_slice());
+        self.inputs.numbers().into_iter().chain([target]).find_map(|(name, list)| {
+            let each = (list.len() / self.targets.size.max(1)).max(1);
             let bad = |(n, part): (usize, &[f32])| part.iter().any(|v| !v.is_finite()).then_some(n);
             let samples: Vec<usize> = list.chunks(each).enumerate().filter_map(bad).collect();
-            (!samples.is_empty()).then_some((*name, samples))
+            (!samples.is_empty()).then_some((name, samples))
         })
     }
 }
 
-/// A small batch with a mask box in the listed samples of each objective.
+impl Targets {
+    /// The samples in `range`.
+    #[must_use]
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let of = self.size;
+        Self {
+            size: range.len(),
+            height: self.height,
+            width: self.width,
+            channels: self.channels,
+            values: part(&self.values, of, &range),
+            masks: self.masks.iter().map(|m| m.as_ref().map(|m| part(m, of, &range))).collect(),
+            weights: part(&self.weights, of, &range),
+            names: part(&self.names, of, &range),
+        }
+    }
+
+    fn append(&mut self, next: &Self) -> Result<(), String> {
+        if (next.height, next.width) != (self.height, self.width) {
+            return Err("the samples of a batch have different sizes".into());
+        }
+        self.size += next.size;
+        self.values.extend(&next.values);
+        self.weights.extend(&next.weights);
+        self.names.extend_from_slice(&next.names);
+        for (mask, more) in self.masks.iter_mut().zip(&next.masks) {
+            if let (Some(mask), Some(more)) = (mask, more) {
+                mask.extend(more);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a list that belongs to the samples in `range`, of `of` samples in all.
+pub fn part<T: Clone>(list: &[T], of: usize, range: &Range<usize>) -> Vec<T> {
+    let each = list.len() / of.max(1);
+    list[range.start * each..range.end * each].to_vec()
+}
+
+/// Targets with a mask box in the listed samples of each objective.
 #[cfg(test)]
-pub(crate) fn example(size: usize, side: usize, masks: &[Option<&[usize]>]) -> Batch {
+pub(crate) fn example(size: usize, side: usize, masks: &[Option<&[usize]>]) -> Targets {
     let values = |count: usize, pace: f32| (0..count).map(|i| (i as f32 * pace).sin()).collect::<Vec<_>>();
     let mask = |samples: &[usize]| {
         let mut mask = vec![0.0; size * side * side];
@@ -99,20 +144,14 @@ pub(crate) fn example(size: usize, side: usize, masks: &[Option<&[usize]>]) -> B
         }
         mask
     };
-    Batch {
+    Targets {
         size,
         height: side,
         width: side,
         channels: 4,
-        noisy: values(size * side * side * 4, 0.37),
-        target: values(size * side * side * 4, 1.13),
-        timesteps: (0..size).map(|n| 10 + 100 * n).collect(),
-        texts: Vec::new(),
-        prompt: values(size * 3 * 8, 0.61),
-        tokens: 3,
-        pooled: values(size * 4, 0.23),
-        time_ids: vec![8.0; size * 6],
+        values: values(size * side * side * 4, 1.13),
         masks: masks.iter().map(|m| m.map(mask)).collect(),
         weights: vec![1.0; size],
+        names: (0..size).map(|n| format!("{n}.png")).collect(),
     }
 }

@@ -11,6 +11,7 @@ use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::recipe::Difference;
 use crate::recorded::RecordError;
+use crate::step_error::StepError;
 
 /// Why a training run could not start, go on or end.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,24 @@ pub enum TrainError {
         /// What does not fit.
         problem: String,
     },
+    /// The processes of the group lost touch.
+    #[error("step {step}: {problem}")]
+    Group {
+        /// The step.
+        step: u64,
+        /// What failed.
+        problem: String,
+    },
+    /// A step cannot be dealt to the processes.
+    #[error(
+        "accumulation = {accumulation} cannot be dealt to {size} processes; make it a multiple of {size}"
+    )]
+    Processes {
+        /// Number of processes.
+        size: usize,
+        /// The recipe's passes per step.
+        accumulation: usize,
+    },
     /// Memory that cannot be had.
     #[error(
         "{during}: {source}. The steps before are saved. activation_checkpointing = true needs less memory and goes on with \
@@ -126,6 +145,16 @@ pub enum TrainError {
         /// Why not.
         problem: String,
     },
+}
+
+impl TrainError {
+    /// A step error that ends the run.
+    pub(crate) fn of_step(step: u64, error: &StepError) -> Self {
+        match error {
+            StepError::Group { problem } => TrainError::Group { step, problem: problem.clone() },
+            other => TrainError::Misfit { step, problem: other.to_string() },
+        }
+    }
 }
 
 fn list(differences: &[Difference]) -> String {

@@ -18,7 +18,7 @@ use fairhuman_diffusion::weights::write_atomically;
 
 use crate::error::TrainError;
 use crate::events::{Event, EventLog};
-use crate::recipe::{Format, Recipe};
+use crate::recipe::Recipe;
 
 /// An open run folder.
 pub struct RunFolder {
@@ -92,19 +92,6 @@ impl RunFolder {
 /// Where the checkpoints of a run are.
 pub fn checkpoints(run: &Path) -> PathBuf {
     run.join("checkpoints")
-}
-
-/// Where a run's LoRA file of a format is.
-pub fn lora_file(run: &Path, format: Format) -> PathBuf {
-    run.join(match format {
-        Format::Kohya => "lora.safetensors",
-        Format::Peft => "lora_peft.safetensors",
-    })
-}
-
-/// Where the model folder of a run that trains a whole network is.
-pub fn model(run: &Path) -> PathBuf {
-    run.join("model")
 }
 
 /// Where the pictures after a step are.

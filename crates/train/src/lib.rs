@@ -2,8 +2,10 @@
 //!
 //! - [`recipe::Recipe`] says what a run is; [`train::train`] does it. The loop is in one place and reads from top
 //!   to bottom: data, gradients of all objectives, fair weights, one AdamW step, events, checkpoint.
-//! - [`objective`] holds the formulas: losses and the cotangents that start the lanes of the backward pass.
-//!   [`gradient`] runs the passes and solves for the direction; it changes nothing.
+//! - [`method`] has one file for each training method: what is trained, from which samples, and the files it leaves.
+//! - [`objective`] holds the formulas: an [`objective::Objective`] is a trained region or the whole picture; its loss, and
+//!   the cotangents that start its lanes of the backward pass. [`gradient`] runs the passes, [`aggregate`] makes one
+//!   gradient of the objectives' gradients; they change nothing. [`group`] is the seam for several processes.
 //! - [`data`] makes a step's batch as a function of (seed, step, slot); [`random`] is where all random numbers
 //!   come from. No generator state exists, so [`checkpoint`]s hold none, and a resumed run has the same bits.
 //! - [`events`] is the log of a run, [`recorded`] the file form of a single step, [`replay`] its repetition.
@@ -28,28 +30,34 @@
 //! What it does not do: print, read a clock or the environment (both are passed in), know what a face is.
 #![deny(missing_docs)]
 
+pub mod aggregate;
 pub mod autoencoder;
 pub mod average;
 pub mod batch;
 pub mod cache;
 pub mod checkpoint;
 pub mod data;
+pub mod denoising;
 pub mod error;
 pub mod events;
-pub mod export;
 pub mod fingerprint;
 pub mod folder;
 pub mod gradient;
+pub mod group;
+pub mod method;
 pub mod model;
+pub mod module;
 pub mod objective;
 pub mod optimizer;
 pub mod order;
+pub mod previews;
+pub mod problems;
 pub mod random;
 pub mod rate;
 pub mod recipe;
 pub mod record;
 pub mod recorded;
 pub mod replay;
-pub mod samples;
 pub mod session;
+pub mod step_error;
 pub mod train;

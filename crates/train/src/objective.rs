@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Batch;
+use crate::batch::Targets;
 
 /// What an objective's sum of squares is divided by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,42 +42,59 @@ pub struct Objective {
     pub normalisation: Normalisation,
 }
 
-/// E_k of every objective for a step that consists of `batches`; 0 for an objective without pixels.
-pub fn divisors(objectives: &[Objective], batches: &[Batch]) -> Vec<f64> {
-    let inside: Vec<f64> = (0..objectives.len()).map(|k| inside(k, batches)).collect();
-    divide(objectives, &inside, elements(batches))
+/// How much of a step each objective sees: what its loss is divided by. Counts of micro-batches, and of the processes
+/// of a group, add up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counts {
+    /// Latent elements inside each objective's masks.
+    pub inside: Vec<f64>,
+    /// Latent elements of all samples.
+    pub elements: f64,
 }
 
-/// E_k from the latent elements inside each objective's masks and those in all.
-pub fn divide(objectives: &[Objective], inside: &[f64], elements: f64) -> Vec<f64> {
-    let divisor = |(o, &inside): (&Objective, &f64)| match (o.normalisation, inside) {
-        (_, 0.0) => 0.0,
-        (Normalisation::Image, _) => elements,
-        (Normalisation::Region, inside) => inside,
-    };
-    objectives.iter().zip(inside).map(divisor).collect()
-}
+impl Counts {
+    /// The counts of nothing, for `objectives` objectives.
+    pub fn zero(objectives: usize) -> Self {
+        Self { inside: vec![0.0; objectives], elements: 0.0 }
+    }
 
-/// The share of a step's latent cells that each objective sees.
-pub fn area(objectives: &[Objective], batches: &[Batch]) -> Vec<f64> {
-    (0..objectives.len()).map(|k| inside(k, batches) / elements(batches)).collect()
-}
+    /// Adds the samples of a batch.
+    pub fn add(&mut self, batch: &Targets) {
+        let all = batch.values.len() as f64;
+        for (inside, mask) in self.inside.iter_mut().zip(&batch.masks) {
+            *inside += match mask {
+                Some(mask) => mask.iter().map(|&m| f64::from(m)).sum::<f64>() * batch.channels as f64,
+                None => all,
+            };
+        }
+        self.elements += all;
+    }
 
-fn elements(batches: &[Batch]) -> f64 {
-    batches.iter().map(|b| b.target.len() as f64).sum()
-}
+    /// The counts of several batches.
+    pub fn of<'a>(objectives: usize, batches: impl IntoIterator<Item = &'a Targets>) -> Self {
+        let mut counts = Self::zero(objectives);
+        batches.into_iter().for_each(|batch| counts.add(batch));
+        counts
+    }
 
-/// Latent elements inside the masks of objective `k`.
-pub fn inside(k: usize, batches: &[Batch]) -> f64 {
-    let inside = |b: &Batch| match &b.masks[k] {
-        Some(mask) => mask.iter().map(|&m| f64::from(m)).sum::<f64>() * b.channels as f64,
-        None => b.target.len() as f64,
-    };
-    batches.iter().map(inside).sum()
+    /// E_k of every objective; 0 for an objective without pixels.
+    pub fn divisors(&self, objectives: &[Objective]) -> Vec<f64> {
+        let divisor = |(o, &inside): (&Objective, &f64)| match (o.normalisation, inside) {
+            (_, 0.0) => 0.0,
+            (Normalisation::Image, _) => self.elements,
+            (Normalisation::Region, inside) => inside,
+        };
+        objectives.iter().zip(&self.inside).map(divisor).collect()
+    }
+
+    /// The share of the latent cells that each objective sees.
+    pub fn area(&self) -> Vec<f64> {
+        self.inside.iter().map(|inside| inside / self.elements).collect()
+    }
 }
 
 /// The samples of `batch` in which each objective has pixels: its lanes.
-pub fn present(batch: &Batch, objectives: usize) -> Vec<Vec<usize>> {
+pub fn present(batch: &Targets, objectives: usize) -> Vec<Vec<usize>> {
     let cells = batch.height * batch.width;
     let has = |k: usize, n: usize| match &batch.masks[k] {
         Some(mask) => mask[n * cells..][..cells].iter().any(|&m| m > 0.0),
@@ -89,7 +106,7 @@ pub fn present(batch: &Batch, objectives: usize) -> Vec<Vec<usize>> {
 /// What `batch` contributes to each objective's loss, per sample: `[K][N]`. They sum to the loss.
 pub fn losses(
     objectives: &[Objective],
-    batch: &Batch,
+    batch: &Targets,
     divisors: &[f64],
     prediction: &[f32],
 ) -> Vec<Vec<f64>> {
@@ -106,7 +123,7 @@ pub fn losses(
                 continue;
             }
             let at = cell * batch.channels..(cell + 1) * batch.channels;
-            for (p, y) in prediction[at.clone()].iter().zip(&batch.target[at]) {
+            for (p, y) in prediction[at.clone()].iter().zip(&batch.values[at]) {
                 let error = scale * f64::from(mask) * (f64::from(*p) - f64::from(*y));
                 sum += error * error;
             }
@@ -119,7 +136,7 @@ pub fn losses(
 /// The cotangents of all lanes, `[L, h, w, C]`, objectives in order and within them `present` samples in order.
 pub fn cotangents(
     objectives: &[Objective],
-    batch: &Batch,
+    batch: &Targets,
     divisors: &[f64],
     present: &[Vec<usize>],
     prediction: &[f32],
@@ -133,7 +150,7 @@ pub fn cotangents(
             for cell in n * cells..(n + 1) * cells {
                 let mask = batch.masks[k].as_ref().map_or(1.0, |m| f64::from(m[cell]));
                 let at = cell * batch.channels..(cell + 1) * batch.channels;
-                let pairs = prediction[at.clone()].iter().zip(&batch.target[at]);
+                let pairs = prediction[at.clone()].iter().zip(&batch.values[at]);
                 // A zero stays a zero beside an error that is not finite: the region has no part in it.
                 out.extend(pairs.map(|(p, y)| match mask {
                     0.0 => 0.0,
@@ -164,14 +181,14 @@ mod tests {
     fn the_scale_lies_inside_the_square_and_the_mean_runs_over_the_whole_image() {
         let batch = example(2, 4, &[None, Some(&[1]), Some(&[])]);
         let objectives = objectives(Normalisation::Image);
-        let prediction = vec![0.5; batch.target.len()];
-        let divisors = divisors(&objectives, std::slice::from_ref(&batch));
+        let prediction = vec![0.5; batch.values.len()];
+        let divisors = Counts::of(3, [&batch]).divisors(&objectives);
         let losses = losses(&objectives, &batch, &divisors, &prediction);
         let error = |n: usize, inside: bool| -> f64 {
             let cells = 4 * 4;
             (0..cells)
                 .filter(|c| !inside || batch.masks[1].as_ref().is_some_and(|m| m[n * cells + c] > 0.0))
-                .flat_map(|c| &batch.target[(n * cells + c) * 4..][..4])
+                .flat_map(|c| &batch.values[(n * cells + c) * 4..][..4])
                 .map(|&y| (0.5 - f64::from(y)).powi(2))
                 .sum()
         };
@@ -189,12 +206,12 @@ mod tests {
             let mut batch = example(3, 2, &[None, Some(&[0, 2]), Some(&[1])]);
             batch.weights = vec![1.0, 0.25, 0.5];
             let objectives = objectives(normalisation);
-            let divisors = divisors(&objectives, std::slice::from_ref(&batch));
-            let prediction: Vec<f32> = (0..batch.target.len()).map(|i| (i as f32 * 0.7).sin()).collect();
+            let divisors = Counts::of(3, [&batch]).divisors(&objectives);
+            let prediction: Vec<f32> = (0..batch.values.len()).map(|i| (i as f32 * 0.7).sin()).collect();
             let lanes = present(&batch, 3);
             assert_eq!(lanes, [vec![0, 1, 2], vec![0, 2], vec![1]]);
             let cotangents = cotangents(&objectives, &batch, &divisors, &lanes, &prediction);
-            let per_sample = batch.target.len() / 3;
+            let per_sample = batch.values.len() / 3;
             let total =
                 |p: &[f32], k: usize| -> f64 { losses(&objectives, &batch, &divisors, p)[k].iter().sum() };
             let pairs = lanes.iter().enumerate().flat_map(|(k, l)| l.iter().map(move |&n| (k, n)));
@@ -219,11 +236,11 @@ mod tests {
     fn micro_batches_add_up_to_the_whole_batch() {
         for normalisation in [Normalisation::Image, Normalisation::Region] {
             let whole = example(4, 4, &[None, Some(&[0, 3]), Some(&[2])]);
-            let parts = whole.split(2);
+            let parts = [whole.slice(0..2), whole.slice(2..4)];
             let objectives = objectives(normalisation);
-            let prediction: Vec<f32> = whole.target.iter().map(|y| y * 0.3 + 0.1).collect();
-            let divided = divisors(&objectives, &parts);
-            assert_eq!(divided, divisors(&objectives, std::slice::from_ref(&whole)));
+            let prediction: Vec<f32> = whole.values.iter().map(|y| y * 0.3 + 0.1).collect();
+            let divided = Counts::of(3, &parts).divisors(&objectives);
+            assert_eq!(divided, Counts::of(3, [&whole]).divisors(&objectives));
             let at_once = losses(&objectives, &whole, &divided, &prediction);
             let half = prediction.len() / 2;
             for (k, whole) in at_once.iter().enumerate() {

@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What random numbers are for. Each purpose has streams of its own, so that using more numbers for one
+/// The use of random numbers. Each purpose has streams of its own, so that using more numbers for one
 /// leaves all others as they were. (The geometry of a sample is drawn by the dataset crate, in the same way.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -47,6 +47,11 @@ pub fn stream(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
     key[16..24].copy_from_slice(&b.to_le_bytes());
     key[24..].copy_from_slice(purpose.tag());
     ChaCha8Rng::from_seed(key)
+}
+
+/// A seed of its own for what is drawn once in a run.
+pub fn seed_of(seed: u64, purpose: Purpose) -> u64 {
+    stream(seed, purpose, 0, 0).next_u64()
 }
 
 /// `count` values of N(0, 1) (Box and Muller 1958).

@@ -1,66 +1,32 @@
 //! Writing recorded steps: the inputs of a step of a run, and the outputs of any step.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use fairhuman_diffusion::lora::AdaptedModule;
-use fairhuman_diffusion::unet::UNet;
-use fairhuman_engine::{Backend, DType, Params};
+use fairhuman_engine::{Backend, Params};
 use fairhuman_fairness::Weighting;
 
-use crate::batch::Batch;
-use crate::gradient::{Direction, Gradients};
+use crate::aggregate::Direction;
+use crate::batch::{Batch, Targets};
+use crate::denoising::{DenoisingInputs, TextInputs};
+use crate::error::TrainError;
+use crate::folder;
+use crate::gradient::Gradients;
+use crate::method::Method;
+use crate::model::Model;
 use crate::objective::{Normalisation, Objective};
+use crate::optimizer::{Moments, update};
 use crate::recipe::{Optimizer, Recipe};
-use crate::recorded::{RecordError, Tensor, TensorFile, Values, channels_first, write_tensors};
+use crate::recorded::{Tensor, TensorFile, Values, channels_first, write_tensors};
 
-/// What a step is computed with, beside its batch and the adapter's values.
-#[derive(Debug, Clone)]
-pub struct Settings<'a> {
-    /// Objectives; the first without a mask, as recorded steps have it, or any.
-    pub objectives: &'a [Objective],
-    /// Their weighting.
-    pub weighting: &'a Weighting,
-    /// AdamW, with the learning rate of this step.
-    pub optimizer: Optimizer,
-    /// Largest gradient norm.
-    pub max_grad_norm: f64,
-    /// Rank.
-    pub rank: usize,
-    /// Multiplier times the rank.
-    pub lora_alpha: f64,
-}
-
-/// The current values of an adapter under the names of a recorded step, `lora.<module>.lora_{A,B}.weight`,
-/// in the shapes of LoRA files.
-///
-/// # Errors
-/// A module that is not in the network, in words.
-pub fn adapter<B: Backend>(
-    backend: &B,
-    unet: &UNet<B>,
-    params: &Params<B>,
-    modules: &[AdaptedModule],
-) -> Result<BTreeMap<String, Tensor>, String> {
-    let file = unet.export_lora(backend, params, modules, DType::F32).map_err(|e| e.to_string())?;
-    let pairs = file.modules.into_iter().flat_map(|(path, module)| {
-        let path = path.strip_prefix("unet.").unwrap_or(&path).to_owned();
-        let key = |side: char| format!("lora.{path}.lora_{side}.weight");
-        let tensor = |t: fairhuman_diffusion::lora_file::LoraTensor| Tensor::f32(&t.shape, t.data);
-        [(key('A'), tensor(module.down)), (key('B'), tensor(module.up))]
-    });
-    Ok(pairs.collect())
-}
-
-/// Whether a step of this recipe can be recorded, by a command that ends after step `until`.
+/// Checks that a step of this recipe can be recorded, by a command that ends after step `until`.
 ///
 /// # Errors
 /// What stands in the way.
-pub fn possible(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
+pub fn validate(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
     if step == 0 || step > until {
         return Err(format!("this command makes steps up to {until}"));
     }
-    if recipe.lora().is_none() {
+    if !recipe.method.records() {
         return Err("steps are recorded where a LoRA is trained (method = \"lora\")".into());
     }
     if !recipe.objective.iter().enumerate().all(|(k, o)| (k == 0) == o.mask.is_none()) {
@@ -76,71 +42,106 @@ pub fn possible(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the inputs of a step. All micro-batches of the step become one batch.
+/// Writes step `step` into the run folder: its inputs, and what it gives when AdamW starts from zero, as replays do. All
+/// micro-batches of the step are one batch.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write_inputs(
-    path: &Path,
-    batch: &Batch,
-    settings: &Settings<'_>,
-    adapter: BTreeMap<String, Tensor>,
-) -> Result<(), RecordError> {
-    let (n, c, h, w) = (batch.size, batch.channels, batch.height, batch.width);
-    let mut tensors = adapter;
+/// Files that cannot be written, trained values that such a file has no names for.
+pub fn write<B: Backend, M: Method<B>>(
+    backend: &B,
+    recipe: &Recipe,
+    (model, settings): (&Model<B, M>, &M::Settings),
+    step: u64,
+    batch: &Batch<M::Inputs>,
+    (gradients, direction): (&Gradients<B>, &Direction<B>),
+    (learning_rate, clip): (f64, f64),
+) -> Result<(), TrainError> {
+    let folder = folder::record(&recipe.out, step);
+    std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
+    let values = |params: &Params<B>| {
+        let values = model.network.record_values(backend, params);
+        values.map_err(|problem| TrainError::RecordStep { step, problem })
+    };
+    let optimizer = Optimizer { learning_rate, ..recipe.optimizer };
+    let mut inputs = model.network.record_inputs(settings, batch);
+    inputs.tensors.extend(values(&model.params)?);
+    add_targets(&mut inputs.tensors, &batch.targets, &recipe.objective);
+    add_header(&mut inputs.metadata, recipe, &optimizer);
+    write_tensors(&folder.join("inputs.safetensors"), &inputs)?;
+
+    let mut params = Params::default();
+    for param in model.params.iter() {
+        params.add(param.name.clone(), param.value.clone());
+    }
+    let mut moments = Moments::new(backend, &params);
+    update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, learning_rate);
+    let outputs = outputs(&batch.targets, gradients, direction, values(&params)?);
+    write_tensors(&folder.join("expected.safetensors"), &outputs)?;
+    Ok(())
+}
+
+/// The inputs of a denoiser as tensors of a recorded step.
+pub fn denoising_inputs(batch: &Batch<DenoisingInputs>) -> TensorFile {
+    let Batch { targets, inputs } = batch;
+    let shape = [targets.size, targets.channels, targets.height, targets.width];
+    let n = targets.size;
+    let mut file = TensorFile::default();
+    let mut put = |name: &str, shape: &[usize], values: Vec<f32>| {
+        file.tensors.insert(name.to_owned(), Tensor::f32(shape, values));
+    };
+    put("noisy_latents", &shape, channels_first(&inputs.noisy, shape));
+    if let TextInputs::Embedded { prompt, tokens, pooled } = &inputs.text {
+        put("prompt_embeds", &[n, *tokens, prompt.len() / (n * tokens).max(1)], prompt.clone());
+        if !pooled.is_empty() {
+            put("pooled_prompt_embeds", &[n, pooled.len() / n.max(1)], pooled.clone());
+        }
+    }
+    if !inputs.time_ids.is_empty() {
+        put("time_ids", &[n, 6], inputs.time_ids.clone());
+    }
+    let timesteps = Values::I64(inputs.timesteps.iter().map(|&t| t as i64).collect());
+    file.tensors.insert("timesteps".into(), Tensor { shape: vec![n], values: timesteps });
+    file
+}
+
+fn add_targets(tensors: &mut BTreeMap<String, Tensor>, targets: &Targets, objectives: &[Objective]) {
+    let (n, c, h, w) = (targets.size, targets.channels, targets.height, targets.width);
     let mut put = |name: &str, shape: &[usize], values: Vec<f32>| {
         tensors.insert(name.to_owned(), Tensor::f32(shape, values));
     };
-    put("noisy_latents", &[n, c, h, w], channels_first(&batch.noisy, [n, c, h, w]));
-    put("target", &[n, c, h, w], channels_first(&batch.target, [n, c, h, w]));
-    let width = batch.prompt.len() / (n * batch.tokens).max(1);
-    put("prompt_embeds", &[n, batch.tokens, width], batch.prompt.clone());
-    if !batch.pooled.is_empty() {
-        put("pooled_prompt_embeds", &[n, batch.pooled.len() / n.max(1)], batch.pooled.clone());
+    put("target", &[n, c, h, w], channels_first(&targets.values, [n, c, h, w]));
+    if targets.weights.iter().any(|&weight| weight != 1.0) {
+        put("sample_weights", &[n], targets.weights.iter().map(|&weight| weight as f32).collect());
     }
-    if !batch.time_ids.is_empty() {
-        put("time_ids", &[n, 6], batch.time_ids.clone());
-    }
-    if batch.weights.iter().any(|&weight| weight != 1.0) {
-        put("sample_weights", &[n], batch.weights.iter().map(|&weight| weight as f32).collect());
-    }
-    for (objective, mask) in settings.objectives.iter().zip(&batch.masks) {
+    for (objective, mask) in objectives.iter().zip(&targets.masks) {
         if let Some(mask) = mask {
             put(&format!("mask_{}", objective.name), &[n, 1, h, w], mask.clone());
         }
     }
-    let timesteps = Values::I64(batch.timesteps.iter().map(|&t| t as i64).collect());
-    tensors.insert("timesteps".into(), Tensor { shape: vec![n], values: timesteps });
-    write_tensors(path, &TensorFile { tensors, metadata: header(settings) })
 }
 
-fn header(settings: &Settings<'_>) -> BTreeMap<String, String> {
-    let o = settings.optimizer;
-    let mut header: BTreeMap<String, String> = [
-        ("lora_alpha", settings.lora_alpha),
+fn add_header(header: &mut BTreeMap<String, String>, recipe: &Recipe, o: &Optimizer) {
+    let numbers = [
         ("learning_rate", o.learning_rate),
         ("weight_decay", o.weight_decay),
         ("beta1", o.beta1),
         ("beta2", o.beta2),
         ("eps", o.eps),
-        ("max_grad_norm", settings.max_grad_norm),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), format!("{value:?}")))
-    .collect();
-    header.insert("rank".into(), settings.rank.to_string());
-    match settings.weighting {
+        ("max_grad_norm", recipe.max_grad_norm),
+    ];
+    header.extend(numbers.map(|(key, value)| (key.to_owned(), format!("{value:?}"))));
+    match &recipe.weighting {
         Weighting::AlphaFair { alpha } => header.insert("alpha".into(), format!("{alpha:?}")),
         other => header.insert("weighting".into(), serde_json::json!(other).to_string()),
     };
-    let masked: Vec<&Objective> = settings.objectives.iter().filter(|o| o.mask.is_some()).collect();
+    let masked: Vec<&Objective> = recipe.objective.iter().filter(|o| o.mask.is_some()).collect();
     header.insert("objectives".into(), masked.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(","));
     if let [first, rest @ ..] = masked.as_slice()
         && rest.iter().all(|o| o.scale == first.scale)
     {
         header.insert("local_scale".into(), format!("{:?}", first.scale));
     }
-    for objective in settings.objectives {
+    for objective in &recipe.objective {
         // Whatever it is called, a recorded step knows the objective without a mask as global.
         let name = if objective.mask.is_none() { "global" } else { &objective.name };
         header.insert(format!("scale_{name}"), format!("{:?}", objective.scale));
@@ -148,25 +149,26 @@ fn header(settings: &Settings<'_>) -> BTreeMap<String, String> {
             header.insert(format!("normalisation_{}", objective.name), "region".into());
         }
     }
-    header
 }
 
-/// What a step gave, as tensors of a file; `adapter` are the updated values.
+/// The results of a step as tensors of a file; `values` are the updated trained values.
 pub fn outputs<B: Backend>(
-    batch: &Batch,
+    targets: &Targets,
     gradients: &Gradients<B>,
     direction: &Direction<B>,
-    adapter: BTreeMap<String, Tensor>,
+    values: BTreeMap<String, Tensor>,
 ) -> TensorFile {
     let k = gradients.losses.len();
-    let shape = [batch.size, batch.channels, batch.height, batch.width];
-    let mut tensors = adapter;
+    let shape = [targets.size, targets.channels, targets.height, targets.width];
+    let mut tensors = values;
     let prediction = channels_first(&gradients.prediction, shape);
     tensors.insert("prediction".into(), Tensor::f32(&shape, prediction));
     let losses = gradients.losses.iter().map(|&l| l as f32).collect();
     tensors.insert("losses".into(), Tensor::f32(&[k], losses));
     tensors.insert("gram".into(), Tensor::f64(&[k, k], direction.gram.clone()));
-    tensors.insert("weights".into(), Tensor::f64(&[k], direction.solution.weights.clone()));
+    if let Some(solution) = &direction.solution {
+        tensors.insert("weights".into(), Tensor::f64(&[k], solution.weights.clone()));
+    }
     tensors.insert("grad_norm".into(), Tensor::f32(&[1], vec![direction.norm as f32]));
     TensorFile { tensors, metadata: BTreeMap::new() }
 }

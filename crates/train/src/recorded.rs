@@ -10,7 +10,7 @@
 //!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm   (strings)
 //! ```
 //! The first objective is `global` without a mask, then one per `mask_...`: in the order of the header's
-//! `objectives` where there is one, else face, hand and then by name.
+//! `objectives` where there is one, else by name.
 //!
 //! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]` (before
 //! clipping), `lora....weight` updated.
@@ -23,7 +23,8 @@ use fairhuman_fairness::Weighting;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Targets};
+use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::objective::{Normalisation, Objective};
 use crate::recipe::Optimizer;
 
@@ -98,11 +99,11 @@ pub struct TensorFile {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The inputs of one step.
+/// One step as recorded: its batch, and everything that it is computed with.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Inputs {
+pub struct RecordedStep {
     /// The batch; latents as `[N, h, w, C]`.
-    pub batch: Batch,
+    pub batch: Batch<DenoisingInputs>,
     /// Objectives, the first one without a mask.
     pub objectives: Vec<Objective>,
     /// Their weighting.
@@ -298,8 +299,7 @@ impl Reader<'_> {
 fn objective_names(file: &TensorFile) -> Vec<String> {
     let mut names: Vec<String> =
         file.tensors.keys().filter_map(|k| k.strip_prefix("mask_")).map(String::from).collect();
-    let stated: Vec<&str> =
-        file.metadata.get("objectives").map_or(vec!["face", "hand"], |s| s.split(',').collect());
+    let stated: Vec<&str> = file.metadata.get("objectives").map_or(Vec::new(), |s| s.split(',').collect());
     let rank = |name: &String| stated.iter().position(|s| s.trim() == name).unwrap_or(stated.len());
     names.sort_by_key(rank);
     names
@@ -309,7 +309,7 @@ fn objective_names(file: &TensorFile) -> Vec<String> {
 ///
 /// # Errors
 /// A tensor or header key that is missing, of another shape or type, by name.
-pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
+pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
     let r = Reader { path, file: read_tensors(path)? };
     let (shape, noisy) = r.tensor("noisy_latents", &[None; 4])?;
     let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
@@ -353,26 +353,27 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
     if lora.is_empty() {
         return Err(r.fail("no tensor \"lora.<module>.lora_A.weight\": there is nothing to train"));
     }
-    let batch = Batch {
+    let targets = Targets {
         size: n,
         height: h,
         width: w,
         channels: c,
-        noisy: channels_last(&noisy, [n, c, h, w]),
-        target: channels_last(&target, [n, c, h, w]),
-        timesteps: timesteps.iter().map(|&t| t as usize).collect(),
-        texts: Vec::new(),
-        prompt,
-        tokens: prompt_shape[1],
-        pooled,
-        time_ids,
+        values: channels_last(&target, [n, c, h, w]),
         masks,
         weights: if sample_weights.is_empty() {
             vec![1.0; n]
         } else {
             sample_weights.iter().map(|&w| f64::from(w)).collect()
         },
+        names: (0..n).map(|i| format!("sample {i}")).collect(),
     };
+    let inputs = DenoisingInputs {
+        noisy: channels_last(&noisy, [n, c, h, w]),
+        timesteps: timesteps.iter().map(|&t| t as usize).collect(),
+        text: TextInputs::Embedded { prompt, tokens: prompt_shape[1], pooled },
+        time_ids,
+    };
+    let batch = Batch { targets, inputs };
     let optimizer = Optimizer {
         learning_rate: r.checked("learning_rate", "0 or more", at_least_zero)?,
         beta1: r.checked("beta1", "a number in [0, 1)", |b| (0.0..1.0).contains(&b))?,
@@ -382,5 +383,5 @@ pub fn read_inputs(path: &Path) -> Result<Inputs, RecordError> {
     };
     let lora_alpha = r.checked("lora_alpha", "a finite number", f64::is_finite)?;
     let max_grad_norm = r.checked("max_grad_norm", "more than 0 (inf for none)", |n| n > 0.0)?;
-    Ok(Inputs { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm })
+    Ok(RecordedStep { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm })
 }

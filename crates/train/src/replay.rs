@@ -3,12 +3,17 @@
 use std::path::Path;
 
 use fairhuman_diffusion::net::ModelError;
-use fairhuman_engine::Backend;
+use fairhuman_engine::{Backend, Params};
 
-use crate::gradient::{Denoising, Refused, Run, clip_factor, fair_direction, objective_gradients};
+use crate::aggregate::{GramAggregator, fair_direction};
+use crate::gradient::{clip_factor, objective_gradients};
+use crate::group::Single;
+use crate::method::{Method, lora};
+use crate::module::PassContext;
 use crate::optimizer::{Moments, update};
-use crate::recorded::{Inputs, TensorFile};
-use crate::{model, record};
+use crate::record;
+use crate::recorded::{RecordedStep, TensorFile};
+use crate::step_error::StepError;
 
 /// Why a step could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +23,7 @@ pub enum ReplayError {
     Model(#[from] ModelError),
     /// The step's numbers.
     #[error("the recorded step cannot be taken: {0}")]
-    Refused(#[from] Refused),
+    Refused(#[from] StepError),
     /// The adapter's values.
     #[error("{0}")]
     Adapter(String),
@@ -45,41 +50,36 @@ pub struct Times {
 /// # Errors
 /// A model or an adapter that does not fit the step, numbers that are not finite.
 pub fn replay<B: Backend>(
-    run: &Run<'_, B>,
+    context: &PassContext<'_, B>,
     folder: &Path,
-    inputs: &Inputs,
+    step: &RecordedStep,
     repeats: usize,
     before: &mut dyn FnMut(usize),
 ) -> Result<(TensorFile, Vec<Times>), ReplayError> {
-    let mut adapted = model::load_recorded(run.backend, folder, &inputs.lora, inputs.lora_alpha)?;
-    let recorded: Vec<B::Tensor> = adapted.params.iter().map(|p| p.value.clone()).collect();
-    let batches = std::slice::from_ref(&inputs.batch);
+    let backend = context.backend;
+    let mut params = Params::default();
+    let adapted = lora::open_recorded(backend, folder, &step.lora, step.lora_alpha, &mut params)?;
+    let recorded: Vec<B::Tensor> = params.iter().map(|p| p.value.clone()).collect();
+    let batches = std::slice::from_ref(&step.batch);
     let mut times = Vec::new();
     let mut last = None;
     for repeat in 0..repeats.max(1) {
         before(repeat);
         drop(last.take());
-        let params = &mut adapted.params;
         params.ids().zip(&recorded).for_each(|(id, value)| params.set(id, value.clone()));
-        let mut moments = Moments::new(run.backend, params);
+        let mut moments = Moments::new(backend, &params);
 
-        let start = (run.clock)();
+        let start = (context.clock)();
         let gradients =
-            objective_gradients(run, &Denoising(&adapted.unet), params, &inputs.objectives, batches)?;
-        let direction = fair_direction(run, &inputs.objectives, &inputs.weighting, &gradients)?;
-        let solved = (run.clock)();
-        let clip = clip_factor(direction.norm, inputs.max_grad_norm);
-        let optimizer = inputs.optimizer;
-        update(
-            run.backend,
-            params,
-            &mut moments,
-            &direction.combined,
-            clip,
-            &optimizer,
-            optimizer.learning_rate,
-        );
-        let end = (run.clock)();
+            objective_gradients(context, &Single, &adapted, &params, &step.objectives, (batches, 0))?;
+        let aggregator = GramAggregator(&step.weighting);
+        let direction = fair_direction(context, &step.objectives, &aggregator, &gradients)?;
+        let solved = (context.clock)();
+        let clip = clip_factor(direction.norm, step.max_grad_norm);
+        let optimizer = step.optimizer;
+        let rate = optimizer.learning_rate;
+        update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, rate);
+        let end = (context.clock)();
 
         times.push(Times {
             forward: gradients.forward,
@@ -93,7 +93,6 @@ pub fn replay<B: Backend>(
     let Some((gradients, direction)) = last else {
         return Err(ReplayError::Adapter("no step was run".into()));
     };
-    let values = record::adapter(run.backend, &adapted.unet, &adapted.params, &adapted.modules)
-        .map_err(ReplayError::Adapter)?;
-    Ok((record::outputs(&inputs.batch, &gradients, &direction, values), times))
+    let values = adapted.record_values(backend, &params).map_err(ReplayError::Adapter)?;
+    Ok((record::outputs(&step.batch.targets, &gradients, &direction, values), times))
 }

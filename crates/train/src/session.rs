@@ -3,81 +3,86 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_engine::{Backend, Params};
 
-use crate::checkpoint::{self, Identity, Progress};
+use crate::aggregate::Direction;
+use crate::batch::Batch;
+use crate::checkpoint::{self, Identity, Progress, Saved};
 use crate::data::{Data, DataError, Preparing, StepData};
 use crate::error::TrainError;
 use crate::events::{Event, Start, Validation};
-use crate::export;
 use crate::fingerprint;
 use crate::folder::{self, RunFolder};
-use crate::gradient::{Direction, Gradients, Learner, Run, Task};
-use crate::model::{Model, Network};
-use crate::objective::{self, Objective};
-use crate::optimizer::{Moments, update};
-use crate::random::{Purpose, stream};
-use crate::recipe::{Optimizer, Recipe, differences};
-use crate::record::{self, Settings};
-use crate::recorded::write_tensors;
-use crate::samples::Studio;
+use crate::gradient::Gradients;
+use crate::method::{Method, Setup};
+use crate::model::Model;
+use crate::module::{LossInputs, PassContext, TrainingModule};
+use crate::objective::{self, Counts, Objective};
+use crate::optimizer::Moments;
+use crate::previews::Previews;
+use crate::recipe::{Recipe, differences};
+use crate::record;
 
 /// A run between two steps.
-pub struct Session<'a, B: Backend> {
+pub struct Session<'a, B: Backend, M: Method<B>> {
     recipe: &'a Recipe,
+    settings: &'a M::Settings,
+    setup: Setup<'a, B>,
     /// Pictures and captions.
-    pub data: Data<'a, B>,
+    pub data: Data<'a, B, M::Source>,
     /// Network and trained values.
-    pub model: Model<B>,
+    pub model: Model<B, M>,
     /// AdamW's state.
     pub moments: Moments<B>,
     /// Where the run is.
     pub progress: Progress,
-    /// Its folder.
-    pub folder: RunFolder,
-    /// What makes pictures, where the recipe asks for some.
-    studio: Option<Studio<B>>,
+    /// Its folder; none where another process of the group owns it.
+    folder: Option<RunFolder>,
+    /// Renders prompts, where the recipe has some.
+    previews: Option<Previews<B>>,
     identity: Identity,
     /// The last checkpoint's step; none before the first.
     saved: Option<u64>,
 }
 
-impl<'a, B: Backend> Session<'a, B> {
-    /// Opens the run folder, data and model; goes on from the newest checkpoint where there is one.
+impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
+    /// Opens the run folder (if this process is its `owner`), data and model; goes on from the newest checkpoint where
+    /// there is one.
     ///
     /// # Errors
     /// Whatever is wrong with recipe, data, model or checkpoint.
-    pub fn open(backend: &'a B, recipe: &'a Recipe, preparing: Preparing<'_>) -> Result<Self, TrainError> {
-        let lock = RunFolder::lock(&recipe.out)?;
+    pub fn open(
+        backend: &'a B,
+        recipe: &'a Recipe,
+        settings: &'a M::Settings,
+        owner: bool,
+        preparing: Preparing<'_>,
+    ) -> Result<Self, TrainError> {
+        let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
         let newest = checkpoint::list(&folder::checkpoints(&recipe.out))?.pop();
         let saved = newest.map(|(_, path)| checkpoint::open(&path)).transpose()?;
-        // A recipe that differs is told before the long work of opening the data.
-        if let Some(saved) = &saved {
-            let differences = differences(&saved.identity.recipe, &recipe.to_toml()).map_err(|e| {
-                let (path, problem) = (saved.path().into(), format!("its recipe is not valid: {e}"));
-                checkpoint::CheckpointError::Foreign { path, problem }
-            })?;
-            if !differences.is_empty() {
-                return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
-            }
-        }
-        let model = fingerprint::of_model(&recipe.model.path)?;
-        if saved.as_ref().is_some_and(|saved| saved.identity.model != model) {
-            return Err(TrainError::ModelChanged {
-                path: recipe.out.clone(),
-                model: recipe.model.path.clone(),
-            });
-        }
-        let data = Data::open(backend, recipe, preparing)?;
+        let model = check_identity(recipe, saved.as_ref())?;
+        let setup = Setup {
+            backend,
+            model: ModelFolder::open(&recipe.model.path)?,
+            seed: recipe.seed,
+            cache: &recipe.cache,
+            geometry: &recipe.geometry,
+            min_snr_gamma: recipe.min_snr_gamma,
+            out: &recipe.out,
+        };
+        let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
+        let data = Data::open(backend, recipe, source)?;
         let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint(), model };
         if saved.as_ref().is_some_and(|saved| saved.identity.dataset != identity.dataset) {
             return Err(TrainError::DatasetChanged { path: recipe.out.clone() });
         }
         preparing("reading the model", 0, 1)?;
-        let mut model = Model::open(backend, recipe, adapter_seed(recipe.seed))?;
-        let studio =
-            recipe.samples.as_ref().map(|samples| Studio::open(backend, &recipe.model.path, samples));
-        let studio = studio.transpose()?;
+        let mut model = Model::<B, M>::open(&setup, settings, recipe.ema)?;
+        let previews =
+            recipe.samples.as_ref().map(|samples| Previews::open(backend, &recipe.model.path, samples));
+        let previews = previews.transpose()?;
         let (moments, progress) = match &saved {
             Some(saved) => (
                 {
@@ -88,9 +93,22 @@ impl<'a, B: Backend> Session<'a, B> {
             ),
             None => (Moments::new(backend, &model.params), Progress::default()),
         };
-        let folder = RunFolder::open(&recipe.out, lock, recipe, progress.step)?;
+        let open = |lock| RunFolder::open(&recipe.out, lock, recipe, progress.step);
+        let folder = lock.map(open).transpose()?;
         let saved = saved.map(|saved| saved.progress.step);
-        Ok(Self { recipe, data, model, moments, progress, folder, studio, identity, saved })
+        Ok(Self {
+            recipe,
+            settings,
+            setup,
+            data,
+            model,
+            moments,
+            progress,
+            folder,
+            previews,
+            identity,
+            saved,
+        })
     }
 
     /// The event that begins a command.
@@ -116,6 +134,9 @@ impl<'a, B: Backend> Session<'a, B> {
     /// Files that cannot be written.
     pub fn save(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
         let written = self.write(backend)?;
+        if self.folder.is_none() {
+            return Ok(None);
+        }
         checkpoint::prune(&folder::checkpoints(&self.recipe.out), self.recipe.checkpoints.keep)?;
         Ok(written)
     }
@@ -135,164 +156,172 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn write(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
         let step = self.progress.step;
+        let Some(run) = &self.folder else { return Ok(None) };
         if step == 0 || self.saved == Some(step) {
             return Ok(None);
         }
-        self.folder.sync()?;
+        run.sync()?;
         let folder = folder::checkpoints(&self.recipe.out);
         let Model { params, averages, .. } = &self.model;
         let (averages, moments) = (averages.as_ref(), &self.moments);
         let path =
             checkpoint::save(backend, &folder, params, averages, moments, &self.progress, &self.identity)?;
         self.saved = Some(step);
-        Ok(Some(Event::Checkpoint { step, file: self.folder.relative(&path) }))
+        Ok(Some(Event::Checkpoint { step, file: run.relative(&path) }))
     }
 
-    /// The held-out losses of what is trained as it is, or of its averages; none without held-out pictures, or where it is
-    /// told to stop.
+    /// The held-out losses of the network as it is, or of its averages; none without held-out pictures, where it is told
+    /// to stop, and in processes that do not own the run folder.
     ///
     /// # Errors
     /// Files that cannot be read, a network that cannot take the data.
-    pub fn validate(&mut self, run: &Run<'_, B>, stop: &AtomicBool) -> Result<Option<Event>, TrainError> {
-        if !self.data.validates() {
+    pub fn validate(
+        &mut self,
+        context: &PassContext<'_, B>,
+        stop: &AtomicBool,
+    ) -> Result<Option<Event>, TrainError> {
+        if !self.data.validates() || self.folder.is_none() {
             return Ok(None);
         }
-        let start = (run.clock)();
+        let start = (context.clock)();
         let objectives = &self.recipe.objective;
-        let (network, params) = (&self.model.network, self.model.shown());
+        let (network, params) = (&self.model.network, self.model.eval_params());
         let mut sums = Sums::new(objectives.len());
         let looked = self.data.validate(self.recipe.batch, &mut |batch| {
             if stop.load(Ordering::SeqCst) {
                 return Err(DataError::Stopped);
             }
-            sums.add(run.backend, network, &params, objectives, batch).map_err(DataError::Problem)
+            sums.add(context.backend, network, &params, objectives, batch).map_err(DataError::Problem)
         });
         match looked {
             Err(DataError::Stopped) => return Ok(None),
             looked => looked?,
         }
         let (losses, present) = sums.losses(objectives);
-        let seconds = (run.clock)() - start;
+        let seconds = (context.clock)() - start;
         Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
     }
 
-    /// Pictures of the recipe's prompts by what is trained as it is, or by its averages; none without `[samples]`, or where
-    /// it is told to stop.
+    /// Renders the recipe's prompts by the network as it is, or by its averages; none without `[samples]`, where it is
+    /// told to stop, and in processes that do not own the run folder.
     ///
     /// # Errors
-    /// See [`Studio::take`].
-    pub fn sample(&self, run: &Run<'_, B>, stop: &AtomicBool) -> Result<Option<Event>, TrainError> {
-        let Some(studio) = &self.studio else { return Ok(None) };
-        let (start, step) = ((run.clock)(), self.progress.step);
-        let files = studio.take(run.backend, &self.model, self.folder.path(), step, stop)?;
+    /// See [`Previews::render`].
+    pub fn render_previews(
+        &self,
+        context: &PassContext<'_, B>,
+        stop: &AtomicBool,
+    ) -> Result<Option<Event>, TrainError> {
+        let (Some(previews), Some(folder)) = (&self.previews, &self.folder) else { return Ok(None) };
+        let (start, step) = ((context.clock)(), self.progress.step);
+        let trained = (&self.model.network, &*self.model.eval_params());
+        let files = previews.render(context.backend, trained, folder.path(), step, stop)?;
         if stop.load(Ordering::SeqCst) {
             return Ok(None);
         }
-        let files = files.iter().map(|path| self.folder.relative(path)).collect();
-        Ok(Some(Event::Samples { step, files, seconds: (run.clock)() - start }))
+        let files = files.iter().map(|path| folder.relative(path)).collect();
+        Ok(Some(Event::Samples { step, files, seconds: (context.clock)() - start }))
     }
 
     /// Writes what was learnt for other programs; paths relative to the run folder.
     ///
     /// # Errors
     /// Files that cannot be read or written.
-    pub fn export(&mut self, backend: &B) -> Result<Vec<PathBuf>, TrainError> {
-        let files = export::export(backend, self.recipe, &self.model, &mut self.data)?;
-        Ok(files.iter().map(|path| self.folder.relative(path)).collect())
+    pub fn export(&self) -> Result<Vec<PathBuf>, TrainError> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        let params = self.model.eval_params();
+        let files = self.model.network.export(&self.setup, self.settings, &params, &self.data)?;
+        Ok(files.iter().map(|path| folder.relative(path)).collect())
     }
 
-    /// Writes a step as files: its inputs, and what it gives when AdamW starts from zero, as replays do.
+    /// Writes the step in progress as files, see [`record::write`].
     ///
     /// # Errors
-    /// Objectives that such a file cannot express, files that cannot be written.
+    /// Files that cannot be written.
     pub fn record(
         &self,
-        backend: &B,
-        data: &StepData,
+        data: &StepData<M::Inputs>,
         learning_rate: f64,
-        gradients: &Gradients<B>,
-        direction: &Direction<B>,
+        found: (&Gradients<B>, &Direction<B>),
         clip: f64,
     ) -> Result<(), TrainError> {
-        let step = self.progress.step + 1;
-        let (Network::Adapted { unet, modules }, Some(lora)) = (&self.model.network, self.recipe.lora())
-        else {
-            let problem = "there is no adapter".into();
-            return Err(TrainError::RecordStep { step, problem });
-        };
-        let folder = folder::record(&self.recipe.out, step);
-        std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
-        let values = |params: &Params<B>| {
-            record::adapter(backend, unet, params, modules)
-                .map_err(|problem| TrainError::RecordStep { step, problem })
-        };
-        let optimizer = Optimizer { learning_rate, ..self.recipe.optimizer };
-        let settings = Settings {
-            objectives: &self.recipe.objective,
-            weighting: &self.recipe.weighting,
-            optimizer,
-            max_grad_norm: self.recipe.max_grad_norm,
-            rank: lora.rank,
-            lora_alpha: lora.alpha,
-        };
-        let batch = data.whole()?;
-        let inputs = folder.join("inputs.safetensors");
-        record::write_inputs(&inputs, &batch, &settings, values(&self.model.params)?)?;
-        let mut params = Params::default();
-        for param in self.model.params.iter() {
-            params.add(param.name.clone(), param.value.clone());
-        }
-        let mut moments = Moments::new(backend, &params);
-        update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, learning_rate);
-        let outputs = record::outputs(&batch, gradients, direction, values(&params)?);
-        write_tensors(&folder.join("expected.safetensors"), &outputs)?;
-        Ok(())
+        let (backend, step) = (self.setup.backend, self.progress.step + 1);
+        let trained = (&self.model, self.settings);
+        record::write(backend, self.recipe, trained, step, &data.whole()?, found, (learning_rate, clip))
+    }
+
+    /// Writes an event to the log.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn log(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.write(event))
+    }
+
+    /// Waits until all events are on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> Result<(), TrainError> {
+        self.folder.as_ref().map_or(Ok(()), RunFolder::sync)
     }
 }
 
-/// The adapter's seed: a function of the run's.
-fn adapter_seed(seed: u64) -> u64 {
-    use rand_chacha::rand_core::RngCore;
-    stream(seed, Purpose::Adapter, 0, 0).next_u64()
+/// Compares recipe and model with those of a checkpoint before the long work of opening the data; returns the model's
+/// fingerprint.
+fn check_identity(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
+    if let Some(saved) = saved {
+        let differences = differences(&saved.identity.recipe, &recipe.to_toml()).map_err(|e| {
+            let (path, problem) = (saved.path().into(), format!("its recipe is not valid: {e}"));
+            checkpoint::CheckpointError::Foreign { path, problem }
+        })?;
+        if !differences.is_empty() {
+            return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
+        }
+    }
+    let model = fingerprint::of_model(&recipe.model.path)?;
+    if saved.is_some_and(|saved| saved.identity.model != model) {
+        let (path, model) = (recipe.out.clone(), recipe.model.path.clone());
+        return Err(TrainError::ModelChanged { path, model });
+    }
+    Ok(model)
 }
 
 /// Sums of squared errors over batches that are seen one after the other, and what to divide them by.
 struct Sums {
     squares: Vec<f64>,
-    inside: Vec<f64>,
-    elements: f64,
+    counts: Counts,
     present: Vec<usize>,
 }
 
 impl Sums {
     fn new(objectives: usize) -> Self {
-        let zeros = vec![0.0; objectives];
-        Self { squares: zeros.clone(), inside: zeros, elements: 0.0, present: vec![0; objectives] }
+        let squares = vec![0.0; objectives];
+        Self { squares, counts: Counts::zero(objectives), present: vec![0; objectives] }
     }
 
-    fn add<B: Backend>(
+    fn add<B: Backend, M: TrainingModule<B>>(
         &mut self,
         backend: &B,
-        learner: &impl Learner<B>,
+        network: &M,
         params: &Params<B>,
         objectives: &[Objective],
-        batch: &crate::batch::Batch,
+        batch: &Batch<M::Inputs>,
     ) -> Result<(), String> {
         let ones = vec![1.0; objectives.len()];
-        let present = objective::present(batch, objectives.len());
-        let task = Task { objectives, batch, divisors: &ones, present: &present };
-        let losses = learner.losses(backend, params, &task)?;
+        let present = objective::present(&batch.targets, objectives.len());
+        let of = LossInputs { objectives, batch, divisors: &ones, present: &present };
+        let losses = network.losses(backend, params, &of)?;
         for k in 0..objectives.len() {
             self.squares[k] += losses[k].iter().sum::<f64>();
-            self.inside[k] += objective::inside(k, std::slice::from_ref(batch));
             self.present[k] += present[k].len();
         }
-        self.elements += batch.target.len() as f64;
+        self.counts.add(&batch.targets);
         Ok(())
     }
 
     fn losses(self, objectives: &[Objective]) -> (Vec<f64>, Vec<usize>) {
-        let divisors = objective::divide(objectives, &self.inside, self.elements);
+        let divisors = self.counts.divisors(objectives);
         let quotient = |(&sum, &divisor): (&f64, &f64)| if divisor > 0.0 { sum / divisor } else { 0.0 };
         (self.squares.iter().zip(&divisors).map(quotient).collect(), self.present)
     }

@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
+use crate::aggregate::{Direction, GramAggregator, fair_direction};
 use crate::data::DataError;
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
-use crate::gradient::{Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients};
+use crate::gradient::{Gradients, clip_factor, objective_gradients};
+use crate::group::{self, Group};
+use crate::method::{Method, Settings, Visitor};
 use crate::model::Model;
+use crate::module::PassContext;
 use crate::optimizer::update;
 use crate::recipe::Recipe;
 use crate::record;
 use crate::session::Session;
+use crate::step_error::StepError;
 
 /// Told what happens, as plain data.
 pub trait Reporter {
@@ -24,8 +29,8 @@ pub trait Reporter {
     fn preparing(&mut self, what: &str, done: usize, total: usize);
 }
 
-/// What a run needs from outside, and how far this command goes.
-pub struct Surroundings<'a> {
+/// The outside of a run, and how far this command goes.
+pub struct Environment<'a, B: Backend> {
     /// Seconds since some moment.
     pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// The most memory that the process has held so far, in MiB; none where the system does not tell.
@@ -38,6 +43,8 @@ pub struct Surroundings<'a> {
     pub reporter: &'a mut dyn Reporter,
     /// Told about every operation, for profiles.
     pub observer: Option<&'a dyn Observer>,
+    /// The processes that take each step together.
+    pub group: &'a dyn Group<B>,
     /// End after this step instead of the recipe's last. The learning rate's schedule stays the recipe's.
     pub until: Option<u64>,
     /// Write this step as files.
@@ -60,19 +67,34 @@ pub struct Summary {
 /// # Errors
 /// [`TrainError`]: what is wrong with data, model or run folder, or too many steps that had to be refused. The steps done
 /// until then are saved.
-pub fn train<B: Backend>(
+pub fn train<'a, B: Backend>(
+    backend: &'a B,
+    recipe: &'a Recipe,
+    environment: Environment<'a, B>,
+) -> Result<Summary, TrainError> {
+    struct Train<'a, B: Backend>(&'a B, &'a Recipe, Environment<'a, B>);
+    impl<'a, B: Backend> Visitor<'a> for Train<'a, B> {
+        type Output = Result<Summary, TrainError>;
+        fn visit<S: Settings>(self, settings: &'a S) -> Self::Output {
+            run::<B, S::Network<B>>(self.0, self.1, settings, self.2)
+        }
+    }
+    recipe.method.visit(Train(backend, recipe, environment))
+}
+
+fn run<B: Backend, M: Method<B>>(
     backend: &B,
     recipe: &Recipe,
-    around: Surroundings<'_>,
+    settings: &M::Settings,
+    environment: Environment<'_, B>,
 ) -> Result<Summary, TrainError> {
-    let Surroundings { clock, peak_memory, machine, stop, reporter, observer, until, record } = around;
+    let Environment { clock, peak_memory, machine, stop, reporter, observer, group, until, record } =
+        environment;
     let until = until.unwrap_or(recipe.steps);
-    let passes = Run { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
-    let mut command = Command { recipe, passes, until, record, stop, peak_memory, reporter };
-    if let Some(step) = record {
-        record::possible(recipe, step, until).map_err(|problem| TrainError::RecordStep { step, problem })?;
-    }
-    let opened = backend.attempt(|| command.open());
+    let passes = PassContext { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
+    let mut command = Command { recipe, passes, group, until, record, stop, peak_memory, reporter };
+    command.check()?;
+    let opened = backend.attempt(|| command.open::<M>(settings));
     let no_memory = |source| Err(TrainError::Memory { during: "opening the run".into(), source });
     let mut run = match opened.unwrap_or_else(no_memory) {
         // Nothing has been done yet that could be saved.
@@ -94,17 +116,18 @@ pub fn train<B: Backend>(
     let saved = run.save(backend)?;
     command.emit(&mut run, saved)?;
     let step = run.progress.step;
-    let files = if step > 0 { run.export(backend)? } else { Vec::new() };
+    let files = if step > 0 { run.export()? } else { Vec::new() };
     let reason = if step < until { Reason::Stopped } else { Reason::Done };
     command.emit(&mut run, Event::End { step, reason, files: files.clone() })?;
-    run.folder.sync()?;
+    run.sync()?;
     Ok(Summary { step, reason, files })
 }
 
 /// One command of a run: how far it goes, and whom it tells.
 struct Command<'a, 'r, B: Backend> {
     recipe: &'a Recipe,
-    passes: Run<'a, B>,
+    passes: PassContext<'a, B>,
+    group: &'a dyn Group<B>,
     until: u64,
     record: Option<u64>,
     stop: &'a AtomicBool,
@@ -113,26 +136,44 @@ struct Command<'a, 'r, B: Backend> {
 }
 
 impl<'a, B: Backend> Command<'a, '_, B> {
+    fn check(&self) -> Result<(), TrainError> {
+        if let Some(step) = self.record {
+            record::validate(self.recipe, step, self.until)
+                .and_then(|()| match self.group.size() {
+                    1 => Ok(()),
+                    size => Err(format!("a step is recorded by one process, and this run has {size}")),
+                })
+                .map_err(|problem| TrainError::RecordStep { step, problem })?;
+        }
+        let (size, accumulation) = (self.group.size(), self.recipe.accumulation);
+        if !accumulation.is_multiple_of(size) {
+            return Err(TrainError::Processes { size, accumulation });
+        }
+        Ok(())
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
     /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by whole steps or
     /// not at all, so the steps before it can be saved.
-    fn attempt<'s, T>(
+    fn attempt<'s, M: Method<B>, T>(
         &mut self,
-        run: &mut Session<'s, B>,
+        run: &mut Session<'s, B, M>,
         during: String,
-        work: impl FnOnce(&mut Self, &mut Session<'s, B>) -> Result<T, TrainError>,
+        work: impl FnOnce(&mut Self, &mut Session<'s, B, M>) -> Result<T, TrainError>,
     ) -> Result<T, TrainError> {
         let backend = self.passes.backend;
         let done = backend.attempt(|| work(self, run));
         done.unwrap_or_else(|source| Err(TrainError::Memory { during, source }))
     }
 
-    fn open(&mut self) -> Result<Session<'a, B>, TrainError> {
+    fn open<M: Method<B>>(&mut self, settings: &'a M::Settings) -> Result<Session<'a, B, M>, TrainError> {
         let (stop, reporter) = (self.stop, &mut *self.reporter);
-        let run = Session::open(self.passes.backend, self.recipe, &mut |what, done, total| {
+        let owner = self.group.rank() == 0;
+        let backend = self.passes.backend;
+        let run = Session::open(backend, self.recipe, settings, owner, &mut |what, done, total| {
             reporter.preparing(what, done, total);
             if stop.load(Ordering::SeqCst) { Err(DataError::Stopped) } else { Ok(()) }
         })?;
@@ -147,8 +188,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
     }
 
-    /// What an untrained network does, before the first step.
-    fn begin(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+    /// Validation and previews of the untrained network, before the first step.
+    fn begin<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         if run.progress.step == 0 {
             self.validate(run)?;
             self.sample(run)?;
@@ -157,7 +198,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     }
 
     /// Steps until the last one of this command, or until it is told to stop.
-    fn steps(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+    fn steps<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let first = run.progress.step;
         while run.progress.step < self.until && !self.stopped() {
             let number = run.progress.step + 1;
@@ -186,42 +227,41 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     }
 
     /// One step; why it was refused, if it was.
-    fn step(&mut self, run: &mut Session<'_, B>) -> Result<Option<String>, TrainError> {
+    fn step<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<Option<String>, TrainError> {
         let (recipe, passes) = (self.recipe, &self.passes);
         let (backend, clock) = (passes.backend, passes.clock);
         let step = run.progress.step + 1;
         let begin = clock();
-        let data = run.data.step(step)?;
+        let data = run.data.step(step, |count| group::share(self.group, count))?;
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 
         let Model { network, params, .. } = &run.model;
-        let found = objective_gradients(passes, network, params, &recipe.objective, &data.batches).and_then(
-            |gradients| {
-                let direction = fair_direction(passes, &recipe.objective, &recipe.weighting, &gradients)?;
+        let batches = (&data.batches[..], data.first);
+        let found = objective_gradients(passes, self.group, network, params, &recipe.objective, batches)
+            .and_then(|gradients| {
+                let aggregator = GramAggregator(&recipe.weighting);
+                let direction = fair_direction(passes, &recipe.objective, &aggregator, &gradients)?;
                 Ok((gradients, direction))
-            },
-        );
+            });
         let solved = clock();
         match &found {
             Ok((gradients, direction)) => {
                 let clip = clip_factor(direction.norm, recipe.max_grad_norm);
                 if self.record == Some(step) {
-                    run.record(backend, &data, learning_rate, gradients, direction, clip)?;
+                    run.record(&data, learning_rate, (gradients, direction), clip)?;
                 }
                 if gradients.present.iter().any(|&lanes| lanes > 0) {
                     let (Model { params, averages, .. }, moments) = (&mut run.model, &mut run.moments);
                     let (optimizer, gradient) = (&recipe.optimizer, &direction.combined);
                     update(backend, params, moments, gradient, clip, optimizer, learning_rate);
                     if let Some(averages) = averages {
-                        averages.follow(backend, params, moments.updates);
+                        averages.update(backend, params, moments.updates);
                     }
                 }
                 run.progress.bad_in_a_row = 0;
             }
-            Err(Refused::Shape { problem }) => {
-                return Err(TrainError::Misfit { step, problem: problem.clone() });
-            }
+            Err(error) if error.is_fatal() => return Err(TrainError::of_step(step, error)),
             Err(_) => run.progress.bad_in_a_row += 1,
         }
         run.progress.step = step;
@@ -243,22 +283,26 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
     }
 
-    fn validate(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+    fn validate<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let during = format!("validation after step {}", run.progress.step);
         let validation = self.attempt(run, during, |this, run| run.validate(&this.passes, this.stop))?;
         self.emit(run, validation)
     }
 
-    fn sample(&mut self, run: &mut Session<'_, B>) -> Result<(), TrainError> {
+    fn sample<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let during = format!("[samples] after step {}", run.progress.step);
-        let pictures = self.attempt(run, during, |this, run| run.sample(&this.passes, this.stop))?;
+        let pictures = self.attempt(run, during, |this, run| run.render_previews(&this.passes, this.stop))?;
         self.emit(run, pictures)
     }
 
     /// Writes an event, if there is one, and tells the reporter.
-    fn emit(&mut self, run: &mut Session<'_, B>, event: impl Into<Option<Event>>) -> Result<(), TrainError> {
+    fn emit<M: Method<B>>(
+        &mut self,
+        run: &mut Session<'_, B, M>,
+        event: impl Into<Option<Event>>,
+    ) -> Result<(), TrainError> {
         if let Some(event) = event.into() {
-            run.folder.write(&event)?;
+            run.log(&event)?;
             self.reporter.event(&event);
         }
         Ok(())
@@ -266,7 +310,11 @@ impl<'a, B: Backend> Command<'a, '_, B> {
 
     /// Takes the bad steps back, so that the same command, perhaps with mended pictures, tries them again, and says why
     /// the run ends.
-    fn give_up(&mut self, run: &mut Session<'_, B>, last: String) -> Result<TrainError, TrainError> {
+    fn give_up<M: Method<B>>(
+        &mut self,
+        run: &mut Session<'_, B, M>,
+        last: String,
+    ) -> Result<TrainError, TrainError> {
         let (step, count) = (run.progress.step, run.progress.bad_in_a_row);
         self.emit(run, Event::End { step, reason: Reason::TooManyBadSteps, files: Vec::new() })?;
         run.take_back(self.passes.backend, count)?;
@@ -280,7 +328,7 @@ fn step_event<B: Backend>(
     samples: &[String],
     timesteps: Vec<usize>,
     learning_rate: f64,
-    found: &Result<(Gradients<B>, Direction<B>), Refused>,
+    found: &Result<(Gradients<B>, Direction<B>), StepError>,
     seconds: Seconds,
 ) -> Step {
     let mut event = Step {
@@ -309,11 +357,13 @@ fn step_event<B: Backend>(
                 event.outcome = StepOutcome::AllAbsent;
             }
             event.losses = gradients.losses.clone();
-            event.weights = direction.solution.weights.clone();
-            event.rates = direction.solution.rates.clone();
+            if let Some(solution) = &direction.solution {
+                event.weights = solution.weights.clone();
+                event.rates = solution.rates.clone();
+                event.solve = Some(solution.outcome);
+            }
             event.gram = direction.gram.clone();
             event.cosines = direction.cosines.clone();
-            event.solve = Some(direction.solution.outcome);
             event.present = gradients.present.clone();
             event.area = gradients.area.clone();
             event.grad_norm = Some(direction.norm);

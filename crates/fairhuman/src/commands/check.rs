@@ -10,7 +10,8 @@ use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_train::recipe::{Method, Recipe};
+use fairhuman_train::method::LossSpace;
+use fairhuman_train::recipe::Recipe;
 
 use crate::cli::Check;
 use crate::meter::Meter;
@@ -89,10 +90,9 @@ fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
         );
         (8, None)
     });
-    let mask_cell = match recipe.method {
-        Method::Lora { .. } | Method::Full { .. } => latent_factor,
-        // An autoencoder's losses are of pixels.
-        Method::Vae { .. } => 1,
+    let mask_cell = match recipe.method.space() {
+        LossSpace::Latents => latent_factor,
+        LossSpace::Pixels => 1,
     };
     let (regions, geometry) = (recipe.regions(), recipe.geometry);
     Ok(Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer })

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use fairhuman_engine::observe::Observer;
 use fairhuman_engine::{Backend, Cpu, peak};
-use fairhuman_train::gradient::Run;
-use fairhuman_train::recorded::{Inputs, read_inputs, write_tensors};
+use fairhuman_train::module::PassContext;
+use fairhuman_train::recorded::{RecordedStep, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
 
@@ -25,16 +25,16 @@ pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     backend.scope(|| time(&backend, &inputs, options))
 }
 
-fn time(backend: &Cpu, inputs: &Inputs, options: &Replay) -> anyhow::Result<ExitCode> {
+fn time(backend: &Cpu, step: &RecordedStep, options: &Replay) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let profile = Profile::default();
     let observer = options.profile.then_some(&profile as &dyn Observer);
     let activations = Activations::new(backend, observer);
     let observer = Some(&activations as &dyn Observer);
-    let passes = Run { backend, checkpointing: options.checkpointing, clock: &clock, observer };
+    let context = PassContext { backend, checkpointing: options.checkpointing, clock: &clock, observer };
     let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
     let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
-    let (outputs, times) = replay(&passes, &options.model, inputs, warm_up + repeats, &mut |repeat| {
+    let (outputs, times) = replay(&context, &options.model, step, warm_up + repeats, &mut |repeat| {
         activations.restart();
         if repeat == warm_up {
             profile.clear();

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::{Backend, Cpu};
 use fairhuman_train::events::Reason;
+use fairhuman_train::group::Single;
 use fairhuman_train::recipe::Recipe;
-use fairhuman_train::train::{Summary, Surroundings, train};
+use fairhuman_train::train::{Environment, Summary, train};
 
 use crate::cli::Train;
 use crate::interrupt::{self, INTERRUPTED};
@@ -47,7 +48,7 @@ fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) ->
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in [`Surroundings`].
+/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in [`Environment`].
 pub fn shown_on_screen(
     backend: &Cpu,
     recipe: &Recipe,
@@ -57,15 +58,16 @@ pub fn shown_on_screen(
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
     let mut screen = Screen::new();
-    let around = Surroundings {
+    let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,
         machine: &machine::description(),
         stop,
         reporter: &mut screen,
         observer: None,
+        group: &Single,
         until,
         record,
     };
-    Ok(train(backend, recipe, around)?)
+    Ok(train(backend, recipe, environment)?)
 }

@@ -1,11 +1,10 @@
-//! Samples for the U-Net: latents with noise, the target, text.
+//! Samples of a denoiser: latents with noise, the target, text. Shared by every method that trains through a U-Net.
 
 use std::path::PathBuf;
 
 use fairhuman_dataset::{Crop, Dataset};
 use fairhuman_diffusion::net::ModelError;
-use fairhuman_diffusion::pipeline::ModelFolder;
-use fairhuman_diffusion::schedule::NoiseSchedule;
+use fairhuman_diffusion::schedule::{NoiseSchedule, Prediction};
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
@@ -13,59 +12,69 @@ use fairhuman_engine::Backend;
 
 use super::latents::Latents;
 use super::text::Captions;
-use super::{DataError, Picture, Preparing, When, noise, noised, text};
-use crate::batch::Batch;
+use super::{DataError, DrawKey, Picture, Preparing, Source, noise, noised};
+use crate::batch::{Batch, Targets};
 use crate::cache::Cache;
-use crate::recipe::{Method, Recipe};
+use crate::denoising::{DenoisingInputs, TextInputs};
+use crate::method::Setup;
 
-/// What becomes of captions.
-pub(super) enum Text<B: Backend> {
-    /// The text encoders are frozen.
-    Encoded(Captions<B>),
-    /// They are trained: the tokenizers' ids go into the batch.
+/// How a denoiser is given its captions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptionUse {
+    /// As embeddings: the text encoders are frozen.
+    Embedded,
+    /// As token ids: the text encoders are trained.
+    Tokens,
+}
+
+enum Text<B: Backend> {
+    Embedded(Captions<B>),
     Tokens(Vec<ClipTokenizer>),
 }
 
-/// The frozen parts of a model that make a U-Net's inputs.
-pub(super) struct Denoising<'b, B: Backend> {
-    backend: &'b B,
+/// The frozen parts of a model that make a denoiser's inputs.
+pub struct DenoisingSource<B: Backend> {
     seed: u64,
     min_snr_gamma: Option<f64>,
-    pub schedule: NoiseSchedule,
-    pub text: Text<B>,
-    latents: Latents<'b, B>,
+    schedule: NoiseSchedule,
+    text: Text<B>,
+    latents: Latents<B>,
     size_conditions: bool,
 }
 
-impl<'b, B: Backend> Denoising<'b, B> {
+impl<B: Backend> DenoisingSource<B> {
     /// Opens them and encodes all captions that are not in the cache.
+    ///
+    /// # Errors
+    /// Files of the model that are missing or do not fit.
     pub fn open(
-        backend: &'b B,
-        recipe: &Recipe,
+        setup: &Setup<'_, B>,
         dataset: &Dataset,
+        captions: CaptionUse,
         preparing: Preparing<'_>,
     ) -> Result<Self, DataError> {
-        let model = ModelFolder::open(&recipe.model.path)?;
+        let model = &setup.model;
         let schedule = NoiseSchedule::read(&model.schedule())?;
-        let cache = Cache::new(&recipe.cache);
+        let cache = Cache::new(setup.cache);
         let unet = UNetConfig::open(&model.unet().join("config.json"))?;
         model.check_latents(&unet, &VaeConfig::open(&model.vae().join("config.json"))?)?;
-        let cached = recipe.geometry.crop == Crop::Center;
-        let latents = Latents::open(backend, &model.vae(), cache.clone(), cached)?;
-        recipe.geometry.check(latents.reduction())?;
-        let text = match recipe.method {
-            Method::Full { full } if full.text_encoders => {
+        let cached = setup.geometry.crop == Crop::Center;
+        let latents = Latents::open(&model.vae(), cache.clone(), cached)?;
+        setup.geometry.check(latents.reduction())?;
+        let text = match captions {
+            CaptionUse::Tokens => {
                 let open = |(tokens, _, _): &(PathBuf, PathBuf, &str)| {
                     ClipTokenizer::open(tokens).map_err(ModelError::from)
                 };
                 Text::Tokens(model.texts().iter().map(open).collect::<Result<_, _>>()?)
             }
-            _ => Text::Encoded(Captions::prepare(backend, &model, cache, dataset, &unet, preparing)?),
+            CaptionUse::Embedded => {
+                Text::Embedded(Captions::prepare(setup.backend, model, cache, dataset, &unet, preparing)?)
+            }
         };
         Ok(Self {
-            backend,
-            seed: recipe.seed,
-            min_snr_gamma: recipe.min_snr_gamma,
+            seed: setup.seed,
+            min_snr_gamma: setup.min_snr_gamma,
             schedule,
             text,
             latents,
@@ -73,25 +82,41 @@ impl<'b, B: Backend> Denoising<'b, B> {
         })
     }
 
-    /// Pixels per latent cell, in one direction.
-    pub fn reduction(&self) -> usize {
+    /// What the U-Net predicts.
+    pub fn prediction(&self) -> Prediction {
+        self.schedule.prediction()
+    }
+}
+
+impl<B: Backend> Source<B> for DenoisingSource<B> {
+    type Inputs = DenoisingInputs;
+
+    fn mask_cell(&self) -> usize {
         self.latents.reduction()
     }
 
-    /// A batch of one picture, without masks.
-    pub fn batch(&mut self, picture: &Picture<'_>, when: When) -> Result<Batch, DataError> {
+    fn needs_pixels(&self) -> bool {
+        false
+    }
+
+    fn sample(
+        &mut self,
+        backend: &B,
+        picture: &Picture<'_>,
+        key: DrawKey,
+    ) -> Result<Batch<DenoisingInputs>, DataError> {
         let Picture { dataset, index, draw, sample } = *picture;
-        let posterior = self.latents.posterior(dataset, index, draw)?;
+        let posterior = self.latents.posterior(backend, dataset, index, draw)?;
         let steps = self.schedule.steps();
-        let (clean, timestep, noise, weight) = match when {
-            When::Step { step, slot } => {
+        let (clean, timestep, noise, weight) = match key {
+            DrawKey::Step { step, slot } => {
                 let clean = posterior.sample(self.seed, step, slot, self.latents.scaling());
                 let timestep = noise::timestep(self.seed, step, slot, steps);
                 let noise = noise::of_step(self.seed, step, slot, clean.len());
                 let weight = |gamma| self.schedule.min_snr_weight(timestep, gamma);
                 (clean, timestep, noise, self.min_snr_gamma.map_or(1.0, weight))
             }
-            When::HeldOut { position, of, draw: (j, draws) } => {
+            DrawKey::HeldOut { position, of, draw: (j, draws) } => {
                 let clean = posterior.mean(self.latents.scaling());
                 let timestep = noise::spread(position, of, j, draws, steps);
                 let noise = noise::of_validation(self.seed, index as u64, j as u64, clean.len());
@@ -100,29 +125,39 @@ impl<'b, B: Backend> Denoising<'b, B> {
         };
         let noised = noised(&self.schedule, &clean, &noise, timestep);
         let (height, width, channels) = posterior.shape();
-        let mut texts = Vec::new();
         let text = match &self.text {
-            Text::Encoded(captions) => captions.get(self.backend, &sample.caption)?,
+            Text::Embedded(captions) => {
+                let text = captions.get(backend, &sample.caption)?;
+                let pooled = if self.size_conditions { text.pooled } else { Vec::new() };
+                TextInputs::Embedded { prompt: text.prompt, tokens: text.tokens, pooled }
+            }
             Text::Tokens(tokenizers) => {
-                texts = tokenizers.iter().map(|t| vec![t.encode(&sample.caption).ids]).collect();
-                text::Text::default()
+                let ids = |t: &ClipTokenizer| vec![t.encode(&sample.caption).ids];
+                TextInputs::Tokens(tokenizers.iter().map(ids).collect())
             }
         };
-        Ok(Batch {
+        let targets = Targets {
             size: 1,
             height,
             width,
             channels,
-            noisy: noised.noisy,
-            target: noised.target,
-            timesteps: vec![timestep],
-            texts,
-            prompt: text.prompt,
-            tokens: text.tokens,
-            pooled: if self.size_conditions { text.pooled } else { Vec::new() },
-            time_ids: if self.size_conditions { sample.time_ids.to_vec() } else { Vec::new() },
+            values: noised.target,
             masks: Vec::new(),
             weights: vec![weight],
-        })
+            names: Vec::new(),
+        };
+        let time_ids = if self.size_conditions { sample.time_ids.to_vec() } else { Vec::new() };
+        let inputs = DenoisingInputs { noisy: noised.noisy, timesteps: vec![timestep], text, time_ids };
+        Ok(Batch { targets, inputs })
+    }
+
+    fn truncated_captions(&self, dataset: &Dataset) -> usize {
+        match &self.text {
+            Text::Embedded(captions) => captions.truncated(),
+            Text::Tokens(tokenizers) => {
+                let cut = |caption: &str| tokenizers.iter().any(|t| t.encode(caption).truncated);
+                dataset.items().iter().filter(|item| cut(&item.caption)).count()
+            }
+        }
     }
 }

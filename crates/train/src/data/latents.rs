@@ -44,8 +44,7 @@ impl Posterior {
 }
 
 /// Encodes pictures. The autoencoder is read when the first picture is not in the cache.
-pub(super) struct Latents<'b, B: Backend> {
-    backend: &'b B,
+pub(super) struct Latents<B: Backend> {
     folder: PathBuf,
     config: VaeConfig,
     vae: Option<AutoencoderKl<B>>,
@@ -53,9 +52,9 @@ pub(super) struct Latents<'b, B: Backend> {
     pictures: HashMap<usize, [u8; 32]>,
 }
 
-impl<'b, B: Backend> Latents<'b, B> {
+impl<B: Backend> Latents<B> {
     /// For a model's `vae/`; without `cached`, every picture is encoded anew.
-    pub fn open(backend: &'b B, folder: &Path, cache: Cache, cached: bool) -> Result<Self, DataError> {
+    pub fn open(folder: &Path, cache: Cache, cached: bool) -> Result<Self, DataError> {
         let folder = folder.to_path_buf();
         let config = VaeConfig::open(&folder.join("config.json"))?;
         let cache = match cached {
@@ -65,7 +64,7 @@ impl<'b, B: Backend> Latents<'b, B> {
             }
             false => None,
         };
-        Ok(Self { backend, folder, config, vae: None, cache, pictures: HashMap::new() })
+        Ok(Self { folder, config, vae: None, cache, pictures: HashMap::new() })
     }
 
     /// Pixels per latent cell, in one direction.
@@ -79,8 +78,14 @@ impl<'b, B: Backend> Latents<'b, B> {
     }
 
     /// The posterior of picture `i` in the geometry `draw`; it is decoded only where that is not in the cache.
-    pub fn posterior(&mut self, dataset: &Dataset, i: usize, draw: &Draw) -> Result<Posterior, DataError> {
-        let Some((cache, vae)) = self.cache.clone() else { return self.encode(dataset, i, draw) };
+    pub fn posterior(
+        &mut self,
+        backend: &B,
+        dataset: &Dataset,
+        i: usize,
+        draw: &Draw,
+    ) -> Result<Posterior, DataError> {
+        let Some((cache, vae)) = self.cache.clone() else { return self.encode(backend, dataset, i, draw) };
         let picture = match self.pictures.get(&i) {
             Some(hash) => *hash,
             None => {
@@ -94,7 +99,7 @@ impl<'b, B: Backend> Latents<'b, B> {
         if let Some(posterior) = cache.get(&key).and_then(read) {
             return Ok(posterior);
         }
-        let posterior = self.encode(dataset, i, draw)?;
+        let posterior = self.encode(backend, dataset, i, draw)?;
         let list = |values: &[f32]| (posterior.shape.to_vec(), values.to_vec());
         let entry = Entry::from([
             ("log_variance".to_owned(), list(&posterior.log_variance)),
@@ -104,17 +109,23 @@ impl<'b, B: Backend> Latents<'b, B> {
         Ok(posterior)
     }
 
-    fn encode(&mut self, dataset: &Dataset, i: usize, draw: &Draw) -> Result<Posterior, DataError> {
+    fn encode(
+        &mut self,
+        backend: &B,
+        dataset: &Dataset,
+        i: usize,
+        draw: &Draw,
+    ) -> Result<Posterior, DataError> {
         let vae = match self.vae.take() {
             Some(vae) => vae,
-            None => AutoencoderKl::load(self.backend, &self.folder, Trainable::None)?,
+            None => AutoencoderKl::load(backend, &self.folder, Trainable::None)?,
         };
         let vae = self.vae.insert(vae);
         let pixels = dataset.load_image(i, draw)?;
-        let picture = self.backend.tensor(&[1, draw.height as usize, draw.width as usize, 3], &pixels);
-        let (mean, log_variance) = vae.encode_moments(self.backend, &picture)?;
+        let picture = backend.tensor(&[1, draw.height as usize, draw.width as usize, 3], &pixels);
+        let (mean, log_variance) = vae.encode_moments(backend, &picture)?;
         let shape = B::shape(&mean);
-        Ok(Posterior { shape: [shape[1], shape[2], shape[3]], mean: self.backend.read(&mean), log_variance })
+        Ok(Posterior { shape: [shape[1], shape[2], shape[3]], mean: backend.read(&mean), log_variance })
     }
 }
 

@@ -2,10 +2,12 @@
 
 use toml::{Table, Value};
 
+use crate::method::MethodSettings;
+
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
-/// how fast; nor do the keys of `[samples]`. (The paths of model and dataset may change with the folders: the model's
+/// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model and dataset may change with the folders: the model's
 /// files and the dataset's list are compared themselves.)
-const FREE: [&str; 15] = [
+const FREE: [&str; 12] = [
     "steps",
     "threads",
     "activation_checkpointing",
@@ -15,9 +17,6 @@ const FREE: [&str; 15] = [
     "dataset.path",
     "checkpoints.every",
     "checkpoints.keep",
-    "lora.formats",
-    "full.dtype",
-    "vae.dtype",
     "stop_after_bad_steps",
     "validation.every",
     "validation.draws",
@@ -51,8 +50,12 @@ pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de:
     // A constant rate has no end that could move.
     let constant = |flat: &Table| flat.get("schedule.decay").and_then(Value::as_str) == Some("constant");
     let endless = constant(&before) && constant(&now);
+    let of_methods = MethodSettings::free_keys();
     let free = |key: &str| {
-        FREE.contains(&key) || key.starts_with("samples.") || (endless && key == "schedule.decay_steps")
+        FREE.contains(&key)
+            || of_methods.iter().any(|free| free == key)
+            || key.starts_with("samples.")
+            || (endless && key == "schedule.decay_steps")
     };
     let differing = keys.into_iter().filter(|key| !free(key)).filter_map(|key| {
         let (a, b) = (before.get(key), now.get(key));

@@ -4,7 +4,7 @@
 //! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
 
 mod compare;
-mod method;
+mod parse;
 mod raw;
 mod resolve;
 mod samples;
@@ -16,14 +16,12 @@ use fairhuman_fairness::Weighting;
 use serde::Serialize;
 
 pub use compare::{Difference, differences};
-pub use method::{Autoencoder, Full, Lora, Method};
 pub use raw::{
-    Format, Init, MethodName, RawCheckpoints, RawFull, RawLora, RawModel, RawObjective, RawOptimizer,
-    RawRecipe, RawSamples, RawSchedule, RawVae, RawValidation, StoredType, VaePart,
+    RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule, RawValidation,
 };
-pub use resolve::resolve;
 pub use samples::Samples;
 
+use crate::method::MethodSettings;
 use crate::objective::Objective;
 use crate::rate::Schedule;
 
@@ -91,9 +89,9 @@ pub struct Recipe {
     /// Decay of the trained values' moving average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// What is trained, and how.
+    /// The training method: `method`, and the table of its name.
     #[serde(flatten)]
-    pub method: Method,
+    pub method: MethodSettings,
     /// The model.
     pub model: Model,
     /// The pictures.
@@ -179,9 +177,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
-        let raw: RawRecipe = toml::from_str(text)
-            .map_err(|e| RecipeError::Syntax { path: path.into(), problem: e.to_string() })?;
-        resolve(raw, path).map_err(|problems| RecipeError::Values { path: path.into(), problems })
+        parse::parse(path, text)
     }
 
     /// The recipe as TOML, every default written out.
@@ -214,13 +210,5 @@ impl Recipe {
     /// Samples of one step.
     pub fn samples_per_step(&self) -> usize {
         self.batch * self.accumulation
-    }
-
-    /// The adapter, where one is trained.
-    pub fn lora(&self) -> Option<&Lora> {
-        match &self.method {
-            Method::Lora { lora } => Some(lora),
-            _ => None,
-        }
     }
 }

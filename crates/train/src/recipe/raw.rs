@@ -12,17 +12,13 @@ use serde::Deserialize;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
 
-/// A recipe as written. Relative paths are relative to the recipe's folder.
+/// A recipe as written, without `method` and the table of that name, which belong to a training method (see
+/// [`crate::method`]). Relative paths are relative to the recipe's folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawRecipe {
     /// Number of training steps. Required. May be raised later: the same command then goes on.
     pub steps: u64,
-    /// What is trained: `"lora"` (default), an adapter of the U-Net; `"full"`, every weight of the U-Net;
-    /// `"vae"`, every weight of the autoencoder, to make the pictures that go in come out again. `full` and `vae`
-    /// keep one gradient per objective of every weight: with several objectives they are for smaller networks.
-    #[serde(default)]
-    pub method: MethodName,
     /// Decides all random numbers of the run. Default 0.
     pub seed: Option<u64>,
     /// Samples of one forward and backward pass. Default 1.
@@ -65,12 +61,6 @@ pub struct RawRecipe {
     /// Decay of an exponential moving average of the trained values, such as 0.999; held-out losses and files are
     /// then the averages'. It rises with the updates t as (1 + t) / (10 + t) up to this value. Default: none.
     pub ema: Option<f64>,
-    /// The adapter that is trained; for `method = "lora"`.
-    pub lora: Option<RawLora>,
-    /// What is written; for `method = "full"`.
-    pub full: Option<RawFull>,
-    /// The autoencoder's losses, and what is written; for `method = "vae"`.
-    pub vae: Option<RawVae>,
     /// AdamW.
     #[serde(default)]
     pub optimizer: RawOptimizer,
@@ -111,113 +101,6 @@ pub struct RawObjective {
     /// large as its area. `"region"`: divided by the elements inside its masks. Default `"image"`.
     #[serde(default)]
     pub normalisation: Normalisation,
-}
-
-/// `[lora]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawLora {
-    /// Rank. Default 256 (the paper's).
-    pub rank: Option<usize>,
-    /// The adapter is multiplied by `alpha / rank`. Default: the rank.
-    pub alpha: Option<f64>,
-    /// What is adapted: groups (`"attention"`, `"feed_forward"`, `"conv"`) or ends of module names
-    /// (`"attn2.to_k"`). Default `["attention"]`: q, k, v and out of every attention.
-    pub targets: Option<Vec<String>>,
-    /// First values of A: `"gaussian"` (default, standard deviation 1 / rank) or `"kaiming"` (uniform). B
-    /// starts at zero.
-    pub init: Option<Init>,
-    /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
-    /// `["kohya"]`.
-    pub formats: Option<Vec<Format>>,
-}
-
-/// What a run trains.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MethodName {
-    /// An adapter of the U-Net.
-    #[default]
-    Lora,
-    /// The U-Net.
-    Full,
-    /// The autoencoder.
-    Vae,
-}
-
-/// `[full]`: the run folder gets a whole model folder, `model`, in which the U-Net is the trained one.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawFull {
-    /// Whether the text encoders are trained with it. Default false. Their captions are then read anew at every
-    /// step instead of coming from the cache.
-    pub text_encoders: Option<bool>,
-    /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
-    pub dtype: Option<StoredType>,
-}
-
-/// `[vae]`: an objective is the mean squared error of the pictures that come out (RGB in [-1, 1], masks in pixels),
-/// plus `edges` times that of their differences between neighbouring pixels; objectives without a mask also have
-/// `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent elements. The run folder
-/// gets a whole model folder, `model`. With `part = "all"` its U-Net no longer fits its autoencoder.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawVae {
-    /// What is trained: `"all"` (default), or `"decoder"`, after which latents mean what they meant and every U-Net
-    /// still fits: pictures come out sharper, faces and hands above all if they are objectives. `kl` then has no part.
-    pub part: Option<VaePart>,
-    /// Weight of the divergence (Kingma and Welling 2014). More makes latents easier to learn for a U-Net and
-    /// pictures less sharp. Default 1e-4.
-    pub kl: Option<f64>,
-    /// Weight of the neighbours' differences: what is small and sharp counts more. Default 1.
-    pub edges: Option<f64>,
-    /// Type of the written weights, as in `[full]`.
-    pub dtype: Option<StoredType>,
-}
-
-/// What of an autoencoder is trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VaePart {
-    /// Encoder and decoder.
-    #[default]
-    All,
-    /// The decoder.
-    Decoder,
-}
-
-/// Types of stored weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoredType {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits, IEEE.
-    F16,
-    /// 16 bits, bfloat.
-    Bf16,
-}
-
-/// First values of a LoRA's A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Init {
-    /// N(0, 1 / rank^2).
-    #[default]
-    Gaussian,
-    /// Uniform with the variance 1 / (3 fan-in) (He et al. 2015 with a = sqrt 5).
-    Kaiming,
-}
-
-/// The names that a LoRA file gives its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// `lora_unet_....lora_down.weight`, with `.alpha`.
-    Kohya,
-    /// `unet....lora_A.weight`.
-    Peft,
 }
 
 /// `[optimizer]`: AdamW (Loshchilov and Hutter 2019), with f32 moments.
@@ -282,9 +165,9 @@ pub struct RawValidation {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSamples {
-    /// What is to be seen, a picture for each. Required.
+    /// Prompts, a picture for each. Required.
     pub prompts: Vec<String>,
-    /// What is not to be seen. Default: what the model has learnt as no text.
+    /// Negative prompt. Default: the empty text.
     pub negative: Option<String>,
     /// Steps of training between pictures. Default 500.
     pub every: Option<u64>,

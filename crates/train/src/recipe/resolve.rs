@@ -2,50 +2,40 @@
 
 use std::path::{Path, PathBuf};
 
-use super::method::method;
 use super::samples::samples;
 use super::{
-    Checkpoints, MethodName, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe,
-    Validation,
+    Checkpoints, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe, Validation,
 };
+use crate::method::{LossSpace, MethodSettings};
 use crate::objective::Objective;
+use crate::problems::Problems;
 use crate::rate::Schedule;
-
-/// Problems found so far, one line each, with their key.
-pub(super) struct Problems(Vec<String>);
-
-impl Problems {
-    pub(super) fn check(&mut self, fine: bool, key: &str, expected: &str, found: impl std::fmt::Display) {
-        if !fine {
-            self.0.push(format!("{key}: expected {expected}, found {found}"));
-        }
-    }
-}
 
 /// Fills in the defaults and checks every value. `path` is the recipe's file: relative paths are relative to
 /// its folder, and the run folder is named after it.
 ///
 /// # Errors
 /// One line per problem, with the key, what was expected and what was found.
-pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
-    let mut problems = Problems(Vec::new());
-    if raw.method == MethodName::Vae {
+pub(super) fn resolve(
+    raw: RawRecipe,
+    method: MethodSettings,
+    path: &Path,
+    mut problems: Problems,
+) -> Result<Recipe, Vec<String>> {
+    let mut dataset = raw.dataset;
+    if method.space() == LossSpace::Pixels {
         let found = raw.min_snr_gamma.unwrap_or_default();
         problems.check(raw.min_snr_gamma.is_none(), "min_snr_gamma", "none for an autoencoder", found);
         problems.check(raw.samples.is_none(), "[samples]", "none for an autoencoder", "prompts");
-    }
-    let method = method(&mut raw, &mut problems);
-    let base = path.parent().unwrap_or(Path::new(""));
-    let name = path.file_stem().map_or_else(|| PathBuf::from("run"), PathBuf::from);
-    let out = raw.out.map_or_else(|| Path::new("runs").join(name), |out| base.join(out));
-    let cache = raw.cache.map_or_else(|| out.join("cache"), |cache| base.join(cache));
-    let mut dataset = raw.dataset;
-    dataset.path = base.join(&dataset.path);
-    if raw.method == MethodName::Vae {
         // An autoencoder reads no captions.
         dataset.default_caption.get_or_insert_default();
         dataset.allow_empty_captions = true;
     }
+    let base = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_stem().map_or_else(|| PathBuf::from("run"), PathBuf::from);
+    let out = raw.out.map_or_else(|| Path::new("runs").join(name), |out| base.join(out));
+    let cache = raw.cache.map_or_else(|| out.join("cache"), |cache| base.join(cache));
+    dataset.path = base.join(&dataset.path);
 
     let size = (raw.geometry.width, raw.geometry.height);
     let recipe = Recipe {
@@ -81,7 +71,7 @@ pub fn resolve(mut raw: RawRecipe, path: &Path) -> Result<Recipe, Vec<String>> {
         samples: raw.samples.map(|raw| samples(raw, size, &mut problems)),
     };
     check(&recipe, &mut problems);
-    if problems.0.is_empty() { Ok(recipe) } else { Err(problems.0) }
+    problems.finish(recipe)
 }
 
 fn objective(raw: RawObjective) -> Objective {
@@ -131,7 +121,7 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
     check_objectives(&r.objective, problems);
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
-        problems.0.push(format!("weighting: {e}"));
+        problems.add(format!("weighting: {e}"));
     }
     if let Some(ema) = r.ema {
         problems.check(share(ema), "ema", "a decay in [0, 1)", ema);

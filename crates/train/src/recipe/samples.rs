@@ -4,7 +4,7 @@ use fairhuman_diffusion::sampler::Sampler;
 use serde::{Serialize, Serializer};
 
 use super::raw::RawSamples;
-use super::resolve::Problems;
+use crate::problems::Problems;
 
 /// Pictures of prompts while training.
 #[derive(Debug, Clone, PartialEq, Serialize)]

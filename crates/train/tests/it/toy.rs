@@ -1,8 +1,8 @@
 //! A network small enough to step in microseconds: two trained linear layers with a SiLU between, pixel by pixel.
 
 use fairhuman_engine::{Activation, Backend, Linear, ParamId, Params, PerChannel, Tape, Var, Weight};
-use fairhuman_train::batch::Batch;
-use fairhuman_train::gradient::Denoiser;
+use fairhuman_train::batch::{Batch, Targets};
+use fairhuman_train::denoising::{Denoiser, DenoisingInputs, TextInputs};
 use fairhuman_train::objective::{Normalisation, Objective};
 
 const HIDDEN: usize = 6;
@@ -44,9 +44,14 @@ impl<B: Backend> Toy<B> {
 }
 
 impl<B: Backend> Denoiser<B> for Toy<B> {
-    fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch) -> Result<Var<B>, String> {
-        let shape = [batch.size, batch.height, batch.width, batch.channels];
-        let x = Var::constant(tape.backend().tensor(&shape, &batch.noisy));
+    fn predict<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        batch: &Batch<DenoisingInputs>,
+    ) -> Result<Var<B>, String> {
+        let t = &batch.targets;
+        let shape = [t.size, t.height, t.width, t.channels];
+        let x = Var::constant(tape.backend().tensor(&shape, &batch.inputs.noisy));
         let h = tape.linear(&x, &self.first, None);
         let h = tape.activation(&h, Activation::Silu);
         Ok(tape.linear(&h, &self.second, None))
@@ -65,7 +70,7 @@ pub fn objectives(normalisation: Normalisation) -> Vec<Objective> {
 }
 
 /// A batch; `present[k]` lists the samples with a mask of objective `k`, the first has none at all.
-pub fn batch(size: usize, present: &[&[usize]]) -> Batch {
+pub fn batch(size: usize, present: &[&[usize]]) -> Batch<DenoisingInputs> {
     let side = 4;
     let cells = side * side;
     let mask = |(k, samples): (usize, &&[usize])| {
@@ -73,20 +78,21 @@ pub fn batch(size: usize, present: &[&[usize]]) -> Batch {
         samples.iter().for_each(|n| mask[n * cells + k..n * cells + k + 5].fill(1.0));
         (k > 0).then_some(mask)
     };
-    Batch {
+    let targets = Targets {
         size,
         height: side,
         width: side,
         channels: 4,
-        noisy: values(size * cells * 4, 1, 1.0),
-        target: values(size * cells * 4, 2, 1.0),
-        timesteps: vec![500; size],
-        texts: Vec::new(),
-        prompt: Vec::new(),
-        tokens: 0,
-        pooled: Vec::new(),
-        time_ids: Vec::new(),
+        values: values(size * cells * 4, 2, 1.0),
         masks: present.iter().enumerate().map(mask).collect(),
         weights: vec![1.0; size],
-    }
+        names: (0..size).map(|n| format!("{n}.png")).collect(),
+    };
+    let inputs = DenoisingInputs {
+        noisy: values(size * cells * 4, 1, 1.0),
+        timesteps: vec![500; size],
+        text: TextInputs::Embedded { prompt: Vec::new(), tokens: 0, pooled: Vec::new() },
+        time_ids: Vec::new(),
+    };
+    Batch { targets, inputs }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fairhuman_train::method::MethodSettings;
 use fairhuman_train::recipe::{Recipe, RecipeError, differences};
 
 const SMALL: &str = r#"
@@ -24,7 +25,9 @@ fn defaults_are_the_papers_settings() {
     let r = parse(SMALL).unwrap();
     assert_eq!((r.seed, r.batch, r.accumulation, r.max_grad_norm), (0, 1, 1, 1.0));
     assert_eq!((r.objective[0].scale, r.objective[1].scale), (1.0, 5.0));
-    let lora = r.lora().expect("a LoRA is what is trained by default");
+    let MethodSettings::Lora(lora) = &r.method else {
+        panic!("a LoRA is trained by default: {:?}", r.method)
+    };
     assert_eq!((lora.rank, lora.alpha), (256, 256.0));
     assert_eq!(lora.targets, ["attention"]);
     let o = r.optimizer;
@@ -35,7 +38,7 @@ fn defaults_are_the_papers_settings() {
 
 /// recipes/reference.toml as a recipe of a method, with the keys marked `#?` or without.
 fn reference(method: &str, optional: bool) -> Recipe {
-    let text = include_str!("../../../recipes/reference.toml");
+    let text = include_str!("../../../../recipes/reference.toml");
     let (before, lora) = text.split_once("[lora]").unwrap();
     let (lora, after) = lora.split_once("\n\n").unwrap();
     let lora = if method == "lora" { format!("[lora]{lora}") } else { String::new() };
@@ -78,7 +81,7 @@ objective = [
         );
         Recipe::parse(Path::new("recipes/reference.toml"), &text).unwrap()
     };
-    let written: toml::Table = include_str!("../../../recipes/reference.toml")
+    let written: toml::Table = include_str!("../../../../recipes/reference.toml")
         .replace("#? ", "")
         .replace("#full? ", "")
         .replace("#vae? ", "")

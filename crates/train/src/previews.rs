@@ -18,11 +18,11 @@ use image::{ExtendedColorType, ImageFormat};
 
 use crate::error::TrainError;
 use crate::folder;
-use crate::model::Model;
+use crate::method::Method;
 use crate::recipe::Samples;
 
-/// What turns a network in training into pictures: the frozen rest of its model, and what is to be seen.
-pub struct Studio<B: Backend> {
+/// Renders prompts by a network in training: the frozen rest of its model, and the prompts.
+pub struct Previews<B: Backend> {
     folder: ModelFolder,
     text: TextEncoders<B>,
     vae: AutoencoderKl<B>,
@@ -31,7 +31,7 @@ pub struct Studio<B: Backend> {
     pictures: Vec<Picture>,
 }
 
-impl<B: Backend> Studio<B> {
+impl<B: Backend> Previews<B> {
     /// Reads the parts of a model folder that are not trained.
     ///
     /// # Errors
@@ -54,23 +54,22 @@ impl<B: Backend> Studio<B> {
         Ok(Self { folder, text, vae, schedule, settings, pictures })
     }
 
-    /// Makes and writes the pictures of `model` after `step` steps; returns their files. A network that makes no
-    /// pictures of prompts, an autoencoder, makes none; told to stop, it makes no more.
+    /// Renders and writes the prompts with `network` after `step` steps; returns the files. A network that draws no
+    /// pictures of prompts, an autoencoder, gives none; told to stop, it makes no more.
     ///
     /// # Errors
     /// Settings that the model cannot follow, pictures that are not finite, files that cannot be written.
-    pub fn take(
+    pub fn render(
         &self,
         backend: &B,
-        model: &Model<B>,
+        (network, params): (&impl Method<B>, &Params<B>),
         run: &Path,
         step: u64,
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>, TrainError> {
-        let Some((unet, trained)) = model.network.draws() else { return Ok(Vec::new()) };
+        let Some((unet, trained)) = network.painter() else { return Ok(Vec::new()) };
         let Self { folder, text, vae, schedule, settings, pictures } = self;
         let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule };
-        let params: &Params<B> = &model.shown();
         let folder = folder::samples(run, step);
         let failed = |path: &Path| {
             let path = path.to_owned();

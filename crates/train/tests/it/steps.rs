@@ -1,18 +1,19 @@
 //! Theorems about one training step, on a network of two layers: accumulation, absence, refusal, adapters.
 
-mod toy;
-
 use fairhuman_engine::{Backend, Cpu, ParamGrads, Reference};
 use fairhuman_fairness::Weighting;
+use fairhuman_train::aggregate::{Direction, GramAggregator, fair_direction};
 use fairhuman_train::batch::Batch;
-use fairhuman_train::gradient::{
-    Denoising, Direction, Gradients, Refused, Run, clip_factor, fair_direction, objective_gradients,
-};
+use fairhuman_train::denoising::{Denoising, DenoisingInputs};
+use fairhuman_train::gradient::{Gradients, clip_factor, objective_gradients};
+use fairhuman_train::group::Single;
+use fairhuman_train::module::PassContext;
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::optimizer::{Moments, update};
 use fairhuman_train::recipe::Optimizer;
+use fairhuman_train::step_error::StepError;
 
-use toy::{Toy, batch, objectives};
+use crate::toy::{Toy, batch, objectives};
 
 const MPD: Weighting = Weighting::AlphaFair { alpha: 2.0 };
 
@@ -20,19 +21,20 @@ fn silent() -> f64 {
     0.0
 }
 
-fn run<B: Backend>(backend: &B) -> Run<'_, B> {
-    Run { backend, checkpointing: false, clock: &silent, observer: None }
+fn context<B: Backend>(backend: &B) -> PassContext<'_, B> {
+    PassContext { backend, checkpointing: false, clock: &silent, observer: None }
 }
 
 fn step<B: Backend>(
     backend: &B,
     toy: &Toy<B>,
     objectives: &[Objective],
-    batches: &[Batch],
-) -> Result<(Gradients<B>, Direction<B>), Refused> {
-    let run = run(backend);
-    let gradients = objective_gradients(&run, &Denoising(toy), &toy.params, objectives, batches)?;
-    let direction = fair_direction(&run, objectives, &MPD, &gradients)?;
+    batches: &[Batch<DenoisingInputs>],
+) -> Result<(Gradients<B>, Direction<B>), StepError> {
+    let context = context(backend);
+    let module = Denoising(toy);
+    let gradients = objective_gradients(&context, &Single, &module, &toy.params, objectives, (batches, 0))?;
+    let direction = fair_direction(&context, objectives, &GramAggregator(&MPD), &gradients)?;
     Ok((gradients, direction))
 }
 
@@ -88,9 +90,10 @@ fn an_absent_objective_has_weight_0_and_no_lanes_and_leaves_the_others_fair() {
     let with = batch(2, &[&[0, 1], &[0], &[]]);
     let (gradients, direction) = step(&backend, &toy, &objectives, &[with]).unwrap();
     assert_eq!(gradients.present, [2, 1, 0]);
-    assert_eq!(direction.solution.absent, [false, false, true]);
-    assert_eq!(direction.solution.weights[2], 0.0);
-    let w = &direction.solution.weights;
+    let solution = direction.solution.as_ref().expect("weights");
+    assert_eq!(solution.absent, [false, false, true]);
+    assert_eq!(solution.weights[2], 0.0);
+    let w = &solution.weights;
     // (A w)_i = w_i^(-1/2) among the present ones.
     for i in 0..2 {
         let rate: f64 = (0..2).map(|j| direction.gram[3 * i + j] * w[j]).sum();
@@ -110,7 +113,7 @@ fn a_step_without_any_pixels_has_nothing_to_combine() {
     let toy = Toy::new(&backend, 5);
     let objectives = &objectives(Normalisation::Image)[1..];
     let mut empty = batch(2, &[&[0, 1], &[], &[]]);
-    empty.masks.remove(0);
+    empty.targets.masks.remove(0);
     let (gradients, direction) = step(&backend, &toy, objectives, &[empty]).unwrap();
     assert_eq!(gradients.present, [0, 0]);
     assert_eq!(direction.norm, 0.0);
@@ -124,10 +127,10 @@ fn a_number_that_is_not_finite_refuses_the_step_with_objective_and_sample() {
     let fine = batch(4, &[&[0, 1, 2, 3], &[2], &[]]);
 
     let mut bad = fine.clone();
-    let last = 3 * bad.target.len() / 4;
-    bad.target[last] = f32::NAN;
+    let last = 3 * bad.targets.values.len() / 4;
+    bad.targets.values[last] = f32::NAN;
     let refused = step(&backend, &toy, &objectives, &bad.split(2)).err().unwrap();
-    assert_eq!(refused, Refused::Input { what: "target", samples: vec![3] });
+    assert_eq!(refused, StepError::Input { what: "target", samples: vec![3] });
     let names: Vec<String> = ["a.png", "b.png", "c.png", "d.png"].map(String::from).to_vec();
     assert_eq!(refused.named(&names), "the target of d.png is not finite");
 
@@ -135,17 +138,17 @@ fn a_number_that_is_not_finite_refuses_the_step_with_objective_and_sample() {
     let mut steep = objectives.clone();
     steep[1].scale = 1e6;
     let mut huge = fine.clone();
-    let quarter = huge.target.len() / 4;
-    huge.target[2 * quarter..3 * quarter].fill(f32::MAX);
+    let quarter = huge.targets.values.len() / 4;
+    huge.targets.values[2 * quarter..3 * quarter].fill(f32::MAX);
     let refused = step(&backend, &toy, &steep, &huge.split(2)).err().unwrap();
-    assert!(matches!(refused, Refused::Gradient { .. }), "{refused:?}");
+    assert!(matches!(refused, StepError::Gradient { .. }), "{refused:?}");
     let message = refused.named(&names);
     assert!(message.contains("\"face\"") && message.contains("c.png"), "{message}");
 
     let mut toy = toy;
     toy.poison();
     let refused = step(&backend, &toy, &objectives, &[fine]).err().unwrap();
-    assert_eq!(refused, Refused::Loss { objective: "global".into(), samples: vec![0, 1, 2, 3] });
+    assert_eq!(refused, StepError::Loss { objective: "global".into(), samples: vec![0, 1, 2, 3] });
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn min_snr_weighs_all_objectives_alike() {
     let objectives = objectives(Normalisation::Image);
     let plain = batch(2, &[&[0, 1], &[0, 1], &[0, 1]]);
     let mut halved = plain.clone();
-    halved.weights = vec![0.5, 0.5];
+    halved.targets.weights = vec![0.5, 0.5];
     let (a, _) = step(&backend, &toy, &objectives, &[plain]).unwrap();
     let (b, _) = step(&backend, &toy, &objectives, &[halved]).unwrap();
     for (x, y) in a.losses.iter().zip(&b.losses) {
@@ -174,7 +177,7 @@ fn scaled_losses_would_change_the_step_so_none_are_scaled() {
     let objectives = objectives(Normalisation::Image);
     let plain = batch(2, &[&[0, 1], &[0], &[1]]);
     let mut scaled = plain.clone();
-    scaled.weights = vec![1024.0; 2];
+    scaled.targets.weights = vec![1024.0; 2];
     let (_, a) = step(&backend, &toy, &objectives, &[plain]).unwrap();
     let (_, b) = step(&backend, &toy, &objectives, &[scaled]).unwrap();
     let expected = 1024f64.powf(-1.0 / 3.0);

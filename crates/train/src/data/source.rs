@@ -1,0 +1,75 @@
+//! The seam between a dataset and a training method: how one picture becomes one sample.
+
+use fairhuman_dataset::{Dataset, Draw, Sample};
+use fairhuman_engine::Backend;
+
+use super::DataError;
+use crate::batch::{Batch, Inputs};
+
+/// Makes a training method's samples from pictures.
+pub trait Source<B: Backend> {
+    /// The method's own inputs.
+    type Inputs: Inputs;
+
+    /// Pixels per cell of the masks, in one direction.
+    fn mask_cell(&self) -> usize;
+
+    /// Whether samples need the pixels. (Latents may come from the cache.)
+    fn needs_pixels(&self) -> bool;
+
+    /// How often a held-out picture is looked at, where the recipe says `draws`.
+    fn validation_draws(&self, draws: usize) -> usize {
+        draws
+    }
+
+    /// One picture as a batch of one sample, without masks and names: [`super::Data`] adds them. Held-out pictures
+    /// have the mean of their latents, and weight 1.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit.
+    fn sample(
+        &mut self,
+        backend: &B,
+        picture: &Picture<'_>,
+        key: DrawKey,
+    ) -> Result<Batch<Self::Inputs>, DataError>;
+
+    /// Captions of which the end is cut off.
+    fn truncated_captions(&self, _dataset: &Dataset) -> usize {
+        0
+    }
+}
+
+/// A loaded picture.
+#[derive(Clone, Copy)]
+pub struct Picture<'a> {
+    /// The dataset that it is from.
+    pub dataset: &'a Dataset,
+    /// Its index there.
+    pub index: usize,
+    /// Its geometry.
+    pub draw: &'a Draw,
+    /// Masks, caption and, where needed, pixels.
+    pub sample: &'a Sample,
+}
+
+/// Where in a run a picture is used: the key of its random numbers.
+#[derive(Debug, Clone, Copy)]
+pub enum DrawKey {
+    /// In a training step.
+    Step {
+        /// The step, from 1.
+        step: u64,
+        /// The sample's number in the step.
+        slot: u64,
+    },
+    /// For validation.
+    HeldOut {
+        /// Position among the held-out pictures.
+        position: usize,
+        /// Number of held-out pictures.
+        of: usize,
+        /// Which draw, of how many.
+        draw: (usize, usize),
+    },
+}

@@ -1,0 +1,124 @@
+//! Several processes that take one step together: what is summed up over all of them, and by whom.
+//!
+//! A step's micro-batches are dealt to the processes of a [`Group`]. Two sums make their parts one step: the
+//! [`Counts`] before the backward pass, because every loss is divided by the pixels of the whole step, and the
+//! [`StepSums`] after it, so that the Gram matrix is formed from the gradients of all. (A mean of each process's own
+//! Gram matrix would be biased towards objectives that every process sees.)
+
+use fairhuman_engine::{Backend, ParamGrads};
+
+use crate::objective::Counts;
+use crate::step_error::StepError;
+
+/// The processes of a run. Every process calls the same functions in the same order.
+pub trait Group<B: Backend>: Sync {
+    /// Number of this process, from 0. Number 0 owns the run folder.
+    fn rank(&self) -> usize;
+
+    /// Number of processes.
+    fn size(&self) -> usize;
+
+    /// Replaces numbers by their sums over all processes, added in the order of the ranks.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    fn sum_numbers(&self, numbers: &mut [f64]) -> Result<(), String>;
+
+    /// The same for gradients.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    fn sum_gradients(&self, backend: &B, grads: ParamGrads<B>) -> Result<ParamGrads<B>, String>;
+}
+
+/// The group of a single process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Single;
+
+impl<B: Backend> Group<B> for Single {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn sum_numbers(&self, _: &mut [f64]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn sum_gradients(&self, _: &B, grads: ParamGrads<B>) -> Result<ParamGrads<B>, String> {
+        Ok(grads)
+    }
+}
+
+/// What the micro-batches of a step add up to.
+pub struct StepSums<B: Backend> {
+    /// Losses, one per objective; 0 where absent.
+    pub losses: Vec<f64>,
+    /// Samples with pixels, per objective: its lanes.
+    pub present: Vec<usize>,
+    /// Gradients `[K, ...]` of every parameter.
+    pub grads: ParamGrads<B>,
+}
+
+impl<B: Backend> StepSums<B> {
+    /// Adds a further micro-batch.
+    pub fn add(&mut self, backend: &B, other: Self) {
+        self.losses.iter_mut().zip(&other.losses).for_each(|(sum, value)| *sum += value);
+        self.present.iter_mut().zip(&other.present).for_each(|(sum, value)| *sum += value);
+        self.grads.add_all(backend, other.grads);
+    }
+}
+
+/// The counts of all processes.
+///
+/// # Errors
+/// A process that cannot be reached.
+pub fn sum_counts<B: Backend>(group: &dyn Group<B>, counts: Counts) -> Result<Counts, StepError> {
+    if group.size() == 1 {
+        return Ok(counts);
+    }
+    let mut numbers = counts.inside;
+    numbers.push(counts.elements);
+    group.sum_numbers(&mut numbers).map_err(|problem| StepError::Group { problem })?;
+    let elements = numbers.pop().unwrap_or_default();
+    Ok(Counts { inside: numbers, elements })
+}
+
+/// The sums of all processes. A process that refuses its part of the step tells the others, so that all refuse it.
+///
+/// # Errors
+/// The step is refused here or elsewhere; a process that cannot be reached.
+pub fn sum_step<B: Backend>(
+    group: &dyn Group<B>,
+    backend: &B,
+    own: Result<StepSums<B>, StepError>,
+) -> Result<StepSums<B>, StepError> {
+    if group.size() == 1 {
+        return own;
+    }
+    let failed = |problem| StepError::Group { problem };
+    let mut refused = [f64::from(u8::from(own.is_err()))];
+    group.sum_numbers(&mut refused).map_err(failed)?;
+    let mut sums = own?;
+    if refused[0] > 0.0 {
+        return Err(StepError::Elsewhere);
+    }
+    let counts = sums.present.iter().map(|&count| count as f64);
+    let mut numbers: Vec<f64> = sums.losses.iter().copied().chain(counts).collect();
+    group.sum_numbers(&mut numbers).map_err(failed)?;
+    let (losses, present) = numbers.split_at(sums.losses.len());
+    sums.losses = losses.to_vec();
+    sums.present = present.iter().map(|&count| count as usize).collect();
+    sums.grads = group.sum_gradients(backend, sums.grads).map_err(failed)?;
+    Ok(sums)
+}
+
+/// The micro-batches of `count` that fall to this process: a range of its own, in the order of the ranks, so that
+/// sums over ranks add in the order of a single process.
+pub fn share<B: Backend>(group: &dyn Group<B>, count: usize) -> std::ops::Range<usize> {
+    let (rank, size) = (group.rank(), group.size().max(1));
+    rank * count / size..(rank + 1) * count / size
+}

@@ -1,0 +1,132 @@
+//! `method = "full"`: every weight of the U-Net, and of the text encoders if asked.
+
+use std::path::PathBuf;
+
+use fairhuman_dataset::Dataset;
+use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::pipeline::TextEncoders;
+use fairhuman_diffusion::unet::UNet;
+use fairhuman_engine::{Backend, Params};
+use serde::{Deserialize, Serialize};
+
+use super::whole_model::{NETWORK, StoredType, TEXT_ENCODER, write_layers, write_model};
+use super::{Method, Settings, Setup};
+use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
+use crate::denoising::{Denoising, DenoisingInputs, WithTextEncoders};
+use crate::error::TrainError;
+use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
+use crate::problems::Problems;
+use crate::step_error::StepError;
+
+/// `[full]`: the run folder gets a whole model folder, `model`, in which the U-Net is the trained one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Whether the text encoders are trained with it. Default false. Their captions are then read anew at every
+    /// step instead of coming from the cache.
+    pub text_encoders: Option<bool>,
+    /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
+    pub dtype: Option<StoredType>,
+}
+
+/// Settings of a whole network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Full {
+    /// Whether the text encoders are trained, too.
+    pub text_encoders: bool,
+    /// Type of the written weights.
+    pub dtype: StoredType,
+}
+
+impl Settings for Full {
+    const NAME: &'static str = "full";
+    const FREE_KEYS: &'static [&'static str] = &["dtype"];
+    type Table = Table;
+    type Network<B: Backend> = Whole<B>;
+
+    fn resolve(table: Table, _: &mut Problems) -> Self {
+        Self { text_encoders: table.text_encoders.unwrap_or(false), dtype: table.dtype.unwrap_or_default() }
+    }
+}
+
+/// A whole U-Net, and the text encoders if they are trained with it.
+pub struct Whole<B: Backend> {
+    unet: UNet<B>,
+    text: Option<TextEncoders<B>>,
+}
+
+impl<B: Backend> TrainingModule<B> for Whole<B> {
+    type Inputs = DenoisingInputs;
+
+    fn pass(
+        &self,
+        context: &PassContext<'_, B>,
+        params: &Params<B>,
+        of: &LossInputs<'_, DenoisingInputs>,
+    ) -> Result<Pass<B>, StepError> {
+        match &self.text {
+            Some(text) => Denoising(&WithTextEncoders { unet: &self.unet, text }).pass(context, params, of),
+            None => Denoising(&self.unet).pass(context, params, of),
+        }
+    }
+
+    fn losses(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        of: &LossInputs<'_, DenoisingInputs>,
+    ) -> Result<Vec<Vec<f64>>, String> {
+        match &self.text {
+            Some(text) => Denoising(&WithTextEncoders { unet: &self.unet, text }).losses(backend, params, of),
+            None => Denoising(&self.unet).losses(backend, params, of),
+        }
+    }
+}
+
+impl<B: Backend> Method<B> for Whole<B> {
+    type Settings = Full;
+    type Source = DenoisingSource<B>;
+
+    fn source(
+        setup: &Setup<'_, B>,
+        full: &Full,
+        dataset: &Dataset,
+        preparing: Preparing<'_>,
+    ) -> Result<Self::Source, DataError> {
+        let captions = if full.text_encoders { CaptionUse::Tokens } else { CaptionUse::Embedded };
+        DenoisingSource::open(setup, dataset, captions, preparing)
+    }
+
+    fn open(setup: &Setup<'_, B>, full: &Full, params: &mut Params<B>) -> Result<Self, ModelError> {
+        let unet = UNet::load(setup.backend, &setup.model.unet(), Trainable::All(params))?;
+        let text = match full.text_encoders {
+            true => Some(TextEncoders::load_trained(setup.backend, &setup.model, params)?),
+            false => None,
+        };
+        Ok(Self { unet, text })
+    }
+
+    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
+        Some((&self.unet, self.text.as_ref()))
+    }
+
+    fn export(
+        &self,
+        setup: &Setup<'_, B>,
+        full: &Full,
+        params: &Params<B>,
+        _: &Data<'_, B, Self::Source>,
+    ) -> Result<Vec<PathBuf>, TrainError> {
+        let mut components = vec![("unet", self.unet.layers(), NETWORK)];
+        let encoders = self.text.iter().flat_map(|text| &text.encoders).map(|(_, encoder)| encoder.layers());
+        let encoders = ["text_encoder", "text_encoder_2"].into_iter().zip(encoders);
+        components.extend(encoders.map(|(name, layers)| (name, layers, TEXT_ENCODER)));
+        let names: Vec<&str> = components.iter().map(|(name, ..)| *name).collect();
+        write_model(setup, &names, |component, to| {
+            let Some((_, layers, stem)) = components.iter().find(|(name, ..)| *name == component) else {
+                return Ok(());
+            };
+            write_layers(setup, layers, params, component, (to, stem), full.dtype)
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! Training methods: what is trained and how, one file each.
+//!
+//! A method is two types. Its [`Settings`] are its table of the recipe, with defaults and checks; its [`Method`] is the
+//! network in training: where its samples come from, its losses and gradients, what draws previews, and the files
+//! that it leaves. [`MethodSettings`] is the list of all methods: a new one is a file and a line there.
+
+pub mod full;
+pub mod lora;
+pub mod vae;
+mod whole_model;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+use fairhuman_dataset::{Dataset, GeometrySpec};
+use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
+use fairhuman_diffusion::unet::UNet;
+use fairhuman_engine::{Backend, Params};
+use serde::de::DeserializeOwned;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::batch::Batch;
+use crate::data::{Data, DataError, Preparing, Source};
+use crate::error::TrainError;
+use crate::module::TrainingModule;
+use crate::problems::Problems;
+use crate::recorded::{Tensor, TensorFile};
+
+/// Implements [`MethodSettings`] for a list of methods, the default first.
+macro_rules! methods {
+    ($($variant:ident($settings:ty)),+ $(,)?) => {
+        /// The training method of a recipe, with its settings.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum MethodSettings {
+            $(#[doc = concat!("See [`", stringify!($settings), "`].")] $variant($settings),)+
+        }
+
+        impl MethodSettings {
+            /// The methods' names, which are those of their tables, too; the first is the default.
+            pub const NAMES: &[&str] = &[$(<$settings>::NAME),+];
+
+            /// The keys that may change when a run is resumed, such as `lora.formats`.
+            pub fn free_keys() -> Vec<String> {
+                let mut keys = Vec::new();
+                $(keys.extend(<$settings>::FREE_KEYS.iter().map(|key| format!("{}.{key}", <$settings>::NAME)));)+
+                keys
+            }
+
+            /// The method `name` with the settings of its table.
+            ///
+            /// # Errors
+            /// An unknown method, a table with unknown keys or values of another type.
+            pub(crate) fn read(
+                name: &str,
+                table: Option<Spanned<DeValue<'_>>>,
+                problems: &mut Problems,
+            ) -> Result<Self, toml::de::Error> {
+                $(if name == <$settings>::NAME {
+                    let table = read_table(table)?;
+                    return Ok(Self::$variant(<$settings>::resolve(table, problems)));
+                })+
+                Err(serde::de::Error::unknown_variant(name, Self::NAMES))
+            }
+
+            /// Calls `visitor` with the settings of the method.
+            pub fn visit<'a, V: Visitor<'a>>(&'a self, visitor: V) -> V::Output {
+                match self {
+                    $(Self::$variant(settings) => visitor.visit(settings),)+
+                }
+            }
+
+            /// The method's name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => <$settings>::NAME,)+
+                }
+            }
+
+            /// What its losses are taken of.
+            pub fn space(&self) -> LossSpace {
+                match self {
+                    $(Self::$variant(_) => <$settings>::SPACE,)+
+                }
+            }
+
+            /// Whether its steps can be recorded.
+            pub fn records(&self) -> bool {
+                match self {
+                    $(Self::$variant(_) => <$settings>::RECORDS,)+
+                }
+            }
+        }
+
+        /// The name under `method`, the settings in a table of that name.
+        impl Serialize for MethodSettings {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("method", self.name())?;
+                match self {
+                    $(Self::$variant(settings) => map.serialize_entry(<$settings>::NAME, settings)?,)+
+                }
+                map.end()
+            }
+        }
+    };
+}
+
+methods! {
+    Lora(lora::Lora),
+    Full(full::Full),
+    Vae(vae::Vae),
+}
+
+/// The settings of a training method: its table of the recipe, resolved.
+pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
+    /// The method's name in recipes, and that of its table.
+    const NAME: &'static str;
+    /// What its losses are taken of.
+    const SPACE: LossSpace = LossSpace::Latents;
+    /// Whether its steps can be recorded for `replay`.
+    const RECORDS: bool = false;
+    /// Keys of the table that may change when a run is resumed, because they do not change what is learnt.
+    const FREE_KEYS: &'static [&'static str];
+
+    /// The table as written.
+    type Table: DeserializeOwned + Default;
+    /// The network in training.
+    type Network<B: Backend>: Method<B, Settings = Self>;
+
+    /// Fills in the defaults and checks every value.
+    fn resolve(table: Self::Table, problems: &mut Problems) -> Self;
+}
+
+/// What losses are taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossSpace {
+    /// Noisy latents, by a denoiser: there are time steps and captions, and masks are in latent cells.
+    Latents,
+    /// Pictures: masks are in pixels.
+    Pixels,
+}
+
+/// A network in training.
+pub trait Method<B: Backend>: TrainingModule<B> + Sized {
+    /// Its settings.
+    type Settings: Settings;
+    /// Where its samples come from.
+    type Source: Source<B, Inputs = <Self as TrainingModule<B>>::Inputs>;
+
+    /// Opens what makes its samples.
+    ///
+    /// # Errors
+    /// Files of the model that are missing or do not fit.
+    fn source(
+        setup: &Setup<'_, B>,
+        settings: &Self::Settings,
+        dataset: &Dataset,
+        preparing: Preparing<'_>,
+    ) -> Result<Self::Source, DataError>;
+
+    /// Reads the network and adds what is trained to `params`.
+    ///
+    /// # Errors
+    /// What is wrong with the files, or settings that do not fit the network.
+    fn open(
+        setup: &Setup<'_, B>,
+        settings: &Self::Settings,
+        params: &mut Params<B>,
+    ) -> Result<Self, ModelError>;
+
+    /// What draws previews: the U-Net, and the text encoders if they are trained. None for a network that draws
+    /// no pictures of prompts.
+    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)>;
+
+    /// Writes what was learnt into the run folder and returns the paths.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    fn export(
+        &self,
+        setup: &Setup<'_, B>,
+        settings: &Self::Settings,
+        params: &Params<B>,
+        data: &Data<'_, B, Self::Source>,
+    ) -> Result<Vec<PathBuf>, TrainError>;
+
+    /// The inputs of a batch as tensors and header keys of a recorded step, where [`Settings::RECORDS`].
+    fn record_inputs(
+        &self,
+        _settings: &Self::Settings,
+        _batch: &Batch<<Self as TrainingModule<B>>::Inputs>,
+    ) -> TensorFile {
+        TensorFile::default()
+    }
+
+    /// The trained values under the names of a recorded step, where [`Settings::RECORDS`].
+    ///
+    /// # Errors
+    /// Values that have no such name.
+    fn record_values(&self, _backend: &B, _params: &Params<B>) -> Result<BTreeMap<String, Tensor>, String> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// Something that is done with the settings of whichever method a recipe has.
+pub trait Visitor<'a> {
+    /// Its result.
+    type Output;
+    /// Does it.
+    fn visit<S: Settings>(self, settings: &'a S) -> Self::Output;
+}
+
+/// What a method may know of its run.
+pub struct Setup<'a, B: Backend> {
+    /// The backend.
+    pub backend: &'a B,
+    /// The model that is trained or trained from.
+    pub model: ModelFolder,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Folder of encoded pictures and captions.
+    pub cache: &'a Path,
+    /// Size and crop of the pictures.
+    pub geometry: &'a GeometrySpec,
+    /// Gamma of min-SNR weighting.
+    pub min_snr_gamma: Option<f64>,
+    /// The run folder.
+    pub out: &'a Path,
+}
+
+fn read_table<T: DeserializeOwned + Default>(
+    table: Option<Spanned<DeValue<'_>>>,
+) -> Result<T, toml::de::Error> {
+    table.map_or_else(|| Ok(T::default()), |table| T::deserialize(toml::de::ValueDeserializer::from(table)))
+}

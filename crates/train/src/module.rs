@@ -1,0 +1,89 @@
+//! The seam between the training step and the networks: one forward and one backward pass of all objectives.
+
+use fairhuman_engine::observe::Observer;
+use fairhuman_engine::{Backend, Lanes, ParamGrads, Params};
+
+use crate::batch::{Batch, Inputs};
+use crate::objective::Objective;
+use crate::step_error::StepError;
+
+/// A network whose objectives' losses can be computed and differentiated: a denoiser ([`crate::denoising`]) or an
+/// autoencoder ([`crate::autoencoder`]).
+pub trait TrainingModule<B: Backend>: Sync {
+    /// The network's own inputs.
+    type Inputs: Inputs;
+
+    /// One forward pass, and where an objective has lanes one backward pass with all of them.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, losses that are not finite (samples by their positions in the batch).
+    fn pass(
+        &self,
+        context: &PassContext<'_, B>,
+        params: &Params<B>,
+        of: &LossInputs<'_, Self::Inputs>,
+    ) -> Result<Pass<B>, StepError>;
+
+    /// The losses alone, as for held-out pictures: `[K][N]`, divided by `of.divisors`.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, in words.
+    fn losses(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        of: &LossInputs<'_, Self::Inputs>,
+    ) -> Result<Vec<Vec<f64>>, String>;
+}
+
+/// What the losses of one batch are computed from.
+pub struct LossInputs<'a, I> {
+    /// The objectives.
+    pub objectives: &'a [Objective],
+    /// The samples.
+    pub batch: &'a Batch<I>,
+    /// What each objective's sum is divided by.
+    pub divisors: &'a [f64],
+    /// The samples in which each objective has pixels.
+    pub present: &'a [Vec<usize>],
+}
+
+impl<I> LossInputs<'_, I> {
+    /// The lanes of the backward pass.
+    pub fn lanes(&self) -> Lanes {
+        Lanes::new(self.batch.targets.size, self.present)
+    }
+}
+
+impl<I> Clone for LossInputs<'_, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<I> Copy for LossInputs<'_, I> {}
+
+/// The results of a pass.
+pub struct Pass<B: Backend> {
+    /// Each sample's share of each objective's loss, `[K][N]`.
+    pub losses: Vec<Vec<f64>>,
+    /// The network's output, `[N, h, w, C]`.
+    pub prediction: Vec<f32>,
+    /// Gradients `[K, ...]` of every parameter.
+    pub grads: ParamGrads<B>,
+    /// Seconds of the forward pass.
+    pub forward: f64,
+    /// Seconds of the backward pass.
+    pub backward: f64,
+}
+
+/// How passes are run, apart from what they compute.
+pub struct PassContext<'a, B: Backend> {
+    /// The backend.
+    pub backend: &'a B,
+    /// Recompute activations in the backward pass.
+    pub checkpointing: bool,
+    /// Seconds since some moment. Libraries read no clock: the caller's is used.
+    pub clock: &'a (dyn Fn() -> f64 + Sync),
+    /// Told about every operation, for profiles.
+    pub observer: Option<&'a dyn Observer>,
+}
