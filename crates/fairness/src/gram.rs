@@ -1,7 +1,7 @@
 //! The checked Gram matrix: everything that can be wrong with the input is refused here, by name,
 //! so that the solvers can rely on a symmetric, finite, positive semi-definite matrix.
 
-use crate::linalg::cholesky;
+use crate::linalg::{cholesky, row_product};
 
 /// The largest number of objectives that a [`Gram`] takes.
 pub const MAX_OBJECTIVES: usize = 32;
@@ -186,6 +186,15 @@ impl Gram {
     /// `A_ij`.
     pub(crate) fn at(&self, i: usize, j: usize) -> f64 {
         self.values[i * self.k() + j]
+    }
+
+    /// `(A w)_i`, 0 for absent objectives.
+    pub(crate) fn rates(&self, weights: &[f64]) -> Vec<f64> {
+        let rate = |i: usize| match self.absent[i] {
+            true => 0.0,
+            false => row_product(&self.values, weights, i),
+        };
+        (0..self.k()).map(rate).collect()
     }
 
     /// The cosine of gradients i and j, 0 where one of them is zero.

@@ -52,15 +52,15 @@
 //! gradients are summed *before* the Gram matrix is formed, not after.
 
 mod alpha_fair;
-mod centre;
+mod error;
 mod gram;
 mod linalg;
-mod max_min;
+mod random;
 mod solution;
-mod solve;
-mod weighting;
+pub mod weighting;
 
+pub use alpha_fair::{CONFLICT_NORM, RIDGE, solve};
+pub use error::WeightingError;
 pub use gram::{Gram, GramError, MAX_OBJECTIVES, cosines};
 pub use solution::{Outcome, Solution};
-pub use solve::{CONFLICT_NORM, RIDGE, solve};
-pub use weighting::{Weighting, WeightingError, weigh};
+pub use weighting::{Observation, State, Weighting, weigh};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Gram;
+
 /// Weights of K objectives, with the evidence of how they came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
@@ -50,6 +52,19 @@ pub enum Outcome {
 }
 
 impl Solution {
+    /// Weights that need no solving: those given, 0 where absent.
+    pub(crate) fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
+        let absent = gram.absent().to_vec();
+        let weights: Vec<f64> =
+            weights.iter().zip(&absent).map(|(&w, &gone)| if gone { 0.0 } else { w }).collect();
+        let outcome = match absent.iter().all(|&gone| gone) {
+            true => Outcome::AllAbsent,
+            false => Outcome::Fair,
+        };
+        let rates = gram.rates(&weights);
+        Solution { rates, weights, factor, absent, outcome, iterations: 0, residual: 0.0 }
+    }
+
     /// What multiplies the gradients to give the parameters' gradient: the weights times the factor.
     pub fn combination(&self) -> Vec<f64> {
         self.weights.iter().map(|w| self.factor * w).collect()

@@ -5,7 +5,7 @@
 //! [`Aggregator`] here; it has a direction but no weights.
 
 use fairhuman_engine::Backend;
-use fairhuman_fairness::{Gram, Solution, Weighting, cosines, weigh};
+use fairhuman_fairness::{Gram, Observation, Solution, State, Weighting, cosines, weigh};
 
 use crate::gradient::Gradients;
 use crate::module::PassContext;
@@ -52,7 +52,14 @@ pub struct Direction<B: Backend> {
 }
 
 /// `K sum_i w_i g_i` with the weights of a [`Weighting`].
-pub struct GramAggregator<'a>(pub &'a Weighting);
+pub struct GramAggregator<'a> {
+    /// The weighting.
+    pub weighting: &'a Weighting,
+    /// The run's seed.
+    pub seed: u64,
+    /// The step, counted from 1.
+    pub step: u64,
+}
 
 impl<B: Backend> Aggregator<B> for GramAggregator<'_> {
     fn aggregate(
@@ -61,7 +68,8 @@ impl<B: Backend> Aggregator<B> for GramAggregator<'_> {
         gram: &Gram,
         gradients: &Gradients<B>,
     ) -> Result<Aggregate<B>, StepError> {
-        let solution = weigh(gram, self.0).map_err(|e| refuse(&e))?;
+        let seen = Observation { gram, losses: &gradients.losses, seed: self.seed, step: self.step };
+        let solution = weigh(self.weighting, &seen, &mut State::default()).map_err(|e| refuse(&e))?;
         let combined = gradients.grads.combine(context.backend, &solution.combination());
         Ok(Aggregate { combined, solution: Some(solution) })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Params};
 use fairhuman_fairness::Weighting;
+use fairhuman_fairness::weighting::AlphaFair;
 
 use crate::aggregate::Direction;
 use crate::batch::{Batch, Targets};
@@ -131,7 +132,7 @@ fn add_header(header: &mut BTreeMap<String, String>, recipe: &Recipe, o: &Optimi
     ];
     header.extend(numbers.map(|(key, value)| (key.to_owned(), format!("{value:?}"))));
     match &recipe.weighting {
-        Weighting::AlphaFair { alpha } => header.insert("alpha".into(), format!("{alpha:?}")),
+        Weighting::AlphaFair(AlphaFair { alpha }) => header.insert("alpha".into(), format!("{alpha:?}")),
         other => header.insert("weighting".into(), serde_json::json!(other).to_string()),
     };
     let masked: Vec<&Objective> = recipe.objective.iter().filter(|o| o.mask.is_some()).collect();

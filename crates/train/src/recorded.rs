@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_fairness::Weighting;
+use fairhuman_fairness::weighting::AlphaFair;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -341,11 +342,11 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         let mask = r.values(&format!("mask_{name}"), &shape, "0 to 1", |m| (0.0..=1.0).contains(&m))?;
         masks.push(Some(mask));
     }
-    let weighting = match r.file.metadata.get("weighting") {
+    let weighting: Weighting = match r.file.metadata.get("weighting") {
         Some(text) => {
             serde_json::from_str(text).map_err(|e| r.fail(format!("\"weighting\" in the header: {e}")))?
         }
-        None => Weighting::AlphaFair { alpha: r.number("alpha")? },
+        None => AlphaFair { alpha: r.number("alpha")? }.into(),
     };
     weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
     let lora = r.file.tensors.iter().filter(|(k, _)| k.starts_with("lora."));

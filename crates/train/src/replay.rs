@@ -72,7 +72,7 @@ pub fn replay<B: Backend>(
         let start = (context.clock)();
         let gradients =
             objective_gradients(context, &Single, &adapted, &params, &step.objectives, (batches, 0))?;
-        let aggregator = GramAggregator(&step.weighting);
+        let aggregator = GramAggregator { weighting: &step.weighting, seed: 0, step: 1 };
         let direction = fair_direction(context, &step.objectives, &aggregator, &gradients)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);

@@ -240,7 +240,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let batches = (&data.batches[..], data.first);
         let found = objective_gradients(passes, self.group, network, params, &recipe.objective, batches)
             .and_then(|gradients| {
-                let aggregator = GramAggregator(&recipe.weighting);
+                let aggregator = GramAggregator { weighting: &recipe.weighting, seed: recipe.seed, step };
                 let direction = fair_direction(passes, &recipe.objective, &aggregator, &gradients)?;
                 Ok((gradients, direction))
             });

@@ -2,6 +2,7 @@
 
 use fairhuman_engine::{Backend, Cpu, ParamGrads, Reference};
 use fairhuman_fairness::Weighting;
+use fairhuman_fairness::weighting::AlphaFair;
 use fairhuman_train::aggregate::{Direction, GramAggregator, fair_direction};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
@@ -15,7 +16,7 @@ use fairhuman_train::step_error::StepError;
 
 use crate::toy::{Toy, batch, objectives};
 
-const MPD: Weighting = Weighting::AlphaFair { alpha: 2.0 };
+const MPD: Weighting = Weighting::AlphaFair(AlphaFair { alpha: 2.0 });
 
 fn silent() -> f64 {
     0.0
@@ -34,7 +35,8 @@ fn step<B: Backend>(
     let context = context(backend);
     let module = Denoising(toy);
     let gradients = objective_gradients(&context, &Single, &module, &toy.params, objectives, (batches, 0))?;
-    let direction = fair_direction(&context, objectives, &GramAggregator(&MPD), &gradients)?;
+    let aggregator = GramAggregator { weighting: &MPD, seed: 0, step: 1 };
+    let direction = fair_direction(&context, objectives, &aggregator, &gradients)?;
     Ok((gradients, direction))
 }
 

@@ -1,7 +1,8 @@
 //! What is refused, and in which words; and how a recipe writes a weighting.
 
 use crate::common::*;
-use fairhuman_fairness::{Gram, GramError, Weighting, WeightingError, cosines, solve, weigh};
+use fairhuman_fairness::weighting::{AlphaFair, Fixed, Linear};
+use fairhuman_fairness::{Gram, GramError, Weighting, WeightingError, cosines, solve};
 
 const THREE: [&str; 3] = ["global", "face", "hand"];
 
@@ -45,8 +46,8 @@ fn rounding_asymmetry_is_averaged_away() {
 fn alpha_must_not_be_negative_or_nan() {
     for alpha in [-1.0, f64::NAN, f64::NEG_INFINITY] {
         let error = solve(&gram(vec![1.0]), alpha).unwrap_err();
-        assert!(matches!(error, WeightingError::Alpha { .. }));
-        assert!(Weighting::AlphaFair { alpha }.validate(1).is_err());
+        assert!(matches!(error, WeightingError::Parameter { name: "alpha", .. }));
+        assert!(Weighting::from(AlphaFair { alpha }).validate(1).is_err());
     }
 }
 
@@ -63,13 +64,13 @@ fn weightings_read_from_and_written_to_recipes() {
     struct Recipe {
         weighting: Weighting,
     }
-    let fixed = Weighting::Fixed { weights: vec![1.0, 5.0] };
-    let infinite = Weighting::AlphaFair { alpha: f64::INFINITY };
+    let fixed = Weighting::from(Fixed { weights: vec![1.0, 5.0] });
+    let infinite = Weighting::from(AlphaFair { alpha: f64::INFINITY });
     for (text, expected) in [
         ("{ kind = \"alpha-fair\" }", Weighting::default()),
-        ("{ kind = \"alpha-fair\", alpha = 2 }", Weighting::AlphaFair { alpha: 2.0 }),
+        ("{ kind = \"alpha-fair\", alpha = 2 }", AlphaFair { alpha: 2.0 }.into()),
         ("{ kind = \"alpha-fair\", alpha = inf }", infinite),
-        ("{ kind = \"linear\" }", Weighting::Linear {}),
+        ("{ kind = \"linear\" }", Linear {}.into()),
         ("{ kind = \"fixed\", weights = [1, 5] }", fixed),
     ] {
         let recipe: Recipe = toml::from_str(&format!("weighting = {text}")).unwrap();
@@ -94,16 +95,16 @@ fn weightings_read_from_and_written_to_recipes() {
 #[test]
 fn fixed_and_linear_weights_skip_absent_objectives() {
     let matrix = Gram::new(THREE, vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0]).unwrap();
-    let fixed = Weighting::Fixed { weights: vec![1.0, 2.0, 3.0] };
-    assert_eq!(weigh(&matrix, &fixed).unwrap().weights, [1.0, 0.0, 3.0]);
-    assert_eq!(weigh(&matrix, &fixed).unwrap().rates, [1.0, 0.0, 12.0]);
-    assert_eq!(weigh(&matrix, &Weighting::Linear {}).unwrap().weights, [1.0, 0.0, 1.0]);
+    let (fixed, linear) = (Fixed { weights: vec![1.0, 2.0, 3.0] }.into(), Linear {}.into());
+    assert_eq!(weigh_once(&matrix, &fixed).unwrap().weights, [1.0, 0.0, 3.0]);
+    assert_eq!(weigh_once(&matrix, &fixed).unwrap().rates, [1.0, 0.0, 12.0]);
+    assert_eq!(weigh_once(&matrix, &linear).unwrap().weights, [1.0, 0.0, 1.0]);
     // Given weights are those of the sum of the losses; only weights that were solved for are multiplied by K.
-    assert_eq!(weigh(&matrix, &fixed).unwrap().combination(), [1.0, 0.0, 3.0]);
-    assert_eq!(weigh(&matrix, &Weighting::Linear {}).unwrap().combination(), [1.0, 0.0, 1.0]);
-    assert_eq!(weigh(&matrix, &Weighting::default()).unwrap().factor, 3.0);
+    assert_eq!(weigh_once(&matrix, &fixed).unwrap().combination(), [1.0, 0.0, 3.0]);
+    assert_eq!(weigh_once(&matrix, &linear).unwrap().combination(), [1.0, 0.0, 1.0]);
+    assert_eq!(weigh_once(&matrix, &Weighting::default()).unwrap().factor, 3.0);
     for weights in [vec![1.0], vec![1.0, -2.0, 1.0], vec![0.0; 3], vec![f64::NAN; 3]] {
-        assert!(weigh(&matrix, &Weighting::Fixed { weights }).is_err());
+        assert!(weigh_once(&matrix, &Fixed { weights }.into()).is_err());
     }
 }
 

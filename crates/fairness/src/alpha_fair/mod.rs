@@ -1,11 +1,14 @@
 //! From a Gram matrix and alpha to a [`Solution`]: leaves absent objectives out, normalises, picks the
 //! algorithm for alpha, falls back to a ridge where gradients oppose each other, and scales back.
 
-use crate::alpha_fair::alpha_fair;
-use crate::centre::{Centre, centre};
-use crate::linalg::row_product;
-use crate::max_min::max_min;
+mod centre;
+mod max_min;
+mod newton;
+
 use crate::{Gram, Outcome, Solution, WeightingError};
+use centre::{Centre, centre};
+use max_min::max_min;
+use newton::alpha_fair;
 
 /// A convex combination of unit gradients with a norm below this counts as zero: its square is then
 /// within the rounding of f32 gradients.
@@ -46,16 +49,14 @@ const LARGEST_ALPHA: f64 = 1e8;
 /// Alphas in (0, 1e-8) are solved as 1e-8 and those above 1e8 as infinity.
 ///
 /// # Errors
-/// [`WeightingError::Alpha`] when alpha is negative or NaN. Every checked Gram matrix has a solution;
+/// [`WeightingError::Parameter`] when alpha is negative or NaN. Every checked Gram matrix has a solution;
 /// what is special about it is in [`Solution::outcome`].
 pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
-    if alpha.is_nan() || alpha < 0.0 {
-        return Err(WeightingError::Alpha { found: alpha });
-    }
+    check_alpha(alpha)?;
     let k = gram.k();
     let present: Vec<usize> = (0..k).filter(|&i| !gram.absent()[i]).collect();
     if alpha == 0.0 || present.is_empty() {
-        return Ok(given(gram, &vec![1.0; k], k as f64));
+        return Ok(Solution::given(gram, &vec![1.0; k], k as f64));
     }
     let alpha = match alpha {
         a if a > LARGEST_ALPHA => f64::INFINITY,
@@ -73,7 +74,7 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
         weights[i] = w * unscale;
     }
     Ok(Solution {
-        rates: rates(gram, &weights),
+        rates: gram.rates(&weights),
         weights,
         factor: k as f64,
         absent: gram.absent().to_vec(),
@@ -83,25 +84,13 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     })
 }
 
-/// Weights that need no solving: those given, 0 where absent.
-pub(crate) fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
-    let absent = gram.absent().to_vec();
-    let weights: Vec<f64> =
-        weights.iter().zip(&absent).map(|(&w, &gone)| if gone { 0.0 } else { w }).collect();
-    let outcome = match absent.iter().all(|&gone| gone) {
-        true => Outcome::AllAbsent,
-        false => Outcome::Fair,
-    };
-    let rates = rates(gram, &weights);
-    Solution { rates, weights, factor, absent, outcome, iterations: 0, residual: 0.0 }
-}
-
-fn rates(gram: &Gram, weights: &[f64]) -> Vec<f64> {
-    let rate = |i: usize| match gram.absent()[i] {
-        true => 0.0,
-        false => row_product(gram.values(), weights, i),
-    };
-    (0..gram.k()).map(rate).collect()
+/// Refuses a negative alpha and NaN.
+pub(crate) fn check_alpha(alpha: f64) -> Result<(), WeightingError> {
+    if alpha >= 0.0 {
+        return Ok(());
+    }
+    let problem = format!("alpha is {alpha}; it must be 0 (sum), positive, or inf (max-min)");
+    Err(WeightingError::Parameter { name: "alpha", problem })
 }
 
 /// The solution of the normalised system of present objectives.

@@ -1,6 +1,6 @@
 //! Matrices and measures shared by the theorems: what they are tested on, and what is measured.
 
-use fairhuman_fairness::{Gram, Solution};
+use fairhuman_fairness::{Gram, Observation, Solution, State, Weighting, WeightingError, weigh};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -42,6 +42,12 @@ pub fn names(k: usize) -> Vec<String> {
 pub fn gram(values: Vec<f64>) -> Gram {
     let k = values.len().isqrt();
     Gram::new(names(k), values).unwrap()
+}
+
+/// The weights of the first step, of a run with seed 0 and losses of 1.
+pub fn weigh_once(gram: &Gram, weighting: &Weighting) -> Result<Solution, WeightingError> {
+    let losses = vec![1.0; gram.k()];
+    weigh(weighting, &Observation { gram, losses: &losses, seed: 0, step: 1 }, &mut State::default())
 }
 
 pub fn products(gradients: &[Vec<f64>]) -> Vec<f64> {

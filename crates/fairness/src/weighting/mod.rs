@@ -1,0 +1,128 @@
+//! The table of weightings: each is one file here, named by one line below, and is chosen by its `kind` in a recipe.
+//!
+//! A weighting reads the Gram matrix and the losses of a step, may draw random numbers from (seed, step), and may
+//! keep a few numbers from step to step in a [`State`]. To add one, write its file (parameters, validation, label,
+//! weights), its line in the table, and a row with its golden values in `tests/it/golden.rs`; the theorems
+//! that hold for every weighting are then tested on it, too.
+
+mod state;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Gram, Solution, WeightingError};
+pub use state::State;
+
+/// What a weighting sees of one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// The gradients' inner products, with the absent objectives marked.
+    pub gram: &'a Gram,
+    /// One loss per objective; those of absent objectives mean nothing.
+    pub losses: &'a [f64],
+    /// The run's seed.
+    pub seed: u64,
+    /// The step, counted from 1.
+    pub step: u64,
+}
+
+/// A weighting that needs no gradient element by element.
+trait GramWeighting {
+    /// Checks the parameters for a number of objectives.
+    fn validate(&self, objectives: usize) -> Result<(), WeightingError>;
+
+    /// The method with its parameters, for reports: "fixed weights [1, 5]".
+    fn label(&self) -> String;
+
+    /// The weights of one step. Validated parameters and one loss per objective are given.
+    ///
+    /// Absent objectives take no part: their weight is 0 and what the state says of them stays as it is.
+    fn weigh(&self, seen: &Observation<'_>, state: &mut State) -> Result<Solution, WeightingError>;
+}
+
+/// Declares the modules of the weightings, the enum over them, and what is answered by each of them.
+macro_rules! weightings {
+    ($($kind:literal => $module:ident::$method:ident,)+) => {
+        $(mod $module; pub use $module::$method;)+
+
+        /// How the objectives' gradients are weighted. In a recipe:
+        ///
+        /// ```toml
+        /// weighting = { kind = "alpha-fair", alpha = 2.0 }        # the default: Minimum Potential Delay
+        /// # weighting = { kind = "alpha-fair", alpha = inf }      # max-min
+        /// # weighting = { kind = "linear" }                       # the plain sum
+        /// # weighting = { kind = "fixed", weights = [1, 5, 20] }  # in the order of the objectives
+        /// # weighting = { kind = "rlw" }                          # random weights, a baseline
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Weighting {
+            $(#[doc = concat!("See [`", stringify!($method), "`].")] #[serde(rename = $kind)] $method($method),)+
+        }
+
+        impl Weighting {
+            /// Every `kind` that a recipe can name.
+            pub const KINDS: &'static [&'static str] = &[$($kind),+];
+
+            /// The `kind` of this weighting.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Weighting::$method(_) => $kind),+ }
+            }
+
+            fn method(&self) -> &dyn GramWeighting {
+                match self { $(Weighting::$method(method) => method),+ }
+            }
+        }
+
+        $(impl From<$method> for Weighting {
+            fn from(method: $method) -> Weighting { Weighting::$method(method) }
+        })+
+    };
+}
+
+weightings! {
+    "alpha-fair" => alpha_fair::AlphaFair,
+    "linear" => linear::Linear,
+    "fixed" => fixed::Fixed,
+    "rlw" => rlw::Rlw,
+}
+
+impl Default for Weighting {
+    /// Minimum Potential Delay.
+    fn default() -> Self {
+        AlphaFair::default().into()
+    }
+}
+
+impl Weighting {
+    /// Checks the weighting for a number of objectives, before anything is trained with it.
+    ///
+    /// # Errors
+    /// [`WeightingError`] says which value is wrong.
+    pub fn validate(&self, objectives: usize) -> Result<(), WeightingError> {
+        self.method().validate(objectives)
+    }
+
+    /// The method with its parameters in a few words, for reports.
+    pub fn label(&self) -> String {
+        self.method().label()
+    }
+}
+
+/// The weights of one step. `state` is what the weighting kept from the steps before, at first
+/// [`State::default`]; it is brought up to date. Where the step may yet be refused, pass a copy and keep it when the
+/// step is taken.
+///
+/// # Errors
+/// [`WeightingError`] when the weighting does not fit the number of objectives or is invalid.
+pub fn weigh(
+    weighting: &Weighting,
+    seen: &Observation<'_>,
+    state: &mut State,
+) -> Result<Solution, WeightingError> {
+    let (expected, found) = (seen.gram.k(), seen.losses.len());
+    weighting.validate(expected)?;
+    if found != expected {
+        return Err(WeightingError::Losses { expected, found });
+    }
+    weighting.method().weigh(seen, state)
+}

@@ -1,0 +1,10 @@
+//! The tests of the fairness crate: theorems over shared matrices, for every weighting and for alpha-fair ones, golden
+//! values, inputs, and random matrices.
+
+mod alpha_fair;
+mod common;
+mod every;
+mod golden;
+mod input;
+mod random;
+mod state;
