@@ -96,7 +96,7 @@ fn extrapolated(denoised: &[f32], before: &[f32], step: &Step, h_before: f64) ->
     sum(&[(1.0 + ratio, denoised), (-ratio, before)])
 }
 
-/// DPM-Solver++(2M): Euler's step towards [`extrapolated`] clean latents. The first step has no evaluation before it;
+/// DPM-Solver++(2M): Euler's step towards extrapolated clean latents. The first step has no evaluation before it;
 /// the last is of first order where it ends without noise, and in runs of fewer than 15 steps.
 ///
 /// # Errors
