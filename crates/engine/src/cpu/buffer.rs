@@ -90,29 +90,32 @@ impl Pool {
             idle.most = idle.most.max(idle.lent);
             return Ok(buffer);
         }
-        let lent = idle.lent.saturating_add(len);
-        if lent > idle.limit.unwrap_or(usize::MAX) {
+        let limit = idle.limit.unwrap_or(usize::MAX);
+        let Some(lent) = idle.lent.checked_add(len).filter(|&lent| lent <= limit) else {
             return Err(idle.out_of_memory(len));
-        }
+        };
         idle.lent = lent;
-        idle.most = idle.most.max(lent);
-        let bound = idle.most.saturating_add(SLACK).min(idle.limit.unwrap_or(usize::MAX));
+        let bound = idle.most.max(lent).saturating_add(SLACK).min(limit);
         let excess = idle.excess(bound);
         drop(idle);
         drop(excess);
-        // Zeros are had from the system without being written; the buffers that wait may be in the way.
-        let allocate = || try_zeroed_vec(len);
-        allocate()
-            .or_else(|()| {
-                let waiting = self.lock().excess(0);
-                drop(waiting);
-                allocate()
-            })
-            .map_err(|()| {
-                let mut idle = self.lock();
+        // The system gives zeros without writing them. If it has none to give, it is given all that waits here.
+        let allocated = try_zeroed_vec(len).or_else(|()| {
+            let waiting = self.lock().excess(0);
+            drop(waiting);
+            try_zeroed_vec(len)
+        });
+        let mut idle = self.lock();
+        match allocated {
+            Ok(buffer) => {
+                idle.most = idle.most.max(lent);
+                Ok(buffer)
+            }
+            Err(()) => {
                 idle.lent -= len;
-                idle.out_of_memory(len)
-            })
+                Err(idle.out_of_memory(len))
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {

@@ -1,8 +1,9 @@
 //! Attention.
 
-use super::{Choices, Experiment, Results, assert_agree, lanes_with_gaps};
-use crate::common::{Exact, noise, tensor};
-use fairhuman_engine::AttentionSaved;
+use super::{Choices, Experiment, Results, lanes_with_gaps};
+use crate::numbers::{noise, tensor};
+use crate::{Instance, Subject};
+use fairhuman_engine::{AttentionSaved, Backend};
 
 #[derive(Debug)]
 struct AttentionCase {
@@ -17,7 +18,8 @@ struct AttentionCase {
 }
 
 impl Experiment for AttentionCase {
-    fn run<B: Exact>(&self, b: &B) -> Results {
+    fn run<B: Backend>(&self, on: Instance<'_, B>) -> Results {
+        let b = on.backend;
         let Self { samples, queries, keys, heads, width, causal, sharpness } = *self;
         let lanes = lanes_with_gaps(samples);
         let channels = heads * width;
@@ -29,28 +31,28 @@ impl Experiment for AttentionCase {
 
         let mut results = Results::default();
         let (out, log_sum) = b.attention(&q, &k, &v, heads, causal);
-        results.push(b, "result", &out);
-        results.push(b, "log-denominators", &log_sum);
+        results.push(on, "result", &out);
+        results.push(on, "log-denominators", &log_sum);
         let saved = AttentionSaved { q: &q, k: &k, v: &v, out: &out, log_sum: &log_sum };
         let [dq, dk, dv] = b.attention_vjp(&g, saved, heads, causal, &lanes);
         // With one key the probabilities are one whatever the scores: their gradients are rounding errors.
         if keys > 1 {
-            results.push(b, "queries", &dq);
-            results.push(b, "keys", &dk);
+            results.push(on, "queries", &dq);
+            results.push(on, "keys", &dk);
         }
-        results.push(b, "values", &dv);
+        results.push(on, "values", &dv);
         results
     }
 }
 
-#[test]
-fn every_size_of_attention() {
+/// Numbers of tokens, keys, heads and channels around the blocks of kernels.
+pub fn every_size_of_attention<B: Backend>(subject: &Subject<B>) {
     let widths = [1, 3, 8, 16, 31, 40, 64, 65];
     for (number, width) in widths.into_iter().cycle().take(5 * widths.len()).enumerate() {
         let mut choose = Choices(number as u64);
         let queries = choose.of(&[1, 2, 7, 16, 33, 65]);
         let causal = choose.index(3) == 0;
-        assert_agree(&AttentionCase {
+        subject.assert_agrees(&AttentionCase {
             samples: 1 + choose.index(4),
             queries,
             keys: if causal { queries } else { choose.of(&[1, 5, 16, 65, 77]) },
@@ -62,22 +64,23 @@ fn every_size_of_attention() {
     }
 }
 
-#[test]
-fn attention_of_a_network() {
+/// Sizes of a small U-Net and a text encoder.
+pub fn attention_of_a_network<B: Backend>(subject: &Subject<B>) {
     for (keys, causal) in [(256, false), (77, false), (256, true)] {
         let (samples, queries, heads, width, sharpness) = (2, 256, 2, 64, 2.0);
-        assert_agree(&AttentionCase { samples, queries, keys, heads, width, causal, sharpness });
+        subject.assert_agrees(&AttentionCase { samples, queries, keys, heads, width, causal, sharpness });
     }
 }
 
 /// Scores of some hundreds: the exponential alone would overflow.
-#[test]
-fn attention_with_huge_scores_is_finite() {
+pub fn attention_with_huge_scores_is_finite<B: Backend>(subject: &Subject<B>) {
     let (samples, queries, keys, heads, width) = (2, 9, 9, 1, 16);
     for causal in [false, true] {
         let case = AttentionCase { samples, queries, keys, heads, width, causal, sharpness: 300.0 };
-        for (name, _, values) in case.run(&super::CPUS[0]).0 {
-            assert!(values.iter().all(|v| v.is_finite()), "{name} of {case:?}");
+        for on in subject.instances() {
+            for (name, _, values) in case.run(on).0 {
+                assert!(values.iter().all(|v| v.is_finite()), "{name} of {case:?}");
+            }
         }
     }
 }

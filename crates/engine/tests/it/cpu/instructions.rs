@@ -21,7 +21,7 @@ pub fn limit_to_what_is_asked() {
 fn assert_agreement_within(limit: &str) {
     let tests = std::env::current_exe().expect("this program");
     let run =
-        Command::new(tests).arg("agreement::").env(VARIABLE, limit).output().expect("this program runs");
+        Command::new(tests).arg("cpu::agreement::").env(VARIABLE, limit).output().expect("this program runs");
     let report = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{limit}:\n{report}\n{}", String::from_utf8_lossy(&run.stderr));
     assert!(!report.contains("running 0 tests"), "{limit}: nothing was tested");

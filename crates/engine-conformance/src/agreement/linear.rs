@@ -1,11 +1,12 @@
 //! Linear layers and their adapters.
 
 use super::{
-    CHANNELS, Choices, Experiment, Results, STORED, Stored, assert_agree, lanes_with_gaps, optional,
-    shape_of, weight, with_every_acc,
+    CHANNELS, Choices, Experiment, Results, STORED, Stored, lanes_with_gaps, optional, shape_of, weight,
+    with_every_acc,
 };
-use crate::common::{Exact, tensor};
-use fairhuman_engine::{Epilogue, LowRank, WeightLayout};
+use crate::numbers::tensor;
+use crate::{Instance, Subject};
+use fairhuman_engine::{Backend, Epilogue, LowRank, WeightLayout};
 
 #[derive(Debug)]
 struct LinearCase {
@@ -23,7 +24,8 @@ struct LinearCase {
 }
 
 impl Experiment for LinearCase {
-    fn run<B: Exact>(&self, b: &B) -> Results {
+    fn run<B: Backend>(&self, on: Instance<'_, B>) -> Results {
+        let b = on.backend;
         let Self { samples, inputs, outputs, .. } = *self;
         let lanes = lanes_with_gaps(samples);
         let (y_shape, x_shape) =
@@ -44,34 +46,34 @@ impl Experiment for LinearCase {
         let mut results = Results::default();
         let hidden = low_rank.map(|pair| b.low_rank(&x, pair));
         let addition = hidden.as_ref().zip(low_rank);
-        results.push(b, "result", &b.linear(&x, weight.kernel(), addition, epilogue));
+        results.push(on, "result", &b.linear(&x, weight.value(), addition, epilogue));
         let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
-        with_every_acc(b, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
+        with_every_acc(on, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
             let low_rank = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));
-            b.linear_vjp(&g, weight.kernel(), low_rank.as_ref().map(|(h, down)| (h, *down)), acc)
+            b.linear_vjp(&g, weight.value(), low_rank.as_ref().map(|(h, down)| (h, *down)), acc)
         });
-        results.push(b, "weight", &b.linear_vjp_params(&g, &x, &lanes));
-        results.push(b, "bias", &b.sum_rows(&g, &lanes));
-        results.push(b, "shift", &b.sum_positions(&g));
+        results.push(on, "weight", &b.linear_vjp_params(&g, &x, &lanes));
+        results.push(on, "bias", &b.sum_rows(&g, &lanes));
+        results.push(on, "shift", &b.sum_positions(&g));
         if let Some((hidden, pair)) = addition {
             let h = b.low_rank_vjp(&g, pair);
             let (down, up) = b.low_rank_vjp_params((&g, &h), (&x, hidden), pair.scale, &lanes);
-            results.push(b, "hidden", hidden);
-            results.push(b, "down", &down);
-            results.push(b, "up", &up);
+            results.push(on, "hidden", hidden);
+            results.push(on, "down", &down);
+            results.push(on, "up", &up);
         }
         results
     }
 }
 
-#[test]
-fn every_size_of_linear_layer() {
+/// Numbers of channels around the tiles of kernels.
+pub fn every_size_of_linear_layer<B: Backend>(subject: &Subject<B>) {
     let mut number = 0;
     for inputs in CHANNELS {
         for outputs in CHANNELS {
             number += 1;
             let mut choose = Choices(number);
-            assert_agree(&LinearCase {
+            subject.assert_agrees(&LinearCase {
                 samples: 1 + choose.index(5),
                 middle: [vec![], vec![1], vec![7], vec![5, 7], vec![64], vec![131]][choose.index(6)].clone(),
                 inputs,
@@ -87,12 +89,12 @@ fn every_size_of_linear_layer() {
     }
 }
 
-#[test]
-fn linear_layers_of_a_network() {
+/// Sizes of a small U-Net, with every type of weight.
+pub fn linear_layers_of_a_network<B: Backend>(subject: &Subject<B>) {
     for stored in STORED {
         for (tokens, inputs, outputs, rank) in [(77, 96, 320, Some(16)), (256, 320, 72, None)] {
             let middle = vec![tokens];
-            assert_agree(&LinearCase {
+            subject.assert_agrees(&LinearCase {
                 samples: 2,
                 middle,
                 inputs,

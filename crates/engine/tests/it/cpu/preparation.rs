@@ -1,10 +1,10 @@
 //! Weights are prepared when they are first used, by all threads: jobs that meet the same new weight do not wait for each other,
 //! whoever interrupts whom.
 
-use crate::common::{noise, tensor};
 use fairhuman_engine::{
     Backend, ConvParams, Cpu, CpuTensor, CpuWeight, DType, WeightBytes, WeightData, WeightLayout, WeightRef,
 };
+use fairhuman_engine_conformance::numbers::{noise, tensor};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 

@@ -1,87 +1,17 @@
-//! Numbers, layers and comparisons that the theorems share. Random values are a function of (seed, index).
+//! Layers with random weights, and their parameters.
 
+use crate::numbers::noise;
 use fairhuman_engine::{
-    AdamW, AdamWState, Adapter, Array, Backend, Conv2d, ConvAdapter, ConvParams, Cpu, Linear, Norm, ParamId,
-    Params, PerChannel, Reference, Weight, WeightData, WeightLayout,
+    Adapter, Backend, Conv2d, ConvAdapter, ConvParams, Linear, Norm, ParamId, Params, PerChannel, Weight,
+    WeightData, WeightLayout,
 };
 
-use std::sync::LazyLock;
-
-/// A backend whose values a test can read without loss.
-pub trait Exact: Backend {
-    fn values(&self, tensor: &Self::Tensor) -> Vec<f64>;
-}
-
-impl Exact for Reference {
-    fn values(&self, tensor: &Array) -> Vec<f64> {
-        tensor.values().to_vec()
-    }
-}
-
-impl Exact for Cpu {
-    fn values(&self, tensor: &Self::Tensor) -> Vec<f64> {
-        self.read(tensor).into_iter().map(f64::from).collect()
-    }
-}
-
-/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; three with no
-/// room for weights prepared in advance; and sixteen, for which work is cut finer.
-pub static CPUS: LazyLock<[Cpu; 4]> = LazyLock::new(|| {
-    crate::instructions::limit_to_what_is_asked();
-    let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_cache(1 << 20));
-    [Cpu::new(1), roomy, Cpu::with_panel_budget(3, 0), Cpu::new(16)].map(|cpu| cpu.expect("threads"))
-});
-
-/// Values in [-1, 1), exact in f32: SplitMix64 of (seed, index).
-pub fn noise(seed: u64, count: usize) -> Vec<f32> {
-    let value = |index: u64| {
-        let mut z = (seed << 32).wrapping_add(index).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let top = (z ^ (z >> 31)) >> 40;
-        top as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (1..=count as u64).map(value).collect()
-}
-
-/// Noise of a shape.
-pub fn tensor<B: Backend>(backend: &B, seed: u64, shape: &[usize]) -> B::Tensor {
-    backend.tensor(shape, &noise(seed, shape.iter().product()))
-}
-
-/// A parameter and its moments after one more step of AdamW.
-pub fn adamw<B: Backend>(
-    backend: &B,
-    state: [B::Tensor; 3],
-    grad: &B::Tensor,
-    grad_scale: f64,
-    constants: &AdamW,
-) -> [B::Tensor; 3] {
-    let [mut param, mut first, mut second] = state;
-    let state = AdamWState { param: &mut param, first: &mut first, second: &mut second, grad };
-    backend.adamw(&mut [state], grad_scale, constants);
-    [param, first, second]
-}
-
-/// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value (or to one
-/// where nothing but rounding errors is expected).
-pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), expected.len(), "{what}: number of values");
-    let largest = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let scale = if largest < 1e-6 { 1.0 } else { largest };
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!(
-            (f - e).abs() <= tolerance * scale, // also fails on NaN
-            "{what}: value {i} of {} is {f}, expected {e} (scale {scale}, tolerance {tolerance})",
-            found.len()
-        );
-    }
-}
-
-/// What of a layer is trained.
+/// The trained part of a layer.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Train {
+    /// None.
     Nothing,
+    /// Weight and bias.
     Everything,
     /// A low-rank adapter of this rank; the rest is frozen.
     Adapter(usize),
@@ -89,12 +19,15 @@ pub enum Train {
 
 /// Makes layers with random weights and collects their parameters.
 pub struct Maker<'b, B: Backend> {
+    /// The backend that the layers are made for.
     pub backend: &'b B,
+    /// Their parameters.
     pub params: Params<B>,
     seed: u64,
 }
 
 impl<'b, B: Backend> Maker<'b, B> {
+    /// No layers yet.
     pub fn new(backend: &'b B, seed: u64) -> Self {
         Self { backend, params: Params::default(), seed }
     }
@@ -104,6 +37,7 @@ impl<'b, B: Backend> Maker<'b, B> {
         noise(self.seed, shape.iter().product())
     }
 
+    /// A parameter of noise.
     pub fn param(&mut self, shape: &[usize]) -> ParamId {
         let value = self.backend.tensor(shape, &self.noise(shape));
         self.params.add(format!("parameter {}", self.seed), value)
@@ -121,6 +55,7 @@ impl<'b, B: Backend> Maker<'b, B> {
         }
     }
 
+    /// A bias or an affine part of a norm.
     pub fn vector(&mut self, length: usize, train: Train) -> PerChannel<B> {
         match train {
             Train::Everything => PerChannel::Trained(self.param(&[length])),
@@ -128,6 +63,7 @@ impl<'b, B: Backend> Maker<'b, B> {
         }
     }
 
+    /// A linear layer with bias.
     pub fn linear(&mut self, inputs: usize, outputs: usize, train: Train) -> Linear<B> {
         let adapter = match train {
             Train::Adapter(rank) => {
@@ -145,6 +81,7 @@ impl<'b, B: Backend> Maker<'b, B> {
         Linear { weight, bias: None, adapter: None, inputs, outputs }
     }
 
+    /// A convolution with bias.
     pub fn conv(&mut self, inputs: usize, outputs: usize, geometry: ConvParams, train: Train) -> Conv2d<B> {
         let adapter = match train {
             Train::Adapter(rank) => {
@@ -164,6 +101,7 @@ impl<'b, B: Backend> Maker<'b, B> {
         Conv2d { weight, bias: None, geometry, adapter: None, inputs, outputs }
     }
 
+    /// The affine part of a norm.
     pub fn norm(&mut self, channels: usize, train: Train) -> Norm<B> {
         Norm { gamma: self.vector(channels, train), beta: self.vector(channels, train), eps: 1e-3 }
     }

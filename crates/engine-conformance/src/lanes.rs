@@ -1,8 +1,9 @@
 //! One backward pass with lanes is the separate backward passes of the objectives.
 
-use crate::common::{CPUS, Exact, assert_close, noise};
 use crate::net::{IMAGE, Memory, Outcome, build, pass};
-use fairhuman_engine::{Lanes, Reference};
+use crate::numbers::{assert_close, noise};
+use crate::{Instance, Subject};
+use fairhuman_engine::{Backend, Lanes};
 
 const SAMPLES: usize = 4;
 
@@ -32,22 +33,37 @@ fn spread(lanes: &Lanes, cotangent: &[f32], weights: &[f32]) -> Vec<f32> {
     values
 }
 
-fn run<B: Exact>(backend: &B, lanes: &Lanes, cotangent: &[f32]) -> Outcome {
-    let (net, params) = build(backend);
-    let cotangent = backend.tensor(&shape(lanes), cotangent);
-    pass(backend, (&net, &params), lanes, &cotangent, Memory::Keep, None).0
+/// A pass over the network with lanes that have gaps and a cotangent of noise.
+pub(crate) fn a_pass<B: Backend>(on: Instance<'_, B>) -> Outcome {
+    let lanes = lanes();
+    run(on, &lanes, &noise(9, lanes.len() * size()))
 }
 
-fn one_objective_pass<B: Exact>(backend: &B, cotangent: &[f32]) -> Outcome {
-    run(backend, &Lanes::single(SAMPLES), cotangent)
+fn run<B: Backend>(on: Instance<'_, B>, lanes: &Lanes, cotangent: &[f32]) -> Outcome {
+    let (net, params) = build(on.backend);
+    let cotangent = on.backend.tensor(&shape(lanes), cotangent);
+    pass(on, (&net, &params), lanes, &cotangent, Memory::Keep, None).0
 }
 
-fn one_pass_is_the_separate_passes<B: Exact>(backend: &B, tolerance: f64) {
+fn one_objective_pass<B: Backend>(on: Instance<'_, B>, cotangent: &[f32]) -> Outcome {
+    run(on, &Lanes::single(SAMPLES), cotangent)
+}
+
+/// A pass with lanes gives what a pass for each objective gives.
+pub fn one_pass_is_the_separate_passes<B: Backend>(subject: &Subject<B>) {
+    let tolerance = subject.tolerances.operations;
+    for on in subject.instances() {
+        one_pass_is_the_separate_passes_on(subject, on, tolerance);
+    }
+}
+
+fn one_pass_is_the_separate_passes_on<B: Backend>(subject: &Subject<B>, on: Instance<'_, B>, tolerance: f64) {
+    let backend = on.backend;
     let lanes = lanes();
     let cotangent = noise(7, lanes.len() * size());
     let (net, params) = build(backend);
     let given = backend.tensor(&shape(&lanes), &cotangent);
-    let (together, _) = pass(backend, (&net, &params), &lanes, &given, Memory::Keep, None);
+    let (together, _) = pass(on, (&net, &params), &lanes, &given, Memory::Keep, None);
 
     let objectives = lanes.objectives();
     let mut gram = vec![0.0; objectives * objectives];
@@ -55,11 +71,11 @@ fn one_pass_is_the_separate_passes<B: Exact>(backend: &B, tolerance: f64) {
         .map(|k| {
             let mut weights = vec![0.0; objectives];
             weights[k] = 1.0;
-            one_objective_pass(backend, &spread(&lanes, &cotangent, &weights))
+            one_objective_pass(on, &spread(&lanes, &cotangent, &weights))
         })
         .collect();
     for (k, outcome) in alone.iter().enumerate() {
-        assert_eq!(outcome.output, together.output, "the forward pass knows nothing of lanes");
+        subject.assert_same("the output, of which lanes are no part", &outcome.output, &together.output);
         for lane in lanes.of_objective(k) {
             let of = |image: &[f64], index: usize| image[index * size()..(index + 1) * size()].to_vec();
             let expected = of(&outcome.image, lanes.sample(lane));
@@ -81,83 +97,53 @@ fn one_pass_is_the_separate_passes<B: Exact>(backend: &B, tolerance: f64) {
     assert!(together.params[net.unused.0].is_empty(), "what is not used has no gradient");
 }
 
-fn combined_cotangent_is_combined_gradient<B: Exact>(backend: &B, tolerance: f64) {
+/// The combined gradient is that of the combined cotangent.
+pub fn combined_cotangent_is_combined_gradient<B: Backend>(subject: &Subject<B>) {
+    // The combined cotangent is rounded to f32 on its way in.
+    let tolerance = subject.tolerances.operations.max(1e-6);
+    for on in subject.instances() {
+        combined_cotangent_is_combined_gradient_on(on, tolerance);
+    }
+}
+
+fn combined_cotangent_is_combined_gradient_on<B: Backend>(on: Instance<'_, B>, tolerance: f64) {
+    let backend = on.backend;
     let lanes = lanes();
     let weights = [0.5, 2.0, 7.0, -0.25];
     let cotangent = noise(8, lanes.len() * size());
     let (net, params) = build(backend);
     let given = backend.tensor(&shape(&lanes), &cotangent);
-    let (_, grads) = pass(backend, (&net, &params), &lanes, &given, Memory::Keep, None);
+    let (_, grads) = pass(on, (&net, &params), &lanes, &given, Memory::Keep, None);
     let combined = grads.combine(backend, &weights.map(f64::from));
-    let single = one_objective_pass(backend, &spread(&lanes, &cotangent, &weights));
+    let single = one_objective_pass(on, &spread(&lanes, &cotangent, &weights));
     for (id, (found, expected)) in combined.iter().zip(&single.params).enumerate() {
-        let found = found.as_ref().map_or(Vec::new(), |g| backend.values(g));
+        let found = found.as_ref().map_or(Vec::new(), |g| on.values(g));
         assert_close(&format!("parameter {id}"), &found, expected, tolerance);
     }
 }
 
-fn micro_batches_add_up<B: Exact>(backend: &B, tolerance: f64) {
+/// Gradients of two passes add up.
+pub fn micro_batches_add_up<B: Backend>(subject: &Subject<B>) {
+    let tolerance = subject.tolerances.sums;
+    for on in subject.instances() {
+        micro_batches_add_up_on(on, tolerance);
+    }
+}
+
+fn micro_batches_add_up_on<B: Backend>(on: Instance<'_, B>, tolerance: f64) {
+    let backend = on.backend;
     let lanes = lanes();
     let (net, params) = build(backend);
     let run = |seed| {
         let cotangent = backend.tensor(&shape(&lanes), &noise(seed, lanes.len() * size()));
-        pass(backend, (&net, &params), &lanes, &cotangent, Memory::Keep, None)
+        pass(on, (&net, &params), &lanes, &cotangent, Memory::Keep, None)
     };
     let ((first, mut sum), (second, other)) = (run(1), run(2));
     sum.add_all(backend, other);
     for id in params.ids().filter(|&id| id != net.unused) {
         let expected: Vec<_> =
             first.params[id.0].iter().zip(&second.params[id.0]).map(|(a, b)| a + b).collect();
-        let found = backend.values(sum.get(id).expect("a gradient"));
+        let found = on.values(sum.get(id).expect("a gradient"));
         assert_close("sum of two micro-batches", &found, &expected, tolerance);
     }
-}
-
-#[test]
-fn one_pass_is_the_separate_passes_on_reference() {
-    one_pass_is_the_separate_passes(&Reference, 1e-12);
-}
-
-#[test]
-fn combined_cotangent_is_combined_gradient_on_reference() {
-    // The combined cotangent is rounded to f32 on its way in.
-    combined_cotangent_is_combined_gradient(&Reference, 1e-6);
-}
-
-#[test]
-fn micro_batches_add_up_on_reference() {
-    micro_batches_add_up(&Reference, 1e-12);
-}
-
-#[test]
-fn one_pass_is_the_separate_passes_on_cpu() {
-    one_pass_is_the_separate_passes(&CPUS[1], 1e-5);
-}
-
-#[test]
-fn combined_cotangent_is_combined_gradient_on_cpu() {
-    combined_cotangent_is_combined_gradient(&CPUS[1], 1e-5);
-}
-
-#[test]
-fn micro_batches_add_up_on_cpu() {
-    micro_batches_add_up(&CPUS[1], 1e-6);
-}
-
-/// The whole network, forwards and backwards, as the oracle has it; and the same bits however often and on
-/// however many threads.
-#[test]
-fn a_network_on_cpu_is_the_oracles() {
-    let lanes = lanes();
-    let cotangent = noise(9, lanes.len() * size());
-    let oracle = run(&Reference, &lanes, &cotangent);
-    let first = run(&CPUS[1], &lanes, &cotangent);
-    assert_close("output", &first.output, &oracle.output, 1e-5);
-    assert_close("image", &first.image, &oracle.image, 1e-5);
-    assert_close("Gram matrix", &first.gram, &oracle.gram, 1e-5);
-    for (id, (found, expected)) in first.params.iter().zip(&oracle.params).enumerate() {
-        assert_close(&format!("parameter {id}"), found, expected, 1e-5);
-    }
-    assert!(first == run(&CPUS[1], &lanes, &cotangent), "two runs differ");
-    assert!(first == run(&CPUS[0], &lanes, &cotangent), "one thread and three differ");
 }

@@ -1,8 +1,9 @@
 //! Group and layer normalisation.
 
-use super::{Choices, Experiment, Results, assert_agree, lanes_with_gaps, shape_of, with_every_acc};
-use crate::common::{Exact, noise, tensor};
-use fairhuman_engine::Affine;
+use super::{Choices, Experiment, Results, lanes_with_gaps, shape_of, with_every_acc};
+use crate::numbers::{noise, tensor};
+use crate::{Instance, Subject};
+use fairhuman_engine::{Affine, Backend};
 
 #[derive(Debug)]
 struct NormCase {
@@ -17,7 +18,8 @@ struct NormCase {
 }
 
 impl Experiment for NormCase {
-    fn run<B: Exact>(&self, b: &B) -> Results {
+    fn run<B: Backend>(&self, on: Instance<'_, B>) -> Results {
+        let b = on.backend;
         let Self { samples, channels, silu, .. } = *self;
         let lanes = lanes_with_gaps(samples);
         let positions: usize = self.middle.iter().product();
@@ -37,10 +39,10 @@ impl Experiment for NormCase {
             Some(groups) => b.group_norm(&x, groups, affine, silu),
             None => b.layer_norm(&x, affine),
         };
-        results.push(b, "result", &y);
-        results.push(b, "statistics", &stats);
+        results.push(on, "result", &y);
+        results.push(on, "statistics", &stats);
         let saved = (&x, &stats);
-        with_every_acc(b, &mut results, &shape, |acc| match self.groups {
+        with_every_acc(on, &mut results, &shape, |acc| match self.groups {
             Some(_) => b.group_norm_vjp(&g, saved, affine, silu, &lanes, acc),
             None => b.layer_norm_vjp(&g, saved, affine, &lanes, acc),
         });
@@ -48,14 +50,14 @@ impl Experiment for NormCase {
             Some(_) => b.group_norm_vjp_params(&g, saved, affine, silu, &lanes),
             None => b.layer_norm_vjp_params(&g, saved, affine, &lanes),
         };
-        results.push(b, "gamma", &gamma);
-        results.push(b, "beta", &beta);
+        results.push(on, "gamma", &gamma);
+        results.push(on, "beta", &beta);
         results
     }
 }
 
-#[test]
-fn every_size_of_group_norm() {
+/// Numbers of channels and groups around the width of vectors.
+pub fn every_size_of_group_norm<B: Backend>(subject: &Subject<B>) {
     let sizes = [
         (1, 1),
         (3, 1),
@@ -71,7 +73,7 @@ fn every_size_of_group_norm() {
     ];
     for (number, (channels, groups)) in sizes.into_iter().cycle().take(4 * sizes.len()).enumerate() {
         let mut choose = Choices(number as u64);
-        assert_agree(&NormCase {
+        subject.assert_agrees(&NormCase {
             samples: 1 + choose.index(5),
             middle: [vec![], vec![1], vec![3, 5], vec![8, 8], vec![13, 11]][choose.index(5)].clone(),
             channels,
@@ -82,12 +84,12 @@ fn every_size_of_group_norm() {
     }
 }
 
-#[test]
-fn every_size_of_layer_norm() {
+/// Numbers of channels around the width of vectors.
+pub fn every_size_of_layer_norm<B: Backend>(subject: &Subject<B>) {
     let sizes = [1, 3, 16, 31, 64, 65, 129, 320];
     for (number, channels) in sizes.into_iter().cycle().take(3 * sizes.len()).enumerate() {
         let mut choose = Choices(100 + number as u64);
-        assert_agree(&NormCase {
+        subject.assert_agrees(&NormCase {
             samples: 1 + choose.index(5),
             middle: [vec![], vec![1], vec![7], vec![77]][choose.index(4)].clone(),
             channels,

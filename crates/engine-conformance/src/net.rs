@@ -1,7 +1,9 @@
 //! A small network with every kind of layer and of use: adapters, trained and frozen weights, a skip connection
 //! past checkpointed segments, an input that needs no gradient, a parameter that nothing uses.
 
-use crate::common::{Exact, Maker, Train, tensor};
+use crate::Instance;
+use crate::layers::{Maker, Train};
+use crate::numbers::tensor;
 use fairhuman_engine::{
     Activation, Backend, Conv2d, ConvParams, Lanes, Linear, Norm, ParamGrads, ParamId, Params, Tape, Var,
     observe::Observer,
@@ -26,7 +28,7 @@ pub struct Net<B: Backend> {
     pub unused: ParamId,
 }
 
-/// How a pass runs.
+/// Treatment of activations in a pass.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Memory {
     Keep,
@@ -97,7 +99,7 @@ fn body<'m, B: Backend>(tape: &mut Tape<'m, B>, net: &'m Net<B>, [x, time, conte
     tape.conv2d(&h, &net.head, None, None)
 }
 
-/// What a pass yields, in f64.
+/// Results of a pass.
 #[derive(Debug, PartialEq)]
 pub struct Outcome {
     pub output: Vec<f64>,
@@ -108,18 +110,28 @@ pub struct Outcome {
     pub gram: Vec<f64>,
 }
 
+impl Outcome {
+    /// All values with their names.
+    pub fn named(&self) -> impl Iterator<Item = (String, &[f64])> {
+        let params = self.params.iter().enumerate();
+        let params = params.map(|(id, values)| (format!("parameter {id}"), values.as_slice()));
+        let others = [("output", &self.output), ("image", &self.image), ("Gram matrix", &self.gram)];
+        others.into_iter().map(|(name, values)| (name.to_owned(), values.as_slice())).chain(params)
+    }
+}
+
 pub const IMAGE: [usize; 3] = [6, 5, 4];
 
 /// One forward and backward pass over `lanes.samples()` samples with `cotangent [L, 6, 5, 4]`.
-pub fn pass<B: Exact>(
-    backend: &B,
+pub fn pass<B: Backend>(
+    on: Instance<'_, B>,
     (net, params): (&Net<B>, &Params<B>),
     lanes: &Lanes,
     cotangent: &B::Tensor,
     memory: Memory,
     observer: Option<&dyn Observer>,
 ) -> (Outcome, ParamGrads<B>) {
-    let n = lanes.samples();
+    let (n, backend) = (lanes.samples(), on.backend);
     let mut tape = Tape::new(backend, params, memory != Memory::Keep).observed(observer);
     let image = tape.leaf(tensor(backend, 1, &[n, IMAGE[0], IMAGE[1], IMAGE[2]]));
     let time = Var::constant(tensor(backend, 2, &[n, TIME]));
@@ -132,10 +144,10 @@ pub fn pass<B: Exact>(
     };
     let mut sink = ParamGrads::new(params, lanes);
     let grads = tape.backward(&output, cotangent.clone(), lanes, &[&image], &mut sink);
-    let params = params.ids().map(|id| sink.get(id).map_or(Vec::new(), |g| backend.values(g))).collect();
+    let params = params.ids().map(|id| sink.get(id).map_or(Vec::new(), |g| on.values(g))).collect();
     let outcome = Outcome {
-        output: backend.values(output.value()),
-        image: grads[0].as_ref().map_or(Vec::new(), |g| backend.values(g)),
+        output: on.values(output.value()),
+        image: grads[0].as_ref().map_or(Vec::new(), |g| on.values(g)),
         params,
         gram: sink.gram(backend),
     };

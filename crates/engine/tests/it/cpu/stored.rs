@@ -1,29 +1,12 @@
 //! Weights beyond the budget, read as they lie in their file, give the same bits as those kept in panels: every type,
 //! sizes around the blocks, and bytes that lie at odd places.
 
-use crate::common::{noise, tensor};
 use fairhuman_engine::{Backend, ConvParams, Cpu, DType, Epilogue, WeightData, WeightLayout, WeightRef};
-use half::{bf16, f16};
-use std::sync::Arc;
-
-/// Noise in a type, from the second byte of what holds it.
-fn stored(dtype: DType, shape: &[usize]) -> WeightData {
-    let values = noise(7, shape.iter().product());
-    let mut bytes = vec![0];
-    for value in values {
-        match dtype {
-            DType::F32 => bytes.extend(value.to_le_bytes()),
-            DType::F16 => bytes.extend(f16::from_f32(value).to_le_bytes()),
-            DType::BF16 => bytes.extend(bf16::from_f32(value).to_le_bytes()),
-        }
-    }
-    let range = 1..bytes.len();
-    WeightData::new(dtype, shape.to_vec(), Arc::new(bytes), range)
-}
+use fairhuman_engine_conformance::numbers::{stored, tensor};
 
 /// A weight that is kept and one that is not, with their backends.
 fn both(data: &WeightData, layout: WeightLayout) -> [(Cpu, <Cpu as Backend>::Weight); 2] {
-    crate::instructions::limit_to_what_is_asked();
+    super::instructions::limit_to_what_is_asked();
     [usize::MAX, 0].map(|budget| {
         let cpu = Cpu::with_panel_budget(3, budget).expect("threads");
         let weight = cpu.weight(data, layout);
