@@ -1,4 +1,4 @@
-//! How long the fair solve takes, per size and alpha: `cargo bench -p fairhuman-fairness`.
+//! Time of the fair solve, per size and alpha: `cargo bench -p fairhuman-fairness`.
 
 use divan::{Bencher, black_box};
 use fairhuman_fairness::{Gram, solve};

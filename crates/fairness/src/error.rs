@@ -1,6 +1,7 @@
-//! Why a weighting cannot be used, below both the table of weightings and their solvers.
+//! Errors of weightings, in a module of their own because both the table of weightings and the solvers return
+//! them.
 
-/// Why a weighting cannot be used.
+/// A weighting that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WeightingError {
     /// A parameter has a value that the method does not take.
@@ -8,7 +9,7 @@ pub enum WeightingError {
     Parameter {
         /// Its name in a recipe.
         name: &'static str,
-        /// What was expected and what was found.
+        /// The rule and the value found.
         problem: String,
     },
     /// Not one loss per objective.

@@ -1,5 +1,5 @@
-//! The checked Gram matrix: everything that can be wrong with the input is refused here, by name,
-//! so that the solvers can rely on a symmetric, finite, positive semi-definite matrix.
+//! The checked Gram matrix. Bad input is refused here, by the objective's name, so that the solvers can rely
+//! on a symmetric, finite, positive semi-definite matrix.
 
 use crate::linalg::{cholesky, row_product};
 
@@ -22,13 +22,13 @@ pub struct Gram {
     absent: Vec<bool>,
 }
 
-/// Why a matrix is not the Gram matrix of K gradients.
+/// Reasons why a matrix is not the Gram matrix of K gradients.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GramError {
     /// No objective, or more than [`MAX_OBJECTIVES`].
     #[error("a Gram matrix needs 1 to {MAX_OBJECTIVES} objectives, found {found}")]
     Count {
-        /// How many names were given.
+        /// Number of names.
         found: usize,
     },
     /// The values do not fill a K x K matrix.
@@ -44,7 +44,7 @@ pub enum GramError {
         /// Values given.
         found: usize,
     },
-    /// As many flags as objectives are needed to declare objectives absent.
+    /// Not one absent flag per objective.
     #[error("expected {expected} absent flags, one per objective, found {found}")]
     AbsentFlags {
         /// K.
@@ -178,7 +178,7 @@ impl Gram {
         &self.values
     }
 
-    /// Per objective, whether it has no gradient in this step.
+    /// Per objective, true if it has no gradient in this step.
     pub fn absent(&self) -> &[bool] {
         &self.absent
     }

@@ -1,4 +1,4 @@
-//! Alpha-fair weights of several objectives, from nothing but the Gram matrix of their gradients.
+//! Weights of several objectives from the Gram matrix of their gradients: alpha-fair ones, and baselines.
 //!
 //! With gradients `g_1 .. g_K` and `A_ij = g_i . g_j`, the alpha-fair direction `d = sum_i w_i g_i`
 //! has the weights that solve
@@ -27,7 +27,7 @@
 //! assert!((solution.weights[1] / solution.weights[0] - 4.98).abs() < 0.005);
 //! assert!((solution.weights[2] / solution.weights[0] - 21.5).abs() < 0.05);
 //!
-//! // What multiplies the gradients before clipping and the optimiser: K times the weights.
+//! // The coefficients of the gradients before clipping and the optimiser: K times the weights.
 //! assert_eq!(solution.combination()[0], 3.0 * solution.weights[0]);
 //!
 //! // No hand in this batch: a zero gradient leaves the system instead of getting a huge weight.
@@ -38,18 +38,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The factor K
+//! # Weightings
 //!
-//! The parameters are given the gradient `K * sum_i w_i g_i`, where K counts *all* objectives, absent
-//! ones too, so that the step has the size of a step on the sum of the losses. Weights that are given and not
-//! solved for ([`Weighting::Linear`], [`Weighting::Fixed`]) are those of the sum already: their factor is 1. Use
-//! [`Solution::combination`], which has the factor in it.
+//! [`Weighting`] is the choice of a method as recipes write it, and [`weigh`] computes its weights for one
+//! step. Each method is one file of [`weighting`].
+//!
+//! # The factor
+//!
+//! The parameters get the gradient `factor * sum_i w_i g_i`. For alpha-fair weights the factor is K, absent
+//! objectives included, so that a step is about as long as one on the sum of the losses;
+//! [`Weighting::Linear`] and [`Weighting::Fixed`] are weights of the sum already, with factor 1.
+//! [`Solution::combination`] includes the factor.
 //!
 //! # What this crate does not do
 //!
-//! It sees no gradient, tensor or file. Gradients must reach the Gram matrix unscaled (no loss scale:
-//! weights are not linear in it) and its sums should be in f64; accumulated and data-parallel
-//! gradients are summed *before* the Gram matrix is formed, not after.
+//! It sees no gradient, tensor or file; methods that combine gradients element by element are not here. The
+//! gradients must be unscaled (no loss scale: weights are not linear in it), and the sums of the Gram matrix
+//! should be in f64. Accumulated and data-parallel gradients are summed *before* the Gram matrix is formed.
 
 mod alpha_fair;
 mod error;

@@ -1,5 +1,5 @@
-//! Cholesky factorisation of small dense symmetric matrices (K <= 32), in place on row-major slices.
-//! A linear-algebra crate would cost more to build than these few lines, and more per 3 x 3 call.
+//! Cholesky factorisation of small dense symmetric matrices (K <= 32), in place on row-major slices. A
+//! linear-algebra crate would take longer to build, and longer per 3 x 3 call.
 
 /// Replaces the lower triangle of the `n x n` matrix by its Cholesky factor. False, with the matrix
 /// partly overwritten, when it is not numerically positive definite.

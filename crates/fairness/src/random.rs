@@ -1,11 +1,11 @@
-//! Random numbers of weightings, from position: a function of seed and step, so that there is no generator state
-//! to save. The functions are `libm`'s, which give the same bits on every machine.
+//! Random numbers of weightings, from position: a function of seed and step, so that there is no generator
+//! state to save. The functions are `libm`'s, which give the same bits on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// `count` values of N(0, 1) (Box and Muller 1958), from ChaCha8 under the 32-byte key `seed | step | 0 | "weights "`
-/// (little-endian).
+/// `count` values of N(0, 1) (Box and Muller 1958), from ChaCha8 under the 32-byte key `seed | step | 0 |
+/// "weights "` (little-endian).
 pub(crate) fn normals(seed: u64, step: u64, count: usize) -> Vec<f64> {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

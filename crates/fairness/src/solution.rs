@@ -1,4 +1,4 @@
-//! What a solve returns: weights, what happened, and what a log wants to keep of it.
+//! The result of a weighting: weights, rates, and how they were found, for logs.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,15 @@ use crate::Gram;
 pub struct Solution {
     /// K weights, non-negative and finite, 0 for absent objectives. Not yet times [`Solution::factor`].
     pub weights: Vec<f64>,
-    /// What the direction is multiplied with before clipping and the optimiser: K, counting all objectives, for alpha-fair
-    /// weights, so that a step has the size of one on the sum of the losses; 1 where the weights were given.
+    /// Factor of the direction before clipping and the optimiser, as the method defines it: K for alpha-fair
+    /// weights, absent objectives included, so that a step is about as long as one on the sum of the losses;
+    /// 1 for weights of the losses themselves.
     pub factor: f64,
     /// K rates `(A w)_i = g_i . d`: how fast each loss falls along the direction d. 0 when absent.
     pub rates: Vec<f64>,
-    /// Which objectives had a zero gradient or were declared absent.
+    /// K flags: true for objectives with a zero gradient and for those declared absent.
     pub absent: Vec<bool>,
-    /// What kind of answer this is.
+    /// How the weights were found.
     pub outcome: Outcome,
     /// Newton (or active-set) iterations; 0 where the weights are given in closed form.
     pub iterations: usize,
@@ -25,7 +26,7 @@ pub struct Solution {
     pub residual: f64,
 }
 
-/// What kind of answer a [`Solution`] is.
+/// How the weights of a [`Solution`] were found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
@@ -45,14 +46,14 @@ pub enum Outcome {
     },
     /// No objective is present: all weights are 0 and there is nothing to step along.
     AllAbsent,
-    /// The solver ran into its bound on iterations with every ridge; the weights only make the
-    /// gradients equally long. Seen twice in 900,000 random matrices made to be hard: about 30
-    /// objectives, norms over twelve orders of magnitude, alpha = 0.03.
+    /// The solver reached its limit of iterations with every ridge; the weights only make the gradients
+    /// equally long. Seen twice in 900,000 random matrices made to be hard: about 30 objectives, norms over
+    /// twelve orders of magnitude, alpha = 0.03.
     Stalled,
 }
 
 impl Solution {
-    /// Weights that need no solving: those given, 0 where absent.
+    /// The solution with these weights, 0 where absent.
     pub(crate) fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
         let absent = gram.absent().to_vec();
         let weights: Vec<f64> =
@@ -65,7 +66,7 @@ impl Solution {
         Solution { rates, weights, factor, absent, outcome, iterations: 0, residual: 0.0 }
     }
 
-    /// What multiplies the gradients to give the parameters' gradient: the weights times the factor.
+    /// The K coefficients of the gradients in the parameters' gradient: the weights times the factor.
     pub fn combination(&self) -> Vec<f64> {
         self.weights.iter().map(|w| self.factor * w).collect()
     }

@@ -7,7 +7,7 @@
 
 use crate::linalg::{row_product, solve_shifted};
 
-/// Far more than any matrix was seen to need (about 30); a bound, so that nothing can hang.
+/// An upper bound, so that nothing can hang; the slowest matrix seen needed about 30.
 const MAX_ITERATIONS: usize = 300;
 
 pub(crate) enum Centre {
@@ -17,15 +17,15 @@ pub(crate) enum Centre {
     Opposed,
 }
 
-/// The centre, with the norm of the convex combination of unit gradients that was found on the way:
-/// within a factor K of the smallest.
+/// The centre, with the norm of the last convex combination of unit gradients: within a factor K of the
+/// smallest.
 pub(crate) struct Search {
     pub centre: Centre,
     pub norm: f64,
     pub iterations: usize,
 }
 
-/// Follows damped Newton from equal z. `smallest_norm` is the norm below which a convex combination
+/// Damped Newton from equal z. `smallest_norm` is the norm below which a convex combination
 /// of unit gradients counts as zero.
 pub(crate) fn centre(cosines: &[f64], n: usize, smallest_norm: f64) -> Search {
     let (mut z, mut step) = (vec![1.0; n], vec![0.0; n]);
@@ -61,7 +61,7 @@ pub(crate) fn centre(cosines: &[f64], n: usize, smallest_norm: f64) -> Search {
     opposed(norm, MAX_ITERATIONS)
 }
 
-/// The longest step that stays positive and lowers the potential by a tenth of what was promised;
+/// The longest step that stays positive and lowers the potential by a tenth of the predicted decrease;
 /// `1/(1 + lambda)` always does.
 fn advance(cosines: &[f64], z: &mut [f64], step: &[f64], decrement: f64) {
     let safe = 1.0 / (1.0 + decrement.sqrt());

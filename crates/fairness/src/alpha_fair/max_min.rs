@@ -1,16 +1,16 @@
 //! Max-min weights, the limit of alpha-fair ones for alpha -> infinity: `A w = 1` where that has a
 //! positive solution, else the minimum of `1/2 w'Aw - sum w` over `w >= 0`.
 //!
-//! That quadratic programme says: every objective's rate `(A w)_i` is at least 1, and an objective that
-//! gets more without help has weight 0. Solved exactly by the active-set method of Lawson and Hanson
-//! (*Solving Least Squares Problems*, 1974, algorithm NNLS), here on `C z = 1/d` with `z = D w`.
+//! In that quadratic programme every objective's rate `(A w)_i` is at least 1, and an objective with a larger
+//! rate has weight 0. Solved exactly by the active-set method of Lawson and Hanson (*Solving Least Squares
+//! Problems*, 1974, algorithm NNLS), here on `C z = 1/d` with `z = D w`.
 
 use crate::linalg::{cholesky, row_magnitude, row_product, substitute};
 
-/// Relative accuracy to which a rate below its bound is told from rounding.
+/// Relative rounding error of a rate: a rate below its bound by less counts as on it.
 const TOLERANCE: f64 = 1e-13;
 
-/// Violation at which the answer for all objectives at once is taken.
+/// Largest violation at which the solution with all objectives active is accepted.
 const SOLVED: f64 = 1e-12;
 
 pub(crate) struct MaxMin {
@@ -25,28 +25,28 @@ pub(crate) struct MaxMin {
 pub(crate) fn max_min(cosines: &[f64], norms: &[f64]) -> MaxMin {
     let n = norms.len();
     let bounds: Vec<f64> = norms.iter().map(|d| 1.0 / d).collect();
-    // Mostly every objective needs its weight, and one solve is the answer.
+    // Usually every objective needs its weight, and one solve is the answer.
     let all: Vec<usize> = (0..n).collect();
     let mut z = equal_rates(cosines, &bounds, &all);
-    let mut helped = vec![true; n];
+    let mut active = vec![true; n];
     let mut iterations = 1;
     if z.iter().any(|&v| v <= 0.0) || violation(cosines, &bounds, &z) > SOLVED {
         z.fill(0.0);
-        helped.fill(false);
+        active.fill(false);
     }
-    // The method is finite; the limit only guards against cycling by rounding.
+    // The method terminates in exact arithmetic; the limit guards against cycles caused by rounding.
     while iterations < 8 * n + 8 {
         let short = |i: usize| bounds[i] - row_product(cosines, &z, i);
         let slack = |i: usize| TOLERANCE * (bounds[i] + row_magnitude(cosines, &z, i));
-        let candidates = (0..n).filter(|&i| !helped[i] && short(i) > slack(i));
+        let candidates = (0..n).filter(|&i| !active[i] && short(i) > slack(i));
         let relative = |i: usize| short(i) / (bounds[i] + row_magnitude(cosines, &z, i));
         let Some(worst) = candidates.max_by(|&i, &j| relative(i).total_cmp(&relative(j))) else {
             break;
         };
-        helped[worst] = true;
+        active[worst] = true;
         iterations += 1;
-        while let Some(blocked) = towards(cosines, &bounds, &mut z, &helped) {
-            helped[blocked] = false;
+        while let Some(blocked) = towards(cosines, &bounds, &mut z, &active) {
+            active[blocked] = false;
             z[blocked] = 0.0;
             iterations += 1;
         }
@@ -55,7 +55,7 @@ pub(crate) fn max_min(cosines: &[f64], norms: &[f64]) -> MaxMin {
     MaxMin { z, iterations, residual }
 }
 
-/// How far z is from the conditions of optimality, relative to their terms.
+/// Distance of z from the conditions of optimality, relative to their terms.
 fn violation(cosines: &[f64], bounds: &[f64], z: &[f64]) -> f64 {
     let row = |i: usize| {
         let gap = row_product(cosines, z, i) - bounds[i];
@@ -65,10 +65,10 @@ fn violation(cosines: &[f64], bounds: &[f64], z: &[f64]) -> f64 {
     (0..z.len()).map(row).fold(0.0, f64::max)
 }
 
-/// Moves z towards the solution of `C z = bounds` on the helped objectives, up to the first that would
-/// turn negative; returns that one.
-fn towards(cosines: &[f64], bounds: &[f64], z: &mut [f64], helped: &[bool]) -> Option<usize> {
-    let chosen: Vec<usize> = (0..z.len()).filter(|&i| helped[i]).collect();
+/// Moves z towards the solution of `C z = bounds` on the active objectives, up to the first that would
+/// become negative; returns its index.
+fn towards(cosines: &[f64], bounds: &[f64], z: &mut [f64], active: &[bool]) -> Option<usize> {
+    let chosen: Vec<usize> = (0..z.len()).filter(|&i| active[i]).collect();
     let goal = equal_rates(cosines, bounds, &chosen);
     let mut length = 1.0;
     let mut blocked = None;
@@ -87,7 +87,7 @@ fn towards(cosines: &[f64], bounds: &[f64], z: &mut [f64], helped: &[bool]) -> O
 }
 
 /// `C z = bounds` on the chosen objectives. A shift at rounding level keeps collinear gradients
-/// solvable (they share the weight); refinement takes its effect out again where C is regular.
+/// solvable (they share the weight); iterative refinement removes its effect where C is regular.
 fn equal_rates(cosines: &[f64], bounds: &[f64], chosen: &[usize]) -> Vec<f64> {
     let (n, m) = (bounds.len(), chosen.len());
     let at = |i: usize, j: usize| cosines[chosen[i] * n + chosen[j]];

@@ -1,5 +1,5 @@
-//! From a Gram matrix and alpha to a [`Solution`]: leaves absent objectives out, normalises, picks the
-//! algorithm for alpha, falls back to a ridge where gradients oppose each other, and scales back.
+//! From a Gram matrix and alpha to a [`Solution`]: leaves absent objectives out, normalises, chooses the
+//! algorithm for alpha, adds a ridge where gradients oppose each other, and scales back.
 
 mod centre;
 mod max_min;
@@ -20,18 +20,18 @@ pub const CONFLICT_NORM: f64 = 1e-6;
 /// of f32 gradients stays below the direction.
 pub const RIDGE: f64 = 1e-6;
 
-/// Far below the accuracy that is promised, so not reported as a conflict, and enough to share out
-/// weights among exactly collinear gradients where rounding would (alpha far from 1 only).
-const UNFELT_RIDGE: f64 = 1e-12;
+/// A ridge below the documented accuracy, so not reported as a conflict. It decides how exactly collinear
+/// gradients share their weight where rounding would decide otherwise (alpha far from 1 only).
+const NEGLIGIBLE_RIDGE: f64 = 1e-12;
 
-/// Tried after [`RIDGE`]: a few in a million conflicts of many gradients whose norms differ by twelve
-/// orders of magnitude are beyond f64 otherwise.
+/// Tried after [`RIDGE`]: a few in a million conflicts of many gradients, with norms that differ by twelve
+/// orders of magnitude, cannot be solved in f64 otherwise.
 const LARGER_RIDGES: [f64; 2] = [1e-3, 1.0];
 
-/// Error at which the weights are taken to solve their equation.
+/// Largest relative residual of accepted weights.
 const SOLVED: f64 = 1e-10;
 
-/// Beyond these, alpha is as good as its limit: weights change by less than about 1e-6.
+/// Outside this range alpha is treated as its limit: weights change by less than about 1e-6.
 const SMALLEST_ALPHA: f64 = 1e-8;
 const LARGEST_ALPHA: f64 = 1e8;
 
@@ -50,7 +50,7 @@ const LARGEST_ALPHA: f64 = 1e8;
 ///
 /// # Errors
 /// [`WeightingError::Parameter`] when alpha is negative or NaN. Every checked Gram matrix has a solution;
-/// what is special about it is in [`Solution::outcome`].
+/// conflicts are reported in [`Solution::outcome`].
 pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     check_alpha(alpha)?;
     let k = gram.k();
@@ -106,7 +106,7 @@ fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
     let n = norms.len();
     let mut spent = 0;
     let mut norm = None;
-    for ridge in [0.0, UNFELT_RIDGE, RIDGE].into_iter().chain(LARGER_RIDGES) {
+    for ridge in [0.0, NEGLIGIBLE_RIDGE, RIDGE].into_iter().chain(LARGER_RIDGES) {
         let mut ridged = cosines.clone();
         for i in 0..n {
             ridged[i * n + i] += ridge;
@@ -119,7 +119,7 @@ fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
             continue;
         };
         let outcome = match ridge {
-            ridge if ridge <= UNFELT_RIDGE => Outcome::Fair,
+            ridge if ridge <= NEGLIGIBLE_RIDGE => Outcome::Fair,
             ridge => Outcome::Conflict { ridge, norm },
         };
         let found = at_alpha(&ridged, norms, &z, alpha, outcome);

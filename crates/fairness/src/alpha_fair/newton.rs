@@ -11,18 +11,18 @@
 //! Newton's method on both, damped to stay inside `z > 0, s > 0`, is a primal-dual interior-point
 //! method (Wright, *Primal-Dual Interior-Point Methods*, 1997; b = 1 is its centring step). Eliminating
 //! s leaves `C + b diag(s/z)`: positive definite and well scaled whatever the norms. As s is never
-//! recomputed from C z, nothing is lost to cancellation where gradients nearly oppose each other. When
-//! the way from the centre to b is too long for one leap, it is taken in shorter ones along `b^t`.
+//! recomputed from C z, nothing is lost to cancellation where gradients nearly oppose each other. Where
+//! Newton does not converge from the centre to b at once, it goes in steps along `b^t` (continuation).
 
 use crate::linalg::{row_magnitude, row_product, solve_shifted};
 
-/// Newton steps in all, over all leaps; a bound, so that nothing can hang.
+/// Newton steps in all, over all continuation steps: an upper bound, so that nothing can hang.
 const MAX_ITERATIONS: usize = 1500;
-/// Steps for one leap before a shorter one is tried.
+/// Newton steps for one continuation step before a shorter one is tried.
 const PATIENCE: usize = 60;
-/// Share of the way to the boundary that a step may go.
+/// Largest step, as a share of the distance to the boundary.
 const INSIDE: f64 = 0.98;
-/// Relative distance, of the order of the next Newton step, at which it is safe to leap on.
+/// Relative distance, of the order of the next Newton step, at which the next continuation step can start.
 const CLOSE: f64 = 0.3;
 /// Backward error at which the solution is accepted once the errors have stopped shrinking.
 const ACCEPTED: f64 = 1e-13;
@@ -30,7 +30,7 @@ const ACCEPTED: f64 = 1e-13;
 const NEGLIGIBLE: f64 = 1e-25;
 /// Relative rounding error of a row of `C z`.
 const ROUNDING: f64 = 4.0 * f64::EPSILON;
-/// How large, beside those, a vanished term may come back at once.
+/// Largest size, relative to those, at which a vanished term may come back at once.
 const RETURN: f64 = 1e-3;
 
 pub(crate) struct Point {
@@ -92,8 +92,8 @@ struct Unknown {
     vanished: Vanished,
 }
 
-/// Which of the two factors of an objective is too small to be felt by the linear equation. It then
-/// follows from the other, and no longer limits the steps.
+/// The factor of an objective that is too small to change the linear equation, if any. It then follows from
+/// the other factor, and no longer limits the steps.
 #[derive(Clone, Copy, PartialEq)]
 enum Vanished {
     Neither,
@@ -101,7 +101,7 @@ enum Vanished {
     Rate,
 }
 
-/// How wrong a state is, as the largest over the objectives.
+/// Errors of a state, each the largest over the objectives.
 struct Errors {
     /// Of the equation in w alone, relative to its terms.
     backward: f64,
@@ -112,8 +112,8 @@ struct Errors {
 }
 
 impl Errors {
-    /// Whether rounding may be what is left. Near a conflict it is felt in each equation long before
-    /// the two together.
+    /// True if the errors are at the level of rounding. Near a conflict, rounding shows in each equation long
+    /// before it shows in the two together.
     fn accepted(&self) -> bool {
         self.backward <= ACCEPTED && self.each <= 1e-3
     }
@@ -150,7 +150,7 @@ impl<'a> System<'a> {
         }
     }
 
-    /// Fills in what Newton needs at this state.
+    /// Computes the right-hand sides of Newton's method at this state.
     fn evaluate(&mut self, b: f64, state: &mut [Unknown]) -> Errors {
         for (z, u) in self.z.iter_mut().zip(&*state) {
             *z = u.z;
@@ -163,12 +163,12 @@ impl<'a> System<'a> {
             self.gap[i] = u.s - row_product(self.cosines, &self.z, i);
             self.curve[i] = u.log_s + b * u.x + self.log_norms[i];
             let (gap, curve) = (self.gap[i].abs(), self.curve[i].abs());
-            // Between s and what the curve wants it to be.
+            // Difference between s and its value on the curve.
             let off = u.s * (-self.curve[i]).exp_m1().abs();
             backward = larger(backward, (gap + off) / (magnitude + u.s));
             each = larger(each, gap / (magnitude + u.s));
-            // What is below the rounding of C z cannot be told, and need not be: it only shares out
-            // a weight among collinear gradients.
+            // A gap below the rounding of C z is not known, and does not matter: it only decides how
+            // collinear gradients share a weight.
             let rounding = ROUNDING * magnitude;
             distance = larger(distance, (gap - rounding).max(0.0) / u.s);
             if off > rounding {
@@ -191,7 +191,7 @@ impl<'a> System<'a> {
         (0..state.len()).map(row).fold(0.0, larger)
     }
 
-    /// Newton's method at one exponent b; whether it arrived.
+    /// Newton's method at one exponent b; true if it converged.
     fn correct(&mut self, b: f64, state: &mut [Unknown], last: bool, iterations: &mut usize) -> bool {
         let floor = f64::EPSILON * state.len() as f64;
         let mut before = f64::INFINITY;
@@ -245,7 +245,7 @@ impl<'a> System<'a> {
 impl Unknown {
     /// Multiplies z and s by `1 + dz` and `1 + ds`.
     fn advance(&mut self, dz: f64, ds: f64, norm: f64) {
-        // Whichever of z and its logarithm holds more digits leads.
+        // The one of z and its logarithm that holds more digits is updated, the other follows.
         self.x += dz.ln_1p();
         if self.x.abs() < 0.5 {
             self.z = norm * self.x.exp();
@@ -259,7 +259,7 @@ impl Unknown {
         }
     }
 
-    /// Lets a factor that has all but vanished follow from the other by the curve.
+    /// Computes a factor that has all but vanished from the other one, by the curve.
     fn vanish(&mut self, b: f64, log_norm: f64, magnitude: f64, largest: f64) {
         self.vanished = Vanished::Neither;
         if self.s < NEGLIGIBLE * magnitude {
@@ -274,7 +274,7 @@ impl Unknown {
     }
 }
 
-/// The larger of two numbers, infinite when one is NaN, so that none is lost.
+/// The larger of two numbers, infinite when one is NaN, so that NaN does not get lost.
 fn larger(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
 }

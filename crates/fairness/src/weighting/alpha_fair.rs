@@ -1,6 +1,6 @@
-//! Alpha-fair weights as a weighting: `A w = w^(-1/alpha)` (Ban and Ji, *Fair Resource Allocation in Multi-Task
-//! Learning*, ICML 2024, equation 4; FairHuman, arXiv 2507.02714, with alpha = 2). The solvers are in
-//! `crate::alpha_fair`.
+//! Alpha-fair weights as a weighting: `A w = w^(-1/alpha)` (Ban and Ji, *Fair Resource Allocation in
+//! Multi-Task Learning*, ICML 2024, equation 4; FairHuman, arXiv 2507.02714, with alpha = 2). The solvers are
+//! in `crate::alpha_fair`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

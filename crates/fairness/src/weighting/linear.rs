@@ -1,5 +1,5 @@
-//! The plain sum of the losses, the baseline that a tuned static sum starts from (Kurin et al., *In Defense of the
-//! Unitary Scalarization for Deep Multi-Task Learning*, NeurIPS 2022).
+//! The plain sum of the losses, the baseline that a tuned static sum starts from (Kurin et al., *In Defense
+//! of the Unitary Scalarization for Deep Multi-Task Learning*, NeurIPS 2022).
 
 use serde::{Deserialize, Serialize};
 

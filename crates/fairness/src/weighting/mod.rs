@@ -1,9 +1,10 @@
-//! The table of weightings: each is one file here, named by one line below, and is chosen by its `kind` in a recipe.
+//! The table of weightings: each is one file here, named by one line below, and is chosen by its `kind` in a
+//! recipe.
 //!
-//! A weighting reads the Gram matrix and the losses of a step, may draw random numbers from (seed, step), and may
-//! keep a few numbers from step to step in a [`State`]. To add one, write its file (parameters, validation, label,
-//! weights), its line in the table, and a row with its golden values in `tests/it/golden.rs`; the theorems
-//! that hold for every weighting are then tested on it, too.
+//! A weighting reads the Gram matrix and the losses of a step, may draw random numbers from (seed, step), and
+//! may keep a few numbers from step to step in a [`State`]. To add one, write its file (parameters,
+//! validation, label, weights), its line in the table, and a row with its golden values in
+//! `tests/it/golden.rs`; the theorems that hold for every weighting are then tested on it, too.
 
 mod state;
 
@@ -12,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::{Gram, Solution, WeightingError};
 pub use state::State;
 
-/// What a weighting sees of one step.
+/// The inputs of a weighting in one step.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
     /// The gradients' inner products, with the absent objectives marked.
     pub gram: &'a Gram,
-    /// One loss per objective; those of absent objectives mean nothing.
+    /// K losses; those of absent objectives are not read.
     pub losses: &'a [f64],
     /// The run's seed.
     pub seed: u64,
@@ -35,16 +36,17 @@ trait GramWeighting {
 
     /// The weights of one step. Validated parameters and one loss per objective are given.
     ///
-    /// Absent objectives take no part: their weight is 0 and what the state says of them stays as it is.
+    /// Absent objectives are left out: their weight is 0, and their part of the state does not change.
     fn weigh(&self, seen: &Observation<'_>, state: &mut State) -> Result<Solution, WeightingError>;
 }
 
-/// Declares the modules of the weightings, the enum over them, and what is answered by each of them.
+/// Declares the modules of the weightings and the enum over them. (`cargo fmt` does not look into modules
+/// that a macro declares: run `rustfmt` on a new file.)
 macro_rules! weightings {
     ($($kind:literal => $module:ident::$method:ident,)+) => {
         $(mod $module; pub use $module::$method;)+
 
-        /// How the objectives' gradients are weighted. In a recipe:
+        /// A weighting of the objectives' gradients with its parameters. In a recipe:
         ///
         /// ```toml
         /// weighting = { kind = "alpha-fair", alpha = 2.0 }        # the default: Minimum Potential Delay
@@ -56,7 +58,11 @@ macro_rules! weightings {
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         pub enum Weighting {
-            $(#[doc = concat!("See [`", stringify!($method), "`].")] #[serde(rename = $kind)] $method($method),)+
+            $(
+                #[doc = concat!("See [`", stringify!($method), "`].")]
+                #[serde(rename = $kind)]
+                $method($method),
+            )+
         }
 
         impl Weighting {
@@ -108,9 +114,8 @@ impl Weighting {
     }
 }
 
-/// The weights of one step. `state` is what the weighting kept from the steps before, at first
-/// [`State::default`]; it is brought up to date. Where the step may yet be refused, pass a copy and keep it when the
-/// step is taken.
+/// The weights of one step. `state` is the weighting's memory of the steps before, [`State::default`] in the
+/// first, and is updated. If the step may still be refused, pass a copy and keep it once the step is taken.
 ///
 /// # Errors
 /// [`WeightingError`] when the weighting does not fit the number of objectives or is invalid.

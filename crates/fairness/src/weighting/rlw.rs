@@ -1,9 +1,11 @@
-//! Random loss weighting: `w = softmax(x)` with `x ~ N(0, 1)`, drawn anew in every step (Lin, Ye, Zhang and Tsang,
-//! *Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task Learning*, TMLR 2022, arXiv
-//! 2111.10603, algorithm 2 with the normal distribution). A baseline: a method that balances objectives should beat it.
+//! Random loss weighting: `w = softmax(x)` with `x ~ N(0, 1)`, drawn anew in every step (Lin, Ye, Zhang and
+//! Tsang, *Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task Learning*, TMLR 2022,
+//! arXiv 2111.10603, algorithm 2 with the normal distribution). A baseline: a method that balances objectives
+//! should beat it.
 //!
-//! The softmax is over the objectives that are present, and the factor is their number (the paper's weights sum to
-//! 1): each counts 1 on average, as in the plain sum, and an objective that is alone in a step counts exactly 1.
+//! The softmax is over the objectives that are present, and the factor is their number (the paper's weights
+//! sum to 1): each counts 1 on average, as in the plain sum, and an objective that is alone in a step counts
+//! exactly 1.
 
 use serde::{Deserialize, Serialize};
 

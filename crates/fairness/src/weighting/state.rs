@@ -1,11 +1,12 @@
-//! What a weighting keeps from step to step, written into checkpoints bit for bit.
+//! The memory of a weighting, written into checkpoints bit for bit.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// Named lists of numbers, such as moving averages of the losses. It is written as hexadecimal bit patterns
-/// (`{"sum": "3ff0000000000000 4000000000000000"}`), so that reading it back gives the same bits in any format.
+/// (`{"sum": "3ff0000000000000 4000000000000000"}`), so that reading it back gives the same bits in any
+/// format.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct State(BTreeMap<String, Vec<f64>>);
@@ -13,7 +14,7 @@ pub struct State(BTreeMap<String, Vec<f64>>);
 type Written = BTreeMap<String, String>;
 
 impl State {
-    /// True where nothing is kept: before the first step, and always for weightings without memory.
+    /// True before the first step, and always for weightings without memory.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

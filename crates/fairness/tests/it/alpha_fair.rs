@@ -1,4 +1,4 @@
-//! What is true of alpha-fair weights, each statement tested over shared matrices.
+//! Theorems about alpha-fair weights, each tested over shared matrices.
 
 use crate::common::*;
 use fairhuman_fairness::{Outcome, solve};

@@ -1,4 +1,4 @@
-//! Matrices and measures shared by the theorems: what they are tested on, and what is measured.
+//! Matrices and error measures shared by the tests.
 
 use fairhuman_fairness::{Gram, Observation, Solution, State, Weighting, WeightingError, weigh};
 use rand_chacha::ChaCha8Rng;
@@ -99,7 +99,7 @@ pub fn matrices() -> Vec<(String, Vec<f64>)> {
 
 pub const ALPHAS: [f64; 9] = [1e-3, 0.05, 0.5, 1.0, 2.0, 3.0, 20.0, 1e3, 1e6];
 
-/// How far `A w = w^(-1/alpha)` is from true, each row relative to the terms it sums.
+/// Largest residual of `A w = w^(-1/alpha)`, each row relative to the terms it sums.
 pub fn residual(values: &[f64], weights: &[f64], alpha: f64) -> f64 {
     let k = weights.len();
     let row = |i: usize| {

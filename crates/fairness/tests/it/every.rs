@@ -1,5 +1,5 @@
-//! What is true of every weighting of the table, tested over the shared matrices. A new weighting is tested by its
-//! row in `golden.rs`.
+//! Theorems about every weighting of the table, tested over the shared matrices. A new weighting is covered
+//! as soon as it has its row in `golden.rs`.
 
 use crate::common::*;
 use crate::golden::{TABLE, golden_matrices, losses};
@@ -66,7 +66,7 @@ fn absent_objectives_get_weight_0_and_the_others_are_weighted_as_if_alone() {
             assert_eq!(solution.absent, last_is_absent, "{weighting:?}");
             assert_eq!(solution.rates[k - 1], 0.0, "{weighting:?}");
 
-            // What an absent objective's row says is not read.
+            // The row of an absent objective is not read.
             let mut other = gram.values().to_vec();
             (0..k).for_each(|i| other[(k - 1) * k + i] = 0.0);
             (0..k).for_each(|i| other[i * k + k - 1] = 0.0);

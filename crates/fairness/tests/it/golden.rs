@@ -15,6 +15,7 @@ pub struct Row {
     pub equivariant: bool,
 }
 
+#[allow(clippy::approx_constant, reason = "golden values are given with the digits of the script")]
 pub const TABLE: &[Row] = &[
     Row {
         settings: |_| "kind = \"alpha-fair\", alpha = 0.5".into(),

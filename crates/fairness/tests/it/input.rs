@@ -1,4 +1,4 @@
-//! What is refused, and in which words; and how a recipe writes a weighting.
+//! Refused input with its error messages, and weightings in recipes.
 
 use crate::common::*;
 use fairhuman_fairness::weighting::{AlphaFair, Fixed, Linear};
@@ -99,7 +99,8 @@ fn fixed_and_linear_weights_skip_absent_objectives() {
     assert_eq!(weigh_once(&matrix, &fixed).unwrap().weights, [1.0, 0.0, 3.0]);
     assert_eq!(weigh_once(&matrix, &fixed).unwrap().rates, [1.0, 0.0, 12.0]);
     assert_eq!(weigh_once(&matrix, &linear).unwrap().weights, [1.0, 0.0, 1.0]);
-    // Given weights are those of the sum of the losses; only weights that were solved for are multiplied by K.
+    // Given weights are those of the sum of the losses; only weights that were solved for are multiplied by
+    // K.
     assert_eq!(weigh_once(&matrix, &fixed).unwrap().combination(), [1.0, 0.0, 3.0]);
     assert_eq!(weigh_once(&matrix, &linear).unwrap().combination(), [1.0, 0.0, 1.0]);
     assert_eq!(weigh_once(&matrix, &Weighting::default()).unwrap().factor, 3.0);

@@ -1,5 +1,5 @@
-//! The tests of the fairness crate: theorems over shared matrices, for every weighting and for alpha-fair ones, golden
-//! values, inputs, and random matrices.
+//! The tests of the fairness crate: theorems over shared matrices, for every weighting and for alpha-fair
+//! ones, golden values, inputs, and random matrices.
 
 mod alpha_fair;
 mod common;
