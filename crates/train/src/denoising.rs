@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use fairhuman_diffusion::pipeline::TextEncoders;
-use fairhuman_diffusion::unet::{Added, UNet, UNetInput};
+use fairhuman_diffusion::unet::{Added, Residuals, UNet, UNetInput};
 use fairhuman_engine::{Backend, ParamGrads, Params, Tape, Var};
 
 use crate::batch::{Batch, Inputs, part};
@@ -223,6 +223,7 @@ fn denoise<'m, B: Backend>(
             .added
             .and(pooled)
             .map(|pooled| Added { pooled, time_ids: inputs.time_ids.as_chunks::<6>().0.to_vec() }),
+        residuals: Residuals::default(),
     };
     unet.forward(tape, &input).map_err(|e| e.to_string())
 }

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate, possible};
+use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate, validate};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::{ModelFolder, Parts, TextEncoders};
 use fairhuman_diffusion::schedule::NoiseSchedule;
@@ -44,7 +44,7 @@ impl<B: Backend> Previews<B> {
         let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
         let (width, height) = (width as usize, height as usize);
         let settings = Settings { sampler, steps, guidance, width, height, seed };
-        possible(&folder, &schedule, &vae, &settings)
+        validate(&folder, &schedule, &vae, &settings)
             .map_err(|source| TrainError::Samples { step: 0, source })?;
         let picture = |(prompt, index): (&String, u64)| {
             let (prompt, negative) = (prompt.clone(), samples.negative.clone());

@@ -2,14 +2,14 @@
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
-use super::{Picture, Settings, zeros};
+use super::{Picture, Settings, zeros_for_negative};
 use crate::net::ModelError;
 use crate::pipeline::Parts;
-use crate::unet::{Added, Keys, Text, UNetInput};
+use crate::unet::{Added, Residuals, TextContext, TextKeyValues, UNetInput};
 
 /// Texts and sizes of a batch: of guided pictures first all negatives, then all prompts.
 pub(super) struct Conditions<B: Backend> {
-    text: Keys<B>,
+    text: TextKeyValues<B>,
     samples: usize,
     pooled: Option<B::Tensor>,
     size: [f32; 6],
@@ -30,7 +30,7 @@ impl<B: Backend> Conditions<B> {
         pictures: &[Picture],
     ) -> Result<Self, ModelError> {
         let guidance = Some(settings.guidance).filter(|&scale| scale > 1.0);
-        let negative = |picture: &Picture| match (&picture.negative, zeros(parts.folder)) {
+        let negative = |picture: &Picture| match (&picture.negative, zeros_for_negative(parts.folder)) {
             (None, true) => None,
             (negative, _) => Some(negative.clone().unwrap_or_default()),
         };
@@ -62,7 +62,7 @@ impl<B: Backend> Conditions<B> {
         let (height, width_of_picture) = (settings.height as f32, settings.width as f32);
         let text = backend.tensor(&[n, tokens, width], &text.concat());
         Ok(Self {
-            text: parts.unet.read_text(backend, params, &text)?,
+            text: parts.unet.cache_text(backend, params, &text)?,
             samples: n,
             pooled: encoded.pooled.is_some().then(|| backend.tensor(&[n, pooled_width], &pooled.concat())),
             // As large as the original, nothing cropped.
@@ -87,11 +87,12 @@ impl<B: Backend> Conditions<B> {
             UNetInput {
                 latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
                 timesteps: vec![timestep as f32; n],
-                text: Text::Read(self.text.clone()),
+                text: TextContext::Cached(self.text.clone()),
                 added: parts.unet.config().added.and(self.pooled.as_ref()).map(|pooled| Added {
                     pooled: Var::constant(pooled.clone()),
                     time_ids: vec![self.size; n],
                 }),
+                residuals: Residuals::default(),
             };
         let prediction = evaluate(backend, parts, params, input)?;
         let Some(scale) = self.guidance else { return Ok(prediction) };

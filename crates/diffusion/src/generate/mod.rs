@@ -163,9 +163,9 @@ pub fn latents<B: Backend>(
     noise: &[f32],
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
-    let way = way(parts.folder, parts.schedule, settings)?;
-    let x = noise.iter().map(|&v| (way.initial * f64::from(v)) as f32).collect();
-    walk(backend, parts, params, settings, pictures, (&way.steps, x), progress)
+    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    let x = noise.iter().map(|&v| (trajectory.initial * f64::from(v)) as f32).collect();
+    sample_latents(backend, parts, params, settings, pictures, (&trajectory.steps, x), progress)
 }
 
 /// Pictures that begin as others: their clean latents `[N, h, w, C]` (as the U-Net has them) with as much noise as
@@ -174,7 +174,7 @@ pub fn latents<B: Backend>(
 ///
 /// # Errors
 /// See [`GenerateError`].
-pub fn variations<B: Backend>(
+pub fn image_to_image<B: Backend>(
     backend: &B,
     parts: &Parts<'_, B>,
     params: &Params<B>,
@@ -183,9 +183,9 @@ pub fn variations<B: Backend>(
     (clean, strength): (&[f32], f64),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let way = way(parts.folder, parts.schedule, settings)?;
-    let kept = (strength.clamp(0.0, 1.0) * way.steps.len() as f64) as usize;
-    let steps = &way.steps[way.steps.len() - kept..];
+    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    let kept = (strength.clamp(0.0, 1.0) * trajectory.steps.len() as f64) as usize;
+    let steps = &trajectory.steps[trajectory.steps.len() - kept..];
     let latents = match steps.first() {
         None => clean.to_vec(),
         Some(first) => {
@@ -194,7 +194,7 @@ pub fn variations<B: Backend>(
             let Level { signal, noise: sigma, .. } = first.from;
             let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
             let x = clean.iter().zip(noise).map(mix).collect();
-            walk(backend, parts, params, settings, pictures, (steps, x), progress)?
+            sample_latents(backend, parts, params, settings, pictures, (steps, x), progress)?
         }
     };
     decode(backend, parts, settings, pictures, &latents)
@@ -204,18 +204,18 @@ pub fn variations<B: Backend>(
 ///
 /// # Errors
 /// What it cannot follow.
-pub fn possible<B: Backend>(
+pub fn validate<B: Backend>(
     folder: &ModelFolder,
     schedule: &NoiseSchedule,
     vae: &AutoencoderKl<B>,
     settings: &Settings,
 ) -> Result<(), GenerateError> {
     latent_size(vae, settings)?;
-    way(folder, schedule, settings)?;
+    trajectory(folder, schedule, settings)?;
     if settings.guidance.is_finite() { Ok(()) } else { Err(GenerateError::Guidance(settings.guidance)) }
 }
 
-fn way(
+fn trajectory(
     folder: &ModelFolder,
     schedule: &NoiseSchedule,
     settings: &Settings,
@@ -225,7 +225,7 @@ fn way(
 }
 
 /// Clean latents at the end of `steps` from `x`.
-fn walk<B: Backend>(
+fn sample_latents<B: Backend>(
     backend: &B,
     parts: &Parts<'_, B>,
     params: &Params<B>,
@@ -243,7 +243,7 @@ fn walk<B: Backend>(
         return Ok(Vec::new());
     }
     let length = x.len() / pictures.len();
-    if pictures.len() > 1 && small(parts, (h, w)) {
+    if pictures.len() > 1 && is_small(parts, (h, w)) {
         let shared = Mutex::new((0_usize, progress));
         let one = |picture: &Picture, x: &[f32]| {
             let mut progress = |p: Progress| {
@@ -255,9 +255,9 @@ fn walk<B: Backend>(
                 }
             };
             let picture = std::slice::from_ref(picture);
-            walk(backend, parts, params, settings, picture, (steps, x.to_vec()), &mut progress)
+            sample_latents(backend, parts, params, settings, picture, (steps, x.to_vec()), &mut progress)
         };
-        return side_by_side(backend, pictures, &x, one).map(|latents| latents.concat());
+        return concurrently(backend, pictures, &x, one).map(|latents| latents.concat());
     }
     let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
     let shape = [pictures.len(), h, w, parts.unet.config().in_channels];
@@ -268,7 +268,7 @@ fn walk<B: Backend>(
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
-        finite(pictures, &clean, || format!("the U-Net at time step {}", level.timestep))?;
+        check_finite(pictures, &clean, || format!("the U-Net at time step {}", level.timestep))?;
         done += 1;
         progress(Progress { done, of });
         Ok(clean)
@@ -280,7 +280,7 @@ fn walk<B: Backend>(
 }
 
 /// `one` of every picture and its part of `x`, on all threads; the first error there is, in the order of the pictures.
-fn side_by_side<B: Backend, T: Send>(
+fn concurrently<B: Backend, T: Send>(
     backend: &B,
     pictures: &[Picture],
     x: &[f32],
@@ -318,12 +318,12 @@ pub fn decode<B: Backend>(
         }
         let (height, width) = (decoded.shape()[1], decoded.shape()[2]);
         let values = backend.read(decoded.value());
-        finite(std::slice::from_ref(picture), &values, || "the VAE".into())?;
+        check_finite(std::slice::from_ref(picture), &values, || "the VAE".into())?;
         let byte = |v: f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
         Ok(Rgb { width, height, pixels: values.into_iter().map(byte).collect() })
     };
-    if small(parts, (h, w)) {
-        return side_by_side(backend, pictures, latents, one);
+    if is_small(parts, (h, w)) {
+        return concurrently(backend, pictures, latents, one);
     }
     pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(|(p, x)| one(p, x)).collect()
 }
@@ -368,15 +368,15 @@ pub fn default_batch<B: Backend>(
     threads: usize,
 ) -> Result<usize, GenerateError> {
     let cells = latent_size(parts.vae, settings)?;
-    Ok(if small(parts, cells) { threads.max(1) } else { 1 })
+    Ok(if is_small(parts, cells) { threads.max(1) } else { 1 })
 }
 
-fn small<B: Backend>(parts: &Parts<'_, B>, (h, w): (usize, usize)) -> bool {
+fn is_small<B: Backend>(parts: &Parts<'_, B>, (h, w): (usize, usize)) -> bool {
     h * w * parts.unet.config().channels[0] <= SMALL
 }
 
 /// Whether SDXL's zeros stand for an absent negative prompt.
-fn zeros(folder: &ModelFolder) -> bool {
+fn zeros_for_negative(folder: &ModelFolder) -> bool {
     folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
 }
 
@@ -392,7 +392,11 @@ fn latent_size<B: Backend>(
     }
 }
 
-fn finite(pictures: &[Picture], values: &[f32], what: impl Fn() -> String) -> Result<(), GenerateError> {
+fn check_finite(
+    pictures: &[Picture],
+    values: &[f32],
+    what: impl Fn() -> String,
+) -> Result<(), GenerateError> {
     let each = (values.len() / pictures.len().max(1)).max(1);
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),

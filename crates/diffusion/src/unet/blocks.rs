@@ -2,7 +2,7 @@
 
 use fairhuman_engine::{Backend, ConvParams, Tape, Var};
 
-use super::text::Words;
+use super::context::ContextCursor;
 use crate::net::{ConvId, Layers, LinearId, NormId, Plan};
 
 /// ResnetBlock2D: twice normalisation, SiLU and a 3x3 convolution, with the time added between.
@@ -18,7 +18,7 @@ pub(crate) struct Resnet {
 
 /// Constants that all blocks of a network share.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shared {
+pub(crate) struct ResnetConfig {
     pub groups: usize,
     pub eps: f32,
     /// Width of the time embedding, where resnets have one.
@@ -26,8 +26,14 @@ pub(crate) struct Shared {
 }
 
 impl Resnet {
-    pub(crate) fn plan(plan: &mut Plan, name: &str, inputs: usize, outputs: usize, shared: Shared) -> Self {
-        let Shared { groups, eps, time } = shared;
+    pub(crate) fn plan(
+        plan: &mut Plan,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        shared: ResnetConfig,
+    ) -> Self {
+        let ResnetConfig { groups, eps, time } = shared;
         let same = ConvParams::square(3, 1, 1);
         Self {
             norm1: plan.group_norm(format!("{name}.norm1"), inputs, groups, eps),
@@ -94,7 +100,7 @@ pub(crate) struct SpatialTransformer {
 
 /// What a spatial transformer is made from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attending {
+pub(crate) struct TransformerConfig {
     pub channels: usize,
     pub heads: usize,
     pub cross: usize,
@@ -104,7 +110,7 @@ pub(crate) struct Attending {
 }
 
 impl SpatialTransformer {
-    pub(crate) fn plan(plan: &mut Plan, name: &str, depth: usize, a: Attending) -> Self {
+    pub(crate) fn plan(plan: &mut Plan, name: &str, depth: usize, a: TransformerConfig) -> Self {
         let c = a.channels;
         let projection = |plan: &mut Plan, end: &str| {
             let name = format!("{name}.{end}");
@@ -118,20 +124,20 @@ impl SpatialTransformer {
         Self { norm, proj_in, blocks, proj_out: projection(plan, "proj_out") }
     }
 
-    /// `x [N, H, W, C]`; `words` hands out what each block sees of the text. Each transformer block is one checkpoint.
+    /// `x [N, H, W, C]`; `context` hands out what each block sees of the text. Each transformer block is one checkpoint.
     pub(super) fn forward<'m, B: Backend>(
         &self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,
         x: &Var<B>,
-        words: &mut Words<'_, B>,
+        context: &mut ContextCursor<'_, B>,
     ) -> Var<B> {
         let &[n, h, w, c] = x.shape() else { unreachable!("images have four dimensions") };
         let tokens = net.group_norm(tape, self.norm, x, false);
         let tokens = tape.reshape(&tokens, &[n, h * w, c]);
         let mut tokens = net.linear(tape, self.proj_in, &tokens, None);
         for &block in &self.blocks {
-            let inputs: Vec<&Var<B>> = [&tokens].into_iter().chain(words.next()).collect();
+            let inputs: Vec<&Var<B>> = [&tokens].into_iter().chain(context.next()).collect();
             tokens = tape.checkpoint(&inputs, move |tape, v| block.body(net, tape, &v[0], &v[1..]));
         }
         let image = tape.reshape(&tokens, &[n, h, w, c]);
@@ -139,7 +145,7 @@ impl SpatialTransformer {
     }
 
     /// The attentions to the text of each block.
-    pub(super) fn to_text(&self) -> impl Iterator<Item = Vec<Attention>> {
+    pub(super) fn text_attentions(&self) -> impl Iterator<Item = Vec<Attention>> {
         self.blocks.iter().map(|block| match block.only_cross {
             true => vec![block.attn1, block.attn2],
             false => vec![block.attn2],
@@ -161,7 +167,7 @@ pub(crate) struct TransformerBlock {
 }
 
 impl TransformerBlock {
-    fn plan(plan: &mut Plan, name: &str, a: Attending) -> Self {
+    fn plan(plan: &mut Plan, name: &str, a: TransformerConfig) -> Self {
         let c = a.channels;
         let first = if a.only_cross { a.cross } else { c };
         Self {
@@ -232,14 +238,14 @@ impl Attention {
         let q = net.linear(tape, self.q, x, None);
         let [k, v] = match context {
             [k, v] => [k.clone(), v.clone()],
-            _ => self.read(net, tape, &context[0]),
+            _ => self.key_value(net, tape, &context[0]),
         };
         let h = tape.attention(&q, &k, &v, self.heads, false);
         net.linear(tape, self.out, &h, Some(residual))
     }
 
     /// Keys and values of a context.
-    pub(super) fn read<'m, B: Backend>(
+    pub(super) fn key_value<'m, B: Backend>(
         self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,

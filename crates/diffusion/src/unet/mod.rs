@@ -5,19 +5,25 @@
 
 pub(crate) mod blocks;
 mod config;
+mod context;
+mod decoder;
 mod embed;
-mod structure;
-mod text;
+mod encoder;
+mod kv_cache;
+mod residuals;
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_engine::{Activation, Backend, DType, Params, Tape, Var};
+use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 
 pub use config::{AddedConfig, UNetConfig};
-pub(crate) use structure::halving;
-use structure::{Embed, Stage, Structure};
-use text::Words;
-pub use text::{Keys, Text};
+use context::ContextCursor;
+pub use context::{TextContext, TextKeyValues};
+use decoder::Decoder;
+pub(crate) use encoder::downsample;
+use encoder::{Encoder, EncoderInput};
+use kv_cache::TextAttentions;
+pub use residuals::Residuals;
 
 use crate::lora::{AdaptedModule, LoraSpec};
 use crate::lora_file::LoraFile;
@@ -30,20 +36,23 @@ const MODEL: &str = "U-Net";
 pub struct UNet<B: Backend> {
     folder: PathBuf,
     config: UNetConfig,
-    structure: Structure,
+    encoder: Encoder,
+    decoder: Decoder,
     pub(crate) layers: Layers<B>,
 }
 
-/// What a U-Net looks at.
+/// Inputs of a U-Net.
 pub struct UNetInput<B: Backend> {
     /// Noisy latents, `[N, h, w, C]`. Any size that the network can halve down to at least one position.
     pub latents: B::Tensor,
     /// Timestep of each sample.
     pub timesteps: Vec<f32>,
     /// The text of each sample.
-    pub text: Text<B>,
+    pub text: TextContext<B>,
     /// SDXL's added conditions; none for SD 1.5 and 2.x.
     pub added: Option<Added<B>>,
+    /// What a ControlNet or T2I-Adapter adds inside the network.
+    pub residuals: Residuals<B>,
 }
 
 /// SDXL's added conditions.
@@ -56,9 +65,15 @@ pub struct Added<B: Backend> {
 
 /// All layers of the U-Net that a configuration describes.
 pub fn plan(config: &UNetConfig) -> Plan {
+    parts(config).0
+}
+
+/// All layers and the two halves that compute with them.
+fn parts(config: &UNetConfig) -> (Plan, Encoder, Decoder) {
     let mut plan = Plan::default();
-    Structure::new(config, &mut plan);
-    plan
+    let encoder = Encoder::plan(config, &mut plan);
+    let decoder = Decoder::plan(config, &mut plan, encoder.skip_channels());
+    (plan, encoder, decoder)
 }
 
 impl<B: Backend> UNet<B> {
@@ -71,10 +86,9 @@ impl<B: Backend> UNet<B> {
     pub fn load(backend: &B, folder: &Path, trainable: Trainable<'_, B>) -> Result<Self, ModelError> {
         let config = UNetConfig::open(&folder.join("config.json"))?;
         let files = WeightFiles::open(folder)?;
-        let mut plan = Plan::default();
-        let structure = Structure::new(&config, &mut plan);
+        let (plan, encoder, decoder) = parts(&config);
         let layers = Layers::load(backend, &files, plan, "unet", trainable, &[])?;
-        Ok(Self { folder: folder.into(), config, structure, layers })
+        Ok(Self { folder: folder.into(), config, encoder, decoder, layers })
     }
 
     /// Its configuration.
@@ -99,87 +113,45 @@ impl<B: Backend> UNet<B> {
     pub fn forward<'m>(&'m self, tape: &mut Tape<'m, B>, input: &UNetInput<B>) -> Result<Var<B>, ModelError> {
         self.check(input)?;
         let net = &self.layers;
-        let s = &self.structure;
-        let time = self.embed_time(tape, input);
-        let mut words = Words::new(&input.text);
+        let UNetInput { timesteps, added, residuals, .. } = input;
+        let time = self.encoder.embed_time(net, tape, &self.config, timesteps, added.as_ref());
+        let mut context = ContextCursor::new(&input.text);
         let latents = Var::constant(input.latents.clone());
-        let mut x = net.conv(tape, s.conv_in, &latents, None, None);
-        let mut skips = vec![x.clone()];
-        for Stage { layers, resample } in &s.down {
-            for (resnet, attention) in layers {
-                x = resnet.forward(net, tape, &x, Some(&time));
-                if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &mut words);
-                }
-                skips.push(x.clone());
-            }
-            if let Some(conv) = *resample {
-                x = net.conv(tape, conv, &x, None, None);
-                skips.push(x.clone());
-            }
-        }
-        if let Some(middle) = &s.middle {
-            x = middle.first.forward(net, tape, &x, Some(&time));
-            x = middle.attention.forward(net, tape, &x, &mut words);
-            x = middle.last.forward(net, tape, &x, Some(&time));
-        }
-        for Stage { layers, resample } in &s.up {
-            for (resnet, attention) in layers {
-                if let Some(skip) = skips.pop() {
-                    x = resnet.forward_joined(net, tape, &x, &skip, &time);
-                }
-                if let Some(attention) = attention {
-                    x = attention.forward(net, tape, &x, &mut words);
-                }
-            }
-            if let (Some(conv), Some(skip)) = (*resample, skips.last()) {
-                // To the size on the other side, which is not the double where an odd size was halved.
-                let size = (skip.shape()[1], skip.shape()[2]);
-                x = tape.checkpoint(&[&x], move |tape, v| {
-                    let larger = tape.resize_nearest(&v[0], size);
-                    net.conv(tape, conv, &larger, None, None)
-                });
-            }
-        }
-        let x = net.group_norm(tape, s.norm_out, &x, true);
-        Ok(net.conv(tape, s.conv_out, &x, None, None))
+        let input =
+            EncoderInput { latents: &latents, time: &time, hint: None, features: &residuals.features };
+        let encoded = self.encoder.forward(net, tape, &input, &mut context);
+        let encoded = residuals.add_to(tape, encoded);
+        Ok(self.decoder.forward(net, tape, encoded, &time, &mut context))
     }
 
-    /// The time embedding with SDXL's conditions, after the SiLU that every resnet would apply, `[N, T]`.
-    fn embed_time<'m>(&'m self, tape: &mut Tape<'m, B>, input: &UNetInput<B>) -> Var<B> {
-        let c = &self.config;
-        let backend = tape.backend();
-        let n = input.timesteps.len();
-        let sinusoids =
-            |values: &[f32], width| embed::sinusoids(values, width, c.flip_sin_to_cos, c.freq_shift);
-        let time = backend.tensor(&[n, c.channels[0]], &sinusoids(&input.timesteps, c.channels[0]));
-        let mut time = self.embed(tape, self.structure.time, Var::constant(time), None);
-        if let (Some(layers), Some(settings), Some(added)) = (self.structure.added, c.added, &input.added) {
-            let ids = sinusoids(added.time_ids.as_flattened(), settings.time_dim);
-            let ids = Var::constant(backend.tensor(&[n, 6 * settings.time_dim], &ids));
-            let conditions = tape.concat(&added.pooled, &ids);
-            time = self.embed(tape, layers, conditions, Some(&time));
-        }
-        tape.activation(&time, Activation::Silu)
+    /// Keys and values of text embeddings `[N, T, D]`, with the network's LoRAs as `params` has them; constants, for
+    /// passes without gradients.
+    ///
+    /// # Errors
+    /// Embeddings of another width.
+    pub fn cache_text(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        embeddings: &B::Tensor,
+    ) -> Result<TextKeyValues<B>, ModelError> {
+        self.text_attentions().cache(backend, params, embeddings)
     }
 
-    fn embed<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        layers: Embed,
-        x: Var<B>,
-        plus: Option<&Var<B>>,
-    ) -> Var<B> {
-        let h = self.layers.linear(tape, layers.first, &x, None);
-        let h = tape.activation(&h, Activation::Silu);
-        self.layers.linear(tape, layers.second, &h, plus)
+    fn text_attentions(&self) -> TextAttentions<'_, B> {
+        TextAttentions {
+            model: MODEL,
+            layers: &self.layers,
+            transformers: self.encoder.transformers().chain(self.decoder.transformers()).collect(),
+            width: self.config.text_width,
+        }
     }
 
     fn check(&self, input: &UNetInput<B>) -> Result<(), ModelError> {
         let c = &self.config;
         let latents = B::shape(&input.latents);
-        let n = match *latents {
-            [n, h, w, channels] if n > 0 && h > 0 && w > 0 && channels == c.in_channels => n,
+        let (n, size) = match *latents {
+            [n, h, w, channels] if n > 0 && h > 0 && w > 0 && channels == c.in_channels => (n, (h, w)),
             _ => {
                 return Err(ModelError::shape(
                     MODEL,
@@ -189,7 +161,8 @@ impl<B: Backend> UNet<B> {
                 ));
             }
         };
-        self.check_words(&input.text, n)?;
+        self.text_attentions().check(&input.text, n)?;
+        input.residuals.check(MODEL, &self.encoder.shapes(self.layers.plan(), n, size))?;
         let one_each = |input, found: usize| match found == n {
             true => Ok(()),
             false => Err(ModelError::shape(MODEL, input, &[found], &format!("[{n}], one for each sample"))),

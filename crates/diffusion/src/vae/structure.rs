@@ -4,8 +4,8 @@ use fairhuman_engine::{Backend, ConvParams, Tape, Var};
 
 use super::VaeConfig;
 use crate::net::{ConvId, Layers, LinearId, NormId, Plan};
-use crate::unet::blocks::{Resnet, Shared};
-use crate::unet::halving;
+use crate::unet::blocks::{Resnet, ResnetConfig};
+use crate::unet::downsample;
 
 /// Every normalisation's constant; no configuration key sets it.
 const EPS: f32 = 1e-6;
@@ -23,7 +23,7 @@ pub(super) struct Structure {
 pub(super) struct Coder {
     conv_in: ConvId,
     /// Before the middle in the encoder, after it in the decoder.
-    stages: Vec<Stage>,
+    stages: Vec<Block>,
     middle: Middle,
     norm_out: NormId,
     conv_out: ConvId,
@@ -32,7 +32,7 @@ pub(super) struct Coder {
 }
 
 #[derive(Debug, Clone)]
-struct Stage {
+struct Block {
     resnets: Vec<Resnet>,
     resample: Option<ConvId>,
 }
@@ -91,7 +91,7 @@ fn same() -> ConvParams {
 
 impl Coder {
     fn encoder(c: &VaeConfig, plan: &mut Plan, outputs: usize) -> Self {
-        let shared = Shared { groups: c.groups, eps: EPS, time: None };
+        let shared = ResnetConfig { groups: c.groups, eps: EPS, time: None };
         let conv_in = plan.conv("encoder.conv_in", c.in_channels, c.channels[0], same());
         let mut width = c.channels[0];
         let mut stages = Vec::new();
@@ -99,8 +99,8 @@ impl Coder {
             let name = format!("encoder.down_blocks.{block}");
             let resnets = stage(plan, &name, c.layers, &mut width, channels, shared);
             let resample = (block + 1 < c.channels.len())
-                .then(|| plan.conv(format!("{name}.downsamplers.0.conv"), channels, channels, halving(0)));
-            stages.push(Stage { resnets, resample });
+                .then(|| plan.conv(format!("{name}.downsamplers.0.conv"), channels, channels, downsample(0)));
+            stages.push(Block { resnets, resample });
         }
         let middle = Middle::plan(plan, "encoder.mid_block", width, c.middle_attends, shared);
         let norm_out = plan.group_norm("encoder.conv_norm_out", width, c.groups, EPS);
@@ -109,7 +109,7 @@ impl Coder {
     }
 
     fn decoder(c: &VaeConfig, plan: &mut Plan) -> Self {
-        let shared = Shared { groups: c.groups, eps: EPS, time: None };
+        let shared = ResnetConfig { groups: c.groups, eps: EPS, time: None };
         let n = c.channels.len();
         let mut width = c.channels[n - 1];
         let conv_in = plan.conv("decoder.conv_in", c.latent_channels, width, same());
@@ -120,7 +120,7 @@ impl Coder {
             let resnets = stage(plan, &name, c.layers + 1, &mut width, channels, shared);
             let resample = (block + 1 < n)
                 .then(|| plan.conv(format!("{name}.upsamplers.0.conv"), channels, channels, same()));
-            stages.push(Stage { resnets, resample });
+            stages.push(Block { resnets, resample });
         }
         let norm_out = plan.group_norm("decoder.conv_norm_out", width, c.groups, EPS);
         let conv_out = plan.conv("decoder.conv_out", width, c.out_channels, same());
@@ -137,7 +137,7 @@ impl Coder {
         if self.up {
             x = self.middle.forward(net, tape, x);
         }
-        for Stage { resnets, resample } in &self.stages {
+        for Block { resnets, resample } in &self.stages {
             for resnet in resnets {
                 x = resnet.forward(net, tape, &x, None);
             }
@@ -176,7 +176,7 @@ fn stage(
     count: usize,
     width: &mut usize,
     channels: usize,
-    shared: Shared,
+    shared: ResnetConfig,
 ) -> Vec<Resnet> {
     let resnet = |layer| {
         let inputs = std::mem::replace(width, channels);
@@ -186,7 +186,7 @@ fn stage(
 }
 
 impl Middle {
-    fn plan(plan: &mut Plan, name: &str, width: usize, attends: bool, shared: Shared) -> Self {
+    fn plan(plan: &mut Plan, name: &str, width: usize, attends: bool, shared: ResnetConfig) -> Self {
         Self {
             first: Resnet::plan(plan, &format!("{name}.resnets.0"), width, width, shared),
             attention: attends.then(|| Attention::plan(plan, &format!("{name}.attentions.0"), width, shared)),
@@ -204,7 +204,7 @@ impl Middle {
 }
 
 impl Attention {
-    fn plan(plan: &mut Plan, name: &str, width: usize, shared: Shared) -> Self {
+    fn plan(plan: &mut Plan, name: &str, width: usize, shared: ResnetConfig) -> Self {
         // Folders from before 2023 name the layers query, key, value and proj_attn.
         let mut layer = |new: &str, old: &str| {
             plan.renamed(format!("{name}.{new}"), format!("{name}.{old}"), width, width)

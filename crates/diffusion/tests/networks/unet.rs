@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
 use fairhuman_diffusion::lora_file::{LoraFile, LoraModule, LoraTensor};
 use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::unet::{Added, Text, UNet, UNetInput};
+use fairhuman_diffusion::unet::{Added, Residuals, TextContext, UNet, UNetInput};
 use fairhuman_diffusion::weights::WeightFiles;
 use fairhuman_engine::{Backend, Cpu, DType, Lanes, ParamGrads, Params, Tape, Var};
 
@@ -24,6 +24,7 @@ pub fn input(backend: &Cpu, file: &WeightFiles) -> UNetInput<Cpu> {
         timesteps: get(file, "timesteps").values,
         text: Var::constant(tensor(backend, &get(file, "text"))).into(),
         added,
+        residuals: Residuals::default(),
     }
 }
 
@@ -164,19 +165,19 @@ fn a_text_that_was_read_before_changes_nothing() {
         let mut unet = UNet::load(&backend, &folder.join("unet"), Trainable::None).unwrap();
         unet.attach_lora(&backend, &mut params, &[(&lora, 1.0)]).unwrap();
         let embeddings = tensor(&backend, &get(&file, "text"));
-        let predict = |text: Text<Cpu>| {
+        let predict = |text: TextContext<Cpu>| {
             let input = UNetInput { text, ..input(&backend, &file) };
             let prediction = unet.forward(&mut Tape::new(&backend, &params, false), &input)?;
             Ok::<_, ModelError>(backend.read(prediction.value()))
         };
-        let keys = unet.read_text(&backend, &params, &embeddings).unwrap();
+        let keys = unet.cache_text(&backend, &params, &embeddings).unwrap();
         let expected = predict(Var::constant(embeddings).into()).unwrap();
-        assert_eq!(predict(Text::Read(keys)).unwrap(), expected);
+        assert_eq!(predict(TextContext::Cached(keys)).unwrap(), expected);
 
-        let other = unet.read_text(&backend, &params, &backend.zeros(&[5, 3, unet.config().text_width]));
-        let refused = predict(Text::Read(other.unwrap())).unwrap_err().to_string();
+        let other = unet.cache_text(&backend, &params, &backend.zeros(&[5, 3, unet.config().text_width]));
+        let refused = predict(TextContext::Cached(other.unwrap())).unwrap_err().to_string();
         assert!(refused.contains("text that was read") && refused.contains('5'), "{refused}");
-        let narrow = unet.read_text(&backend, &params, &backend.zeros(&[1, 3, 7])).err().unwrap();
+        let narrow = unet.cache_text(&backend, &params, &backend.zeros(&[1, 3, 7])).err().unwrap();
         assert!(narrow.to_string().contains("text has shape [1, 3, 7]"), "{narrow}");
     }
 }

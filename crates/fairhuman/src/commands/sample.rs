@@ -83,7 +83,7 @@ fn follow(
             Some(latents) => {
                 let (clean, show) = (latents.repeat(batch.len()), &mut progress);
                 let begin = (clean.as_slice(), options.strength);
-                generate::variations(backend, &parts, &params, &settings, batch, begin, show)?
+                generate::image_to_image(backend, &parts, &params, &settings, batch, begin, show)?
             }
         };
         for (picture, rgb) in batch.iter().zip(&made) {

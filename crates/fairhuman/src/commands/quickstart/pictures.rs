@@ -153,8 +153,16 @@ impl Again {
         let images = backend.tensor(&[n, size, size, 3], &self.images.concat());
         let clean = generate::encode(backend, &pipeline.vae, &images)?;
         let begin = (clean.as_slice(), STRENGTH);
-        generate::variations(backend, &pipeline.parts(), params, settings, &self.pictures, begin, &mut |_| {})
-            .context("pictures cannot be begun again")
+        generate::image_to_image(
+            backend,
+            &pipeline.parts(),
+            params,
+            settings,
+            &self.pictures,
+            begin,
+            &mut |_| {},
+        )
+        .context("pictures cannot be begun again")
     }
 
     fn originals(&self) -> Vec<Rgb> {
