@@ -40,17 +40,18 @@ impl CaptionSpec {
         !self.shuffle && self.tag_dropout == 0.0
     }
 
-    pub(crate) fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+    /// Errors in the values themselves.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
         for (key, value) in [("dropout", self.dropout), ("tag_dropout", self.tag_dropout)] {
             if !(0.0..=1.0).contains(&value) {
-                faults.push(format!("captions.{key} is {value}: it is a probability, from 0 to 1"));
+                errors.push(format!("captions.{key} is {value}: it is a probability, from 0 to 1"));
             }
         }
         if self.separator.is_empty() && !self.is_whole() {
-            faults.push("captions.separator is empty: tags could not be told apart".into());
+            errors.push("captions.separator is empty: tags could not be told apart".into());
         }
-        faults
+        errors
     }
 }
 

@@ -1,38 +1,40 @@
-//! Reads everything, trains nothing: every fault of a dataset by name, and what each objective will see.
+//! Checks a dataset: reads everything, trains nothing, names every error, and tells what each objective will see.
 //!
 //! [`Dataset::open`](crate::Dataset::open) refuses what cannot be trained on. A check goes on after the first
-//! fault, decodes every pixel, and also tells what would be trained on otherwise than meant.
+//! error, decodes every pixel, and also tells what would be trained on otherwise than meant.
 
+mod components;
 mod duplicates;
 mod html;
 mod inspect;
 mod masks;
-mod parts;
 mod report;
-mod stray;
 mod summary;
 mod text;
 mod thumbnail;
 mod tokens;
+mod unused_files;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dataset::Dataset;
+use crate::dataset::list;
+use crate::decode::Decoder;
+use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::geometry::GeometrySpec;
-use crate::layout::{Doubt, Item, Listing};
-use crate::problem::{Fault, Problem, Subject};
+use crate::item::Item;
+use crate::layout::Listing;
 use crate::spec::{DatasetSpec, Layout, Region};
 pub use duplicates::{NEAR_BITS, NEAR_COLOUR};
 pub use html::html;
-use inspect::{Looked, look};
-pub use report::{Bucket, CaptionReport, Counts, Finding, ItemReport, Kind, RegionReport, Report, Severity};
+use inspect::{Inspected, inspect};
+pub use report::{Bucket, CaptionReport, Counts, ItemReport, RegionReport, Report};
 pub use text::text;
 pub use thumbnail::COLOURS;
 
-/// How a check is made.
+/// Options of a check.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The size that pictures are trained at. Crops are taken from the middle.
@@ -71,34 +73,32 @@ pub fn check(
 ) -> Report {
     let path = base.join(&spec.path);
     let spec = DatasetSpec { path: path.clone(), ..spec.clone() };
-    let listing = match Dataset::list(&path, &spec, regions) {
+    let listing = match list(&path, &spec, regions) {
         Ok(listing) => listing,
-        Err(problems) => return summary::unreadable(path, spec.layout, &problems, options),
+        Err(errors) => return summary::unreadable(path, spec.layout, errors, options),
     };
-    let mut findings = Vec::new();
+    let mut diagnostics = Vec::new();
     if let Err(error) = options.geometry.check(options.latent_factor) {
-        findings.push(Finding::new(Kind::Recipe, &Subject::Dataset, PathBuf::new(), error.to_string()));
+        diagnostics.push(Diagnostic::new(Kind::Recipe, error.to_string()));
     }
-    let dataset = Dataset::of(&listing, &spec, regions);
+    let decoder = Decoder { root: listing.root.clone(), spec, regions: regions.to_vec() };
     let items = in_order(&listing);
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let looked: Vec<Looked> = items
+    let inspected: Vec<Inspected> = items
         .par_iter()
         .map(|(item, good)| {
-            let looked = look(&dataset, item, *good, options);
+            let inspected = inspect(&decoder, item, *good, options);
             progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, items.len());
-            looked
+            inspected
         })
         .collect();
-    findings.extend(of_the_list(&listing, &items));
-    let doubt = |d: &Doubt| Finding::new(Kind::Doubtful, &Subject::Dataset, &d.file, d.text.clone());
-    findings.extend(listing.doubts.iter().map(doubt));
-    findings.extend(strays(&listing, &items, &spec, regions));
-    findings.extend(twice(&looked));
-    summary::report(dataset, &listing, looked, findings, options)
+    diagnostics.extend(of_the_list(&listing, &items));
+    diagnostics.extend(unused(&listing, &items, &decoder));
+    diagnostics.extend(duplicates(&inspected));
+    summary::report(&decoder, &listing, inspected, diagnostics, options)
 }
 
-/// All items in the order of their names or lines, and whether nothing is wrong with them so far.
+/// All items in the order of their names or lines, each with true if it has no error so far.
 fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
     let good = listing.items.iter().map(|i| (i, true));
     let mut items: Vec<_> = good.chain(listing.broken.iter().map(|i| (i, false))).collect();
@@ -111,8 +111,8 @@ fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
     items
 }
 
-/// The problems that the layout's reader found, given to their items where they have one.
-fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Finding> {
+/// The diagnostics of the layout's reader, given to their items where they have one.
+fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Diagnostic> {
     let (mut by_line, mut by_name) = (HashMap::new(), HashMap::new());
     for (i, (item, _)) in items.iter().enumerate().filter(|(_, (_, good))| !good) {
         match &item.origin {
@@ -120,22 +120,16 @@ fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Finding> {
             None => by_name.entry(item.image.as_path()).or_insert(i),
         };
     }
-    let finding = |problem: &Problem| {
-        let Problem { origin, item, .. } = problem;
-        let of_line = origin.as_deref().and_then(|origin| by_line.get(origin));
-        let item = of_line.or_else(|| by_name.get(item.as_deref()?)).copied();
-        Finding { item, ..Finding::from(problem) }
+    let with_item = |diagnostic: &Diagnostic| {
+        let of_line = diagnostic.origin.as_deref().and_then(|origin| by_line.get(origin));
+        let item = of_line.or_else(|| by_name.get(diagnostic.picture.as_deref()?)).copied();
+        Diagnostic { item, ..diagnostic.clone() }
     };
-    listing.problems.iter().map(finding).collect()
+    listing.diagnostics.iter().map(with_item).collect()
 }
 
 /// Files that belong to nothing.
-fn strays(
-    listing: &Listing,
-    items: &[(&Item, bool)],
-    spec: &DatasetSpec,
-    regions: &[Region],
-) -> Vec<Finding> {
+fn unused(listing: &Listing, items: &[(&Item, bool)], decoder: &Decoder) -> Vec<Diagnostic> {
     let plain = |path: &Path| -> PathBuf {
         path.components().filter(|c| *c != std::path::Component::CurDir).collect()
     };
@@ -144,51 +138,53 @@ fn strays(
     let pictures: HashSet<PathBuf> = items.iter().map(|(item, _)| plain(item.source.file())).collect();
     let masks: HashSet<PathBuf> = items.iter().flat_map(|(item, _)| sources(item)).collect();
     let controls = items.iter().filter_map(|(item, _)| Some(plain(item.conditioning.as_ref()?.file())));
-    let others = listing.used.iter().chain(listing.problems.iter().map(|p| &p.file)).map(|p| plain(p));
+    let others = listing.used.iter().chain(listing.errors().map(|e| &e.file)).map(|p| plain(p));
     let used = controls.chain(others).chain(pictures.clone()).chain(masks.clone()).collect();
     let (root, layout) = (&listing.root, listing.layout);
-    let without_masks = (0..regions.len()).any(|r| items.iter().all(|(item, _)| item.masks[r].is_none()));
-    let known = stray::Known { root, layout, used: &used, pictures: &pictures, masks: &masks, without_masks };
-    stray::strays(&known, spec, regions)
+    let without_masks =
+        (0..decoder.regions.len()).any(|r| items.iter().all(|(item, _)| item.masks[r].is_none()));
+    let known =
+        unused_files::Known { root, layout, used: &used, pictures: &pictures, masks: &masks, without_masks };
+    unused_files::find(&known, &decoder.spec, &decoder.regions)
 }
 
-/// Pictures that are there twice.
-fn twice(looked: &[Looked]) -> Vec<Finding> {
-    let hashes: Vec<_> = looked.iter().map(|l| l.hash).collect();
-    let same = duplicates::same(&hashes);
-    let mut skip = vec![false; looked.len()];
-    same.iter().for_each(|(i, _)| skip[*i] = true);
-    let looks: Vec<_> = looked.iter().map(|l| l.looks.clone()).collect();
-    let near = duplicates::alike(&looks, &skip);
-    let exact = same.into_iter().map(|pair| (Kind::Duplicate, pair));
+/// Pictures that occur twice.
+fn duplicates(inspected: &[Inspected]) -> Vec<Diagnostic> {
+    let hashes: Vec<_> = inspected.iter().map(|one| one.hash).collect();
+    let exact = duplicates::exact(&hashes);
+    let mut skip = vec![false; inspected.len()];
+    exact.iter().for_each(|(i, _)| skip[*i] = true);
+    let fingerprints: Vec<_> = inspected.iter().map(|one| one.fingerprint.clone()).collect();
+    let near = duplicates::near(&fingerprints, &skip);
+    let exact = exact.into_iter().map(|pair| (Kind::Duplicate, pair));
     let near = near.into_iter().map(|pair| (Kind::NearDuplicate, pair));
-    let finding = |(kind, (i, before)): (Kind, (usize, usize))| {
-        let (name, first) = (&looked[i].report.name, looked[before].report.name.display());
+    let diagnostic = |(kind, (i, before)): (Kind, (usize, usize))| {
+        let (name, first) = (&inspected[i].report.name, inspected[before].report.name.display());
         let text = match kind {
-            Kind::Duplicate if *name == looked[before].report.name => "is listed more than once".to_owned(),
+            Kind::Duplicate if *name == inspected[before].report.name => {
+                "is listed more than once".to_owned()
+            }
             Kind::Duplicate => format!("has the same bytes as {first}"),
             _ => format!("looks nearly like {first}"),
         };
-        Finding { item: Some(i), ..Finding::new(kind, &Subject::Picture, name, text) }
+        Diagnostic { item: Some(i), ..Diagnostic::new(kind, text).about(Subject::Picture, name) }
     };
-    exact.chain(near).map(finding).collect()
+    exact.chain(near).map(diagnostic).collect()
 }
 
-/// The regions that a folder seems to have masks for, for a check without a recipe: columns whose name has `mask` in
-/// it, `-masklabel.png` files, folders `masks/NAME` or `mask_NAME`, kohya's conditioning folders, faces and hands of
-/// COCO annotations. What no picture has is no guess.
-pub fn guess_regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
+/// Infers the regions of a dataset for a check without a recipe, from columns whose name has `mask` in it,
+/// `-masklabel.png` files, folders `masks/NAME` or `mask_NAME`, kohya's conditioning folders, and faces and hands of
+/// COCO annotations. Regions that no picture has are left out.
+pub fn infer_regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
     let path = base.join(&spec.path);
-    let regions = crate::layout::guess::regions(&path, spec);
-    if let Ok(listing) = Dataset::list(&path, spec, &regions) {
-        let has = |r: usize, region: &Region| {
-            let subject = Subject::Mask(region.name.clone());
-            let is_fault = |p: &Problem| p.subject == subject && !matches!(p.fault, Fault::NoRegion(_));
-            let mut items = listing.items.iter().chain(&listing.broken);
-            items.any(|item| item.masks[r].is_some()) || listing.problems.iter().any(is_fault)
-        };
-        let found = regions.into_iter().enumerate().filter(|(r, region)| has(*r, region));
-        return found.map(|(_, region)| region).collect();
-    }
-    regions
+    let regions = crate::layout::infer_regions::regions(&path, spec);
+    let Ok(listing) = list(&path, spec, &regions) else { return regions };
+    let has = |r: usize, region: &Region| {
+        let subject = Subject::Mask(region.name.clone());
+        let mut items = listing.items.iter().chain(&listing.broken);
+        items.any(|item| item.masks[r].is_some())
+            || listing.errors().any(|e| e.subject == subject && e.kind != Kind::RegionEmpty)
+    };
+    let found = regions.iter().enumerate().filter(|(r, region)| has(*r, region));
+    found.map(|(_, region)| region.clone()).collect()
 }

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use crate::diagnostic::Diagnostic;
 use crate::paths::{resolve, unreadable};
-use crate::problem::Fault;
-use crate::source::Source;
+use crate::source::ImageSource;
 
 /// What decoders read from.
 pub(crate) trait Stream: BufRead + Seek {}
@@ -22,19 +22,19 @@ pub(crate) enum Content {
 
 impl Content {
     /// Finds `source` in the dataset's folder `root`, which must be canonical.
-    pub fn find(root: &Path, source: &Source) -> Result<Content, Fault> {
+    pub fn find(root: &Path, source: &ImageSource) -> Result<Content, Diagnostic> {
         let file = resolve(root, source.file())?;
         match source {
-            Source::File(_) => Ok(Content::File(file)),
+            ImageSource::File(_) => Ok(Content::File(file)),
             #[cfg(feature = "parquet")]
-            Source::Cell(cell) => crate::layout::parquet::cell(&file, cell).map(Content::Bytes),
+            ImageSource::Cell(cell) => crate::layout::parquet::cell(&file, cell).map(Content::Bytes),
             #[cfg(not(feature = "parquet"))]
-            Source::Cell(_) => Err(Fault::Unreadable(crate::layout::NO_PARQUET.into())),
+            ImageSource::Cell(_) => Err(crate::paths::cannot_read(crate::layout::NO_PARQUET)),
         }
     }
 
     /// A reader at the beginning, and the number of bytes.
-    pub fn open(&self) -> Result<(Box<dyn Stream + '_>, u64), Fault> {
+    pub fn open(&self) -> Result<(Box<dyn Stream + '_>, u64), Diagnostic> {
         match self {
             Content::File(path) => {
                 let file = File::open(path).map_err(|e| unreadable(&e))?;
@@ -46,7 +46,7 @@ impl Content {
     }
 
     /// BLAKE3 of the bytes.
-    pub fn hash(&self) -> Result<[u8; 32], Fault> {
+    pub fn hash(&self) -> Result<[u8; 32], Diagnostic> {
         let mut hasher = blake3::Hasher::new();
         let (stream, length) = self.open()?;
         hasher.update_reader(stream.take(length)).map_err(|e| unreadable(&e))?;

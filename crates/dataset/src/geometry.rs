@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::buckets::{self, BucketList, BucketSpec};
-use crate::problem::DatasetError;
+use crate::diagnostic::DatasetError;
 
 /// The target size and what may vary.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

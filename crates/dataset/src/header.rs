@@ -1,4 +1,4 @@
-//! What a picture's file says about itself without being decoded: format, size, orientation, and whether it ends.
+//! The header of a picture's file, read without decoding: format, size, orientation, and a check for its end.
 //!
 //! The first pass over a dataset reads only this. Decoders are lenient about files that were cut off (a JPEG is
 //! filled up with gray), so completeness is checked here, from each format's own framing.
@@ -10,8 +10,8 @@ use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError, ImageFormat};
 
 use crate::content::Content;
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::unreadable;
-use crate::problem::Fault;
 
 /// Format, size and orientation of a picture's file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,13 +20,13 @@ pub(crate) struct Header {
     /// Width and height of the pixels as stored.
     pub stored: (u32, u32),
     pub orientation: Orientation,
-    /// Whether it has an alpha channel.
+    /// True if it has an alpha channel.
     pub alpha: bool,
-    /// What is lost when it becomes 8-bit RGB.
+    /// Properties that are lost when it becomes 8-bit RGB.
     pub traits: Traits,
 }
 
-/// Properties of the file that training does not see.
+/// Properties of a file that training does not see.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traits {
     /// More than one frame.
@@ -54,13 +54,13 @@ pub(crate) fn oriented(size: (u32, u32), orientation: Orientation) -> (u32, u32)
 }
 
 /// Reads a picture's header and checks that the file is complete and not too large to decode.
-pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Fault> {
+pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Diagnostic> {
     let (mut file, length) = content.open()?;
     let mut magic = Vec::new();
     let io = |e: std::io::Error| unreadable(&e);
     file.by_ref().take(32).read_to_end(&mut magic).map_err(io)?;
     if magic.is_empty() {
-        return Err(Fault::Truncated("it is empty".into()));
+        return Err(truncated("it is empty"));
     }
     let mut traits = Traits::default();
     let (format, stored, orientation, alpha) = match image::guess_format(&magic) {
@@ -84,7 +84,7 @@ pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Fault> 
             let declared = magic.get(4..8).and_then(|b| b.try_into().ok());
             let needed = declared.map_or(u64::MAX, |b| u64::from(u32::from_le_bytes(b)) + 8);
             if length < needed {
-                return Err(Fault::Truncated(format!("{length} of {needed} bytes")));
+                return Err(truncated(&format!("{length} of {needed} bytes")));
             }
             file.rewind().map_err(io)?;
             let mut decoder = WebPDecoder::new(file).map_err(|e| undecodable(&e))?;
@@ -93,46 +93,57 @@ pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Fault> 
             (ImageFormat::WebP, decoder.dimensions(), orientation, decoder.color_type().has_alpha())
         }
         Ok(other) => {
-            return Err(Fault::Undecodable(format!(
-                "its content is {other:?}, which is not read here: convert it to PNG, JPEG or WebP"
-            )));
+            return Err(Diagnostic::new(
+                Kind::NotAPicture,
+                format!("its content is {other:?}, which is not read here: convert it to PNG, JPEG or WebP"),
+            ));
         }
         Err(_) => {
-            return Err(Fault::Undecodable(
-                "its content is no picture that is known here: PNG, JPEG and WebP are read".into(),
+            return Err(Diagnostic::new(
+                Kind::NotAPicture,
+                "its content is no picture that is known here: PNG, JPEG and WebP are read",
             ));
         }
     };
     let (width, height) = stored;
     if width == 0 || height == 0 {
-        return Err(Fault::Undecodable(format!("it is {width} x {height} pixels large")));
+        return Err(Diagnostic::new(Kind::NotAPicture, format!("it is {width} x {height} pixels large")));
     }
     if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(Fault::TooLarge { width, height, limit: max_pixels });
+        return Err(Diagnostic::new(
+            Kind::TooLarge,
+            format!(
+                "{width} x {height} pixels are more than the {max_pixels} allowed: make it smaller or raise `max_pixels`"
+            ),
+        ));
     }
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     Ok(Header { format, stored, orientation, alpha, traits })
 }
 
-/// A decoder's error as a fault.
-pub(crate) fn undecodable(error: &ImageError) -> Fault {
+/// A file that ends too early.
+pub(crate) fn truncated(found: &str) -> Diagnostic {
+    let text = format!("the file is cut off ({found}): copy it again from its source");
+    Diagnostic::new(Kind::Truncated, text)
+}
+
+/// A decoder's error as a diagnostic.
+pub(crate) fn undecodable(error: &ImageError) -> Diagnostic {
     match error {
-        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
-            Fault::Truncated("its data end early".into())
-        }
+        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => truncated("its data end early"),
         ImageError::IoError(e) if e.kind() != ErrorKind::InvalidData => unreadable(e),
-        _ => Fault::Undecodable(format!("cannot be decoded: {error}")),
+        _ => Diagnostic::new(Kind::NotAPicture, format!("cannot be decoded: {error}")),
     }
 }
 
 /// Steps over a PNG's chunks to its end and returns its EXIF chunk, which may stand before or after the pixels,
 /// and whether it is animated.
-fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8>>, bool), Fault> {
+fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8>>, bool), Diagnostic> {
     let io = |e: std::io::Error| unreadable(&e);
     let (mut exif, mut animated) = (None, false);
     let mut at = 8; // the signature
     loop {
-        let cut = || Fault::Truncated(format!("{length} bytes without an end mark"));
+        let cut = || truncated(&format!("{length} bytes without an end mark"));
         if at + 12 > length {
             return Err(cut());
         }
@@ -161,9 +172,9 @@ fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8
 
 /// Returns a JPEG's segments up to its first scan, and whether it has four inks, after checking that its end mark
 /// exists.
-fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, bool), Fault> {
+fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, bool), Diagnostic> {
     let io = |e: std::io::Error| match e.kind() {
-        ErrorKind::UnexpectedEof => Fault::Truncated("it ends before its pixels".into()),
+        ErrorKind::UnexpectedEof => truncated("it ends before its pixels"),
         _ => unreadable(&e),
     };
     let (mut headers, mut cmyk) = (vec![0; 2], false);
@@ -178,9 +189,9 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, boo
         headers.extend(marker);
         match marker {
             [0xff, 0x01 | 0xd0..=0xd8] => continue, // no content
-            [0xff, 0xd9] => return Err(Fault::Truncated("it ends before its pixels".into())),
+            [0xff, 0xd9] => return Err(truncated("it ends before its pixels")),
             [0xff, _] => {}
-            _ => return Err(Fault::Undecodable("its JPEG segments are damaged".into())),
+            _ => return Err(Diagnostic::new(Kind::NotAPicture, "its JPEG segments are damaged")),
         }
         let mut size = [0; 2];
         file.read_exact(&mut size).map_err(io)?;
@@ -188,7 +199,7 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, boo
         let content = u64::from(u16::from_be_bytes(size).saturating_sub(2));
         let start = headers.len();
         if file.by_ref().take(content).read_to_end(&mut headers).map_err(io)? as u64 != content {
-            return Err(Fault::Truncated("it ends before its pixels".into()));
+            return Err(truncated("it ends before its pixels"));
         }
         // A frame header holds precision, height, width, and the number of components.
         if matches!(marker[1], 0xc0..=0xcf) && !matches!(marker[1], 0xc4 | 0xc8 | 0xcc) {
@@ -207,7 +218,7 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, boo
             return Ok((headers, cmyk));
         }
     }
-    Err(Fault::Truncated(format!("{length} bytes without an end mark")))
+    Err(truncated(&format!("{length} bytes without an end mark")))
 }
 
 fn contains_end_mark(file: &mut impl Read) -> std::io::Result<bool> {

@@ -3,126 +3,46 @@
 //! A reader only finds names and captions; that the files exist, lie inside the folder and fit each other is
 //! checked afterwards for all layouts alike. A new layout is a new file here and a line in [`read`].
 
-mod body;
 mod caption;
 mod coco;
 mod detect;
-pub(crate) mod files;
-pub(crate) mod guess;
+mod files;
 mod imagefolder;
+pub(crate) mod infer_regions;
 mod kohya;
+mod locator;
 mod metadata;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
-pub(crate) mod place;
 mod table;
+mod whole_body;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::captions::CaptionSpec;
-use crate::problem::{Fault, Problem, Subject};
-use crate::source::{MaskSource, Source};
-use crate::spec::{DatasetSpec, Layout, MissingMask, Region};
+use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
+use crate::item::Item;
+use crate::paths::unreadable;
+use crate::spec::{DatasetSpec, Layout, Region};
 
-/// What is said where a Parquet file is met without its reader.
+/// The message for a Parquet file in a build without its reader.
 #[cfg(not(feature = "parquet"))]
 pub(crate) const NO_PARQUET: &str =
     "this program was built without Parquet: build it with the feature `parquet`";
 
-/// Where an item was listed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The list's file name.
-    pub list: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} line {}", self.list.display(), self.line)
-    }
-}
-
-/// One picture with all that belongs to it. Paths are relative to [`Dataset::root`](crate::Dataset::root).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    /// The line of the list that names it; `None` where there is no list of lines.
-    pub origin: Option<Origin>,
-    /// The picture's name: its path, or for a cell of a table the table's path and the row.
-    pub image: PathBuf,
-    /// Where the picture is stored.
-    pub source: Source,
-    /// The caption as written, without white space at its ends. What a sample sees is
-    /// [`Dataset::caption`](crate::Dataset::caption).
-    pub caption: String,
-    /// How the caption varies.
-    pub captions: Arc<CaptionSpec>,
-    /// One entry per region, in the order given to [`Dataset::open`](crate::Dataset::open). `None` says that the
-    /// picture has no such region: an empty string or `null` in the mask's column.
-    pub masks: Vec<Option<MaskSource>>,
-    /// The conditioning image, if the recipe names a source for them.
-    pub conditioning: Option<Source>,
-    /// Width and height in pixels as shown, after the EXIF orientation.
-    pub size: (u32, u32),
-    /// How often it comes in an epoch, at least 1.
-    pub repeats: u32,
-    /// Multiplies its squared errors, in all objectives alike; 1 unless the recipe says otherwise.
-    pub weight: f32,
-}
-
-impl Item {
-    /// An item without masks, of unknown size.
-    pub(crate) fn new(source: Source, caption: String) -> Item {
-        Item {
-            origin: None,
-            image: source.name().to_owned(),
-            source,
-            caption,
-            captions: Arc::default(),
-            masks: Vec::new(),
-            conditioning: None,
-            size: (0, 0),
-            repeats: 1,
-            weight: 1.0,
-        }
-    }
-}
-
-/// What a layout found: items whose size is still (0, 0), and what was wrong with names and captions.
+/// The result of reading a layout: items whose size is still (0, 0), and diagnostics about names and captions.
 pub(crate) struct Listing {
     /// The dataset's folder, canonical.
     pub root: PathBuf,
     /// The layout that was read.
     pub layout: Layout,
     pub items: Vec<Item>,
-    /// Items with a problem in `problems`, whose other files can still be looked at.
+    /// Items with an error in `diagnostics`, whose other files can still be checked.
     pub broken: Vec<Item>,
-    pub problems: Vec<Problem>,
+    /// Errors, warnings and notes.
+    pub diagnostics: Vec<Diagnostic>,
     /// Files that belong to the dataset without being anyone's picture or mask: lists, captions.
     pub used: Vec<PathBuf>,
-    /// What the reader passed over and a person should know.
-    pub notes: Vec<String>,
-    /// What it read otherwise than it may have been meant.
-    pub doubts: Vec<Doubt>,
-}
-
-/// Something that can be read, but was perhaps not meant so.
-pub(crate) struct Doubt {
-    /// The file or folder.
-    pub file: PathBuf,
-    pub text: String,
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.file.as_os_str().is_empty() {
-            true => f.write_str(&self.text),
-            false => write!(f, "{}: {}", self.file.display(), self.text),
-        }
-    }
 }
 
 impl Listing {
@@ -132,54 +52,63 @@ impl Listing {
             layout,
             items: Vec::new(),
             broken: Vec::new(),
-            problems: Vec::new(),
+            diagnostics: Vec::new(),
             used: Vec::new(),
-            notes: Vec::new(),
-            doubts: Vec::new(),
         }
     }
 
-    fn problem(&mut self, subject: Subject, file: impl Into<PathBuf>, fault: Fault) {
-        self.problems.push(Problem::new(subject, file, fault));
+    /// Keeps a diagnostic about `subject`, which lies in `file`.
+    fn report(&mut self, subject: Subject, file: impl Into<PathBuf>, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic.about(subject, file));
     }
 
-    fn doubt(&mut self, file: impl Into<PathBuf>, text: String) {
-        self.doubts.push(Doubt { file: file.into(), text });
+    /// Keeps a warning about something that can be read, but was perhaps not meant so.
+    fn warn(&mut self, file: impl Into<PathBuf>, text: String) {
+        self.report(Subject::Dataset, file, Diagnostic::new(Kind::Doubtful, text));
     }
 
-    /// Names the regions that no picture has, unless a problem tells already why: a misspelt mask must not pass for
-    /// absence. Lists and annotations were asked for their names already; there it may be so.
+    /// The errors.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error)
+    }
+
+    /// True if neither items nor errors were found.
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.errors().next().is_none()
+    }
+
+    /// Names the regions that no picture has, unless an error explains it: a misspelt mask must not pass for
+    /// absence. It is an error where masks are found by their names, and a warning where a list or annotations were
+    /// asked for them.
     fn find_regions(&mut self, regions: &[Region]) {
-        let named = !matches!(self.layout, Layout::Files | Layout::Kohya);
         if self.items.is_empty() && self.broken.is_empty() {
             return;
         }
+        let by_name = matches!(self.layout, Layout::Files | Layout::Kohya);
         for (r, region) in regions.iter().enumerate() {
             let subject = Subject::Mask(region.name.clone());
             let mut items = self.items.iter().chain(&self.broken);
-            if items.all(|item| item.masks[r].is_none())
-                && !self.problems.iter().any(|p| p.subject == subject)
-            {
-                let fault = Fault::NoRegion(String::new());
-                if named {
-                    self.doubt("", format!("{}: {fault}", region.name));
-                } else {
-                    self.problem(subject, "", fault);
-                }
+            if items.all(|item| item.masks[r].is_none()) && !self.errors().any(|e| e.subject == subject) {
+                let severity = if by_name { Severity::Error } else { Severity::Warning };
+                self.report(subject, "", Diagnostic { severity, ..no_region("") });
             }
         }
     }
 }
 
+/// A region that no picture has; `why` begins with a space or is empty.
+fn no_region(why: &str) -> Diagnostic {
+    let text =
+        format!("no picture has any of it{why}: is its name right? Where it is, leave its objective out");
+    Diagnostic { severity: Severity::Error, ..Diagnostic::new(Kind::RegionEmpty, text) }
+}
+
 /// Reads the list of items of the dataset at `path`.
-pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let dataset = |fault| Problem::new(Subject::Dataset, path, fault);
+pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
+    let dataset = |error: Diagnostic| error.about(Subject::Dataset, path);
     let real = path.canonicalize().map_err(|e| {
-        let fault = crate::paths::unreadable(&e);
-        dataset(match fault {
-            Fault::Missing(_) => Fault::Missing(": set `path` to the dataset's folder".into()),
-            other => other,
-        })
+        let hint = ": set `path` to the dataset's folder";
+        dataset(unreadable(&e).with_hint(hint))
     })?;
     let layout = match spec.layout {
         Layout::Auto => detect::layout(&real, spec).map_err(dataset)?,
@@ -191,8 +120,8 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
             metadata::read(&list, root, spec, regions)?
         }
         Layout::Files if real.is_file() => {
-            let text = "is a file: the layout `files` needs a folder".to_owned();
-            return Err(dataset(Fault::Recipe(text)));
+            let text = "is a file: the layout `files` needs a folder";
+            return Err(dataset(Diagnostic::new(Kind::Recipe, text)));
         }
         Layout::Files => files::read(real, spec, regions)?,
         Layout::Kohya => kohya::read(real, spec, regions)?,
@@ -200,7 +129,7 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
         #[cfg(feature = "parquet")]
         Layout::Parquet => parquet::read(real, spec, regions)?,
         #[cfg(not(feature = "parquet"))]
-        Layout::Parquet => return Err(dataset(Fault::Recipe(NO_PARQUET.into()))),
+        Layout::Parquet => return Err(dataset(Diagnostic::new(Kind::Recipe, NO_PARQUET))),
         Layout::Coco => coco::read(real, spec, regions)?,
     };
     if !matches!(layout, Layout::Files | Layout::Kohya) {
@@ -236,13 +165,9 @@ fn apply_folders(listing: &mut Listing, spec: &DatasetSpec) {
         }
     }
     for (folder, _) in spec.folders.iter().zip(seen).filter(|(_, seen)| !seen) {
-        let text = "in `folders` holds no picture of this dataset".to_owned();
-        if !listing.problems.iter().any(|p| p.file == folder.path) {
-            listing.problem(Subject::Dataset, &folder.path, Fault::Recipe(text));
+        if !listing.errors().any(|e| e.file == folder.path) {
+            let error = Diagnostic::new(Kind::Recipe, "in `folders` holds no picture of this dataset");
+            listing.report(Subject::Dataset, &folder.path, error);
         }
     }
-}
-
-fn absent_is_fine(subject: &Subject, spec: &DatasetSpec) -> bool {
-    matches!(subject, Subject::Mask(_)) && spec.missing_mask == MissingMask::Absent
 }

@@ -18,7 +18,7 @@
 //! Reading a folder (see [`Layout`] for what folders may look like):
 //!
 //! ```no_run
-//! use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Region, draw};
+//! use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Region, Wanted, draw};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = DatasetSpec::new("people");
 //! let regions = [Region::new("face", "mask_face"), Region::new("hand", "mask_hand")];
@@ -26,7 +26,7 @@
 //! let geometry = GeometrySpec::default();
 //! let (seed, step, sample) = (42, 0, 0);
 //! let d = draw(&geometry, data.item(0).size, seed, step, sample);
-//! let s = data.load(0, &d, 8)?; // 8: the VAE's reduction, pixels per latent cell
+//! let s = data.load(0, &d, 8, Wanted::ALL)?; // 8: the VAE's reduction, pixels per latent cell
 //! assert_eq!(s.image.len(), s.height * s.width * 3);
 //! # Ok(()) }
 //! ```
@@ -55,21 +55,25 @@ mod captions;
 pub mod check;
 mod content;
 mod dataset;
+mod decode;
+mod diagnostic;
 mod geometry;
 mod header;
+mod item;
 mod layout;
-mod part;
 mod paths;
+mod picture_files;
 mod pixels;
-mod problem;
 mod resample;
+mod sample;
 mod source;
 mod spec;
 
 pub use captions::{CaptionSpec, caption};
-pub use dataset::{Dataset, LatentMask, Sample};
+pub use dataset::Dataset;
+pub use diagnostic::{DatasetError, Diagnostic, Kind, Origin, Rejected, Severity, Subject};
 pub use geometry::{Crop, Draw, GeometrySpec, draw};
-pub use layout::{Item, Origin};
-pub use problem::{DatasetError, Fault, Problem, Problems, Subject};
-pub use source::{Cell, MaskSource, Shape, Shapes, Source};
+pub use item::Item;
+pub use sample::{LatentMask, Sample, Wanted};
+pub use source::{ImageSource, MaskSource, Shape, Shapes, TableCell};
 pub use spec::{CocoShape, CocoSpec, DatasetSpec, FolderSpec, Layout, MaskOrientation, MissingMask, Region};

@@ -1,15 +1,16 @@
 //! Keeps every file of a dataset inside its folder: a list from elsewhere must not reach other files.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use crate::problem::Fault;
+use crate::diagnostic::{Diagnostic, Kind};
 
 /// Checks that `relative` names an existing file in `root`, which must be canonical.
-pub(crate) fn resolve(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn resolve(root: &Path, relative: &Path) -> Result<PathBuf, Diagnostic> {
     let found = inside(root, relative)?;
     if !found.is_file() {
-        return Err(Fault::Unreadable("it is not a file".into()));
+        return Err(cannot_read("it is not a file"));
     }
     Ok(found)
 }
@@ -17,8 +18,11 @@ pub(crate) fn resolve(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
 /// Checks that `relative` names something that exists in `root`, which must be canonical.
 ///
 /// Symbolic links are followed, and must end inside `root`.
-pub(crate) fn inside(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
-    let outside = |why: &str| Err(Fault::Outside(why.to_owned()));
+pub(crate) fn inside(root: &Path, relative: &Path) -> Result<PathBuf, Diagnostic> {
+    let outside = |why: &str| {
+        let rule = "every file must lie in the dataset's folder and be named relative to it";
+        Err(Diagnostic::new(Kind::Outside, format!("{why}: {rule}")))
+    };
     let mut depth = 0i64;
     for part in relative.components() {
         match part {
@@ -40,9 +44,14 @@ pub(crate) fn inside(root: &Path, relative: &Path) -> Result<PathBuf, Fault> {
 }
 
 /// An error of the file system, with a missing file told apart.
-pub(crate) fn unreadable(error: &std::io::Error) -> Fault {
+pub(crate) fn unreadable(error: &std::io::Error) -> Diagnostic {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Fault::Missing(String::new()),
-        _ => Fault::Unreadable(error.to_string()),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Diagnostic::missing(""),
+        _ => cannot_read(error),
     }
+}
+
+/// A file that cannot be read, for this reason.
+pub(crate) fn cannot_read(reason: impl Display) -> Diagnostic {
+    Diagnostic::new(Kind::Unreadable, format!("cannot be read: {reason}"))
 }

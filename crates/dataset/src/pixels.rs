@@ -4,12 +4,12 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageReader, Limits};
 
 use crate::content::Content;
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::header::{Header, undecodable};
-use crate::problem::Fault;
 
-/// What lies under the transparent parts of a picture.
+/// The colour under the transparent parts of a picture.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Under {
+pub(crate) enum Background {
     White,
     Black,
     /// Nothing: the colours are taken as stored.
@@ -21,7 +21,7 @@ pub(crate) fn decode(
     content: &Content,
     header: &Header,
     orientation: Orientation,
-) -> Result<DynamicImage, Fault> {
+) -> Result<DynamicImage, Diagnostic> {
     let (stream, _) = content.open()?;
     let mut reader = ImageReader::with_format(stream, header.format);
     let (width, height) = header.stored;
@@ -35,23 +35,24 @@ pub(crate) fn decode(
     let found = (picture.width(), picture.height());
     if found != header.stored {
         let (w, h) = found;
-        return Err(Fault::Undecodable(format!(
-            "its header promises {width} x {height} pixels, but it holds {w} x {h}"
-        )));
+        return Err(Diagnostic::new(
+            Kind::NotAPicture,
+            format!("its header promises {width} x {height} pixels, but it holds {w} x {h}"),
+        ));
     }
     picture.apply_orientation(orientation);
     Ok(picture)
 }
 
 /// The pixels as RGB, `[H, W, 3]`.
-pub(crate) fn rgb(picture: DynamicImage, under: Under) -> Vec<u8> {
+pub(crate) fn rgb(picture: DynamicImage, background: Background) -> Vec<u8> {
     if !picture.color().has_alpha() {
         return picture.into_rgb8().into_raw();
     }
-    let under: u16 = match under {
-        Under::White => 255,
-        Under::Black => 0,
-        Under::AsStored => return picture.into_rgb8().into_raw(),
+    let under: u16 = match background {
+        Background::White => 255,
+        Background::Black => 0,
+        Background::AsStored => return picture.into_rgb8().into_raw(),
     };
     let rgba = picture.into_rgba8().into_raw();
     let mut out = Vec::with_capacity(rgba.len() / 4 * 3);
@@ -72,17 +73,23 @@ pub(crate) fn alpha(picture: &DynamicImage) -> DynamicImage {
 }
 
 /// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour.
-pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Fault> {
+pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Diagnostic> {
     let values = match picture {
         DynamicImage::ImageLuma8(gray) => gray.into_raw(),
         other => {
-            let rgb = rgb(other, Under::Black);
+            let rgb = rgb(other, Background::Black);
             let brightest = |p: &[u8; 3]| p[0].max(p[1]).max(p[2]);
             rgb.as_chunks::<3>().0.iter().map(brightest).collect()
         }
     };
     match values.iter().copied().max() {
-        Some(brightest @ 1..=127) => Err(Fault::DarkMask { brightest }),
+        Some(brightest @ 1..=127) => {
+            let text = format!(
+                "its brightest value is {brightest} of 255: a mask must be white (255) where the region is, all \
+                 black where there is none"
+            );
+            Err(Diagnostic::new(Kind::MaskDark, text))
+        }
         _ => Ok(values),
     }
 }

@@ -1,4 +1,4 @@
-//! Where pixels come from: a file, a cell of a Parquet table, the picture's own alpha channel, or shapes to draw.
+//! Sources of pixels: a file, a cell of a Parquet table, the picture's own alpha channel, or shapes to draw.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use image::GrayImage;
 
-/// Where a picture, a mask or a conditioning image is stored.
+/// The place where a picture, a mask or a conditioning image is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum ImageSource {
     /// A file, relative to the dataset's folder.
     File(PathBuf),
     /// The bytes of a file in a cell of a Parquet table.
-    Cell(Cell),
+    Cell(TableCell),
 }
 
 /// A cell of a Parquet table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Cell {
+pub struct TableCell {
     /// The table, relative to the dataset's folder.
     pub file: PathBuf,
     /// The row group, from 0.
@@ -30,35 +30,35 @@ pub struct Cell {
     pub name: PathBuf,
 }
 
-impl Source {
+impl ImageSource {
     /// The file's path, or the cell's name.
     pub fn name(&self) -> &Path {
         match self {
-            Source::File(path) => path,
-            Source::Cell(cell) => &cell.name,
+            ImageSource::File(path) => path,
+            ImageSource::Cell(cell) => &cell.name,
         }
     }
 
     /// The file that holds it, relative to the dataset's folder.
     pub fn file(&self) -> &Path {
         match self {
-            Source::File(path) => path,
-            Source::Cell(cell) => &cell.file,
+            ImageSource::File(path) => path,
+            ImageSource::Cell(cell) => &cell.file,
         }
     }
 }
 
-impl<T: Into<PathBuf>> From<T> for Source {
+impl<T: Into<PathBuf>> From<T> for ImageSource {
     fn from(path: T) -> Self {
-        Source::File(path.into())
+        ImageSource::File(path.into())
     }
 }
 
-/// Where a region's mask comes from.
+/// The source of a region's mask.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MaskSource {
     /// A picture of its own.
-    Picture(Source),
+    Picture(ImageSource),
     /// The alpha channel of the picture: opaque where the region is. The picture's colours are then taken as they
     /// are, transparent or not.
     Alpha,
@@ -70,7 +70,7 @@ impl MaskSource {
     /// The mask's own file, relative to the dataset's folder, if it has one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            MaskSource::Picture(Source::File(path)) => Some(path),
+            MaskSource::Picture(ImageSource::File(path)) => Some(path),
             _ => None,
         }
     }
@@ -88,7 +88,7 @@ impl MaskSource {
 /// Shapes in the pixels of a picture of a given size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shapes {
-    /// Where they were listed, for messages.
+    /// The list that they come from, for messages.
     pub list: PathBuf,
     /// Width and height of the picture that they were made for.
     pub size: (u32, u32),
@@ -140,7 +140,7 @@ impl Shapes {
     }
 }
 
-/// Where a polygon's edges cut the horizontal line at `y`.
+/// The columns at which a polygon's edges cut the horizontal line at `y`.
 fn crossings(corners: &[[f32; 2]], y: f32) -> Vec<f32> {
     let next = corners.iter().cycle().skip(1);
     let edges = corners.iter().zip(next);

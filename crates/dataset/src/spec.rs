@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::captions::CaptionSpec;
-use crate::problem::Fault;
 
 /// Where a dataset lies and how it is read: the `[dataset]` table of a recipe.
 ///
@@ -120,39 +119,39 @@ impl DatasetSpec {
         }
     }
 
-    /// What is wrong with the values themselves, whatever the files are.
-    pub(crate) fn faults(&self, regions: &[Region]) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut fault = |text: String| faults.push(Fault::Recipe(text));
+    /// Errors in the values themselves, whatever the files are.
+    pub(crate) fn errors(&self, regions: &[Region]) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut error = |text: String| errors.push(text);
         if !(self.mask_threshold > 0.0 && self.mask_threshold <= 1.0) {
-            fault(format!("mask_threshold is {}; it must be more than 0 and at most 1", self.mask_threshold));
+            error(format!("mask_threshold is {}; it must be more than 0 and at most 1", self.mask_threshold));
         }
         if self.max_pixels == 0 {
-            fault("max_pixels is 0: no picture could be read".into());
+            error("max_pixels is 0: no picture could be read".into());
         }
-        self.captions.faults().into_iter().for_each(&mut fault);
+        self.captions.errors().into_iter().for_each(&mut error);
         for folder in &self.folders {
             let path = folder.path.display();
             if folder.repeats == Some(0) {
-                fault(format!("folder {path}: repeats is 0; it must be at least 1"));
+                error(format!("folder {path}: repeats is 0; it must be at least 1"));
             }
             if !(folder.weight >= 0.0 && folder.weight.is_finite()) {
-                fault(format!("folder {path}: weight is {}; it must be 0 or more", folder.weight));
+                error(format!("folder {path}: weight is {}; it must be 0 or more", folder.weight));
             }
         }
         for (i, region) in regions.iter().enumerate() {
             if region.name.is_empty() || region.mask.is_empty() {
-                fault(format!(
+                error(format!(
                     "region {}: its name ({:?}) and its mask ({:?}) must not be empty",
                     i + 1,
                     region.name,
                     region.mask
                 ));
             } else if regions[..i].iter().any(|r| r.name == region.name) {
-                fault(format!("two regions are called `{}`", region.name));
+                error(format!("two regions are called `{}`", region.name));
             }
         }
-        faults
+        errors
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_dataset::{Crop, Dataset, GeometrySpec, draw};
+use fairhuman_dataset::{Crop, Dataset, GeometrySpec, Wanted, draw};
 use fairhuman_train::events;
 use fairhuman_train::recipe::Recipe;
 use image::{GrayImage, RgbImage};
@@ -100,7 +100,9 @@ fn pictures(run: &Run, count: usize) -> Result<Vec<Masked>, String> {
     let load = |i: usize| {
         let item = dataset.item(i);
         let drawn = draw(&geometry, item.size, recipe.seed, 0, 0);
-        let sample = dataset.load(i, &drawn, 1).map_err(|e| first_line(&e))?;
+        let sample = dataset
+            .load(i, &drawn, 1, Wanted { conditioning: false, ..Wanted::ALL })
+            .map_err(|e| first_line(&e))?;
         let (width, height) = (sample.width as u32, sample.height as u32);
         let byte = |v: &f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8;
         let image = RgbImage::from_raw(width, height, sample.image.iter().map(byte).collect());

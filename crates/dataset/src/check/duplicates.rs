@@ -1,6 +1,6 @@
-//! Pictures that are there twice: by their bytes, and by their looks.
+//! Pictures that occur twice: with the same bytes, or nearly the same pixels.
 //!
-//! Looks are a difference hash (Krawetz, 2013) of 256 bits: the picture at 17 x 16, each bit whether a pixel is
+//! Pixels are compared by a fingerprint: a difference hash (Krawetz, 2013) of 256 bits: the picture at 17 x 16, each bit whether a pixel is
 //! brighter than the one to its left. Two pictures look alike if at most [`NEAR_BITS`] bits differ and their
 //! colours at 8 x 8 differ by at most [`NEAR_COLOUR`] levels in the mean: plain backgrounds have few honest bits.
 
@@ -15,15 +15,15 @@ pub const NEAR_BITS: u32 = 10;
 /// Levels of 255 by which their small versions may differ in the mean.
 pub const NEAR_COLOUR: f32 = 10.0;
 
-/// What a picture looks like.
+/// A small summary of a picture's pixels, by which near duplicates are found.
 #[derive(Debug, Clone)]
-pub(super) struct Looks {
+pub(super) struct Fingerprint {
     bits: [u64; 4],
     colours: Vec<u8>,
 }
 
-/// The looks of a picture.
-pub(super) fn looks(picture: &DynamicImage) -> Looks {
+/// The fingerprint of a picture.
+pub(super) fn fingerprint(picture: &DynamicImage) -> Fingerprint {
     // Reduced in two steps: exact filtering of a large picture would take longer than its decoding.
     let small = picture.thumbnail_exact(64, 64).into_rgb8();
     let gray = resize(&DynamicImage::ImageRgb8(small.clone()).into_luma8(), 17, 16, FilterType::Triangle);
@@ -34,23 +34,23 @@ pub(super) fn looks(picture: &DynamicImage) -> Looks {
             bits[y as usize / 4] |= u64::from(brighter) << (16 * (y % 4) + x);
         }
     }
-    Looks { bits, colours: resize(&small, 8, 8, FilterType::Triangle).into_raw() }
+    Fingerprint { bits, colours: resize(&small, 8, 8, FilterType::Triangle).into_raw() }
 }
 
-impl Looks {
-    fn is_near(&self, other: &Looks) -> bool {
+impl Fingerprint {
+    fn is_near(&self, other: &Fingerprint) -> bool {
         let bits: u32 = self.bits.iter().zip(&other.bits).map(|(a, b)| (a ^ b).count_ones()).sum();
         bits <= NEAR_BITS && self.colour_distance(other) <= NEAR_COLOUR
     }
 
-    fn colour_distance(&self, other: &Looks) -> f32 {
+    fn colour_distance(&self, other: &Fingerprint) -> f32 {
         let sum: u32 = self.colours.iter().zip(&other.colours).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
         sum as f32 / self.colours.len().max(1) as f32
     }
 }
 
 /// For each picture the first earlier one with the same bytes.
-pub(super) fn same(hashes: &[Option<[u8; 32]>]) -> Vec<(usize, usize)> {
+pub(super) fn exact(hashes: &[Option<[u8; 32]>]) -> Vec<(usize, usize)> {
     let mut first = HashMap::new();
     let mut found = Vec::new();
     for (i, hash) in hashes.iter().enumerate() {
@@ -65,14 +65,14 @@ pub(super) fn same(hashes: &[Option<[u8; 32]>]) -> Vec<(usize, usize)> {
     found
 }
 
-/// For each picture the first earlier one that looks alike. `skip` tells pictures that are left out.
-pub(super) fn alike(all: &[Option<Looks>], skip: &[bool]) -> Vec<(usize, usize)> {
+/// For each picture the first earlier one that looks alike. Pictures with true in `skip` are left out.
+pub(super) fn near(all: &[Option<Fingerprint>], skip: &[bool]) -> Vec<(usize, usize)> {
     let usable = |i: usize| if skip[i] { None } else { all[i].as_ref() };
     (0..all.len())
         .into_par_iter()
         .filter_map(|i| {
-            let looks = usable(i)?;
-            let before = (0..i).find(|&j| usable(j).is_some_and(|other| looks.is_near(other)))?;
+            let fingerprint = usable(i)?;
+            let before = (0..i).find(|&j| usable(j).is_some_and(|other| fingerprint.is_near(other)))?;
             Some((i, before))
         })
         .collect()

@@ -1,4 +1,4 @@
-//! The report as one HTML file: what was found, what objectives see, and every picture with its regions drawn in.
+//! The report as one HTML file: the diagnostics, the regions, and every picture with its regions drawn in.
 //!
 //! Nothing is loaded from elsewhere. Style and script lie beside this file.
 
@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::report::{Finding, ItemReport, Kind, RegionReport, Report, Severity};
+use super::report::{ItemReport, RegionReport, Report};
 use super::text::count;
 use super::thumbnail::COLOURS;
+use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
 
 /// Letters of a caption that a card shows; the rest is in its tooltip.
 const CAPTION: usize = 120;
@@ -18,10 +19,10 @@ const CAPTION: usize = 120;
 /// evenly.
 /// The report must have been made with thumbnails.
 pub fn html(report: &Report, limit: usize) -> String {
-    let mut by_item: BTreeMap<usize, Vec<&Finding>> = BTreeMap::new();
-    for finding in &report.findings {
-        if let Some(i) = finding.item {
-            by_item.entry(i).or_default().push(finding);
+    let mut by_item: BTreeMap<usize, Vec<&Diagnostic>> = BTreeMap::new();
+    for diagnostic in &report.diagnostics {
+        if let Some(i) = diagnostic.item {
+            by_item.entry(i).or_default().push(diagnostic);
         }
     }
     let chosen = choose(report, &by_item, limit);
@@ -32,25 +33,25 @@ pub fn html(report: &Report, limit: usize) -> String {
     format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width,initial-scale=1\">\
-         <title>{name} - check</title>\n<style>\n{css}</style>\n<main>\n<h1>{name}</h1>\n{head}{regions}{findings}\
+         <title>{name} - check</title>\n<style>\n{css}</style>\n<main>\n<h1>{name}</h1>\n{head}{regions}{diagnostics}\
          <h2>Pictures</h2>\n{filter}{left_out}<div class=sheet>\n{cards}</div>\n</main>\n<script>\n{js}</script>\n",
         name = escape(&name),
         css = include_str!("sheet.css"),
         js = include_str!("sheet.js"),
         head = head(report),
         regions = regions(report),
-        findings = findings(report),
+        diagnostics = diagnostics(report),
         filter = filter(report),
     )
 }
 
-/// How bad a picture's worst finding is, unless it has none but notes.
-fn worst(by_item: &BTreeMap<usize, Vec<&Finding>>, i: usize) -> Option<Severity> {
+/// The severity of a picture's worst diagnostic, unless it has only notes.
+fn worst(by_item: &BTreeMap<usize, Vec<&Diagnostic>>, i: usize) -> Option<Severity> {
     by_item.get(&i)?.iter().map(|f| f.severity).min().filter(|s| *s != Severity::Note)
 }
 
-/// What is said about the pictures that are not shown.
-fn left_out(report: &Report, by_item: &BTreeMap<usize, Vec<&Finding>>, chosen: &[usize]) -> String {
+/// A line about the pictures that are not shown.
+fn left_out(report: &Report, by_item: &BTreeMap<usize, Vec<&Diagnostic>>, chosen: &[usize]) -> String {
     let hidden = || (0..report.items.len()).filter(|i| chosen.binary_search(i).is_err());
     let with = |severity| hidden().filter(|i| worst(by_item, *i) == Some(severity)).count();
     let faults = match (with(Severity::Error), with(Severity::Warning)) {
@@ -64,7 +65,7 @@ fn left_out(report: &Report, by_item: &BTreeMap<usize, Vec<&Finding>>, chosen: &
 }
 
 /// The pictures that are shown, in their order.
-fn choose(report: &Report, by_item: &BTreeMap<usize, Vec<&Finding>>, limit: usize) -> Vec<usize> {
+fn choose(report: &Report, by_item: &BTreeMap<usize, Vec<&Diagnostic>>, limit: usize) -> Vec<usize> {
     let is_bad = |i: &usize| worst(by_item, *i).is_some();
     let (mut bad, rest): (Vec<usize>, Vec<usize>) = (0..report.items.len()).partition(is_bad);
     bad.sort_by_key(|i| worst(by_item, *i));
@@ -89,10 +90,9 @@ fn head(report: &Report) -> String {
     };
     let sizes: Vec<String> =
         report.buckets.iter().map(|b| format!("{} &times; {} ({})", b.width, b.height, b.pictures)).collect();
-    let notes: String = report.notes.iter().map(|n| format!("<p class=quiet>{}</p>", escape(n))).collect();
     format!(
         "<p class=quiet>{} &middot; layout {} &middot; trained at {}</p>\n<div class=tiles>{}{}{}{}</div>\n\
-         <p>{verdict}</p>\n<p class=quiet>Captions: the longest has {}{} of {} tokens; {} cut off.</p>\n{notes}",
+         <p>{verdict}</p>\n<p class=quiet>Captions: the longest has {}{} of {} tokens; {} cut off.</p>\n",
         escape(&report.dataset.display().to_string()),
         format!("{:?}", report.layout).to_lowercase(),
         sizes.join(", "),
@@ -161,16 +161,16 @@ fn region_row(r: usize, region: &RegionReport) -> String {
     )
 }
 
-fn findings(report: &Report) -> String {
-    let mut kinds: BTreeMap<(Severity, Kind), Vec<&Finding>> = BTreeMap::new();
-    for finding in &report.findings {
-        kinds.entry((finding.severity, finding.kind)).or_default().push(finding);
+fn diagnostics(report: &Report) -> String {
+    let mut kinds: BTreeMap<(Severity, Kind), Vec<&Diagnostic>> = BTreeMap::new();
+    for diagnostic in &report.diagnostics {
+        kinds.entry((diagnostic.severity, diagnostic.kind)).or_default().push(diagnostic);
     }
     if kinds.is_empty() {
         return String::new();
     }
-    let groups = kinds.into_iter().map(|((severity, kind), findings)| {
-        let lines: String = findings
+    let groups = kinds.into_iter().map(|((severity, kind), diagnostics)| {
+        let lines: String = diagnostics
             .iter()
             .map(|f| match f.item {
                 Some(i) => format!("<li><a href=\"#p{i}\">{}</a>", escape(&f.to_string())),
@@ -182,11 +182,11 @@ fn findings(report: &Report) -> String {
              <ul>{lines}</ul></details>\n",
             if severity == Severity::Error { " open" } else { "" },
             kind.title(),
-            findings.len(),
+            diagnostics.len(),
             s = class(severity),
         )
     });
-    format!("<h2>Findings</h2>\n{}", groups.collect::<String>())
+    format!("<h2>Errors, warnings and notes</h2>\n{}", groups.collect::<String>())
 }
 
 fn filter(report: &Report) -> String {
@@ -201,17 +201,20 @@ fn filter(report: &Report) -> String {
     )
 }
 
-fn card(report: &Report, i: usize, findings: &[&Finding]) -> String {
+fn card(report: &Report, i: usize, diagnostics: &[&Diagnostic]) -> String {
     let item = &report.items[i];
-    let mut classes: Vec<String> = findings.iter().map(|f| class(f.severity).to_owned()).collect();
+    let mut classes: Vec<String> = diagnostics.iter().map(|f| class(f.severity).to_owned()).collect();
     classes.dedup();
     let with = item.cells.iter().enumerate().filter(|(_, cells)| cells.is_some_and(|c| c > 0));
     classes.extend(with.map(|(r, _)| format!("r{r}")));
-    let problems: String = findings
+    let problems: String = diagnostics
         .iter()
         .map(|f| {
-            let what = f.region.as_deref().map_or(String::new(), |r| format!("{r}: "));
-            format!("<li class={}>{}{}", class(f.severity), escape(&what), escape(&f.message))
+            let region = match &f.subject {
+                Subject::Mask(region) => format!("{region}: "),
+                _ => String::new(),
+            };
+            format!("<li class={}>{}{}", class(f.severity), escape(&region), escape(&f.message))
         })
         .collect();
     let cells: String = report

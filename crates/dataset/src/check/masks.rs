@@ -1,6 +1,6 @@
-//! What is suspicious about a mask's pixels.
+//! Warnings about a mask's pixels: empty, full, inverted or soft masks.
 
-use super::report::Kind;
+use crate::diagnostic::Kind;
 
 /// Share of a mask's outermost pixels that are white, from which it looks inverted.
 const INVERTED_BORDER: f64 = 0.75;
@@ -9,8 +9,8 @@ const SOFT_EDGE: usize = 3;
 /// Different gray levels, from which gray is not a flat partial cover.
 const SOFT_LEVELS: usize = 8;
 
-/// The suspicions, worst first. `mask` is `[H, W]` with `width` columns.
-pub(super) fn suspicions(mask: &[u8], width: usize) -> Vec<(Kind, String)> {
+/// The kinds and messages of what looks wrong, worst first. `mask` is `[H, W]` with `width` columns.
+pub(super) fn inspect(mask: &[u8], width: usize) -> Vec<(Kind, String)> {
     let white = mask.iter().filter(|v| **v >= 128).count();
     let total = mask.len();
     if mask.iter().all(|v| *v == 0) {
@@ -81,7 +81,7 @@ mod tests {
 
     fn kinds(value: impl Fn(f32, f32) -> f32) -> Vec<Kind> {
         let pixels = (0..64 * 64).map(|i| value((i % 64) as f32, (i / 64) as f32).clamp(0.0, 255.0) as u8);
-        suspicions(&pixels.collect::<Vec<_>>(), 64).into_iter().map(|(kind, _)| kind).collect()
+        inspect(&pixels.collect::<Vec<_>>(), 64).into_iter().map(|(kind, _)| kind).collect()
     }
 
     fn disc(radius: f32, edge: f32) -> impl Fn(f32, f32) -> f32 {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_masks_raise_no_suspicion() {
+    fn clean_masks_raise_no_warning() {
         assert!(kinds(disc(10.0, 0.01)).is_empty());
         assert!(kinds(disc(10.0, 1.0)).is_empty(), "anti-aliased");
         assert!(kinds(disc(2.5, 1.0)).is_empty(), "small and anti-aliased");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_suspicion_is_raised_by_its_mask() {
+    fn each_warning_is_raised_by_its_mask() {
         assert_eq!(kinds(|_, _| 0.0), [Kind::MaskEmpty]);
         assert_eq!(kinds(|_, _| 255.0), [Kind::MaskFull]);
         let inverted = disc(10.0, 1.0);

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Finding, RegionReport, Report, Severity};
+use super::report::{RegionReport, Report};
+use crate::diagnostic::{Diagnostic, Severity};
 
-/// Findings of one kind that are written out; the rest is counted.
+/// Number of diagnostics of one kind that are printed; the rest is counted.
 const SHOWN: usize = 8;
 
 /// The report as readable text.
@@ -80,23 +81,24 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             }
         }
     }
-    for note in &report.notes {
-        writeln!(out, "\nnote: {note}")?;
-    }
     for (name, severity) in
         [("ERROR", Severity::Error), ("warning", Severity::Warning), ("note", Severity::Note)]
     {
-        let mut kinds: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
-        for finding in report.findings.iter().filter(|f| f.severity == severity) {
-            kinds.entry(finding.kind).or_default().push(finding);
+        let mut kinds: BTreeMap<_, Vec<&Diagnostic>> = BTreeMap::new();
+        for diagnostic in report.diagnostics.iter().filter(|f| f.severity == severity) {
+            kinds.entry(diagnostic.kind).or_default().push(diagnostic);
         }
-        for (kind, findings) in kinds {
-            writeln!(out, "\n{name}: {} ({})", kind.title(), findings.len())?;
-            for finding in findings.iter().take(SHOWN) {
-                writeln!(out, "  {finding}")?;
+        for (kind, diagnostics) in kinds {
+            writeln!(out, "\n{name}: {} ({})", kind.title(), diagnostics.len())?;
+            for diagnostic in diagnostics.iter().take(SHOWN) {
+                writeln!(out, "  {diagnostic}")?;
             }
-            if findings.len() > SHOWN {
-                writeln!(out, "  ... and {} more (--json and --html have them all)", findings.len() - SHOWN)?;
+            if diagnostics.len() > SHOWN {
+                writeln!(
+                    out,
+                    "  ... and {} more (--json and --html have them all)",
+                    diagnostics.len() - SHOWN
+                )?;
             }
         }
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::body::{self, WHOLE_BODY};
-use super::caption::Written;
-use super::{Item, Listing, caption};
+use super::caption::CaptionFile;
+use super::whole_body::{self, PARTS};
+use super::{Listing, caption, no_region};
+use crate::diagnostic::{Diagnostic, Kind, Subject};
+use crate::item::Item;
 use crate::paths::{inside, resolve, unreadable};
-use crate::problem::{Fault, Problem, Subject};
-use crate::source::{MaskSource, Shape, Shapes, Source};
+use crate::source::{ImageSource, MaskSource, Shape, Shapes};
 use crate::spec::{CocoShape, CocoSpec, DatasetSpec, Layout, Region};
 
 #[derive(Deserialize)]
@@ -76,7 +77,7 @@ pub(super) struct BodyPart<'a> {
 }
 
 impl Annotation {
-    /// The part called `name`, where the annotation says whether it is there.
+    /// The part called `name`, where the annotation says if it is there.
     pub fn part(&self, name: &str) -> Option<BodyPart<'_>> {
         let (valid, frame, points) = match name {
             "face" => (self.face_valid, &self.face_box, &self.face_kpts),
@@ -88,9 +89,9 @@ impl Annotation {
         Some(BodyPart { valid: valid?, frame: frame.unwrap_or_default(), points: points.unwrap_or_default() })
     }
 
-    /// Whether it says anything about faces or hands.
+    /// True if it says anything about faces or hands.
     fn has_parts(&self) -> bool {
-        !self.keypoints.is_empty() || WHOLE_BODY.iter().any(|name| self.part(name).is_some())
+        !self.keypoints.is_empty() || PARTS.iter().any(|name| self.part(name).is_some())
     }
 }
 
@@ -122,25 +123,25 @@ struct CaptionOf {
 }
 
 /// Reads the annotation file at `path`, or the one that the recipe names in the folder `path`.
-pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
-    let (root, list) = place(path, &spec.coco).map_err(|(file, fault)| problem(&file, fault))?;
-    let file: File = json(&root, &list).map_err(|fault| problem(&list, fault))?;
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
+    let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
+    let (root, list) = locate(path, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
+    let file: File = json(&root, &list).map_err(|error| problem(&list, error))?;
     let mut listing = Listing::new(root, Layout::Coco);
     listing.used.push(list.clone());
-    let captions = captions(&listing.root, &spec.coco).map_err(|(file, fault)| problem(&file, fault))?;
+    let captions = captions(&listing.root, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
     listing.used.extend(spec.coco.captions.clone());
     let names: HashMap<&str, u64> = file.categories.iter().map(|c| (c.name.as_str(), c.id)).collect();
     let people = file.annotations.iter().any(Annotation::has_parts);
     for region in regions {
         let subject = Subject::Mask(region.name.clone());
         let mut parts = region.mask.split('+').map(str::trim).filter(|n| !names.contains_key(n));
-        match parts.clone().find(|name| !WHOLE_BODY.contains(name)) {
+        match parts.clone().find(|name| !PARTS.contains(name)) {
             Some(name) => {
-                let mut known: Vec<&str> = names.keys().copied().chain(WHOLE_BODY).collect();
+                let mut known: Vec<&str> = names.keys().copied().chain(PARTS).collect();
                 known.sort_unstable();
                 let text = format!("its mask names {name:?}; the annotations have {}", known.join(", "));
-                listing.problem(subject, &list, Fault::Recipe(text));
+                listing.report(subject, &list, Diagnostic::new(Kind::Recipe, text));
             }
             None => {
                 if let Some(name) = parts.next().filter(|_| !people) {
@@ -148,7 +149,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
                         " (no annotation of this file has keypoints, or parts as COCO-WholeBody has them, from \
                          which {name:?} could be told)"
                     );
-                    listing.problem(subject, &list, Fault::NoRegion(text));
+                    listing.report(subject, &list, no_region(&text));
                 }
             }
         }
@@ -167,16 +168,15 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let image = folder.join(&picture.file_name);
         let caption = caption(&mut listing, picture, &captions, &image, spec);
         let good = caption.is_ok();
-        let mut item = Item::new(Source::File(image), String::new());
+        let mut item = Item::new(ImageSource::File(image), String::new());
         match caption {
             Ok(written) => {
-                with_more += usize::from(written.more);
+                with_more += usize::from(written.has_more_lines);
                 item.caption = written.text;
             }
-            Err((file, fault)) => {
-                let of_picture = Some(item.image.clone());
-                let problem = Problem::new(Subject::Caption, file, fault);
-                listing.problems.push(Problem { item: of_picture, ..problem });
+            Err((file, error)) => {
+                let error = error.about(Subject::Caption, file).of_picture(&item.image);
+                listing.diagnostics.push(error);
             }
         }
         for region in regions {
@@ -187,7 +187,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         }
         item.conditioning = spec.conditioning.as_ref().map(|folder| {
             let name = Path::new(&picture.file_name).with_extension("png");
-            Source::File(Path::new(folder).join(name))
+            ImageSource::File(Path::new(folder).join(name))
         });
         if good {
             listing.items.push(item);
@@ -195,21 +195,21 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             listing.broken.push(item);
         }
     }
-    caption::note_lines(&mut listing, Path::new(""), with_more);
-    if listing.items.is_empty() && listing.problems.is_empty() {
-        return Err(problem(&list, Fault::Recipe("lists no picture".into())));
+    caption::warn_of_lines(&mut listing, Path::new(""), with_more);
+    if listing.is_empty() {
+        return Err(problem(&list, Diagnostic::new(Kind::Recipe, "lists no picture")));
     }
     Ok(listing)
 }
 
 /// The dataset's folder and the annotation file in it.
-fn place(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), (PathBuf, Fault)> {
+fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), (PathBuf, Diagnostic)> {
     if path.is_dir() {
         return match &spec.annotations {
             Some(list) => Ok((path, list.clone())),
             None => {
                 let text = "set `coco.annotations` to the annotation file, or `path` to it";
-                Err((path, Fault::Recipe(text.into())))
+                Err((path, Diagnostic::new(Kind::Recipe, text)))
             }
         };
     }
@@ -223,15 +223,16 @@ fn place(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), (PathBuf,
     Ok((root.to_owned(), list))
 }
 
-fn json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Fault> {
+fn json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
     let bytes = std::fs::read(resolve(root, file)?).map_err(|e| unreadable(&e))?;
-    serde_json::from_slice(&bytes).map_err(|e| Fault::Json(format!("is not a COCO annotation file: {e}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Diagnostic::new(Kind::List, format!("is not a COCO annotation file: {e}")))
 }
 
 /// The first caption of every picture in the captions file.
-fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathBuf, Fault)> {
+fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathBuf, Diagnostic)> {
     let Some(path) = &spec.captions else { return Ok(HashMap::new()) };
-    let file: Captions = json(root, path).map_err(|fault| (path.clone(), fault))?;
+    let file: Captions = json(root, path).map_err(|error| (path.clone(), error))?;
     let mut captions = HashMap::new();
     for one in file.annotations {
         captions.entry(one.image_id).or_insert(one.caption);
@@ -239,32 +240,34 @@ fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathB
     Ok(captions)
 }
 
-/// The caption of a picture, or the file and what is wrong.
+/// The caption of a picture, or the file and its error.
 fn caption(
     listing: &mut Listing,
     picture: &Picture,
     captions: &HashMap<u64, String>,
     image: &Path,
     spec: &DatasetSpec,
-) -> Result<Written, (PathBuf, Fault)> {
+) -> Result<CaptionFile, (PathBuf, Diagnostic)> {
     let whole = |text: &str| {
-        let text = caption::check(text, spec).map_err(|fault| (image.to_owned(), fault))?;
-        Ok(Written { text, more: false })
+        let text = caption::check(text, spec).map_err(|error| (image.to_owned(), error))?;
+        Ok(CaptionFile { text, has_more_lines: false })
     };
     if let Some(text) = captions.get(&picture.id).or(picture.caption.as_ref()) {
         return whole(text);
     }
     let beside = image.with_extension(spec.caption_extension.trim_start_matches('.'));
     match caption::read(&listing.root, &beside, spec) {
-        Err(Fault::Missing(_)) if spec.default_caption.is_some() || spec.allow_empty_captions => whole(""),
-        Err(Fault::Missing(_)) => {
+        Err(error) if error.kind == Kind::Missing => {
+            if spec.default_caption.is_some() || spec.allow_empty_captions {
+                return whole("");
+            }
             let text =
                 "the picture has no caption: set `coco.captions` to a file of captions, or `default_caption`";
-            Err((image.to_owned(), Fault::Caption(text.into())))
+            Err((image.to_owned(), Diagnostic::new(Kind::CaptionMissing, text)))
         }
         read => {
             listing.used.push(beside.clone());
-            read.map_err(|fault| (beside, fault))
+            read.map_err(|error| (beside, error))
         }
     }
 }
@@ -300,11 +303,11 @@ fn shapes(
                     found.extend(object(annotation, spec.shape));
                 }
                 Some(_) => {}
-                None => found.extend(body::part(annotation, name, spec.shape)),
+                None => found.extend(whole_body::shapes(annotation, name, spec.shape)),
             }
         }
     }
-    found.into_iter().map(|shape| body::widen(shape, dilate)).collect()
+    found.into_iter().map(|shape| whole_body::dilate(shape, dilate)).collect()
 }
 
 /// An annotated object: its box, or its polygons where it has any.
@@ -314,6 +317,6 @@ fn object(annotation: &Annotation, shape: CocoShape) -> Vec<Shape> {
             let polygons = polygons.iter().filter(|values| values.len() >= 6);
             polygons.map(|values| Shape::Polygon(values.as_chunks::<2>().0.to_vec())).collect()
         }
-        _ => annotation.bbox.and_then(body::filled).into_iter().collect(),
+        _ => annotation.bbox.and_then(whole_body::box_shape).into_iter().collect(),
     }
 }

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use super::imagefolder::SPLITS;
-use super::{files, kohya};
+use super::kohya;
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::unreadable;
-use crate::problem::Fault;
+use crate::picture_files::{entries, extension, holds_pictures};
 use crate::spec::{DatasetSpec, Layout};
 
 /// The layout of the file or folder at `path`, which exists.
-pub(super) fn layout(path: &Path, spec: &DatasetSpec) -> Result<Layout, Fault> {
+pub(super) fn layout(path: &Path, spec: &DatasetSpec) -> Result<Layout, Diagnostic> {
     if path.is_file() {
-        let extension = files::extension(path).unwrap_or_default();
+        let extension = extension(path).unwrap_or_default();
         return Ok(match extension.as_str() {
             "json" => Layout::Coco,
             "parquet" => Layout::Parquet,
@@ -31,8 +32,9 @@ pub(super) fn layout(path: &Path, spec: &DatasetSpec) -> Result<Layout, Fault> {
     if path.join("metadata.csv").exists() {
         return Ok(Layout::ImageFolder);
     }
-    let names = files::entries(path)?;
-    let pictures = names.iter().any(|n| files::extension(n).is_some_and(|e| files::is_picture(&e)));
+    // A folder that cannot be read is an error here, not a folder without pictures.
+    entries(path)?;
+    let pictures = holds_pictures(path);
     let found = [
         (Layout::ImageFolder, "imagefolder", has_split_lists(path)),
         (Layout::Parquet, "parquet", has_parquet(path) || has_parquet(&path.join("data"))),
@@ -43,15 +45,18 @@ pub(super) fn layout(path: &Path, spec: &DatasetSpec) -> Result<Layout, Fault> {
     match (fits.next(), fits.next()) {
         (None, _) => Ok(Layout::Files),
         (Some((layout, ..)), None) => Ok(*layout),
-        (Some((_, one, _)), Some((_, other, _))) => Err(Fault::Recipe(format!(
-            "looks like the layout `{one}` and like `{other}`: set `layout` to the one that is meant"
-        ))),
+        (Some((_, one, _)), Some((_, other, _))) => Err(Diagnostic::new(
+            Kind::Recipe,
+            format!(
+                "looks like the layout `{one}` and like `{other}`: set `layout` to the one that is meant"
+            ),
+        )),
     }
 }
 
 fn has_parquet(folder: &Path) -> bool {
-    let names = files::entries(folder).unwrap_or_default();
-    names.iter().any(|n| files::extension(n).as_deref() == Some("parquet"))
+    let names = entries(folder).unwrap_or_default();
+    names.iter().any(|n| extension(n).as_deref() == Some("parquet"))
 }
 
 fn has_split_lists(folder: &Path) -> bool {
@@ -59,7 +64,7 @@ fn has_split_lists(folder: &Path) -> bool {
     SPLITS.iter().flat_map(|s| s.1).any(|split| lists.iter().any(|l| folder.join(split).join(l).exists()))
 }
 
-/// Whether a list of JSON lines names its pictures as Hugging Face does, and not as the recipe does.
+/// True if a list of JSON lines names its pictures as Hugging Face does, and not as the recipe does.
 fn has_file_names(list: &Path, spec: &DatasetSpec) -> bool {
     let text = std::fs::read(list).unwrap_or_default();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);

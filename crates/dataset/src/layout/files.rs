@@ -7,43 +7,38 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::place::Place;
-use super::{Item, Listing, absent_is_fine, caption};
+use super::locator::Locator;
+use super::{Listing, caption};
 use crate::captions::CaptionSpec;
-use crate::paths::{inside, unreadable};
-use crate::problem::{Fault, Problem, Subject};
+use crate::diagnostic::{Diagnostic, Kind, Subject};
+use crate::item::Item;
+use crate::paths::inside;
+use crate::picture_files::{COMPANION_ENDINGS, OTHER_PICTURES, entries, extension, is_picture};
 use crate::source::MaskSource;
-use crate::spec::{DatasetSpec, Layout, Region};
+use crate::spec::{DatasetSpec, Layout, MissingMask, Region};
 
-/// Endings of the pictures that are read.
-pub(crate) const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-/// Known picture formats that are not read: passing over them in silence would lose data unnoticed.
-const OTHER_PICTURES: [&str; 9] = ["avif", "bmp", "gif", "heic", "heif", "jxl", "tga", "tif", "tiff"];
-/// Files beside a picture that are no pictures, whether or not a region asks for them.
-pub(crate) const BESIDE: [&str; 2] = ["-masklabel", "-condlabel"];
-
-/// What to do where a picture has no caption.
+/// The advice where a picture has no caption.
 const NO_CAPTION: &str =
     ": every picture needs a caption (one for all that have none: set `default_caption`)";
 
-/// How one folder of pictures is read.
-pub(super) struct Rules {
+/// Settings for reading one folder of pictures.
+pub(super) struct FolderRules {
     /// Of caption files, without the dot.
     pub caption_extension: String,
     /// For pictures without a caption.
     pub default_caption: Option<String>,
     /// The folder that the mask source `"conditioning"` stands for, relative to the dataset's folder.
     pub conditioning: Option<PathBuf>,
-    /// How often the pictures come in an epoch.
+    /// Repeats of the pictures in an epoch.
     pub repeats: u32,
-    /// How their captions vary.
+    /// Variation of their captions.
     pub captions: Arc<CaptionSpec>,
 }
 
-impl Rules {
-    /// What the recipe says.
+impl FolderRules {
+    /// The recipe's settings.
     pub fn new(spec: &DatasetSpec) -> Self {
-        Rules {
+        FolderRules {
             caption_extension: spec.caption_extension.trim_start_matches('.').to_owned(),
             default_caption: spec.default_caption.clone(),
             conditioning: None,
@@ -54,9 +49,9 @@ impl Rules {
 }
 
 /// Reads the pictures in the folder `root`, or in those of its folders that the recipe names.
-pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
+pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let mut listing = Listing::new(root, Layout::Files);
-    let rules = Rules::new(spec);
+    let rules = FolderRules::new(spec);
     if spec.folders.is_empty() {
         add_folder(&mut listing, Path::new(""), &rules, spec, regions);
     }
@@ -64,10 +59,9 @@ pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let path = folder.path.strip_prefix(".").unwrap_or(&folder.path);
         add_folder(&mut listing, path, &rules, spec, regions);
     }
-    if listing.items.is_empty() && listing.problems.is_empty() {
+    if listing.is_empty() {
         let text = "holds neither a metadata.jsonl nor pictures (.png, .jpg, .jpeg, .webp)";
-        let fault = Fault::Recipe(text.into());
-        return Err(Problem::new(Subject::Dataset, listing.root, fault));
+        return Err(Diagnostic::new(Kind::Recipe, text).about(Subject::Dataset, listing.root));
     }
     Ok(listing)
 }
@@ -76,54 +70,50 @@ pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
 pub(super) fn add_folder(
     listing: &mut Listing,
     folder: &Path,
-    rules: &Rules,
+    rules: &FolderRules,
     spec: &DatasetSpec,
     regions: &[Region],
 ) {
-    let mut places = Vec::new();
+    let mut locators = Vec::new();
     for (name, subject) in regions
         .iter()
         .map(|r| (r.mask.as_str(), Subject::Mask(r.name.clone())))
         .chain(spec.conditioning.iter().map(|c| (c.as_str(), Subject::Conditioning)))
     {
-        match Place::new(&listing.root, folder, name, rules) {
-            Ok(place) => places.push((place, subject)),
-            Err(fault) => listing.problem(subject, name, fault),
+        match Locator::new(&listing.root, folder, name, rules.conditioning.as_deref()) {
+            Ok(locator) => locators.push((locator, subject)),
+            Err(error) => listing.report(subject, name, error),
         }
     }
     let names = match inside(&listing.root, folder).and_then(|path| entries(&path)) {
         Ok(names) => names,
-        Err(fault) => return listing.problem(Subject::Dataset, folder, fault),
+        Err(error) => return listing.report(Subject::Dataset, folder, error),
     };
     let other_captions = names.iter().any(|name| extension(name).as_deref() == Some("caption"));
-    let stems = pictures(listing, folder, names, &places);
-    // A region without a place has been reported; its pictures could not be.
-    let located = places.len() == regions.len() + usize::from(spec.conditioning.is_some());
+    let stems = pictures(listing, folder, names, &locators);
+    // A region without a locator has been reported; its pictures could not be.
+    let located = locators.len() == regions.len() + usize::from(spec.conditioning.is_some());
     let (pictures, mut stand_ins, mut with_more) = (stems.len(), 0, 0);
     for (stem, image) in stems {
         let image = folder.join(image);
         let name = caption_name(folder, &stem, rules);
-        let of_picture = |subject: &Subject, file, fault| {
-            let item = Some(image.clone());
-            Problem { item, ..Problem::new(subject.clone(), file, fault) }
+        let of_picture = |subject: &Subject, file: PathBuf, error: Diagnostic| {
+            error.about(subject.clone(), file).of_picture(&image)
         };
         let mut good = located;
         let text = match (caption::read(&listing.root, &name, spec), &rules.default_caption) {
             (Ok(written), _) => {
-                with_more += usize::from(written.more);
+                with_more += usize::from(written.has_more_lines);
                 written.text
             }
-            (Err(Fault::Missing(_)), Some(text)) => {
+            (Err(error), Some(text)) if error.kind == Kind::Missing => {
                 stand_ins += 1;
                 text.trim().to_owned()
             }
-            (Err(fault), _) => {
-                let fault = match fault {
-                    Fault::Missing(_) => Fault::Missing(NO_CAPTION.into()),
-                    other => other,
-                };
+            (Err(error), _) => {
                 good = false;
-                listing.problems.push(of_picture(&Subject::Caption, name.clone(), fault));
+                let error = error.with_hint(NO_CAPTION);
+                listing.diagnostics.push(of_picture(&Subject::Caption, name.clone(), error));
                 String::new()
             }
         };
@@ -131,13 +121,13 @@ pub(super) fn add_folder(
         let mut item = Item::new(image.clone().into(), text);
         item.repeats = rules.repeats;
         item.captions = rules.captions.clone();
-        for (place, subject) in &places {
-            let found = match place.find(&stem) {
+        for (locator, subject) in &locators {
+            let found = match locator.find(&stem) {
                 Ok(found) => Some(found),
-                Err((_, Fault::Missing(_))) if absent_is_fine(subject, spec) => None,
-                Err((file, fault)) => {
+                Err((_, error)) if error.kind == Kind::Missing && may_lack(subject, spec) => None,
+                Err((file, error)) => {
                     good = false;
-                    listing.problems.push(of_picture(subject, file, fault));
+                    listing.diagnostics.push(of_picture(subject, file, error));
                     None
                 }
             };
@@ -156,7 +146,7 @@ pub(super) fn add_folder(
             listing.broken.push(item);
         }
     }
-    caption::note_lines(listing, folder, with_more);
+    caption::warn_of_lines(listing, folder, with_more);
     // The recipe's own `default_caption` is meant; a folder's words may be a surprise.
     if stand_ins > 0 && rules.default_caption != spec.default_caption {
         let mut text = format!(
@@ -167,12 +157,12 @@ pub(super) fn add_folder(
         if other_captions && rules.caption_extension != "caption" {
             text.push_str("; there are .caption files: for them set `caption_extension = \"caption\"`");
         }
-        listing.doubt(folder, text);
+        listing.warn(folder, text);
     }
 }
 
 /// The caption file of a picture, relative to the dataset's folder.
-fn caption_name(folder: &Path, stem: &OsStr, rules: &Rules) -> PathBuf {
+fn caption_name(folder: &Path, stem: &OsStr, rules: &FolderRules) -> PathBuf {
     let mut name = stem.to_owned();
     name.push(".");
     name.push(&rules.caption_extension);
@@ -184,7 +174,7 @@ fn pictures(
     listing: &mut Listing,
     folder: &Path,
     names: Vec<PathBuf>,
-    places: &[(Place, Subject)],
+    locators: &[(Locator, Subject)],
 ) -> BTreeMap<OsString, PathBuf> {
     let mut stems: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for name in names {
@@ -193,11 +183,11 @@ fn pictures(
         };
         if OTHER_PICTURES.contains(&extension.as_str()) {
             let text = format!(".{extension} is not read: convert it to PNG, JPEG or WebP");
-            listing.problem(Subject::Picture, folder.join(name), Fault::Undecodable(text));
+            listing.report(Subject::Picture, folder.join(name), Diagnostic::new(Kind::NotAPicture, text));
             continue;
         }
         let stem = name.file_stem().unwrap_or_default().to_owned();
-        if !is_picture(&extension) || is_beside(&name, &stem, places) {
+        if !is_picture(&extension) || is_beside(&name, &stem, locators) {
             continue;
         }
         if let Some(first) = stems.get(&stem) {
@@ -205,7 +195,7 @@ fn pictures(
                 "its caption and masks have the same names as those of {}: rename one of them",
                 first.display()
             );
-            listing.problem(Subject::Picture, folder.join(name), Fault::Ambiguous(text));
+            listing.report(Subject::Picture, folder.join(name), Diagnostic::new(Kind::Ambiguous, text));
             continue;
         }
         stems.insert(stem, name);
@@ -213,37 +203,17 @@ fn pictures(
     stems
 }
 
-/// Whether a picture file is a mask or conditioning image beside another picture.
-fn is_beside(name: &Path, stem: &OsStr, places: &[(Place, Subject)]) -> bool {
+/// True if a picture may be without this companion.
+fn may_lack(subject: &Subject, spec: &DatasetSpec) -> bool {
+    matches!(subject, Subject::Mask(_)) && spec.missing_mask == MissingMask::Absent
+}
+
+/// True if a picture file is a mask or conditioning image beside another picture.
+fn is_beside(name: &Path, stem: &OsStr, locators: &[(Locator, Subject)]) -> bool {
     let ends = |text: &OsStr, end: &str| text.as_encoded_bytes().ends_with(end.as_bytes());
-    BESIDE.iter().any(|end| ends(stem, end))
-        || places.iter().any(|(place, _)| match place {
-            Place::Beside { ending, .. } => ends(name.as_os_str(), ending),
-            Place::Folder { .. } | Place::Alpha => false,
+    COMPANION_ENDINGS.iter().any(|end| ends(stem, end))
+        || locators.iter().any(|(locator, _)| match locator {
+            Locator::Beside { ending, .. } => ends(name.as_os_str(), ending),
+            Locator::Folder { .. } | Locator::Alpha => false,
         })
-}
-
-/// The names in a folder, sorted; folders and dot files are left out.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let io = |e: std::io::Error| unreadable(&e);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") && !entry.path().is_dir() {
-            names.push(PathBuf::from(name));
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// A file's extension in small letters.
-pub(crate) fn extension(name: &Path) -> Option<String> {
-    Some(name.extension()?.to_str()?.to_ascii_lowercase())
-}
-
-/// Whether files with this extension are read as pictures.
-pub(crate) fn is_picture(extension: &str) -> bool {
-    PICTURES.contains(&extension)
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::table::{Row, add_rows};
-use super::{Listing, Origin, metadata};
-use crate::problem::{Fault, Problem, Subject};
+use super::{Listing, metadata};
+use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Splits and the folder names that stand for them.
@@ -25,8 +25,8 @@ pub(super) fn aliases(split: &str) -> Vec<&str> {
 }
 
 /// Reads the list at `path`, or the one in the folder `path`.
-pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, text: String| Problem::new(Subject::Dataset, file, Fault::Recipe(text));
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
+    let problem = |file: &Path, text: &str| Diagnostic::new(Kind::Recipe, text).about(Subject::Dataset, file);
     let (root, list) = if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         (folder, PathBuf::from(path.file_name().unwrap_or_default()))
@@ -34,7 +34,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let Some(list) = find(&path, spec.split.as_deref()) else {
             let split = spec.split.as_deref().unwrap_or("train");
             let text = format!("has no metadata.jsonl or metadata.csv, nor one in a folder `{split}`");
-            return Err(problem(&path, text));
+            return Err(problem(&path, &text));
         };
         (path, list)
     };
@@ -50,8 +50,8 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     let image = if custom { spec.image_column.as_str() } else { "file_name" };
     keep_split(&mut rows, image, spec.split.as_deref(), &folder);
     add_rows(&mut listing, &list, &folder, rows, image, spec, regions);
-    if listing.items.is_empty() && listing.problems.is_empty() {
-        return Err(problem(&list, "lists no picture of this split".into()));
+    if listing.is_empty() {
+        return Err(problem(&list, "lists no picture of this split"));
     }
     Ok(listing)
 }
@@ -83,27 +83,28 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
     }
 }
 
-/// The lines of a CSV list with a head line.
-fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Problem> {
-    let dataset = |fault| Problem::new(Subject::Dataset, name, fault);
+/// The rows of a CSV list with a header.
+fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Diagnostic> {
+    let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     let bytes = std::fs::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     listing.used.push(name.to_owned());
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let head = reader.byte_headers().map_err(|e| dataset(Fault::Json(e.to_string())))?.clone();
+    let head =
+        reader.byte_headers().map_err(|e| dataset(Diagnostic::new(Kind::List, e.to_string())))?.clone();
     let head: Vec<String> = head.iter().map(|h| String::from_utf8_lossy(h).trim().to_owned()).collect();
     if let Some(twice) = head.iter().enumerate().find(|(i, h)| head[..*i].contains(h)) {
-        return Err(dataset(Fault::Json(format!("the column {:?} stands twice", twice.1))));
+        return Err(dataset(Diagnostic::new(Kind::List, format!("the column {:?} stands twice", twice.1))));
     }
     let mut rows = Vec::new();
     for record in reader.byte_records() {
-        let record = record.map_err(|e| dataset(Fault::Json(e.to_string())))?;
+        let record = record.map_err(|e| dataset(Diagnostic::new(Kind::List, e.to_string())))?;
         let line = record.position().map_or(0, |p| p.line() as usize);
         let origin = Origin { list: name.to_owned(), line };
-        let bad = |text: String| Problem::of_line(&origin, Subject::Line, Fault::Json(text));
+        let bad = |text: &str| Diagnostic::new(Kind::List, text).about(Subject::Line, "").in_line(&origin);
         if record.len() != head.len() {
             let text = format!("has {} fields, but the head line has {}", record.len(), head.len());
-            listing.problems.push(bad(text));
+            listing.diagnostics.push(bad(&text));
             continue;
         }
         let values: Result<Vec<String>, _> =
@@ -113,7 +114,7 @@ fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Orig
                 let row = head.iter().cloned().zip(values.into_iter().map(Value::String)).collect();
                 rows.push((origin, Row(row)));
             }
-            Err(_) => listing.problems.push(bad("is not UTF-8 text".into())),
+            Err(_) => listing.diagnostics.push(bad("is not UTF-8 text")),
         }
     }
     Ok(rows)

@@ -1,7 +1,7 @@
 //! sd-scripts' datasets: folders `N_name`, or a TOML file with `[[datasets]]` and their `[[datasets.subsets]]`.
 //!
 //! What a file says about training rather than data (resolution, batch size, buckets) is the recipe's to say
-//! here; it is passed over and noted.
+//! here; it is ignored and noted.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -11,21 +11,22 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::files::{self, Rules, add_folder};
+use super::files::{FolderRules, add_folder};
 use super::{Listing, list_in};
 use crate::captions::CaptionSpec;
+use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::paths::unreadable;
-use crate::problem::{Fault, Problem, Subject};
+use crate::picture_files::holds_pictures;
 use crate::spec::{DatasetSpec, Layout, Region};
 
-/// Repeats that are believed.
+/// Accepted range of repeat counts.
 const REPEATS: RangeInclusive<u64> = 1..=1_000_000;
-/// Repeats from which on the number may be something else: a date, a size.
+/// A repeat count above this is reported: the number may be something else, a date or a size.
 const MANY: u32 = 1000;
 
 /// Reads the TOML file at `path`, or the folder's `N_name` folders, or its `dataset.toml`.
-pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let problem = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
+    let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
     let numbered = match path.is_dir() {
         true => folders(&path).map_err(|e| problem(&path, unreadable(&e)))?,
         false => Vec::new(),
@@ -35,56 +36,49 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let (list, root) = list_in(path, "dataset.toml");
         let name = PathBuf::from(list.file_name().unwrap_or_default());
         let text = std::fs::read_to_string(&list).map_err(|e| {
-            problem(
-                &name,
-                match unreadable(&e) {
-                    Fault::Missing(_) => Fault::Missing(
-                        ": the layout `kohya` needs folders such as `10_name`, or a TOML dataset config"
-                            .into(),
-                    ),
-                    other => other,
-                },
-            )
+            let hint = ": the layout `kohya` needs folders such as `10_name`, or a TOML dataset config";
+            problem(&name, unreadable(&e).with_hint(hint))
         })?;
-        let config: Config = toml::from_str(&text)
-            .map_err(|e| problem(&name, Fault::Json(format!("is not a dataset config: {e}"))))?;
+        let config: Config = toml::from_str(&text).map_err(|e| {
+            problem(&name, Diagnostic::new(Kind::List, format!("is not a dataset config: {e}")))
+        })?;
         listing = Listing::new(root, Layout::Kohya);
         listing.used.push(name.clone());
         add_config(&mut listing, &name, &config, spec, regions);
     } else {
         listing = Listing::new(path, Layout::Kohya);
         for (folder, number, words) in numbered {
-            let Some(repeats) = believed(number, &REPEATS) else {
+            let Some(repeats) = in_range(number, &REPEATS) else {
                 let text = format!(
                     "its name says {number} repeats: expected {} to {}; where the number is none of repeats, \
                      rename the folder, or set `layout = \"files\"` and name it in `folders`",
                     REPEATS.start(),
                     REPEATS.end()
                 );
-                listing.problem(Subject::Dataset, folder, Fault::Recipe(text));
+                listing.report(Subject::Dataset, folder, Diagnostic::new(Kind::Recipe, text));
                 continue;
             };
-            let mut rules = Rules { repeats, ..Rules::new(spec) };
+            let mut rules = FolderRules { repeats, ..FolderRules::new(spec) };
             rules.default_caption.get_or_insert(words);
             add(&mut listing, &folder, &rules, spec, regions);
         }
     }
-    if listing.items.is_empty() && listing.problems.is_empty() {
-        return Err(problem(&listing.root, Fault::Recipe("holds no pictures".into())));
+    if listing.is_empty() {
+        return Err(problem(&listing.root, Diagnostic::new(Kind::Recipe, "holds no pictures")));
     }
     Ok(listing)
 }
 
-/// A whole number in a range that repeats or counts of tags may lie in.
-fn believed(number: u64, range: &RangeInclusive<u64>) -> Option<u32> {
+/// `number`, if it lies in `range`.
+fn in_range(number: u64, range: &RangeInclusive<u64>) -> Option<u32> {
     range.contains(&number).then(|| u32::try_from(number).ok())?
 }
 
-/// Adds the pictures of a folder, and doubts large numbers of repeats.
-fn add(listing: &mut Listing, folder: &Path, rules: &Rules, spec: &DatasetSpec, regions: &[Region]) {
+/// Adds the pictures of a folder, and warns of large numbers of repeats.
+fn add(listing: &mut Listing, folder: &Path, rules: &FolderRules, spec: &DatasetSpec, regions: &[Region]) {
     if rules.repeats > MANY {
         let text = format!("each of its pictures comes {} times in an epoch", rules.repeats);
-        listing.doubt(folder, text);
+        listing.warn(folder, text);
     }
     add_folder(listing, folder, rules, spec, regions);
 }
@@ -97,6 +91,7 @@ pub(super) fn folders(root: &Path) -> std::io::Result<Vec<(PathBuf, u64, String)
         let name = entry.file_name();
         let Some((number, words)) = name.to_str().and_then(|n| n.split_once('_')) else { continue };
         if let Ok(repeats @ 1..) = number.parse::<u64>()
+            // Names such as `2023_notes` are common without pictures.
             && holds_pictures(&entry.path())
         {
             found.push((PathBuf::from(&name), repeats, words.replace('_', " ").trim().to_owned()));
@@ -122,7 +117,7 @@ struct Dataset {
     own: Table,
 }
 
-/// Keys that are heeded.
+/// Keys that are read.
 const KNOWN: [&str; 13] = [
     "image_dir",
     "num_repeats",
@@ -139,7 +134,7 @@ const KNOWN: [&str; 13] = [
     "subsets",
 ];
 
-/// Where a key of a subset is looked for: a subset's goes before its dataset's, and that before a general one.
+/// The tables in which a key of a subset is looked for, in this order: the subset's, its dataset's, the general one.
 type Tables<'a> = [&'a Table; 3];
 
 impl Config {
@@ -167,55 +162,52 @@ pub(super) fn mask_sources(list: &Path) -> Vec<&'static str> {
 
 /// Adds the subsets.
 fn add_config(listing: &mut Listing, name: &Path, config: &Config, spec: &DatasetSpec, regions: &[Region]) {
-    let mut passed_over = BTreeSet::new();
+    let mut ignored = BTreeSet::new();
     let mut alpha = false;
     for (subset, tables) in config.subsets() {
         let other = tables.iter().flat_map(|t| t.keys()).filter(|k| !KNOWN.contains(&k.as_str()));
-        passed_over.extend(other.cloned());
-        let mut keys = Keys { tables, list: name, subset, faults: Vec::new() };
+        ignored.extend(other.cloned());
+        let mut keys = Keys { tables, list: name, subset, errors: Vec::new() };
         alpha |= keys.flag("alpha_mask") == Some(true);
         let rules = rules(&listing.root, &mut keys, spec);
-        match rules.filter(|_| keys.faults.is_empty()) {
+        match rules.filter(|_| keys.errors.is_empty()) {
             Some((folder, rules)) => add(listing, &folder, &rules, spec, regions),
             None => {
-                for (file, fault) in keys.faults {
-                    listing.problem(Subject::Dataset, file, fault);
+                for (file, error) in keys.errors {
+                    listing.report(Subject::Dataset, file, error);
                 }
             }
         }
     }
-    if !passed_over.is_empty() {
-        let keys: Vec<String> = passed_over.into_iter().collect();
-        listing.notes.push(format!(
-            "{}: not heeded, the recipe says how pictures are trained on: {}",
-            name.display(),
-            keys.join(", ")
-        ));
+    if !ignored.is_empty() {
+        let keys: Vec<String> = ignored.into_iter().collect();
+        let text = format!("not heeded, the recipe says how pictures are trained on: {}", keys.join(", "));
+        listing.report(Subject::Dataset, name, Diagnostic::new(Kind::Ignored, text));
     }
     if alpha && !regions.iter().any(|r| r.mask == "alpha") {
-        listing.doubt(name, "alpha_mask is set, but no objective has the mask \"alpha\"".into());
+        listing.warn(name, "alpha_mask is set, but no objective has the mask \"alpha\"".into());
     }
 }
 
-/// A subset's keys, and what was wrong with those that were asked for.
+/// A subset's keys, and the errors of those that were read.
 struct Keys<'a> {
     tables: Tables<'a>,
     list: &'a Path,
     subset: String,
-    faults: Vec<(PathBuf, Fault)>,
+    errors: Vec<(PathBuf, Diagnostic)>,
 }
 
 impl<'a> Keys<'a> {
     fn wrong(&mut self, text: &str) {
         let text = format!("{}: {text}", self.subset);
-        self.faults.push((self.list.to_owned(), Fault::Recipe(text)));
+        self.errors.push((self.list.to_owned(), Diagnostic::new(Kind::Recipe, text)));
     }
 
     fn get(&self, key: &str) -> Option<&'a Value> {
         self.tables.iter().find_map(|t| t.get(key))
     }
 
-    /// The value of a key that is set, as `read` has it; a fault where it cannot be read.
+    /// The value of a key that is set, as `read` has it; an error where it cannot be read.
     fn take<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
         let value = self.get(key)?;
         let taken = read(value);
@@ -235,7 +227,7 @@ impl<'a> Keys<'a> {
 
     fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u32> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.take(key, &expected, |value| believed(value.as_integer()?.try_into().ok()?, &range))
+        self.take(key, &expected, |value| in_range(value.as_integer()?.try_into().ok()?, &range))
     }
 
     fn share(&mut self, key: &str) -> Option<f32> {
@@ -247,17 +239,17 @@ impl<'a> Keys<'a> {
 
     fn folder(&mut self, key: &str, root: &Path) -> Option<PathBuf> {
         let folder = self.text(key)?;
-        within(root, folder).map_err(|fault| self.faults.push(fault)).ok()
+        within(root, folder).map_err(|error| self.errors.push(error)).ok()
     }
 }
 
-/// A subset's folder and how it is read; what is wrong is left in `keys`.
-fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, Rules)> {
+/// A subset's folder and its settings; errors are left in `keys`.
+fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, FolderRules)> {
     if keys.get("image_dir").is_none() {
         keys.wrong("has no image_dir");
     }
     let folder = keys.folder("image_dir", root);
-    let mut rules = Rules::new(spec);
+    let mut rules = FolderRules::new(spec);
     if let Some(extension) = keys.text("caption_extension") {
         rules.caption_extension = extension.trim_start_matches('.').to_owned();
     }
@@ -275,7 +267,7 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, R
         tag_dropout: keys.share("caption_tag_dropout_rate").unwrap_or(recipe.tag_dropout),
         dropout: keys.share("caption_dropout_rate").unwrap_or(recipe.dropout),
     };
-    captions.faults().iter().for_each(|text| keys.wrong(text));
+    captions.errors().iter().for_each(|text| keys.wrong(text));
     rules.captions = Arc::new(captions);
     if keys.flag("is_reg") == Some(true) {
         keys.wrong("is_reg: regularisation pictures have no meaning here: leave the subset out");
@@ -285,7 +277,7 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, R
 
 /// A folder of the config, relative to the dataset's. Absolute paths are common in these files; they must lie in
 /// the folder of the config.
-fn within(root: &Path, folder: &str) -> Result<PathBuf, (PathBuf, Fault)> {
+fn within(root: &Path, folder: &str) -> Result<PathBuf, (PathBuf, Diagnostic)> {
     let path = Path::new(folder);
     if path.is_relative() {
         return Ok(path.strip_prefix(".").unwrap_or(path).to_owned());
@@ -294,12 +286,6 @@ fn within(root: &Path, folder: &str) -> Result<PathBuf, (PathBuf, Fault)> {
     real.strip_prefix(root).map(Path::to_owned).map_err(|_| {
         let text =
             "it does not lie in the folder of the dataset config; put the config above all its folders";
-        (path.to_owned(), Fault::Outside(text.into()))
+        (path.to_owned(), Diagnostic::new(Kind::Outside, text))
     })
-}
-
-/// Whether a folder has pictures in it, directly. Names such as `2023_notes` are common without.
-fn holds_pictures(folder: &Path) -> bool {
-    let names = files::entries(folder).unwrap_or_default();
-    names.iter().any(|n| files::extension(n).is_some_and(|e| files::is_picture(&e)))
 }

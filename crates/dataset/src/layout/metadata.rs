@@ -9,10 +9,10 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::Listing;
 use super::table::{Row, add_rows};
-use super::{Listing, Origin};
+use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::paths::unreadable;
-use crate::problem::{Fault, Problem, Subject};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Reads the list at `list`, whose paths are relative to `root`.
@@ -21,26 +21,29 @@ pub(super) fn read(
     root: PathBuf,
     spec: &DatasetSpec,
     regions: &[Region],
-) -> Result<Listing, Problem> {
+) -> Result<Listing, Diagnostic> {
     let mut listing = Listing::new(root, Layout::Metadata);
     let name = PathBuf::from(list.file_name().unwrap_or(list.as_os_str()));
     let rows = rows(list, &name, &mut listing)?;
     add_rows(&mut listing, &name, Path::new(""), rows, &spec.image_column, spec, regions);
-    if listing.items.is_empty() && listing.problems.is_empty() {
-        let fault = Fault::Recipe("lists no picture".into());
-        return Err(Problem::new(Subject::Dataset, name, fault));
+    if listing.is_empty() {
+        return Err(Diagnostic::new(Kind::Recipe, "lists no picture").about(Subject::Dataset, name));
     }
     Ok(listing)
 }
 
-/// The lines of the list at `list`, called `name` in messages. Bad lines become problems.
-pub(super) fn rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Problem> {
-    let dataset = |fault| Problem::new(Subject::Dataset, name, fault);
+/// The lines of the list at `list`, called `name` in messages. Bad lines become diagnostics.
+pub(super) fn rows(
+    list: &Path,
+    name: &Path,
+    listing: &mut Listing,
+) -> Result<Vec<(Origin, Row)>, Diagnostic> {
+    let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     let bytes = std::fs::read(list).map_err(|e| dataset(unreadable(&e)))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
         let text = "is one JSON array: write one object per line instead (JSON Lines)";
-        return Err(dataset(Fault::Json(text.into())));
+        return Err(dataset(Diagnostic::new(Kind::List, text)));
     }
     listing.used.push(name.to_owned());
     let mut lines = Vec::new();
@@ -52,7 +55,8 @@ pub(super) fn rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Ve
         match parse(line) {
             Ok(object) => lines.push((origin, object)),
             Err(text) => {
-                listing.problems.push(Problem::of_line(&origin, Subject::Line, Fault::Json(text)));
+                let error = Diagnostic::new(Kind::List, text).about(Subject::Line, "");
+                listing.diagnostics.push(error.in_line(&origin));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Hugging Face's Parquet files: pictures as bytes in columns of `{bytes, path}`, as `datasets` writes them.
 //!
-//! Only captions are read at first, and which masks there are. A picture's bytes are read when they are needed:
+//! At first only captions are read, and the presence of masks. A picture's bytes are read when they are needed:
 //! pages before its own are skipped by their heads, so a large table costs no memory.
 
 use std::fs::File;
@@ -13,60 +13,62 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-use super::files::{entries, extension};
 use super::imagefolder::aliases;
 use super::table::{Column, columns, missing_column};
-use super::{Item, Listing, Origin, caption};
-use crate::paths::{resolve, unreadable};
-use crate::problem::{Fault, Problem, Subject};
-use crate::source::{Cell, MaskSource, Source};
+use super::{Listing, caption};
+use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
+use crate::header::truncated;
+use crate::item::Item;
+use crate::paths::{cannot_read, resolve, unreadable};
+use crate::picture_files::{entries, extension};
+use crate::source::{ImageSource, MaskSource, TableCell};
 use crate::spec::{DatasetSpec, Layout, Region};
 
-/// Rows that are decoded at once where only their presence is asked for.
+/// Number of rows decoded at once where only their presence matters.
 const CHUNK: usize = 64;
 
 /// Reads the table at `path`, or the tables in the folder or its subfolder `data`.
-pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Problem> {
-    let dataset = |file: &Path, fault| Problem::new(Subject::Dataset, file, fault);
+pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
+    let dataset = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
     let (root, tables) = if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         (folder, vec![PathBuf::from(path.file_name().unwrap_or_default())])
     } else {
-        let tables = tables(&path, spec.split.as_deref()).map_err(|fault| dataset(&path, fault))?;
+        let tables = tables(&path, spec.split.as_deref()).map_err(|error| dataset(&path, error))?;
         (path, tables)
     };
     let mut listing = Listing::new(root, Layout::Parquet);
     if tables.is_empty() {
         let split = spec.split.as_deref().map_or(String::new(), |s| format!(" of the split {s:?}"));
-        let fault = Fault::Recipe(format!("holds no Parquet file{split}, nor does its folder data"));
-        return Err(dataset(&listing.root, fault));
+        let text = format!("holds no Parquet file{split}, nor does its folder data");
+        return Err(dataset(&listing.root, Diagnostic::new(Kind::Recipe, text)));
     }
     for table in tables {
         let added = resolve(&listing.root, &table)
             .and_then(|file| add_table(&mut listing, &file, &table, spec, regions));
-        if let Err(fault) = added {
-            listing.problem(Subject::Dataset, &table, fault);
+        if let Err(error) = added {
+            listing.report(Subject::Dataset, &table, error);
         }
         listing.used.push(table);
     }
-    if listing.items.is_empty() && listing.problems.is_empty() {
-        return Err(dataset(&listing.root, Fault::Recipe("its tables have no rows".into())));
+    if listing.is_empty() {
+        return Err(dataset(&listing.root, Diagnostic::new(Kind::Recipe, "its tables have no rows")));
     }
     Ok(listing)
 }
 
 /// The bytes in a cell of the table at `file`.
-pub(crate) fn cell(file: &Path, cell: &Cell) -> Result<Vec<u8>, Fault> {
+pub(crate) fn cell(file: &Path, cell: &TableCell) -> Result<Vec<u8>, Diagnostic> {
     let group = reader(file)?;
-    let group = group.get_row_group(cell.group).map_err(fault)?;
+    let group = group.get_row_group(cell.group).map_err(table_error)?;
     let mut column = byte_column(&*group, cell.column)?;
-    column.skip_records(cell.row).map_err(fault)?;
+    column.skip_records(cell.row).map_err(table_error)?;
     let mut values: Vec<ByteArray> = Vec::new();
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
-    column.read_records(1, Some(&mut definition), Some(&mut repetition), &mut values).map_err(fault)?;
+    column.read_records(1, Some(&mut definition), Some(&mut repetition), &mut values).map_err(table_error)?;
     match values.first() {
         Some(bytes) => Ok(bytes.data().to_vec()),
-        None => Err(Fault::Missing(" in this row: the file has changed since it was opened".into())),
+        None => Err(Diagnostic::missing(" in this row: the file has changed since it was opened")),
     }
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn column_names(path: &Path, spec: &DatasetSpec) -> Vec<String> {
 }
 
 /// The tables of a split, sorted, relative to `root`.
-fn tables(root: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, Fault> {
+fn tables(root: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, Diagnostic> {
     let mut found = Vec::new();
     for folder in ["", "data"] {
         if root.join(folder).is_dir() {
@@ -116,7 +118,7 @@ fn add_table(
     table: &Path,
     spec: &DatasetSpec,
     regions: &[Region],
-) -> Result<(), Fault> {
+) -> Result<(), Diagnostic> {
     let reader = reader(file)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let tops: Vec<&str> = schema.columns().iter().map(|c| c.path().parts()[0].as_str()).collect();
@@ -129,20 +131,20 @@ fn add_table(
         } else if column.subject == Subject::Caption {
             texts = leaf(schema, &[&column.name]);
             let text = format!("the column {:?} does not hold texts", column.name);
-            texts.is_none().then_some(Fault::Column(text))
+            texts.is_none().then_some(Diagnostic::new(Kind::List, text))
         } else {
             let found = leaf(schema, &[&column.name, "bytes"])
                 .map(|bytes| Pictures { bytes, path: leaf(schema, &[&column.name, "path"]) })
                 .or_else(|| leaf(schema, &[&column.name]).map(|bytes| Pictures { bytes, path: None }));
             let text =
                 format!("the column {:?} holds neither pictures as {{bytes, path}} nor bytes", column.name);
-            let fault = found.is_none().then_some(Fault::Column(text));
+            let error = found.is_none().then_some(Diagnostic::new(Kind::List, text));
             pictures.extend(found.map(|found| (column, found)));
-            fault
+            error
         };
-        if let Some(fault) = problem {
+        if let Some(error) = problem {
             missing = true;
-            listing.problem(Subject::Dataset, table, fault);
+            listing.report(Subject::Dataset, table, error);
         }
     }
     if missing {
@@ -150,16 +152,16 @@ fn add_table(
     }
     let mut first = 0;
     for group in 0..reader.num_row_groups() {
-        let rows = reader.get_row_group(group).map_err(fault)?;
-        let place = Place { table, group, first };
+        let rows = reader.get_row_group(group).map_err(table_error)?;
+        let place = Group { table, group, first };
         first += add_rows(listing, &*rows, place, texts, &pictures, spec)?;
     }
     Ok(())
 }
 
-/// Where a row group stands.
+/// The position of a row group.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Group<'a> {
     table: &'a Path,
     group: usize,
     /// The rows before it.
@@ -170,11 +172,11 @@ struct Place<'a> {
 fn add_rows(
     listing: &mut Listing,
     group: &dyn RowGroupReader,
-    place: Place,
+    place: Group,
     texts: Option<usize>,
     pictures: &[(Column, Pictures)],
     spec: &DatasetSpec,
-) -> Result<usize, Fault> {
+) -> Result<usize, Diagnostic> {
     let count = group.metadata().num_rows().max(0) as usize;
     let texts = texts.map(|leaf| values(group, leaf, count)).transpose()?;
     let mut cells = Vec::new();
@@ -194,21 +196,29 @@ fn add_rows(
                         name.push_str(&format!(" {}", column.name));
                     }
                     let (file, column) = (place.table.to_owned(), *leaf);
-                    Some(Source::Cell(Cell { file, group: place.group, row, column, name: name.into() }))
+                    Some(ImageSource::Cell(TableCell {
+                        file,
+                        group: place.group,
+                        row,
+                        column,
+                        name: name.into(),
+                    }))
                 }
                 // Without bytes the cell is a reference to a file.
-                (false, Some(path)) => Some(Source::File(String::from_utf8_lossy(path).into_owned().into())),
+                (false, Some(path)) => {
+                    Some(ImageSource::File(String::from_utf8_lossy(path).into_owned().into()))
+                }
                 (false, None) => None,
             };
             found.push((&column.subject, source));
         }
         let text = texts.as_ref().and_then(|t| t[row].as_deref()).unwrap_or_default();
         let text = caption::utf8(text).and_then(|text| caption::check(text, spec));
-        let mut problem = |subject: Subject, fault| {
-            listing.problems.push(Problem::of_line(&origin, subject, fault));
+        let mut problem = |subject: Subject, error: Diagnostic| {
+            listing.diagnostics.push(error.about(subject, "").in_line(&origin));
         };
         let mut good = true;
-        let mut item = Item::new(Source::File(PathBuf::new()), String::new());
+        let mut item = Item::new(ImageSource::File(PathBuf::new()), String::new());
         item.origin = Some(origin.clone());
         let mut pictured = false;
         for (subject, source) in found {
@@ -221,16 +231,16 @@ fn add_rows(
                 (Subject::Conditioning, Some(source)) => item.conditioning = Some(source),
                 (Subject::Picture | Subject::Conditioning, None) => {
                     good = false;
-                    problem(subject.clone(), Fault::Column("this row has none".into()));
+                    problem(subject.clone(), Diagnostic::new(Kind::List, "this row has none"));
                 }
                 (_, source) => item.masks.push(source.map(MaskSource::Picture)),
             }
         }
         match text {
             Ok(text) => item.caption = text,
-            Err(fault) => {
+            Err(error) => {
                 good = false;
-                problem(Subject::Caption, fault);
+                problem(Subject::Caption, error);
             }
         }
         match (good, pictured) {
@@ -242,9 +252,9 @@ fn add_rows(
     Ok(count)
 }
 
-fn reader(file: &Path) -> Result<SerializedFileReader<File>, Fault> {
+fn reader(file: &Path) -> Result<SerializedFileReader<File>, Diagnostic> {
     let file = File::open(file).map_err(|e| unreadable(&e))?;
-    SerializedFileReader::new(file).map_err(fault)
+    SerializedFileReader::new(file).map_err(table_error)
 }
 
 /// The leaf column of bytes at `path`, unless it is a list.
@@ -254,10 +264,13 @@ fn leaf(schema: &SchemaDescriptor, path: &[&str]) -> Option<usize> {
     })
 }
 
-fn byte_column(group: &dyn RowGroupReader, leaf: usize) -> Result<ColumnReaderImpl<ByteArrayType>, Fault> {
-    match group.get_column_reader(leaf).map_err(fault)? {
+fn byte_column(
+    group: &dyn RowGroupReader,
+    leaf: usize,
+) -> Result<ColumnReaderImpl<ByteArrayType>, Diagnostic> {
+    match group.get_column_reader(leaf).map_err(table_error)? {
         ColumnReader::ByteArrayColumnReader(reader) => Ok(reader),
-        _ => Err(Fault::Column("the column does not hold bytes".into())),
+        _ => Err(Diagnostic::new(Kind::List, "the column does not hold bytes")),
     }
 }
 
@@ -267,7 +280,7 @@ fn each(
     leaf: usize,
     count: usize,
     take: &mut dyn FnMut(Option<&ByteArray>),
-) -> Result<(), Fault> {
+) -> Result<(), Diagnostic> {
     let mut column = byte_column(group, leaf)?;
     let full = group.metadata().column(leaf).column_descr().max_def_level();
     let mut done = 0;
@@ -276,9 +289,9 @@ fn each(
         let (mut definition, mut repetition) = (Vec::new(), Vec::new());
         let (records, ..) = column
             .read_records(CHUNK, Some(&mut definition), Some(&mut repetition), &mut values)
-            .map_err(fault)?;
+            .map_err(table_error)?;
         if records == 0 {
-            return Err(Fault::Truncated(format!("{done} of {count} rows")));
+            return Err(truncated(&format!("{done} of {count} rows")));
         }
         let mut values = values.iter();
         for row in 0..records {
@@ -290,14 +303,14 @@ fn each(
     Ok(())
 }
 
-fn values(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+fn values(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<Vec<u8>>>, Diagnostic> {
     let mut values = Vec::with_capacity(count);
     each(group, leaf, count, &mut |value| values.push(value.map(|bytes| bytes.data().to_vec())))?;
     Ok(values)
 }
 
-/// In which rows a column has a value.
-fn present(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<bool>, Fault> {
+/// For each row: true if the column has a value there.
+fn present(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<bool>, Diagnostic> {
     let statistics = group.metadata().column(leaf).statistics();
     if statistics.and_then(|s| s.null_count_opt()) == Some(0) {
         return Ok(vec![true; count]);
@@ -307,12 +320,12 @@ fn present(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<
     Ok(there)
 }
 
-fn fault(error: ParquetError) -> Fault {
+fn table_error(error: ParquetError) -> Diagnostic {
     let text = error.to_string();
     if text.contains("Disabled feature") {
-        return Fault::Unreadable(format!(
+        return cannot_read(format!(
             "{text}; Parquet is read with Snappy, gzip or no compression, as `datasets` writes it"
         ));
     }
-    Fault::Unreadable(text)
+    cannot_read(text)
 }

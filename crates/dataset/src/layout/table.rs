@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::files::{extension, is_picture};
-use super::{Item, Listing, Origin, caption};
-use crate::problem::{Fault, Problem, Subject};
-use crate::source::{MaskSource, Source};
+use super::{Listing, caption};
+use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
+use crate::item::Item;
+use crate::picture_files::{extension, is_picture};
+use crate::source::{ImageSource, MaskSource};
 use crate::spec::{DatasetSpec, Region};
 
 /// One row: names and values in order, all names different.
@@ -29,7 +30,7 @@ pub(super) struct Column {
     pub subject: Subject,
     /// The recipe's key that names the column.
     pub key: &'static str,
-    /// Whether "nothing" is a possible value.
+    /// True if "nothing" is a possible value.
     pub optional: bool,
 }
 
@@ -61,15 +62,18 @@ pub(super) fn columns(
     columns
 }
 
-/// What is said about a column that no row has.
-pub(super) fn missing_column<'a>(column: &Column, found: impl Iterator<Item = &'a str>) -> Fault {
-    Fault::Column(format!(
-        "no line has the column {:?}; the columns are {}: set `{}`{}",
-        column.name,
-        names(found),
-        column.key,
-        if column.subject == Subject::Caption { ", or `default_caption`" } else { "" }
-    ))
+/// The error of a column that no row has.
+pub(super) fn missing_column<'a>(column: &Column, found: impl Iterator<Item = &'a str>) -> Diagnostic {
+    Diagnostic::new(
+        Kind::List,
+        format!(
+            "no line has the column {:?}; the columns are {}: set `{}`{}",
+            column.name,
+            names(found),
+            column.key,
+            if column.subject == Subject::Caption { ", or `default_caption`" } else { "" }
+        ),
+    )
 }
 
 /// Adds all rows to a listing. Paths in them are relative to `folder`, which is relative to the dataset's.
@@ -87,11 +91,11 @@ pub(super) fn add_rows(
     // A misspelt column is one problem, not one per line.
     let missing: Vec<&Column> = columns.iter().filter(|c| !rows.is_empty() && !has(&c.name)).collect();
     for column in &missing {
-        let fault = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()));
-        listing.problem(column.subject.clone(), list, fault);
+        let error = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()));
+        listing.report(column.subject.clone(), list, error);
     }
     for (origin, row) in rows {
-        // Pictures of columns that this recipe does not ask for are no strays.
+        // Pictures of columns that this recipe does not ask for are not unused.
         let other = |(name, value): &'_ (String, Value)| {
             let path = Path::new(value.as_str().filter(|_| columns.iter().all(|c| c.name != *name))?);
             extension(path).is_some_and(|e| is_picture(&e)).then(|| folder.join(path))
@@ -102,10 +106,11 @@ pub(super) fn add_rows(
         for column in &columns {
             let field = match field(&row, column, spec) {
                 Ok(field) => field,
-                Err(fault) => {
+                Err(error) => {
                     good = false;
                     if !missing.iter().any(|m| m.name == column.name) {
-                        listing.problems.push(Problem::of_line(&origin, column.subject.clone(), fault));
+                        let error = error.about(column.subject.clone(), "").in_line(&origin);
+                        listing.diagnostics.push(error);
                     }
                     None
                 }
@@ -124,9 +129,9 @@ pub(super) fn add_rows(
 
 /// An item of its fields, unless there is no picture.
 fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) -> Option<Item> {
-    let mut item = Item::new(Source::File(Default::default()), String::new());
+    let mut item = Item::new(ImageSource::File(Default::default()), String::new());
     item.origin = Some(origin);
-    let file = |name: String| Source::File(folder.join(name));
+    let file = |name: String| ImageSource::File(folder.join(name));
     for (subject, value) in fields {
         match subject {
             Subject::Picture => {
@@ -142,7 +147,7 @@ fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) 
     Some(item)
 }
 
-fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Fault> {
+fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Diagnostic> {
     let name = &column.name;
     match row.get(name) {
         Some(Value::String(text)) if column.subject == Subject::Caption => {
@@ -151,13 +156,20 @@ fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String
         Some(Value::Null) if column.subject == Subject::Caption => caption::check("", spec).map(Some),
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
         Some(Value::String(_) | Value::Null) if column.optional => Ok(None),
-        Some(Value::String(_) | Value::Null) => Err(Fault::Column(format!("the column {name:?} is empty"))),
-        Some(other) => Err(Fault::Column(format!("the column {name:?} must be text, but holds {other}"))),
-        None => Err(Fault::Column(format!(
-            "the column {name:?} is missing; the line has {}{}",
-            names(row.keys()),
-            if column.optional { " (write \"\" where the picture has no such region)" } else { "" }
-        ))),
+        Some(Value::String(_) | Value::Null) => {
+            Err(Diagnostic::new(Kind::List, format!("the column {name:?} is empty")))
+        }
+        Some(other) => {
+            Err(Diagnostic::new(Kind::List, format!("the column {name:?} must be text, but holds {other}")))
+        }
+        None => Err(Diagnostic::new(
+            Kind::List,
+            format!(
+                "the column {name:?} is missing; the line has {}{}",
+                names(row.keys()),
+                if column.optional { " (write \"\" where the picture has no such region)" } else { "" }
+            ),
+        )),
     }
 }
 

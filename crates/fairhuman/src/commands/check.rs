@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use fairhuman_dataset::check::{Options, check, guess_regions, html, text};
+use fairhuman_dataset::check::{Options, check, html, infer_regions, text};
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
@@ -101,7 +101,7 @@ fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
 fn of_dataset(options: &Check) -> Plan {
     let dataset = DatasetSpec::new(&options.path);
     let regions = match &options.regions[..] {
-        [] => guess_regions(Path::new(""), &dataset),
+        [] => infer_regions(Path::new(""), &dataset),
         given => given.to_vec(),
     };
     let geometry = GeometrySpec { width: options.size, height: options.size, ..GeometrySpec::default() };

@@ -66,11 +66,10 @@ fn photographs_become_a_dataset_that_passes_the_check_and_trains() {
 
     let report = world.ok(&["check", "recipe.toml", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
-    // The same photograph twice is what this test planted, and it shows no hand; masks, control images and sheets are no
-    // strays.
+    // The same photograph twice is what this test planted, and it shows no hand; masks, control images and sheets are used.
     let kinds: Vec<&str> =
-        report["findings"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
-    assert_eq!(kinds, ["doubtful", "duplicate"]);
+        report["diagnostics"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
+    assert_eq!(kinds, ["region-empty", "duplicate"]);
     assert_eq!(report["regions"][0]["pictures"], 2);
     world.ok(&["train", "recipe.toml", "--out", "run"]);
     assert_eq!(world.steps("run").len(), 1);

@@ -23,8 +23,8 @@ fn a_good_dataset_passes_and_a_damaged_one_fails_by_name() {
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["counts"]["errors"], 1);
-    assert_eq!(report["findings"][0]["kind"], "not-a-picture");
-    assert_eq!(report["findings"][0]["file"], picture);
+    assert_eq!(report["diagnostics"][0]["kind"], "not-a-picture");
+    assert_eq!(report["diagnostics"][0]["file"], picture);
     assert_eq!(report["captions"]["estimated"], false);
 }
 

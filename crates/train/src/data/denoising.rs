@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fairhuman_dataset::{Crop, Dataset};
+use fairhuman_dataset::{Crop, Dataset, Wanted};
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::schedule::{NoiseSchedule, Prediction};
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
@@ -95,8 +95,8 @@ impl<B: Backend> Source<B> for DenoisingSource<B> {
         self.latents.reduction()
     }
 
-    fn needs_pixels(&self) -> bool {
-        false
+    fn wanted(&self) -> Wanted {
+        Wanted { masks: true, ..Wanted::NOTHING }
     }
 
     fn sample(

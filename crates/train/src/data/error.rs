@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fairhuman_dataset::{DatasetError, Problems};
+use fairhuman_dataset::{DatasetError, Rejected};
 use fairhuman_diffusion::config_check::ConfigError;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::weights::WeightError;
@@ -12,7 +12,7 @@ use fairhuman_diffusion::weights::WeightError;
 pub enum DataError {
     /// The dataset's first pass: everything that is wrong.
     #[error(transparent)]
-    Dataset(#[from] Problems),
+    Dataset(#[from] Rejected),
     /// One picture or mask.
     #[error(transparent)]
     Sample(#[from] DatasetError),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use fairhuman_dataset::{Dataset, Draw};
+use fairhuman_dataset::{Dataset, Draw, Wanted};
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig};
 use fairhuman_engine::Backend;
@@ -121,7 +121,7 @@ impl<B: Backend> Latents<B> {
             None => AutoencoderKl::load(backend, &self.folder, Trainable::None)?,
         };
         let vae = self.vae.insert(vae);
-        let pixels = dataset.load_image(i, draw)?;
+        let pixels = dataset.load(i, draw, 1, Wanted::IMAGE)?.image;
         let picture = backend.tensor(&[1, draw.height as usize, draw.width as usize, 3], &pixels);
         let (mean, log_variance) = vae.encode_moments(backend, &picture)?;
         let shape = B::shape(&mean);

@@ -16,7 +16,7 @@ mod text;
 use std::ops::Range;
 use std::path::Path;
 
-use fairhuman_dataset::{Crop, Dataset, DatasetError, Draw, GeometrySpec, Sample, draw};
+use fairhuman_dataset::{Crop, Dataset, DatasetError, Draw, GeometrySpec, Sample, Wanted, draw};
 use fairhuman_engine::Backend;
 
 use crate::batch::{Batch, Inputs};
@@ -125,8 +125,8 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
 
     /// What a person should know about the dataset: what was passed over, or is not used.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = self.dataset.notes().to_vec();
-        if self.dataset.spec().conditioning.is_some() {
+        let mut notes: Vec<String> = self.dataset.diagnostics().iter().map(ToString::to_string).collect();
+        if self.dataset.spec().conditioning.is_some() && !self.source.wanted().conditioning {
             let text = "dataset.conditioning: control images are checked, and not used: nothing here is trained with them yet";
             notes.push(text.into());
         }
@@ -238,7 +238,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         let geometry = self.fixed_geometry();
         self.training.iter().take(count).map(move |&i| {
             let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let pixels = self.dataset.load_image(i, &drawn)?;
+            let pixels = self.dataset.load(i, &drawn, 1, Wanted::IMAGE)?.image;
             Ok(([1, drawn.height as usize, drawn.width as usize, 3], pixels))
         })
     }
@@ -247,13 +247,9 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         GeometrySpec { crop: Crop::Center, flip: 0.0, ..self.geometry }
     }
 
-    /// Masks and caption of a picture, and its pixels where the source needs them.
+    /// The caption of a picture, and the parts of its sample that the source wants.
     fn load(&self, i: usize, draw: &Draw) -> Result<Sample, DatasetError> {
-        let cell = self.source.mask_cell();
-        match self.source.needs_pixels() {
-            true => self.dataset.load(i, draw, cell),
-            false => self.dataset.load_masks(i, draw, cell),
-        }
+        self.dataset.load(i, draw, self.source.mask_cell(), self.source.wanted())
     }
 
     fn name(&self, i: usize) -> String {

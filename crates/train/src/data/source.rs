@@ -1,6 +1,6 @@
 //! The seam between a dataset and a training method: how one picture becomes one sample.
 
-use fairhuman_dataset::{Dataset, Draw, Sample};
+use fairhuman_dataset::{Dataset, Draw, Sample, Wanted};
 use fairhuman_engine::Backend;
 
 use super::DataError;
@@ -14,8 +14,9 @@ pub trait Source<B: Backend> {
     /// Pixels per cell of the masks, in one direction.
     fn mask_cell(&self) -> usize;
 
-    /// Whether samples need the pixels. (Latents may come from the cache.)
-    fn needs_pixels(&self) -> bool;
+    /// The parts of a sample that are decoded: masks, pixels (unless latents may come from the cache), control
+    /// images.
+    fn wanted(&self) -> Wanted;
 
     /// How often a held-out picture is looked at, where the recipe says `draws`.
     fn validation_draws(&self, draws: usize) -> usize {
@@ -49,7 +50,7 @@ pub struct Picture<'a> {
     pub index: usize,
     /// Its geometry.
     pub draw: &'a Draw,
-    /// Masks, caption and, where needed, pixels.
+    /// The caption, and the parts that [`Source::wanted`] names.
     pub sample: &'a Sample,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_dataset::Dataset;
+use fairhuman_dataset::{Dataset, Wanted};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
@@ -86,8 +86,8 @@ impl<B: Backend> Source<B> for PictureSource {
         1
     }
 
-    fn needs_pixels(&self) -> bool {
-        true
+    fn wanted(&self) -> Wanted {
+        Wanted { conditioning: false, ..Wanted::ALL }
     }
 
     /// An autoencoder's held-out losses depend on the picture alone.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, draw};
+use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, Wanted, draw};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::sampler::Sampler;
@@ -126,7 +126,7 @@ impl Again {
                 continue;
             }
             let drawn = draw(&geometry, item.size, 0, 0, 0);
-            let sample = dataset.load(i, &drawn, 1)?;
+            let sample = dataset.load(i, &drawn, 1, Wanted::ALL)?;
             let masks: Vec<&LatentMask> = sample.masks.iter().flatten().collect();
             if masks.len() == regions.len() && masks.iter().all(|mask| mask.share > 0.012) {
                 let boxes = regions.iter().zip(&masks);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::check::{blobs, boxed, options, run};
 use crate::common::{put, spec, write};
-use fairhuman_dataset::check::{self, Kind, Options, Severity, check};
-use fairhuman_dataset::{GeometrySpec, Region};
+use fairhuman_dataset::check::{self, Options, check};
+use fairhuman_dataset::{GeometrySpec, Kind, Region, Severity};
 use tempfile::TempDir;
 
 #[test]
@@ -19,7 +19,8 @@ fn missing_and_ambiguous_masks_belong_to_their_pictures() {
         write(&dir.path().join(mask), &boxed(24, 24, (4, 4, 14, 13)), None);
     }
     let report = run(dir.path(), "path = \".\"", &[Region::new("face", "m")]);
-    let errors = report.findings.iter().filter(|f| f.severity == Severity::Error).map(|f| (f.item, f.kind));
+    let errors =
+        report.diagnostics.iter().filter(|f| f.severity == Severity::Error).map(|f| (f.item, f.kind));
     assert_eq!(errors.collect::<Vec<_>>(), [(Some(1), Kind::MaskMissing), (Some(3), Kind::Ambiguous)]);
     let page = check::html(&report, 1);
     assert!(page.contains("3 pictures left out, 1 of them with errors, 0 with warnings."), "{page}");
@@ -27,7 +28,7 @@ fn missing_and_ambiguous_masks_belong_to_their_pictures() {
 }
 
 #[test]
-fn a_region_that_no_picture_has_is_an_error_and_its_masks_are_strays() {
+fn a_region_that_no_picture_has_is_an_error_and_its_masks_are_unused() {
     let dir = TempDir::new().unwrap();
     for i in 0..5 {
         blobs(i, 24, 24).save(dir.path().join(format!("{i}.png"))).unwrap();
@@ -38,16 +39,16 @@ fn a_region_that_no_picture_has_is_an_error_and_its_masks_are_strays() {
     let absent = "path = \".\"\nmissing_mask = \"absent\"";
     let report = run(dir.path(), absent, &[Region::new("face", "-masklable.png")]);
     let found: Vec<_> = report
-        .findings
+        .diagnostics
         .iter()
         .filter(|f| f.file != Path::new("black"))
         .map(|f| (f.kind, f.severity))
         .collect();
-    assert_eq!(found, [(Kind::Recipe, Severity::Error), (Kind::MaskStray, Severity::Warning)]);
+    assert_eq!(found, [(Kind::RegionEmpty, Severity::Error), (Kind::UnusedMask, Severity::Warning)]);
     // Masks that are all black are no error, but nothing can be learnt from them.
     let report = run(dir.path(), absent, &[Region::new("face", "black")]);
     let worst: Vec<_> =
-        report.findings.iter().filter(|f| f.severity != Severity::Note).map(|f| f.kind).collect();
+        report.diagnostics.iter().filter(|f| f.severity != Severity::Note).map(|f| f.kind).collect();
     assert_eq!(worst, [Kind::RegionEmpty], "{}", check::text(&report));
 }
 
@@ -62,7 +63,7 @@ fn a_size_below_a_latent_cell_is_an_error_and_no_panic() {
         let options = Options { geometry, ..options() };
         let report =
             check(dir.path(), &spec("path = \".\""), &[Region::new("face", "m")], &options, &|_, _| ());
-        assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Recipe]);
+        assert_eq!(report.diagnostics.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Recipe]);
     }
 }
 

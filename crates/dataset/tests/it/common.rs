@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-use fairhuman_dataset::DatasetSpec;
+use fairhuman_dataset::{Dataset, DatasetSpec};
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder, Luma};
 use tempfile::TempDir;
@@ -134,4 +134,9 @@ pub fn put(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
 /// The `[dataset]` table of a recipe.
 pub fn spec(text: &str) -> DatasetSpec {
     toml::from_str(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The warnings and notes of a dataset's layout.
+pub fn messages(data: &Dataset) -> Vec<String> {
+    data.diagnostics().iter().map(ToString::to_string).collect()
 }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::report::{Finding, Kind};
-use crate::layout::files::{BESIDE, extension, is_picture};
-use crate::problem::Subject;
+use crate::diagnostic::{Diagnostic, Kind, Subject};
+use crate::picture_files::{COMPANION_ENDINGS, extension, is_picture};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Files that go with datasets: lists, notes, what other programs leave.
@@ -15,12 +14,12 @@ const COMPANIONS: [&str; 12] =
 const COMPANION_NAMES: [&str; 4] = ["contact-sheet", "licence", "license", "readme"];
 /// Folders of small versions and of what archives and network drives leave.
 const SIDE_FOLDERS: [&str; 3] = ["@eadir", "__macosx", "thumbnails"];
-/// Files of a folder that nothing uses are told one by one up to this number, else together.
+/// Up to this many unused files of a folder are reported one by one; more are reported together.
 const ONE_BY_ONE: usize = 3;
 /// Folders are searched to this depth.
 const DEPTH: usize = 8;
 
-/// What is known about the dataset's files.
+/// The dataset's files, as far as they are known.
 pub(super) struct Known<'a> {
     pub root: &'a Path,
     pub layout: Layout,
@@ -30,12 +29,12 @@ pub(super) struct Known<'a> {
     pub pictures: &'a HashSet<PathBuf>,
     /// The masks among them.
     pub masks: &'a HashSet<PathBuf>,
-    /// Whether some region has no mask at all: what looks like one is then no matter of course.
+    /// True if some region has no mask at all: a file that looks like one is then worth a warning.
     pub without_masks: bool,
 }
 
-/// The findings about files that nothing uses.
-pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> Vec<Finding> {
+/// Warnings about files that nothing uses.
+pub(super) fn find(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> Vec<Diagnostic> {
     // A list in a file, a split, or annotations often name a part of a larger folder on purpose.
     let partial = spec.path.is_file()
         || spec.split.is_some()
@@ -67,37 +66,37 @@ pub(super) fn strays(known: &Known, spec: &DatasetSpec, regions: &[Region]) -> V
         let (kind, text) = match () {
             () if is_companion(&file, &extension) => continue,
             () if is_picture(&extension) && is_mask(&file, &folder, &mask_folders, regions) => {
-                (Kind::MaskStray, "is a mask, but there is no picture of this name")
+                (Kind::UnusedMask, "is a mask, but there is no picture of this name")
             }
             () if is_picture(&extension) && is_beside(&file) && !known.without_masks => continue,
             () if is_picture(&extension) && is_beside(&file) => {
-                (Kind::MaskStray, "is called like a mask, but no region's `mask` is the end of its name")
+                (Kind::UnusedMask, "is called like a mask, but no region's `mask` is the end of its name")
             }
             () if partial => continue,
             () if is_picture(&extension) && names_files => {
-                (Kind::Stray, "is a picture that is not read: it lies in a folder that nothing names")
+                (Kind::UnusedFile, "is a picture that is not read: it lies in a folder that nothing names")
             }
-            () if is_picture(&extension) => (Kind::Stray, "is a picture that no line of the list names"),
+            () if is_picture(&extension) => (Kind::UnusedFile, "is a picture that no line of the list names"),
             () if names_files && extension == caption => {
-                (Kind::Stray, "is a caption, but there is no picture of this name")
+                (Kind::UnusedFile, "is a caption, but there is no picture of this name")
             }
-            () => (Kind::Stray, "belongs to nothing in this dataset"),
+            () => (Kind::UnusedFile, "belongs to nothing in this dataset"),
         };
         let together = is_beside(&file) || !used_folders.contains(&folder);
         let group = if together { folder } else { file.clone() };
         by_folder.entry((group, kind, text.to_owned())).or_default().push(file);
     }
-    let mut findings = Vec::new();
+    let mut unused = Vec::new();
     for ((group, kind, text), files) in by_folder {
         if files.len() > ONE_BY_ONE {
             let text = format!("holds {} files that nothing uses; each {text}", files.len());
-            findings.push(Finding::new(kind, &Subject::Dataset, group, text));
+            unused.push(Diagnostic::new(kind, text).about(Subject::Dataset, group));
         } else {
-            let one = |file| Finding::new(kind, &Subject::Dataset, file, text.clone());
-            findings.extend(files.into_iter().map(one));
+            let one = |file| Diagnostic::new(kind, text.as_str()).about(Subject::Dataset, file);
+            unused.extend(files.into_iter().map(one));
         }
     }
-    findings
+    unused
 }
 
 fn is_companion(file: &Path, extension: &str) -> bool {
@@ -107,10 +106,10 @@ fn is_companion(file: &Path, extension: &str) -> bool {
 
 fn is_beside(file: &Path) -> bool {
     let stem = file.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-    BESIDE.iter().any(|end| stem.ends_with(end))
+    COMPANION_ENDINGS.iter().any(|end| stem.ends_with(end))
 }
 
-/// Whether a picture lies where masks lie, or is called like one that a region asks for.
+/// True if a picture lies where masks lie, or is called like one that a region asks for.
 fn is_mask(file: &Path, folder: &Path, mask_folders: &HashSet<PathBuf>, regions: &[Region]) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     mask_folders.contains(folder) || regions.iter().any(|r| r.mask.contains('.') && name.ends_with(&r.mask))

@@ -1,19 +1,19 @@
-//! Where the masks of a region, or the conditioning images, of a folder of pictures lie.
+//! Finds the mask of a region, or the conditioning image, of each picture of a folder.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::files::{PICTURES, Rules, entries, extension, is_picture};
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::inside;
-use crate::problem::Fault;
-use crate::source::{MaskSource, Source};
+use crate::picture_files::{PICTURES, entries, extension, is_picture};
+use crate::source::{ImageSource, MaskSource};
 
-/// A place that is asked for the mask of a picture.
-pub(super) enum Place {
+/// A rule by which the mask of a picture is found.
+pub(super) enum Locator {
     /// The picture's own alpha channel.
     Alpha,
-    /// Beside the picture: what follows the stem in the file's name, `"-masklabel.png"`.
+    /// Beside the picture, by what follows the stem in the file's name: `"-masklabel.png"`.
     Beside {
         /// The dataset's folder.
         root: PathBuf,
@@ -25,11 +25,17 @@ pub(super) enum Place {
     Folder { folder: PathBuf, by_stem: BTreeMap<OsString, Vec<PathBuf>> },
 }
 
-impl Place {
-    /// The place called `name` for the pictures in `folder`, which is relative to `root`.
-    pub fn new(root: &Path, folder: &Path, name: &str, rules: &Rules) -> Result<Place, Fault> {
+impl Locator {
+    /// The locator that a recipe calls `name`, for the pictures in `folder`, which is relative to `root`.
+    /// `conditioning` is the folder that the name `"conditioning"` stands for.
+    pub fn new(
+        root: &Path,
+        folder: &Path,
+        name: &str,
+        conditioning: Option<&Path>,
+    ) -> Result<Locator, Diagnostic> {
         if name == "alpha" {
-            return Ok(Place::Alpha);
+            return Ok(Locator::Alpha);
         }
         let lower = name.to_ascii_lowercase();
         let ending = PICTURES.iter().find(|p| lower.ends_with(&format!(".{p}")));
@@ -38,13 +44,13 @@ impl Place {
                 let text = format!(
                     "{name:?} must be the end of a file name such as \"-masklabel.png\", or a folder"
                 );
-                return Err(Fault::Recipe(text));
+                return Err(Diagnostic::new(Kind::Recipe, text));
             }
             let (root, folder) = (root.to_owned(), folder.to_owned());
-            return Ok(Place::Beside { root, folder, ending: name.to_owned() });
+            return Ok(Locator::Beside { root, folder, ending: name.to_owned() });
         }
-        let masks = match &rules.conditioning {
-            Some(conditioning) if name == "conditioning" => conditioning.clone(),
+        let masks = match conditioning {
+            Some(conditioning) if name == "conditioning" => conditioning.to_owned(),
             // Either the masks lie in the pictures' folder, or the folder of masks is divided as that of pictures.
             _ => match folder.join(name) {
                 own if root.join(&own).exists() => own,
@@ -52,13 +58,11 @@ impl Place {
             },
         };
         let mut by_stem: BTreeMap<OsString, Vec<PathBuf>> = BTreeMap::new();
-        let path = inside(root, &masks).map_err(|fault| match fault {
-            Fault::Missing(_) => Fault::Missing(
+        let path = inside(root, &masks).map_err(|error| {
+            error.with_hint(
                 ": masks lie in a folder of this name, or beside the pictures with an ending such as \
-                 \"-masklabel.png\""
-                    .into(),
-            ),
-            other => other,
+                 \"-masklabel.png\"",
+            )
         })?;
         for file in entries(&path)? {
             if extension(&file).is_some_and(|e| is_picture(&e)) {
@@ -66,40 +70,39 @@ impl Place {
                 by_stem.entry(stem).or_default().push(masks.join(file));
             }
         }
-        Ok(Place::Folder { folder: masks, by_stem })
+        Ok(Locator::Folder { folder: masks, by_stem })
     }
 
     /// The mask that belongs to the picture of this stem; paths relative to the dataset's folder.
-    pub fn find(&self, stem: &OsStr) -> Result<MaskSource, (PathBuf, Fault)> {
-        let file = |path: PathBuf| MaskSource::Picture(Source::File(path));
+    pub fn find(&self, stem: &OsStr) -> Result<MaskSource, (PathBuf, Diagnostic)> {
+        let file = |path: PathBuf| MaskSource::Picture(ImageSource::File(path));
         match self {
-            Place::Alpha => Ok(MaskSource::Alpha),
-            Place::Beside { root, folder, ending } => {
+            Locator::Alpha => Ok(MaskSource::Alpha),
+            Locator::Beside { root, folder, ending } => {
                 let mut name = stem.to_owned();
                 name.push(ending);
                 let path = folder.join(name);
                 if root.join(&path).symlink_metadata().is_err() {
-                    return Err((path, Fault::Missing(absence_hint())));
+                    return Err((path, Diagnostic::missing(IF_ABSENT)));
                 }
                 Ok(file(path))
             }
-            Place::Folder { folder, by_stem } => match by_stem.get(stem).map(Vec::as_slice) {
+            Locator::Folder { folder, by_stem } => match by_stem.get(stem).map(Vec::as_slice) {
                 Some([one]) => Ok(file(one.clone())),
                 None | Some([]) => {
                     let mut name = stem.to_owned();
                     name.push(".png");
-                    Err((folder.join(name), Fault::Missing(absence_hint())))
+                    Err((folder.join(name), Diagnostic::missing(IF_ABSENT)))
                 }
                 Some([first, second, ..]) => {
                     let text = format!("{} has the same name: keep one of them", second.display());
-                    Err((first.clone(), Fault::Ambiguous(text)))
+                    Err((first.clone(), Diagnostic::new(Kind::Ambiguous, text)))
                 }
             },
         }
     }
 }
 
-/// What to do where a picture has no mask.
-pub(crate) fn absence_hint() -> String {
-    " (where a picture has no such region, use an all-black mask or set `missing_mask = \"absent\"`)".into()
-}
+/// The advice where a picture has no mask.
+const IF_ABSENT: &str =
+    " (where a picture has no such region, use an all-black mask or set `missing_mask = \"absent\"`)";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::common::{Scene, put, spec, write};
 use fairhuman_dataset::buckets::{BucketList, BucketSpec, assign, batches, bucketed_order, list};
-use fairhuman_dataset::{Dataset, GeometrySpec, Region, draw};
+use fairhuman_dataset::{Dataset, GeometrySpec, Region, Wanted, draw};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -98,7 +98,7 @@ fn masks_and_conditioning_follow_their_picture_into_its_bucket() {
     geometry.check(8).unwrap();
     let d = draw(&geometry, data.item(0).size, 0, 0, 0);
     assert_eq!((d.width, d.height), (88, 40), "of about 64 x 64 pixels, the nearest to 2 : 1");
-    let s = data.load(0, &d, 1).unwrap();
+    let s = data.load(0, &d, 1, Wanted::ALL).unwrap();
     assert_eq!((s.width, s.height, s.image.len()), (88, 40, 88 * 40 * 3));
     let (mask, control) = (s.masks[0].as_ref().unwrap(), s.conditioning.as_ref().unwrap());
     let agree = (0..88 * 40)

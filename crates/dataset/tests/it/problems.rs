@@ -1,17 +1,17 @@
-//! Every problem of a dataset is reported in one pass, by line and file; bad files never load as good ones.
+//! Every error of a dataset is reported in one pass, by line and file; bad files never load as good ones.
 
 use std::path::Path;
 
 use crate::common::{Scene, crc32, plain, write};
-use fairhuman_dataset::{Dataset, DatasetSpec, Fault, GeometrySpec, Problems, Region, Subject, draw};
+use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Kind, Region, Rejected, Subject, Wanted, draw};
 use tempfile::TempDir;
 
 fn face() -> [Region; 1] {
     [Region::new("face", "mask_face")]
 }
 
-fn problems(dir: &TempDir, spec: &DatasetSpec, regions: &[Region]) -> Problems {
-    Dataset::open(dir.path(), spec, regions).expect_err("the dataset has problems")
+fn rejected(dir: &TempDir, spec: &DatasetSpec, regions: &[Region]) -> Rejected {
+    Dataset::open(dir.path(), spec, regions).expect_err("the dataset has errors")
 }
 
 fn put(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
@@ -24,7 +24,7 @@ fn cut(path: &Path, keep: impl Fn(usize) -> usize) {
 }
 
 #[test]
-fn all_problems_are_reported_at_once_by_line_and_file() {
+fn all_errors_are_reported_at_once_by_line_and_file() {
     let outside = TempDir::new().unwrap();
     write(&outside.path().join("secret.png"), &plain(16, 16, 0), None);
     let dir = TempDir::new().unwrap();
@@ -93,12 +93,12 @@ fn all_problems_are_reported_at_once_by_line_and_file() {
     lines.push((String::new(), "is not UTF-8 text (byte 11)"));
 
     let spec = DatasetSpec { max_pixels: 100_000, ..DatasetSpec::new(".") };
-    let found = problems(&dir, &spec, &face());
+    let found = rejected(&dir, &spec, &face());
     let expected: Vec<(usize, &str)> =
         lines.iter().enumerate().map(|(i, (_, e))| (i + 1, *e)).filter(|(_, e)| !e.is_empty()).collect();
-    assert_eq!(found.list.len(), expected.len(), "{found}");
-    for (problem, (line, text)) in found.list.iter().zip(&expected) {
-        let shown = problem.to_string();
+    assert_eq!(found.errors.len(), expected.len(), "{found}");
+    for (error, (line, text)) in found.errors.iter().zip(&expected) {
+        let shown = error.to_string();
         assert!(shown.starts_with(&format!("metadata.jsonl line {line}: ")), "{shown} at {line}");
         assert!(shown.contains(text), "{shown} does not say {text}");
     }
@@ -106,21 +106,21 @@ fn all_problems_are_reported_at_once_by_line_and_file() {
 }
 
 #[test]
-fn a_line_may_have_several_problems() {
+fn a_line_may_have_several_errors() {
     let dir = TempDir::new().unwrap();
     put(&dir, "metadata.jsonl", r#"{"image":"a.png","text":"x","mask_face":"b.png"}"#);
     let subjects: Vec<Subject> =
-        problems(&dir, &DatasetSpec::new("."), &face()).list.into_iter().map(|p| p.subject).collect();
+        rejected(&dir, &DatasetSpec::new("."), &face()).errors.into_iter().map(|p| p.subject).collect();
     assert_eq!(subjects, [Subject::Picture, Subject::Mask("face".into())]);
 }
 
 #[test]
-fn a_misspelt_column_is_one_problem_that_lists_the_columns() {
+fn a_misspelt_column_is_one_error_that_lists_the_columns() {
     let dir = TempDir::new().unwrap();
     let lines = "{\"image\":\"a.png\",\"text_english\":\"x\",\"mask_face\":\"m.png\"}\n".repeat(50);
     put(&dir, "metadata.jsonl", lines);
-    let found = problems(&dir, &DatasetSpec::new("."), &face());
-    assert_eq!(found.list.len(), 1, "{found}");
+    let found = rejected(&dir, &DatasetSpec::new("."), &face());
+    assert_eq!(found.errors.len(), 1, "{found}");
     let text = found.to_string();
     assert!(
         text.contains("no line has the column \"text\"; the columns are image, mask_face, text_english"),
@@ -132,7 +132,7 @@ fn a_misspelt_column_is_one_problem_that_lists_the_columns() {
 #[test]
 fn whole_datasets_that_cannot_be_read_are_named() {
     let dir = TempDir::new().unwrap();
-    let say = |path: &str| problems(&dir, &DatasetSpec::new(path), &[]).to_string();
+    let say = |path: &str| rejected(&dir, &DatasetSpec::new(path), &[]).to_string();
     assert!(say("nowhere").contains("nowhere: there is no such file: set `path`"), "{}", say("nowhere"));
     assert!(say(".").contains("neither a metadata.jsonl nor pictures"), "{}", say("."));
     put(&dir, "metadata.jsonl", "\n \n");
@@ -146,8 +146,8 @@ fn wrong_recipe_values_are_named_before_any_file_is_read() {
     let dir = TempDir::new().unwrap();
     let spec = DatasetSpec { mask_threshold: 0.0, ..DatasetSpec::new("nowhere") };
     let regions = [Region::new("face", "m"), Region::new("face", "n"), Region::new("hand", "")];
-    let found = problems(&dir, &spec, &regions);
-    assert_eq!(found.list.len(), 3, "{found}");
+    let found = rejected(&dir, &spec, &regions);
+    assert_eq!(found.errors.len(), 3, "{found}");
     let text = found.to_string();
     for part in ["mask_threshold is 0", "two regions are called `face`", "region 3"] {
         assert!(text.contains(part), "{text}");
@@ -155,7 +155,7 @@ fn wrong_recipe_values_are_named_before_any_file_is_read() {
 }
 
 #[test]
-fn faults_of_the_files_layout_are_all_named() {
+fn errors_of_the_files_layout_are_all_named() {
     let dir = TempDir::new().unwrap();
     for name in ["a.png", "b.png", "c.png", "c.jpg", "d.png", "m/a.png", "m/d.png", "m/d.jpg"] {
         write(&dir.path().join(name), &plain(16, 16, 255), None);
@@ -164,7 +164,7 @@ fn faults_of_the_files_layout_are_all_named() {
     put(&dir, "b.txt", b"\xff\xfe");
     put(&dir, "c.txt", "  \n");
     put(&dir, "e.HEIC", "x");
-    let found = problems(&dir, &DatasetSpec::new("."), &[Region::new("face", "m")]);
+    let found = rejected(&dir, &DatasetSpec::new("."), &[Region::new("face", "m")]);
     let text = found.to_string();
     for part in [
         "picture c.png: its caption and masks have the same names as those of c.jpg",
@@ -178,7 +178,7 @@ fn faults_of_the_files_layout_are_all_named() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    assert_eq!(found.list.len(), 8, "{text}");
+    assert_eq!(found.errors.len(), 8, "{text}");
 
     for (mask, part) in [
         ("masks/gone", "mask of `face` masks/gone: there is no such file: masks lie in a folder"),
@@ -186,7 +186,7 @@ fn faults_of_the_files_layout_are_all_named() {
         ("m/x.png", "must be the end of a file name"),
         (".png", "must be the end of a file name"),
     ] {
-        let text = problems(&dir, &DatasetSpec::new("."), &[Region::new("face", mask)]).to_string();
+        let text = rejected(&dir, &DatasetSpec::new("."), &[Region::new("face", mask)]).to_string();
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
@@ -202,9 +202,12 @@ fn a_small_file_that_promises_a_huge_picture_is_not_unpacked() {
     bytes[29..33].copy_from_slice(&crc.to_be_bytes());
     std::fs::write(&path, bytes).unwrap();
     put(&dir, "bomb.txt", "x");
-    let found = problems(&dir, &DatasetSpec::new("."), &[]);
-    let limit = 100_000_000;
-    assert_eq!(found.list[0].fault, Fault::TooLarge { width: 65536, height: 65536, limit });
+    let found = rejected(&dir, &DatasetSpec::new("."), &[]);
+    assert_eq!(found.errors[0].kind, Kind::TooLarge);
+    assert!(
+        found.to_string().contains("65536 x 65536 pixels are more than the 100000000 allowed"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -255,13 +258,13 @@ fn damage_inside_the_pixels_is_found_by_verify_and_load() {
     let data = Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("face", "m")]).unwrap();
     let found = data.verify().unwrap_err();
     let text = found.to_string();
-    assert_eq!(found.list.len(), 2, "{text}");
+    assert_eq!(found.errors.len(), 2, "{text}");
     assert!(text.contains("picture a.png: cannot be decoded"), "{text}");
     assert!(text.contains("mask of `face` m/b.png: its brightest value is 1"), "{text}");
     let spec = GeometrySpec { width: 64, height: 64, ..GeometrySpec::default() };
     for (i, name) in ["a.png", "m/b.png"].into_iter().enumerate() {
         let d = draw(&spec, (64, 64), 0, 0, 0);
-        let error = data.load(i, &d, 8).unwrap_err().to_string();
+        let error = data.load(i, &d, 8, Wanted::ALL).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
     }
 }
@@ -274,6 +277,6 @@ fn a_file_that_changes_after_opening_is_an_error_not_a_wrong_sample() {
     let data = Dataset::open(dir.path(), &DatasetSpec::new("."), &[]).unwrap();
     write(&dir.path().join("a.png"), &plain(40, 32, 9), None);
     let spec = GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() };
-    let error = data.load(0, &draw(&spec, (32, 32), 0, 0, 0), 8).unwrap_err().to_string();
+    let error = data.load(0, &draw(&spec, (32, 32), 0, 0, 0), 8, Wanted::ALL).unwrap_err().to_string();
     assert!(error.contains("40 x 32") && error.contains("changed since"), "{error}");
 }

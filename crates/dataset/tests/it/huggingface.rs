@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::common::{put, spec, write_all};
-use fairhuman_dataset::{Dataset, DatasetError, GeometrySpec, Layout, Region, Source, draw};
+use fairhuman_dataset::{Dataset, DatasetError, GeometrySpec, ImageSource, Layout, Region, Wanted, draw};
 use tempfile::TempDir;
 
 fn face() -> [Region; 1] {
@@ -59,7 +59,7 @@ fn csv_faults_are_named_by_line() {
     write_all(&dir, &["a.png"]);
     put(&dir, "metadata.csv", b"file_name,text\na.png\na.png,\xff\na.png,\n../a.png,x\n");
     let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err();
-    let lines: Vec<String> = error.list.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = error.errors.iter().map(ToString::to_string).collect();
     let expected = [
         "metadata.csv line 2: has 1 fields, but the head line has 2",
         "metadata.csv line 3: is not UTF-8 text",
@@ -90,7 +90,7 @@ fn tables() -> &'static Path {
 /// The red of the first pixel, 0 to 255, and how many columns of 16 the mask covers.
 fn look(data: &Dataset, i: usize) -> Result<(f32, usize), DatasetError> {
     let geometry = GeometrySpec { width: 16, height: 12, ..GeometrySpec::default() };
-    let sample = data.load(i, &draw(&geometry, data.item(i).size, 0, 0, 0), 1)?;
+    let sample = data.load(i, &draw(&geometry, data.item(i).size, 0, 0, 0), 1, Wanted::ALL)?;
     let covered = sample.masks[0].as_ref().map_or(0, |m| m.cells[..16].iter().filter(|c| **c > 0.0).count());
     Ok(((sample.image[0] + 1.0) * 127.5, covered))
 }
@@ -104,7 +104,7 @@ fn parquet_files_of_datasets_hold_pictures_masks_and_captions() {
         let item = data.item(i);
         assert_eq!((item.caption.clone(), item.size), (format!("picture {i}"), (16, 12)));
         assert_eq!(item.image, Path::new(&format!("people.parquet#{i}")));
-        assert!(matches!(item.source, Source::Cell(_)));
+        assert!(matches!(item.source, ImageSource::Cell(_)));
         assert_eq!(item.masks[0].is_some(), i % 3 != 0);
         let (red, covered) = look(&data, i).unwrap();
         assert!((red - 10.0 * i as f32).abs() < 1e-3, "{red}");

@@ -4,7 +4,7 @@ use crate::common::{Scene, plain, write};
 use std::path::Path;
 
 use fairhuman_dataset::{
-    Dataset, DatasetSpec, GeometrySpec, Item, Layout, MaskSource, MissingMask, Region, draw,
+    Dataset, DatasetSpec, GeometrySpec, Item, Layout, MaskSource, MissingMask, Region, Wanted, draw,
 };
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ fn published_column_names_are_read() {
     assert_eq!(mask_path(item, 1), Some("f/1.png".as_ref()));
     assert_eq!(item.conditioning, Some("pose/1.png".into()));
     let d = draw(&GeometrySpec { width: 16, height: 16, ..Default::default() }, (16, 16), 0, 0, 0);
-    let s = data.load(0, &d, 8).unwrap();
+    let s = data.load(0, &d, 8, Wanted::ALL).unwrap();
     assert_eq!((s.caption.as_str(), s.masks.len()), ("a woman", 2));
     assert!(s.image.iter().all(|&v| v > 0.97) && s.conditioning.unwrap().iter().all(|&v| v == 1.0));
 }
@@ -71,7 +71,7 @@ fn empty_and_null_masks_say_that_the_region_is_absent() {
         data.items().iter().map(|i| i.masks.iter().map(Option::is_some).collect()).collect();
     assert_eq!(present, [[false, true], [true, false]]);
     let d = draw(&GeometrySpec { width: 16, height: 16, ..Default::default() }, (16, 16), 0, 0, 0);
-    let s = data.load(0, &d, 8).unwrap();
+    let s = data.load(0, &d, 8, Wanted::ALL).unwrap();
     assert!(s.masks[0].is_none() && s.masks[1].is_some());
 }
 
@@ -130,7 +130,7 @@ fn masks_beside_pictures_and_in_folders_are_found() {
     assert_eq!(found, [("a.jpg", "caption of a", masks("a")), ("b.c.jpg", "caption of b.c", masks("b.c"))]);
     assert_eq!(data.item(1).conditioning, Some("pose/b.c.png".into()));
     let d = draw(&GeometrySpec { width: 32, height: 16, ..Default::default() }, (32, 16), 0, 0, 0);
-    let s = data.load(0, &d, 8).unwrap();
+    let s = data.load(0, &d, 8, Wanted::ALL).unwrap();
     assert_eq!(s.masks[0], s.masks[1]);
     assert!(s.masks[0].is_some() && s.conditioning.is_some());
 }
@@ -147,7 +147,7 @@ fn names_with_several_dots_do_not_collide() {
     let d = draw(&GeometrySpec { width: 16, height: 16, ..Default::default() }, (16, 16), 0, 0, 0);
     for (i, (n, present)) in [("photo", true), ("photo.1", true), ("photo.2", false)].into_iter().enumerate()
     {
-        let s = data.load(i, &d, 8).unwrap();
+        let s = data.load(i, &d, 8, Wanted::ALL).unwrap();
         assert_eq!((s.caption.as_str(), s.masks[0].is_some()), (n, present));
     }
 }

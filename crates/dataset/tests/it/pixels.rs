@@ -1,7 +1,7 @@
 //! Values and channels: every kind of picture becomes RGB in [-1, 1] as stated.
 
 use crate::common::plain;
-use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Sample, draw};
+use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Sample, Wanted, draw};
 use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 use tempfile::TempDir;
 
@@ -14,7 +14,7 @@ fn loaded(picture: impl Into<DynamicImage>) -> Sample {
     let data = Dataset::open(dir.path(), &DatasetSpec::new("."), &[]).unwrap();
     let (width, height) = (picture.width(), picture.height());
     let spec = GeometrySpec { width, height, ..GeometrySpec::default() };
-    data.load(0, &draw(&spec, (width, height), 0, 0, 0), 1).unwrap()
+    data.load(0, &draw(&spec, (width, height), 0, 0, 0), 1, Wanted::ALL).unwrap()
 }
 
 fn assert_pixel(s: &Sample, expected: [u8; 3]) {

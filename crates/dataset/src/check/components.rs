@@ -1,6 +1,6 @@
-//! The connected parts of a mask, and how many latent cells each one gets.
+//! The connected components of a mask, and the number of latent cells that each one gets.
 //!
-//! Parts are found on runs of white pixels (8 neighbours, union of runs of adjacent rows), so that a mask of a
+//! Components are found on runs of white pixels (8 neighbours, union of runs of adjacent rows), so that a mask of a
 //! hundred million pixels costs one pass over its bytes.
 
 use crate::geometry::Draw;
@@ -14,15 +14,15 @@ struct Run {
     end: usize,
 }
 
-/// A connected part of a mask.
+/// A connected component of a mask.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct Component {
     runs: Vec<Run>,
 }
 
-/// What a part is at latent resolution.
+/// The coverage of a component at latent resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Coverage {
     /// The number of cells that it covers by at least the threshold.
     Cells(usize),
     /// It lies in the kept part of the picture, but covers no cell enough.
@@ -31,8 +31,8 @@ pub(crate) enum Seen {
     Cropped,
 }
 
-/// The parts of a mask of `width` columns; white is 128 and more.
-pub(crate) fn parts(mask: &[u8], width: usize) -> Vec<Part> {
+/// The components of a mask of `width` columns; white is 128 and more.
+pub(crate) fn components(mask: &[u8], width: usize) -> Vec<Component> {
     let mut runs: Vec<Run> = Vec::new();
     let mut parent: Vec<usize> = Vec::new();
     let mut above = 0..0;
@@ -61,17 +61,17 @@ pub(crate) fn parts(mask: &[u8], width: usize) -> Vec<Part> {
         }
         above = first..runs.len();
     }
-    let mut parts: Vec<Part> = Vec::new();
+    let mut components: Vec<Component> = Vec::new();
     let mut number = vec![usize::MAX; runs.len()];
     for (i, run) in runs.into_iter().enumerate() {
         let root = root(&mut parent, i);
         if number[root] == usize::MAX {
-            number[root] = parts.len();
-            parts.push(Part { runs: Vec::new() });
+            number[root] = components.len();
+            components.push(Component { runs: Vec::new() });
         }
-        parts[number[root]].runs.push(run);
+        components[number[root]].runs.push(run);
     }
-    parts
+    components
 }
 
 fn root(parent: &mut [usize], mut i: usize) -> usize {
@@ -82,20 +82,20 @@ fn root(parent: &mut [usize], mut i: usize) -> usize {
     i
 }
 
-impl Part {
-    /// What the part is on a grid of `cols x rows` cells over the draw (which is not mirrored).
-    pub fn seen(&self, draw: &Draw, cols: usize, rows: usize, threshold: f32) -> Seen {
+impl Component {
+    /// The coverage on a grid of `cols x rows` cells over the draw (which is not mirrored).
+    pub fn coverage(&self, draw: &Draw, cols: usize, rows: usize, threshold: f32) -> Coverage {
         let rect = source(draw);
         let (across, down) = (rect.width / cols as f64, rect.height / rows as f64);
         let first = |v: f64| v.max(0.0) as usize;
         let (mut left, mut right, mut top, mut bottom) = (cols, 0, rows, 0);
-        let place = |run: &Run| {
+        let bounds = |run: &Run| {
             let x = [(run.start as f64 - rect.left) / across, (run.end as f64 - rect.left) / across];
             let y = [(run.row as f64 - rect.top) / down, ((run.row + 1) as f64 - rect.top) / down];
             (x, y)
         };
         for run in &self.runs {
-            let (x, y) = place(run);
+            let (x, y) = bounds(run);
             if x[1] > 0.0 && y[1] > 0.0 && x[0] < cols as f64 && y[0] < rows as f64 {
                 left = left.min(first(x[0]));
                 right = right.max((x[1].ceil() as usize).min(cols));
@@ -104,11 +104,11 @@ impl Part {
             }
         }
         if left >= right || top >= bottom {
-            return Seen::Cropped;
+            return Coverage::Cropped;
         }
         let mut cover = vec![0.0f64; (right - left) * (bottom - top)];
         for run in &self.runs {
-            let (x, y) = place(run);
+            let (x, y) = bounds(run);
             for row in first(y[0]).max(top)..(y[1].ceil().max(0.0) as usize).min(bottom) {
                 let tall = y[1].min((row + 1) as f64) - y[0].max(row as f64);
                 for col in first(x[0]).max(left)..(x[1].ceil().max(0.0) as usize).min(right) {
@@ -118,8 +118,8 @@ impl Part {
             }
         }
         match cover.iter().filter(|c| **c >= f64::from(threshold) - 1e-6).count() {
-            0 => Seen::Vanishes,
-            cells => Seen::Cells(cells),
+            0 => Coverage::Vanishes,
+            cells => Coverage::Cells(cells),
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_join_over_corners_and_around_bends() {
+    fn components_join_over_corners_and_around_bends() {
         for (rows, expected) in [
             (vec!["....", "...."], 0),
             (vec!["#..#", "#..#"], 2),
@@ -145,7 +145,7 @@ mod tests {
             (vec!["#..", "...", "#.#"], 3),
         ] {
             let (bytes, width) = mask(&rows);
-            let found = parts(&bytes, width);
+            let found = components(&bytes, width);
             assert_eq!(found.len(), expected, "{rows:?}");
             let pixels: usize = found.iter().flat_map(|p| &p.runs).map(|r| r.end - r.start).sum();
             assert_eq!(pixels, bytes.iter().filter(|b| **b > 0).count());
@@ -160,8 +160,9 @@ mod tests {
         }
         let spec = GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() };
         let draw = draw(&spec, (64, 32), 0, 0, 0);
-        let seen: Vec<Seen> = parts(&bytes, 64).iter().map(|p| p.seen(&draw, 4, 4, 1.5 / 64.0)).collect();
+        let seen: Vec<Coverage> =
+            components(&bytes, 64).iter().map(|p| p.coverage(&draw, 4, 4, 1.5 / 64.0)).collect();
         // The middle 32 of 64 columns are kept; one pixel of 64 is less than the threshold, two are more.
-        assert_eq!(seen, [Seen::Vanishes, Seen::Cropped, Seen::Cells(1)]);
+        assert_eq!(seen, [Coverage::Vanishes, Coverage::Cropped, Coverage::Cells(1)]);
     }
 }

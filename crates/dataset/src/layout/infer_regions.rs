@@ -1,10 +1,10 @@
-//! Which regions a folder seems to have masks for, where no recipe says it.
+//! Infers the regions of a dataset from its masks, where no recipe names them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::files::{entries, extension, is_picture};
 use super::{detect, kohya, list_in};
+use crate::picture_files::{entries, holds_pictures};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// The regions of the dataset at `path`, sorted by name. Nothing is checked; at worst there are none.
@@ -91,18 +91,13 @@ fn beside(folder: &Path, found: &mut BTreeSet<(String, String)>) {
     }
 }
 
-fn holds_pictures(folder: &Path) -> bool {
-    let names = entries(folder).unwrap_or_default();
-    names.iter().any(|n| extension(n).is_some_and(|e| is_picture(&e)))
-}
-
 fn folders(root: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let folders = entries.flatten().filter(|e| e.path().is_dir());
     folders.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect()
 }
 
-/// The columns of JSON lines, or of a CSV file's head line.
+/// The columns of JSON lines, or of a CSV file's header.
 fn columns(text: &[u8]) -> Vec<String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{put, spec, write_all};
+use crate::common::{messages, put, spec, write_all};
 use fairhuman_dataset::{CaptionSpec, Dataset, caption};
 use tempfile::TempDir;
 
@@ -93,5 +93,5 @@ fn of_a_caption_file_the_first_line_that_is_not_empty_counts() {
     let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
     let found: Vec<_> = data.items().iter().map(|i| i.caption.as_str()).collect();
     assert_eq!(found, ["a woman waves", "one line"]);
-    assert_eq!(data.notes(), ["1 caption file has several lines: the first one is the caption"]);
+    assert_eq!(messages(&data), ["1 caption file has several lines: the first one is the caption"]);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::common::{crc32, exif, put, spec, write};
-use fairhuman_dataset::check::{self, Kind, Options, Report, Severity, check, guess_regions};
-use fairhuman_dataset::{GeometrySpec, Region};
+use fairhuman_dataset::check::{self, Options, Report, check, infer_regions};
+use fairhuman_dataset::{GeometrySpec, Kind, Region, Severity};
 use image::codecs::png::PngEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage};
@@ -70,7 +70,7 @@ pub fn run(dir: &Path, text: &str, regions: &[Region]) -> Report {
 
 fn found(report: &Report) -> BTreeMap<(String, Kind), usize> {
     let mut found = BTreeMap::new();
-    for f in &report.findings {
+    for f in &report.diagnostics {
         *found.entry((f.file.display().to_string(), f.kind)).or_insert(0) += 1;
     }
     found
@@ -80,7 +80,7 @@ fn found(report: &Report) -> BTreeMap<(String, Kind), usize> {
 fn three_hundred_pictures_without_fault_raise_nothing() {
     let folder = Folder::new();
     let report = run(folder.dir.path(), "path = \".\"", &[Region::new("face", "masks/face")]);
-    assert_eq!(report.findings, [], "{}", check::text(&report));
+    assert_eq!(report.diagnostics, [], "{}", check::text(&report));
     assert!(!report.has_errors());
     assert_eq!((report.pictures, report.epoch, report.items.len()), (300, 300, 300));
     let face = &report.regions[0];
@@ -227,7 +227,7 @@ fn one_fault_of_each_kind_in_three_hundred_pictures_is_found_and_nothing_else() 
     put(&folder.dir, &format!("masks/face/{name}.png"), "no picture");
     expect(format!("masks/face/{name}.png"), Kind::NotAPicture);
     boxed(24, 24, (4, 4, 12, 12)).save(folder.path("masks/face/gone.png")).unwrap();
-    expect("masks/face/gone.png".into(), Kind::MaskStray);
+    expect("masks/face/gone.png".into(), Kind::UnusedMask);
 
     // A speck in a picture ten times as large as it is trained, and one beside the kept middle.
     for (width, speck, kind) in
@@ -247,7 +247,7 @@ fn one_fault_of_each_kind_in_three_hundred_pictures_is_found_and_nothing_else() 
     put(&folder.dir, "Thumbs.db", "x");
     blobs(906, 24, 24).save(folder.path("masks/forgotten.png")).unwrap();
     for file in ["forgotten.txt", "Thumbs.db", "masks/forgotten.png"] {
-        expect(file.into(), Kind::Stray);
+        expect(file.into(), Kind::UnusedFile);
     }
     for file in [".DS_Store", "README.md", "LICENSE", "boxes.json"] {
         put(&folder.dir, file, "x");
@@ -258,7 +258,7 @@ fn one_fault_of_each_kind_in_three_hundred_pictures_is_found_and_nothing_else() 
     let missed: Vec<_> = expected.iter().filter(|(key, n)| found.get(key) != Some(n)).collect();
     let extra: Vec<_> = found.iter().filter(|(key, n)| expected.get(key) != Some(n)).collect();
     assert!(missed.is_empty() && extra.is_empty(), "missed {missed:?}\nnot planted {extra:?}");
-    let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count();
+    let count = |severity| report.diagnostics.iter().filter(|f| f.severity == severity).count();
     assert_eq!(report.counts.errors, count(Severity::Error));
     assert!(report.has_errors() && report.pictures == 300);
     // An error of a picture's own files keeps it out of the epoch, and nothing else does. Of two pictures of one name
@@ -284,7 +284,7 @@ fn one_fault_of_each_kind_in_three_hundred_pictures_is_found_and_nothing_else() 
     assert!(text.contains("training would refuse this dataset"), "{text}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["counts"]["errors"], report.counts.errors);
-    assert_eq!(json["findings"][0]["severity"], "error");
+    assert_eq!(json["diagnostics"][0]["severity"], "error");
     let page = check::html(&report, 100);
     assert!(page.matches("<figure").count() <= 100 && page.contains("data:image/jpeg;base64,"));
     for part in ["http://", "https://", "src=\"/"] {
@@ -311,27 +311,20 @@ fn lists_are_checked_line_by_line() {
     );
     let report = run(dir.path(), "path = \".\"", &[]);
     let found: Vec<_> = report
-        .findings
+        .diagnostics
         .iter()
-        .map(|f| (f.line.as_deref().unwrap_or(""), f.file.display().to_string(), f.kind))
+        .map(|f| (f.origin.as_ref().map(ToString::to_string), f.file.display().to_string(), f.kind))
         .collect();
-    let line = |n| match n {
-        2 => "metadata.jsonl line 2",
-        3 => "metadata.jsonl line 3",
-        4 => "metadata.jsonl line 4",
-        5 => "metadata.jsonl line 5",
-        6 => "metadata.jsonl line 6",
-        _ => "",
-    };
+    let line = |n: usize| Some(format!("metadata.jsonl line {n}"));
     let mut expected = vec![
         (line(6), String::new(), Kind::List),
-        ("", "2.png".into(), Kind::Stray),
-        ("", "3.png".into(), Kind::Stray),
+        (None, "2.png".into(), Kind::UnusedFile),
+        (None, "3.png".into(), Kind::UnusedFile),
         (line(2), "../0.png".into(), Kind::Outside),
         (line(3), "/etc/hostname".into(), Kind::Outside),
         (line(4), "gone.png".into(), Kind::Missing),
         (line(5), String::new(), Kind::CaptionMissing),
-        ("", "0.png".into(), Kind::Duplicate),
+        (None, "0.png".into(), Kind::Duplicate),
     ];
     let mut sorted = found.clone();
     sorted.sort();
@@ -340,16 +333,19 @@ fn lists_are_checked_line_by_line() {
 }
 
 #[test]
-fn pictures_of_columns_that_nobody_asks_for_are_no_strays_and_nor_are_contact_sheets() {
+fn pictures_of_columns_that_nobody_asks_for_are_not_unused_and_nor_are_contact_sheets() {
     let dir = TempDir::new().unwrap();
     for file in ["a.png", "pose/a.png", "thumbnails/a.png", "contact-sheet-1.png", "pose/b.png"] {
         write(&dir.path().join(file), &boxed(8, 8, (0, 0, 4, 4)), None);
     }
     put(&dir, "metadata.jsonl", "{\"image\": \"a.png\", \"text\": \"a\", \"pose\": \"pose/a.png\"}");
     let report = run(dir.path(), "path = \".\"", &[]);
-    let strays =
-        report.findings.iter().filter(|f| f.kind == Kind::Stray).map(|f| f.file.display().to_string());
-    assert_eq!(strays.collect::<Vec<_>>(), ["pose/b.png"]);
+    let unused = report
+        .diagnostics
+        .iter()
+        .filter(|f| f.kind == Kind::UnusedFile)
+        .map(|f| f.file.display().to_string());
+    assert_eq!(unused.collect::<Vec<_>>(), ["pose/b.png"]);
 }
 
 #[test]
@@ -363,8 +359,8 @@ fn the_models_tokenizer_is_asked_and_estimates_are_called_so() {
     let options = Options { tokens: Some(&count), ..options() };
     let report = check(dir.path(), &spec("path = \".\""), &[], &options, &|_, _| ());
     assert_eq!((report.captions.estimated, report.captions.over), (false, 1));
-    assert_eq!(report.findings[0].kind, Kind::CaptionLong);
-    assert!(report.findings[0].message.starts_with("has 78 tokens, 1 more"), "{}", report.findings[0]);
+    assert_eq!(report.diagnostics[0].kind, Kind::CaptionLong);
+    assert!(report.diagnostics[0].message.starts_with("has 78 tokens, 1 more"), "{}", report.diagnostics[0]);
 }
 
 #[test]
@@ -377,19 +373,19 @@ fn a_dataset_that_cannot_be_opened_is_one_error() {
 }
 
 #[test]
-fn regions_are_guessed_where_there_is_no_recipe() {
+fn regions_are_inferred_where_there_is_no_recipe() {
     let dir = TempDir::new().unwrap();
-    let guess = |dir: &TempDir| -> Vec<(String, String)> {
-        let regions = guess_regions(dir.path(), &spec("path = \".\""));
+    let infer = |dir: &TempDir| -> Vec<(String, String)> {
+        let regions = infer_regions(dir.path(), &spec("path = \".\""));
         regions.into_iter().map(|r| (r.name, r.mask)).collect()
     };
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    assert_eq!(guess(&dir), []);
+    assert_eq!(infer(&dir), []);
     for name in ["a.png", "a-masklabel.png", "masks/face/a.png", "mask_hand/a.png"] {
         write(&dir.path().join(name), &boxed(8, 8, (0, 0, 4, 4)), None);
     }
     assert_eq!(
-        guess(&dir),
+        infer(&dir),
         [pair("face", "masks/face"), pair("hand", "mask_hand"), pair("mask", "-masklabel.png")]
     );
     put(
@@ -397,16 +393,16 @@ fn regions_are_guessed_where_there_is_no_recipe() {
         "metadata.jsonl",
         "{\"image\": \"a.png\", \"text\": \"\", \"mask_face\": \"m.png\", \"hand_mask\": \"m.png\", \"mask_ear\": \"\"}",
     );
-    assert_eq!(guess(&dir), [pair("face", "mask_face"), pair("hand", "hand_mask")]);
+    assert_eq!(infer(&dir), [pair("face", "mask_face"), pair("hand", "hand_mask")]);
     // A kohya config says which masks there are.
     let subset =
         "[[datasets]]\n[[datasets.subsets]]\nimage_dir = \".\"\nconditioning_data_dir = \"mask_hand\"\n";
     put(&dir, "dataset.toml", format!("{subset}alpha_mask = true"));
-    let regions = guess_regions(dir.path(), &spec("path = \"dataset.toml\""));
+    let regions = infer_regions(dir.path(), &spec("path = \"dataset.toml\""));
     let sources: Vec<_> = regions.iter().map(|r| r.mask.as_str()).collect();
     assert!(sources.contains(&"conditioning") && sources.contains(&"alpha"), "{regions:?}");
     let tables = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"));
-    let regions = guess_regions(tables, &spec("path = \"people.parquet\""));
+    let regions = infer_regions(tables, &spec("path = \"people.parquet\""));
     assert_eq!(regions, [Region::new("face", "mask_face")]);
 }
 

@@ -4,18 +4,18 @@ use super::coco::Annotation;
 use crate::source::Shape;
 use crate::spec::CocoShape;
 
-/// The parts that a region may name.
-pub(super) const WHOLE_BODY: [&str; 4] = ["face", "hand", "lefthand", "righthand"];
+/// The parts of the body that a region may name.
+pub(super) const PARTS: [&str; 4] = ["face", "hand", "lefthand", "righthand"];
 
 /// A box of COCO (left, top, width, height) that is not empty.
-pub(super) fn filled([x, y, width, height]: [f32; 4]) -> Option<Shape> {
+pub(super) fn box_shape([x, y, width, height]: [f32; 4]) -> Option<Shape> {
     (width > 0.0 && height > 0.0).then_some(Shape::Box([x, y, x + width, y + height]))
 }
 
-/// A person's face, or one or both hands.
-pub(super) fn part(person: &Annotation, name: &str, shape: CocoShape) -> Vec<Shape> {
+/// The shapes of a person's face, or of one or both hands.
+pub(super) fn shapes(person: &Annotation, name: &str, shape: CocoShape) -> Vec<Shape> {
     if name == "hand" {
-        return ["lefthand", "righthand"].iter().flat_map(|n| part(person, n, shape)).collect();
+        return ["lefthand", "righthand"].iter().flat_map(|n| shapes(person, n, shape)).collect();
     }
     let Some(part) = person.part(name) else {
         return estimate(person, name).into_iter().collect();
@@ -30,7 +30,7 @@ pub(super) fn part(person: &Annotation, name: &str, shape: CocoShape) -> Vec<Sha
             return vec![Shape::Polygon(hull)];
         }
     }
-    <[f32; 4]>::try_from(part.frame).ok().and_then(filled).into_iter().collect()
+    <[f32; 4]>::try_from(part.frame).ok().and_then(box_shape).into_iter().collect()
 }
 
 /// A box around a face or hand from body points: nose, eyes, ears (0 to 4), elbows (7, 8), wrists (9, 10).
@@ -64,7 +64,7 @@ fn estimate(person: &Annotation, name: &str) -> Option<Shape> {
 }
 
 /// A shape grown by `by` pixels to all sides: polygons by a square, and made convex.
-pub(super) fn widen(shape: Shape, by: f32) -> Shape {
+pub(super) fn dilate(shape: Shape, by: f32) -> Shape {
     match shape {
         Shape::Box([left, top, right, bottom]) => Shape::Box([left - by, top - by, right + by, bottom + by]),
         Shape::Polygon(corners) if by > 0.0 => {

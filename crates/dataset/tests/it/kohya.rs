@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::common::{put, spec, write_all};
-use fairhuman_dataset::{CaptionSpec, Dataset, GeometrySpec, Layout, MaskSource, Region, draw};
+use crate::common::{messages, put, spec, write_all};
+use fairhuman_dataset::{CaptionSpec, Dataset, GeometrySpec, Layout, MaskSource, Region, Wanted, draw};
 use image::{Rgba, RgbaImage};
 use tempfile::TempDir;
 
@@ -72,7 +72,8 @@ fn a_dataset_config_says_folders_masks_repeats_and_captions() {
     let other = data.item(1);
     assert_eq!((other.caption.as_str(), other.repeats), ("someone", 1));
     assert_eq!(*other.captions, CaptionSpec::default());
-    assert!(data.notes()[0].contains("not heeded") && data.notes()[0].contains("batch_size, resolution"));
+    let notes = messages(&data);
+    assert!(notes[0].contains("not heeded") && notes[0].contains("batch_size, resolution"));
     // The same with absolute paths, which are common in these files.
     let root = dir.path().canonicalize().unwrap();
     let text = CONFIG.replace("\"photos\"", &format!("\"{}\"", root.join("photos").display()));
@@ -110,7 +111,7 @@ fn values_of_the_wrong_type_are_named_all_at_once() {
                   caption_dropout_rate = \"0.5\"\nclass_tokens = 3";
     put(&dir, "d.toml", format!("[[datasets]]\n[[datasets.subsets]]\n{subset}"));
     let error = Dataset::open(dir.path(), &spec("path = \"d.toml\""), &[]).unwrap_err();
-    let found: Vec<String> = error.list.iter().map(ToString::to_string).collect();
+    let found: Vec<String> = error.errors.iter().map(ToString::to_string).collect();
     let expected = [
         "class_tokens is 3: expected a text",
         "num_repeats is \"10\": expected a whole number from 1 to 1000000",
@@ -145,7 +146,7 @@ fn captions_that_stand_in_and_numbers_that_are_hardly_repeats_are_told() {
     put(&dir, "1024_size/a.txt", "large");
     let data = open(&dir, "path = \".\"", &[]);
     assert_eq!(
-        data.notes(),
+        messages(&data),
         [
             "1024_size: each of its pictures comes 1024 times in an epoch",
             "2_person: 2 of 3 pictures have no .txt: they are captioned \"person\"; there are .caption files: for \
@@ -153,7 +154,7 @@ fn captions_that_stand_in_and_numbers_that_are_hardly_repeats_are_told() {
         ]
     );
     let data = open(&dir, "path = \".\"\ndefault_caption = \"someone\"", &[]);
-    assert_eq!(data.notes().len(), 1, "the recipe's own is meant: {:?}", data.notes());
+    assert_eq!(messages(&data).len(), 1, "the recipe's own is meant: {:?}", messages(&data));
     // A weight leaves the repeats as they are.
     let folder = "[[folders]]\npath = \"2_person\"\nweight = 0.5";
     let data = open(&dir, &format!("path = \".\"\nlayout = \"kohya\"\n{folder}"), &[]);
@@ -178,7 +179,7 @@ fn the_alpha_channel_is_a_mask_and_not_transparency() {
     let data = open(&dir, "path = \".\"", &[Region::new("face", "alpha")]);
     assert_eq!(data.item(0).masks, [Some(MaskSource::Alpha)]);
     let geometry = GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() };
-    let sample = data.load(0, &draw(&geometry, (32, 32), 0, 0, 0), 8).unwrap();
+    let sample = data.load(0, &draw(&geometry, (32, 32), 0, 0, 0), 8, Wanted::ALL).unwrap();
     let mask = sample.masks[0].as_ref().unwrap();
     assert_eq!(mask.cells[..4], [1.0, 1.0, 0.0, 0.0]);
     let pixel = |x: usize| &sample.image[3 * x..3 * x + 3];
@@ -194,7 +195,7 @@ fn the_alpha_channel_is_a_mask_and_not_transparency() {
     assert!(error.contains("mask of `face` b.png: has no alpha channel"), "{error}");
     let data = open(&dir, "path = \".\"\nmissing_mask = \"absent\"", &regions);
     let geometry = GeometrySpec { width: 16, height: 16, ..GeometrySpec::default() };
-    assert!(data.load(1, &draw(&geometry, (16, 16), 0, 0, 0), 8).unwrap().masks[0].is_none());
+    assert!(data.load(1, &draw(&geometry, (16, 16), 0, 0, 0), 8, Wanted::ALL).unwrap().masks[0].is_none());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The theorem that this crate exists for: a picture and its masks, painted alike, are alike after loading.
 
 use crate::common::{Scene, crc32, exif, plain, write};
-use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, MaskOrientation, Region, Sample, draw};
+use fairhuman_dataset::{
+    Crop, Dataset, DatasetSpec, GeometrySpec, MaskOrientation, Region, Sample, Wanted, draw,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -61,7 +63,7 @@ fn picture_mask_and_conditioning_coincide_in_every_draw() {
         for step in 0..40 {
             for i in 0..data.len() {
                 let d = draw(&spec, data.item(i).size, 3, step, i as u64);
-                let s = data.load(i, &d, 1).unwrap();
+                let s = data.load(i, &d, 1, Wanted::ALL).unwrap();
                 let clear = assert_coincide(&s);
                 assert!(clear > 0.6, "{clear} in {d:?}");
             }
@@ -82,7 +84,7 @@ proptest! {
         let data = dataset(&dir, &[("a.png", "a.png", "a.png")], MaskOrientation::Shown);
         let spec = GeometrySpec { width: 48, height: 40, crop: Crop::Random, flip: 0.5, buckets: None };
         let d = draw(&spec, (w, h), 0, step, 0);
-        assert_coincide(&data.load(0, &d, 1).unwrap());
+        assert_coincide(&data.load(0, &d, 1, Wanted::ALL).unwrap());
     }
 }
 
@@ -95,7 +97,8 @@ fn mirroring_is_mirroring_of_the_same_crop() {
     let straight = draw(&spec, (128, 64), 0, 0, 0);
     let mut mirrored = straight;
     mirrored.flip = true; // a centred crop is its own mirror image
-    let (a, b) = (data.load(0, &straight, 1).unwrap(), data.load(0, &mirrored, 1).unwrap());
+    let (a, b) =
+        (data.load(0, &straight, 1, Wanted::ALL).unwrap(), data.load(0, &mirrored, 1, Wanted::ALL).unwrap());
     let (ma, mb) = (a.masks[0].as_ref().unwrap(), b.masks[0].as_ref().unwrap());
     for (row, (ra, rb)) in ma.cells.chunks(64).zip(mb.cells.chunks(64)).enumerate() {
         assert!(ra.iter().eq(rb.iter().rev()), "row {row}");
@@ -126,10 +129,10 @@ fn every_exif_orientation_shows_the_same_scene() {
         let spec = GeometrySpec { width: 64, height: 56, crop: Crop::Random, flip: 0.5, buckets: None };
         for step in 0..6 {
             let d = draw(&spec, (120, 80), 5, step, 0);
-            let upright = data.load(0, &d, 1).unwrap();
+            let upright = data.load(0, &d, 1, Wanted::ALL).unwrap();
             for (i, name) in names.iter().enumerate() {
                 assert_eq!(data.item(i).size, (120, 80), "{name}");
-                let s = data.load(i, &d, 1).unwrap();
+                let s = data.load(i, &d, 1, Wanted::ALL).unwrap();
                 assert_coincide(&s);
                 let apart = s.image.iter().zip(&upright.image).map(|(a, b)| (a - b).abs());
                 let apart = apart.fold(0.0, f32::max);
@@ -156,13 +159,13 @@ fn masks_of_the_stored_pixels_turn_with_their_picture_when_told_so() {
     let spec = GeometrySpec { width: 48, height: 48, ..GeometrySpec::default() };
     for i in 0..8 {
         let d = draw(&spec, data.item(i).size, 0, 0, 0);
-        let s = data.load(i, &d, 1).unwrap();
+        let s = data.load(i, &d, 1, Wanted::ALL).unwrap();
         assert_coincide(&s);
     }
     // Told nothing, the program says what is the matter instead of training on masks that lie sideways.
     let told_nothing = Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("thing", "mask")]);
     let problems = told_nothing.unwrap_err();
-    assert_eq!(problems.list.len(), 4, "orientations 5 to 8 swap the sides: {problems}");
+    assert_eq!(problems.errors.len(), 4, "orientations 5 to 8 swap the sides: {problems}");
     let text = problems.to_string();
     assert!(text.contains("m6.png") && text.contains("64 x 96") && text.contains("96 x 64"), "{text}");
     assert!(text.contains("mask_orientation = \"stored\""), "{text}");
@@ -187,7 +190,7 @@ fn a_png_may_carry_its_orientation_after_its_pixels() {
     let data = dataset(&dir, &[("a.png", "m.png", "m.png")], MaskOrientation::Shown);
     let spec = GeometrySpec { width: 40, height: 24, ..GeometrySpec::default() };
     let d = draw(&spec, (40, 24), 0, 0, 0);
-    assert!(assert_coincide(&data.load(0, &d, 1).unwrap()) > 0.99);
+    assert!(assert_coincide(&data.load(0, &d, 1, Wanted::ALL).unwrap()) > 0.99);
 }
 
 #[test]
@@ -198,15 +201,15 @@ fn a_draw_of_another_picture_is_refused() {
     let data = dataset(&dir, &[("a.png", "m.png", "m.png")], MaskOrientation::Shown);
     let spec = GeometrySpec { width: 16, height: 16, ..GeometrySpec::default() };
     let other = draw(&spec, (16, 32), 0, 0, 0);
-    let error = data.load(0, &other, 8).unwrap_err().to_string();
+    let error = data.load(0, &other, 8, Wanted::ALL).unwrap_err().to_string();
     assert!(error.contains("32 x 16"), "{error}");
     let mut outside = draw(&spec, (32, 16), 0, 0, 0);
     outside.crop_left = u32::MAX;
-    assert!(data.load(0, &outside, 8).is_err());
+    assert!(data.load(0, &outside, 8, Wanted::ALL).is_err());
     let good = draw(&spec, (32, 16), 0, 0, 0);
-    assert!(data.load(0, &good, 8).is_ok());
+    assert!(data.load(0, &good, 8, Wanted::ALL).is_ok());
     for factor in [0, 3, 32] {
-        assert!(data.load(0, &good, factor).is_err(), "factor {factor}");
+        assert!(data.load(0, &good, factor, Wanted::ALL).is_err(), "factor {factor}");
     }
-    assert!(data.load(1, &good, 8).unwrap_err().to_string().contains("the dataset has 1"));
+    assert!(data.load(1, &good, 8, Wanted::ALL).unwrap_err().to_string().contains("the dataset has 1"));
 }

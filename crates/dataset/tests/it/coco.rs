@@ -1,8 +1,8 @@
 //! COCO and COCO-WholeBody annotations become masks of the right pixels.
 
 use crate::common::{put, spec, write_all_sized};
-use fairhuman_dataset::check::guess_regions;
-use fairhuman_dataset::{Dataset, GeometrySpec, Layout, Region, draw};
+use fairhuman_dataset::check::infer_regions;
+use fairhuman_dataset::{Dataset, GeometrySpec, Layout, Region, Wanted, draw};
 use tempfile::TempDir;
 
 const ANNOTATIONS: &str = r#"{
@@ -31,7 +31,7 @@ fn mask(text: &str, region: &str) -> Vec<(usize, usize)> {
     assert_eq!((data.layout(), data.len()), (Layout::Coco, 2));
     assert!(data.item(1).masks[0].is_none());
     let geometry = GeometrySpec { width: 64, height: 32, ..GeometrySpec::default() };
-    let sample = data.load(0, &draw(&geometry, (64, 32), 0, 0, 0), 1).unwrap();
+    let sample = data.load(0, &draw(&geometry, (64, 32), 0, 0, 0), 1, Wanted::ALL).unwrap();
     let cells = &sample.masks[0].as_ref().unwrap().cells;
     (0..64 * 32).filter(|i| cells[*i] == 1.0).map(|i| (i % 64, i / 64)).collect()
 }
@@ -130,9 +130,9 @@ fn a_file_without_people_has_no_faces_to_train_on() {
         Dataset::open(dir.path(), &spec("path = \"instances.json\""), &[Region::new("r", region)])
     };
     let error = open("face").unwrap_err();
-    assert_eq!(error.list.len(), 1, "{error}");
+    assert_eq!(error.errors.len(), 1, "{error}");
     assert!(error.to_string().contains("no annotation of this file has keypoints"), "{error}");
     assert!(open("glove").is_ok());
-    assert_eq!(guess_regions(dir.path(), &spec("path = \"instances.json\"")), []);
-    assert_eq!(guess_regions(dir.path(), &spec("path = \"annotations/people_val2017.json\"")).len(), 2);
+    assert_eq!(infer_regions(dir.path(), &spec("path = \"instances.json\"")), []);
+    assert_eq!(infer_regions(dir.path(), &spec("path = \"annotations/people_val2017.json\"")).len(), 2);
 }

@@ -1,7 +1,7 @@
 //! Masks at latent resolution: thin ones survive, shares are exact, absence is absence.
 
 use crate::common::{plain, put, spec, write, write_all};
-use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, Sample, draw};
+use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, Sample, Wanted, draw};
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ fn load_in(
     let regions = [Region::new("thing", "mask")];
     let data = Dataset::open(dir.path(), &spec, &regions).map_err(|e| e.to_string())?;
     let d = draw(geometry, size, 0, 0, 0);
-    data.load(0, &d, 8).map_err(|e| e.to_string())
+    data.load(0, &d, 8, Wanted::ALL).map_err(|e| e.to_string())
 }
 
 fn only(s: &Sample) -> &LatentMask {
@@ -112,17 +112,21 @@ fn masks_and_picture_can_be_had_apart_and_the_picture_is_not_decoded_for_the_mas
     put(&dir, "metadata.jsonl", r#"{"image":"a.png","text":"x","mask":"mask.png"}"#);
     let data = Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("thing", "mask")]).unwrap();
     let d = draw(&GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() }, (64, 64), 0, 0, 0);
-    let whole = data.load(0, &d, 8).unwrap();
-    let masks = data.load_masks(0, &d, 8).unwrap();
-    assert_eq!(Sample { image: data.load_image(0, &d).unwrap(), ..masks.clone() }, whole);
+    let whole = data.load(0, &d, 8, Wanted::ALL).unwrap();
+    let load = |wanted| data.load(0, &d, 8, wanted);
+    let only_masks = Wanted { masks: true, ..Wanted::NOTHING };
+    let masks = load(only_masks).unwrap();
+    let image = load(Wanted::IMAGE).unwrap();
+    assert!(masks.image.is_empty() && image.masks.is_empty());
+    assert_eq!(Sample { image: image.image, ..masks.clone() }, whole);
     // Damage the pixels, and leave the header: only what needs the pixels fails.
     let path = dir.path().join("a.png");
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4].fill(0xaa);
     std::fs::write(&path, bytes).unwrap();
-    assert!(data.load(0, &d, 8).is_err() && data.load_image(0, &d).is_err());
-    assert_eq!(data.load_masks(0, &d, 8).unwrap(), masks);
+    assert!(load(Wanted::ALL).is_err() && load(Wanted::IMAGE).is_err());
+    assert_eq!(load(only_masks).unwrap(), masks);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn a_region_that_no_picture_has_is_refused() {
     };
     assert!(open("m").is_ok(), "one picture has it");
     let error = open("-masklable.png").unwrap_err();
-    assert_eq!(error.list.len(), 1, "{error}");
+    assert_eq!(error.errors.len(), 1, "{error}");
     assert!(
         error.to_string().contains("mask of `face`: no picture has any of it: is its name right?"),
         "{error}"

@@ -1,0 +1,45 @@
+//! Which files of a folder are pictures: by their extensions, and by the endings of masks that lie beside them.
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::Diagnostic;
+use crate::paths::unreadable;
+
+/// Extensions of the pictures that are read.
+pub(crate) const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Known picture formats that are not read: passing over them in silence would lose data unnoticed.
+pub(crate) const OTHER_PICTURES: [&str; 9] =
+    ["avif", "bmp", "gif", "heic", "heif", "jxl", "tga", "tif", "tiff"];
+/// Ends of the stems of masks and control images that lie beside a picture, whether or not a region asks for them.
+pub(crate) const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
+
+/// The names of the files in a folder, sorted, without dot files.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    let io = |e: std::io::Error| unreadable(&e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") && !entry.path().is_dir() {
+            names.push(PathBuf::from(name));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A file's extension in lower case.
+pub(crate) fn extension(name: &Path) -> Option<String> {
+    Some(name.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// True if files with this extension are read as pictures.
+pub(crate) fn is_picture(extension: &str) -> bool {
+    PICTURES.contains(&extension)
+}
+
+/// True if a folder has pictures in it, directly; false if it cannot be read.
+pub(crate) fn holds_pictures(folder: &Path) -> bool {
+    let names = entries(folder).unwrap_or_default();
+    names.iter().any(|n| extension(n).is_some_and(|e| is_picture(&e)))
+}
