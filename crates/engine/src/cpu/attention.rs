@@ -5,18 +5,21 @@
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
-use super::kernel::{MR, NR};
 use super::math::exp;
+use super::microkernel::{MR, NR};
+use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Target};
 use super::packing::pack_columns;
-use super::product::{Lhs, ProductEpilogue, Rhs, Size, Target, product, product_into};
+use super::product::{product, product_into};
 use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Scores of a block, in values (128 KiB): two such fit the second-level cache beside what they are made from.
+/// Scores of a block, in values (128 KiB): two such fit the second-level cache beside what they are made
+/// from.
 const BLOCK: usize = 1 << 15;
 
-/// Queries of a block where there are as many, however long their rows: keys and values gather their gradients once a block.
+/// Queries of a block where there are as many, however long their rows: keys and values gather their
+/// gradients once a block.
 const LEAST: usize = 128;
 
 /// Queries of a head that are worth a task of their own.
@@ -75,7 +78,8 @@ fn parts<const N: usize>(mut data: &mut [f32], lengths: [usize; N]) -> [&mut [f3
     lengths.map(|length| data.split_off_mut(..length).expect("a buffer for all parts"))
 }
 
-/// A head `[rows, d]` copied to rows `distance` apart: those of the tensor, as far apart as its channels, meet on few cache sets.
+/// A head `[rows, d]` copied to rows `distance` apart: those of the tensor, as far apart as its channels,
+/// meet on few cache sets.
 fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut [f32], distance: usize) {
     let d = dims.head();
     for (i, out) in out.chunks_mut(distance).enumerate().take(rows) {
@@ -104,13 +108,13 @@ fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut [f32]) {
 /// The target must be valid for the rows, and nobody else may touch them meanwhile.
 unsafe fn hand_out(data: &[f32], d: usize, distance: usize, to: &Target) {
     for (i, row) in data.chunks(distance).enumerate() {
-        // SAFETY: the caller's promise.
+        // SAFETY: row i of those for which the caller vouches.
         unsafe { std::slice::from_raw_parts_mut(to.at(i, 0).c, d) }.copy_from_slice(&row[..d]);
     }
 }
 
-/// Lanes that rows of scores are worked on in, and a multiple of which they lie apart: value by value, the last 13 of 77
-/// tokens would take longer than the other 64.
+/// Lanes that rows of scores are worked on in, and a multiple of which they lie apart: value by value, the
+/// last 13 of 77 tokens would take longer than the other 64.
 const LANES: usize = 16;
 
 /// How many keys a row sees.
@@ -281,8 +285,8 @@ pub(super) fn attention_vjp(
     let mut dk = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
-    // A task takes all lanes of a head, which share the probabilities (a product of five); where heads are few for the
-    // threads, one lane each is sooner done.
+    // A task takes all lanes of a head, which share the probabilities (a product of five); where heads are
+    // few for the threads, one lane each is sooner done.
     let most = (0..samples).map(|n| lanes.of_sample(n).len()).max().unwrap_or_default();
     let turns = |tasks: usize| tasks.div_ceil(cpu.threads());
     let together = turns(samples * heads) * (4 * most + 1) <= turns(lanes.len() * heads) * 5;
@@ -295,7 +299,8 @@ pub(super) fn attention_vjp(
     }
     tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
         let (n, h) = (index / heads, index % heads);
-        // What each lane has of its own lies side by side: one product with the probabilities for all of them.
+        // What each lane has of its own lies side by side: one product with the probabilities for all of
+        // them.
         let side = shared.len() * d;
         let transposed = transposed_len(dims, keys);
         let row = dims.row();
@@ -342,7 +347,7 @@ pub(super) fn attention_vjp(
             product(Lhs::transposed(p, row), Rhs::Dense(g_rows, side), size, dv, side, later);
         }
         for (place, &lane) in shared.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: the head's columns of this lane's keys belong to this task alone.
             unsafe {
                 hand_out(&dk[place * d..], d, side, &to_keys.at(lane * keys, h * d));
                 hand_out(&dv[place * d..], d, side, &to_values.at(lane * keys, h * d));

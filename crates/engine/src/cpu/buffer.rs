@@ -2,8 +2,9 @@
 //!
 //! A training step allocates the same sizes again and again; fresh memory would cost a page fault per 4 KiB.
 //! A dropped tensor therefore leaves its buffer in a pool, from which the next tensor of about that size is
-//! served, without zero-filling: every kernel overwrites what it asked for. The pool never holds more than what was in use
-//! at once at some time: steps that follow each other fault no pages in, and the peak stays what it was.
+//! served, without zero-filling: every kernel overwrites what it asked for. The pool never holds more than
+//! what was in use at once at some time: steps that follow each other fault no pages in, and the peak stays
+//! what it was.
 
 use crate::OutOfMemory;
 use bytemuck::allocation::try_zeroed_vec;
@@ -61,7 +62,8 @@ impl Idle {
         OutOfMemory { bytes: bytes(len), in_use: bytes(self.lent) }
     }
 
-    /// Buffers to give back to the system, so that no more than `bound` values are held: those that have waited longest.
+    /// Buffers to give back to the system, so that no more than `bound` values are held: those that have
+    /// waited longest.
     fn excess(&mut self, bound: usize) -> Vec<Vec<f32>> {
         let mut found = Vec::new();
         while self.lent + self.values > bound {

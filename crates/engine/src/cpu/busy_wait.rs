@@ -1,16 +1,16 @@
 //! Workers that stay awake while a pass over the network runs.
 //!
-//! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers soon sleep, and
-//! waking them costs time at every operation. OpenMP's workers, PyTorch's among them, look for work a while longer instead;
-//! ours do so until the pass ends.
+//! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers soon
+//! sleep, and waking them costs time at every operation. OpenMP's workers, PyTorch's among them, look for
+//! work a while longer instead; ours do so until the pass ends.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a worker looks in vain before it may sleep after all. A worker can meet a request to stay awake inside of a
-/// piece of work, while that waits for the part that another worker took: without an end to its patience, the piece would wait for
-/// the pass and the pass for the piece.
+/// How often a worker looks in vain before it may sleep after all. A worker can meet a request to stay awake
+/// inside of a piece of work, while that waits for the part that another worker took: without an end to its
+/// patience, the piece would wait for the pass and the pass for the piece.
 const PATIENCE: usize = 1000;
 
 thread_local! {
@@ -18,8 +18,8 @@ thread_local! {
     static BEGUN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, its worker obeys no request to stay awake: the operation that waits would wait for as long as others
-/// have work, until the last of several pictures is done.
+/// While it lives, its worker obeys no request to stay awake: the operation that waits would wait for as long
+/// as others have work, until the last of several pictures is done.
 pub(super) struct InOperation(());
 
 impl InOperation {
@@ -35,7 +35,8 @@ impl Drop for InOperation {
     }
 }
 
-/// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling asleep.
+/// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling
+/// asleep.
 pub(super) struct KeepAwake<'a> {
     over: Arc<AtomicBool>,
     /// The pool's, held by one pass at a time.

@@ -9,13 +9,14 @@
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::linear;
-use super::product::{Lhs, Panels, ProductEpilogue, Rhs, Size, Target, product_into};
+use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Target};
+use super::panels::Panels;
+use super::product::{product, product_into};
+use super::scratch::with_scratch;
 use super::weight::{Held, trained_backward, trained_forward};
 use super::winograd::{self, Addends, Filter, Grid, Taps};
-use super::winograd_params;
 use crate::{ConvParams, Epilogue, Lanes, WeightRef};
 use rayon::prelude::*;
-use std::cell::RefCell;
 
 /// Positions of a tile.
 const TILE: usize = 96;
@@ -67,18 +68,6 @@ impl Sight<'_> {
     }
 }
 
-fn with_scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
-        run(&mut scratch[..len])
-    })
-}
-
 /// `y [positions, O]` from what each position sees.
 fn correlate(
     sight: Sight<'_>,
@@ -126,7 +115,7 @@ fn correlate(
                     dense => dense,
                 };
                 let a = Lhs::dense(buffer, k);
-                // SAFETY: tasks write disjoint blocks of y.
+                // SAFETY: each task has its own positions and columns of y.
                 unsafe { product_into(a, b, Size { m: count, k, n }, &target.at(first, column), epilogue) }
             }
         });
@@ -292,7 +281,8 @@ pub(super) fn conv2d_vjp(
     CpuTensor::new(&[lanes, height, width, inputs], dx)
 }
 
-/// Adds one image's products `g W_tap` to the pixels that each tap saw, of a band of input rows from `first_row` on.
+/// Adds one image's products `g W_tap` to the pixels that each tap saw, of a band of input rows from
+/// `first_row` on.
 fn scatter(
     g: &[f32],
     panels: &Panels,
@@ -315,7 +305,7 @@ fn scatter(
             let a = Lhs::dense(&g[first * outputs..], outputs);
             let size = Size { m: count, k: outputs, n: inputs };
             with_scratch(TILE * inputs, |buffer| {
-                super::product::product(a, columns, size, buffer, inputs, ProductEpilogue::default());
+                product(a, columns, size, buffer, inputs, ProductEpilogue::default());
                 for (i, values) in buffer.chunks_exact(inputs).take(count).enumerate() {
                     let (y, x) = ((first + i) / out_width, (first + i) % out_width);
                     let y = y * geometry.stride + tap_y - geometry.pad[0] - first_row;
@@ -354,8 +344,8 @@ pub(super) fn conv2d_vjp_params(
         left: geometry.pad[1] as isize,
         out: (out_height, out_width),
     };
-    if winograd_params::suits(geometry.kernel, geometry.stride, grid.count(), (inputs, outputs)) {
-        winograd_params::gradient(cpu, grid, g, lanes, inputs, &mut grads);
+    if winograd::suits_gradient(geometry.kernel, geometry.stride, grid.count(), (inputs, outputs)) {
+        winograd::gradient(cpu, grid, g, lanes, inputs, &mut grads);
         return CpuTensor::new(&[objectives, outputs, kh, kw, inputs], grads);
     }
     let target = Target::new(&mut grads, taps * inputs);
@@ -394,7 +384,7 @@ pub(super) fn conv2d_vjp_params(
         }
         if !started {
             for o in 0..outputs {
-                // SAFETY: as above.
+                // SAFETY: the task's own objective and tap; row o of its columns.
                 unsafe { std::slice::from_raw_parts_mut(target.at(o, 0).c, inputs) }.fill(0.0);
             }
         }

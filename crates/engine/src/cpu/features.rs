@@ -1,9 +1,10 @@
-//! Which instruction sets the kernels may use: those of the machine, or fewer, so that tests reach the kernels of
-//! other machines.
+//! Which instruction sets the kernels may use: those of the machine, or fewer, so that tests reach the
+//! kernels of other machines.
 //!
-//! Code that the compiler vectorises (norms, pointwise functions) is compiled several times by `multiversion`. To a target
-//! with AVX-512 that macro adds all sets that came with Ice Lake (VBMI2, VNNI, GFNI and others) and offers no way around it, so
-//! processors before that, Skylake-X and Cascade Lake, run such code with AVX2; products use their AVX-512.
+//! Code that the compiler vectorises (norms, pointwise functions) is compiled several times by
+//! `multiversion`. To a target with AVX-512 that macro adds all sets that came with Ice Lake (VBMI2, VNNI,
+//! GFNI and others) and offers no way around it, so processors before that, Skylake-X and Cascade Lake, run
+//! such code with AVX2; products use their AVX-512.
 
 use std::sync::OnceLock;
 
@@ -20,9 +21,9 @@ pub enum Instructions {
 
 static LIMIT: OnceLock<Instructions> = OnceLock::new();
 
-/// Limits the instruction sets of this process's products and convolutions, for tests of kernels that the machine
-/// would not choose. Code that the compiler vectorises (norms, pointwise functions) keeps choosing by itself.
-/// Call it before anything else: the first use decides. Returns whether the limit is in force.
+/// Limits the instruction sets of this process's products and convolutions, for tests of kernels that the
+/// machine would not choose. Code that the compiler vectorises (norms, pointwise functions) keeps choosing by
+/// itself. Call it before anything else: the first use decides. Returns whether the limit is in force.
 pub fn limit_instructions(limit: Instructions) -> bool {
     *LIMIT.get_or_init(|| limit) == limit
 }
@@ -39,7 +40,8 @@ pub(super) fn avx512() -> bool {
     allows(Instructions::Best) && is_x86_feature_detected!("avx512f")
 }
 
-/// Whether the second-level cache is likely to have 1 MiB or more, as in processors with AVX-512, and not 512 KiB.
+/// Whether the second-level cache is likely to have 1 MiB or more, as in processors with AVX-512, and not 512
+/// KiB.
 pub(super) fn large_cache() -> bool {
     #[cfg(target_arch = "x86_64")]
     return avx512();

@@ -1,15 +1,16 @@
 //! Group normalisation.
 //!
 //! Work is cut into blocks of rows (positions), the same blocks whatever the number of threads, so that sums
-//! come out the same. Means and variances are gathered around a pivot (the block's first value of the channel)
-//! and merged in f64 (Chan et al. 1979), which keeps them exact when the mean is large. In the backward pass
-//! a block's normalised values and activation slopes are computed once and serve all lanes of the sample.
+//! come out the same. Means and variances are gathered around a pivot (the block's first value of the
+//! channel) and merged in f64 (Chan et al. 1979), which keeps them exact when the mean is large. In the
+//! backward pass a block's normalised values and activation slopes are computed once and serve all lanes of
+//! the sample.
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::layer_norm::{BlockSums, sum_lanes};
 use super::math::{exp, sigmoid};
-use super::product::Target;
+use super::operands::Target;
 use crate::{Affine, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -315,7 +316,7 @@ pub(super) fn group_norm_vjp(
         let (lane, block) = (task / blocks, task % blocks);
         let sample = lanes.sample(lane);
         let range = block_of(g.data(), lane, block);
-        // SAFETY: as above.
+        // SAFETY: this block of this lane belongs to this task alone.
         let out =
             unsafe { std::slice::from_raw_parts_mut(target.at(lane, block * ROWS * width).c, range.len()) };
         let x = &x.data()[block_of(x.data(), sample, block)];

@@ -1,7 +1,7 @@
 //! Layer normalisation: every row on its own, in blocks of rows.
 
 use super::buffer::{Buffer, CpuTensor};
-use super::product::Target;
+use super::operands::Target;
 use super::{Cpu, rows_of};
 use crate::{Affine, Lanes};
 use multiversion::multiversion;

@@ -1,10 +1,11 @@
 //! Linear layers and their low-rank additions.
 
 use super::buffer::{Buffer, CpuTensor};
-use super::kernel::WIDE;
-use super::product::{
-    Lhs, Partition, ProductEpilogue, Rhs, SecondProduct, Size, Target, parallel_product, product_into,
-};
+use super::microkernel::WIDE;
+use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Target};
+use super::panels::Panels;
+use super::partition::Partition;
+use super::product::{SecondProduct, parallel_product, product_into};
 use super::weight::{Held, Matrix, trained_forward};
 use super::{Cpu, rows_of};
 use crate::{Epilogue, Lanes, LowRank, WeightRef};
@@ -19,7 +20,7 @@ pub(super) fn linear(
 ) -> CpuTensor {
     let inputs = x.width();
     let rows = rows_of(x);
-    let (outputs, columns) = match weight {
+    let (outputs, matrix) = match weight {
         WeightRef::Frozen(w) => (w.dims().0, w.forward_matrix(&cpu.pool)),
         WeightRef::Trained(w) => {
             let outputs = w.shape()[0];
@@ -32,12 +33,12 @@ pub(super) fn linear(
     let adapter = low_rank.map(|(hidden, low_rank)| (hidden, scaled_up(cpu, low_rank)));
     let then = adapter.as_ref().map(|(hidden, up)| SecondProduct {
         a: Lhs::dense(hidden.data(), hidden.width()),
-        b: up.columns(),
+        b: up.rhs(),
         k: hidden.width(),
     });
     parallel_product(
         Lhs::dense(x.data(), inputs),
-        columns.columns(),
+        matrix.rhs(),
         size,
         &mut y,
         product_epilogue(epilogue, outputs),
@@ -85,14 +86,14 @@ pub(super) fn times_down(cpu: &Cpu, x: &CpuTensor, low_rank: LowRank<'_, Cpu>) -
     let mut hidden = Buffer::new(&cpu.pool, rows * rank);
     let size = Size { m: rows, k: inputs, n: rank };
     let a = Lhs::dense(x.data(), inputs);
-    parallel_product(a, down.columns(), size, &mut hidden, ProductEpilogue::default(), None);
+    parallel_product(a, down.rhs(), size, &mut hidden, ProductEpilogue::default(), None);
     CpuTensor::new(&with_width(x, rank), hidden)
 }
 
 /// `scale * B^T` in panels, `[r, O]`.
-fn scaled_up(cpu: &Cpu, low_rank: LowRank<'_, Cpu>) -> super::product::Panels {
+fn scaled_up(cpu: &Cpu, low_rank: LowRank<'_, Cpu>) -> Panels {
     let (outputs, rank) = (low_rank.up.shape()[0], low_rank.up.shape()[1]);
-    super::product::Panels::from_columns(&cpu.pool, (rank, outputs), |o, values| {
+    Panels::from_columns(&cpu.pool, (rank, outputs), |o, values| {
         for (value, b) in values.iter_mut().zip(&low_rank.up.data()[o * rank..]) {
             *value = low_rank.scale * b;
         }
@@ -134,7 +135,7 @@ pub(super) fn linear_vjp(
     let (inputs, columns) = match weight {
         WeightRef::Frozen(w) => {
             held = w.backward_matrix(&cpu.pool);
-            (w.dims().1, held.columns())
+            (w.dims().1, held.rhs())
         }
         WeightRef::Trained(w) => (w.width(), Rhs::Dense(w.data(), w.width())),
     };
@@ -203,12 +204,12 @@ impl OuterProducts<'_> {
             let b = &right.data[part(right) + column..][..k * right.width - column];
             let epilogue = ProductEpilogue { accumulate: index > 0, ..ProductEpilogue::default() };
             let (a, b) = (Lhs::transposed(a, left.width), Rhs::Dense(b, right.width));
-            // SAFETY: the caller's promise.
+            // SAFETY: writes the m rows and n columns for which the caller vouches.
             unsafe { product_into(a, b, Size { m, k, n }, to, epilogue) }
         }
         if runs.is_empty() {
             for i in 0..m {
-                // SAFETY: the caller's promise.
+                // SAFETY: row i of those for which the caller vouches.
                 unsafe { std::slice::from_raw_parts_mut(to.at(i, 0).c, n) }.fill(0.0);
             }
         }
@@ -231,14 +232,14 @@ pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: 
         let column = part / partition.row_groups * partition.columns;
         let (m, n) = (partition.rows.min(outputs - row), partition.columns.min(inputs - column));
         let target = target.at(objective * outputs + row, column);
-        // SAFETY: tasks write disjoint blocks of the result.
+        // SAFETY: each task has its own objective and block of a partition of the result.
         unsafe { products.block(objective, (row, m), (column, n), &target) }
     });
     CpuTensor::new(&[objectives, outputs, inputs], grads)
 }
 
-/// Columns of an adapter's gradients that a task makes, of `all`: enough tasks for twice the threads, where there is so much
-/// to do.
+/// Columns of an adapter's gradients that a task makes, of `all`: enough tasks for twice the threads, where
+/// there is so much to do.
 fn stripe(all: usize, objectives: usize, threads: usize) -> usize {
     let tasks = (2 * threads).div_ceil(objectives.max(1));
     (all / tasks).next_multiple_of(WIDE).clamp(WIDE, 4 * WIDE)
@@ -272,16 +273,16 @@ pub(super) fn low_rank_vjp_params(
         if stripe < down_stripes {
             let column = stripe * width;
             let to = to_down.at(objective * rank, column);
-            // SAFETY: tasks write disjoint blocks of the result.
+            // SAFETY: each task has its own objective and columns of the result.
             unsafe { of_down.block(objective, (0, rank), (column, width.min(inputs - column)), &to) }
             return;
         }
         let column = (stripe - down_stripes) * width;
         let n = width.min(outputs - column);
         let mut transposed = Buffer::new(&cpu.pool, rank * n);
-        // SAFETY: the block is this task's own.
+        // SAFETY: the buffer is this task's own and holds `rank` rows of n values.
         unsafe { of_up.block(objective, (0, rank), (column, n), &Target::new(&mut transposed, n)) }
-        // SAFETY: tasks write disjoint rows of the result.
+        // SAFETY: each task has its own objective and n rows, from `column` on, of the result.
         let to =
             unsafe { std::slice::from_raw_parts_mut(to_up.at(objective * outputs + column, 0).c, n * rank) };
         for (o, values) in to.chunks_exact_mut(rank.max(1)).enumerate() {

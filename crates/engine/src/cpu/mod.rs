@@ -1,7 +1,7 @@
 //! The fast backend: f32 on all cores, with the best vector instructions that the machine has.
 //!
-//! Everything heavy is a product (see `product` and `kernel`); the rest is bound by memory and passes over it
-//! as seldom as it can. Results do not depend on the number of threads.
+//! Everything heavy is a product (see `product` and `microkernel`); the rest is bound by memory and passes
+//! over it as seldom as it can. Results do not depend on the number of threads.
 
 mod attention;
 mod buffer;
@@ -9,24 +9,23 @@ mod busy_wait;
 mod conv;
 mod features;
 mod group_norm;
-mod inner_loop;
-mod kernel;
-#[cfg(target_arch = "x86_64")]
-mod kernel_avx2;
 mod layer_norm;
 mod linear;
 mod math;
+mod microkernel;
+mod operands;
 mod packing;
+mod panels;
 mod param;
+mod partition;
 mod pointwise;
 mod prefetch;
 mod product;
+mod scratch;
 mod simd;
 mod structure;
 mod weight;
 mod winograd;
-mod winograd_params;
-mod winograd_tiles;
 
 use crate::{
     Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Epilogue, Lanes, LowRank,
@@ -79,16 +78,17 @@ impl Cpu {
         Ok(Self { pool, workers, budget, room, awake: AtomicBool::default() })
     }
 
-    /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on, four
-    /// times as large as the filters and otherwise made at every use. They pay where few pictures pass through the same
-    /// weights many times, as in sampling; results are the same bits. Default: no room.
+    /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on,
+    /// four times as large as the filters and otherwise made at every use. They pay where few pictures pass
+    /// through the same weights many times, as in sampling; results are the same bits. Default: no room.
     pub fn with_filter_cache(mut self, bytes: usize) -> Self {
         self.room = Arc::new(AtomicUsize::new(bytes));
         self
     }
 
-    /// Limits the memory of tensors and ready-made weights, including what waits to be used again, to this many bytes from
-    /// now on. What would exceed it is an error of [`Backend::attempt`]. Default: what the system gives.
+    /// Limits the memory of tensors and ready-made weights, including what waits to be used again, to this
+    /// many bytes from now on. What would exceed it is an error of [`Backend::attempt`]. Default: what the
+    /// system gives.
     pub fn limit_memory(&self, bytes: usize) {
         self.pool.limit(bytes / size_of::<f32>());
     }
@@ -111,8 +111,8 @@ impl Cpu {
     }
 }
 
-/// Values (cells times channels) up to which activations are small: operations on so few are over before another thread has
-/// begun to help.
+/// Values (cells times channels) up to which activations are small: operations on so few are over before
+/// another thread has begun to help.
 const SMALL: usize = 1 << 16;
 
 /// Number of rows of the last dimension.

@@ -1,12 +1,13 @@
-//! Copies of what a product is about to read often, next to each other: values that lie a power of two apart share few sets
-//! of the cache and push each other out of it.
+//! Packing: contiguous copies of the operands that a product reads often. Values a power of two apart share
+//! few cache sets and evict each other.
 
-use super::kernel::{MR, NR, WIDE};
-use super::product::{Lhs, Rhs, Stored};
+use super::microkernel::{MR, NR, WIDE};
+use super::operands::{Lhs, Rhs, Stored};
 use multiversion::multiversion;
 use std::cell::RefCell;
 
-/// Where tiles find A: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k * col`.
+/// A as tiles read it: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k *
+/// col`.
 pub(super) struct PackedLhs {
     pub data: *const f32,
     pub strip: usize,
@@ -14,13 +15,13 @@ pub(super) struct PackedLhs {
     pub col: usize,
 }
 
-/// Where tiles find B: row `k` is at `data + k * row`, its 17th column `next` further on.
+/// B as tiles read it: row `k` is at `data + k * row`, its 17th column `next` further on.
 #[derive(Clone, Copy)]
 pub(super) struct PackedRhs {
     pub data: *const f32,
     pub row: usize,
     pub next: usize,
-    /// Whether there are 16 values to read in the last panel, however few count.
+    /// True if the last panel has 16 values to read, even where fewer columns are wanted.
     pub whole: bool,
 }
 
@@ -30,17 +31,18 @@ impl PackedRhs {
         Self { data: data.as_ptr(), row: NR, next, whole: true }
     }
 
-    /// Rows of a matrix as it lies.
+    /// Rows of an unpacked matrix.
     fn rows(data: &[f32], distance: usize) -> Self {
         Self { data: data.as_ptr(), row: distance, next: NR, whole: false }
     }
 }
 
-/// Values that fit the first-level cache whole, wherever they lie in it (20 KiB).
+/// Values that fit the first-level cache whatever their distances (20 KiB).
 const SMALL: usize = 5 << 10;
 
-/// Calls `run` with rows that do not collide in the cache: those of a transpose that are met `again` by other columns as
-/// strips `[depth][12]`, those whose distance is a multiple of 4 KiB next to each other, all others where they lie.
+/// Calls `run` with rows of A that do not collide in the cache: a transpose that will be read `again` by
+/// other columns is copied to strips `[depth][12]`, rows a multiple of 4 KiB apart are copied next to each
+/// other, others stay in place.
 pub(super) fn with_packed_lhs(
     a: Lhs<'_>,
     m: usize,
@@ -52,7 +54,7 @@ pub(super) fn with_packed_lhs(
     thread_local! {
         static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    // Narrow ones and small ones are near as they are.
+    // Narrow and small matrices do not collide.
     let far = a.col > 2 * NR && depth * a.col > SMALL;
     let transposed = a.row == 1 && far && m > 4 && again;
     let collide = a.col == 1 && a.row.is_multiple_of(1024) && m > 4;
@@ -81,7 +83,7 @@ pub(super) fn with_packed_lhs(
     });
 }
 
-/// Copies as many values as there are; all N of them, as they mostly are, without a call.
+/// Copies up to N values; all N, the usual case, without a call.
 #[inline(always)]
 fn copy_part<const N: usize>(to: &mut [f32; N], from: &[f32]) {
     match from.first_chunk::<N>() {
@@ -90,11 +92,11 @@ fn copy_part<const N: usize>(to: &mut [f32; N], from: &[f32]) {
     }
 }
 
-/// Rows that a matrix as it lies must meet for a copy of its columns to pay.
+/// Rows of A for which packing columns of an unpacked B pays.
 const MANY: usize = 2 * MR;
 
-/// Calls `run` with the place of some columns of B. Those of a matrix as it lies share few sets of the cache, so those that many
-/// rows meet become a panel first.
+/// Calls `run` with some columns of B. Columns of an unpacked matrix share few cache sets, so they are packed
+/// first if many rows of A read them.
 pub(super) fn with_packed_rhs(
     b: Rhs<'_>,
     (start, depth): (usize, usize),
@@ -165,7 +167,7 @@ pub(super) fn pack_columns(k: usize, width: usize, out: &mut [f32], column: impl
     thread_local! {
         static LINES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    // Lines a power of two apart would share few sets of the cache.
+    // Lines a power of two apart would share few cache sets.
     let distance = k.next_multiple_of(NR) + NR;
     LINES.with_borrow_mut(|lines| {
         lines.resize((NR * distance).max(lines.len()), 0.0);

@@ -132,7 +132,7 @@ pub(super) fn geglu_vjp(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: &Lanes) 
         *last = 2 * width;
     }
     let mut dx = Buffer::new(&cpu.pool, 2 * g.data().len());
-    let target = super::product::Target::new(&mut dx, 2 * width);
+    let target = super::operands::Target::new(&mut dx, 2 * width);
     (0..lanes.samples() * rows).into_par_iter().with_min_len(8).for_each_init(
         || (vec![0.0; width], vec![0.0; width]),
         |(by_value, by_gate), task| {

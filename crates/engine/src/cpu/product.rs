@@ -1,99 +1,18 @@
-//! Matrix products: `C = A B (+ bias per column) (+ another matrix)`, cut into tiles and dealt to threads.
+//! Matrix products: `C = A B (+ bias per column) (+ another matrix)`, cut into tiles and divided among
+//! threads.
 //!
-//! Blocking: the depth is cut, as evenly as can be, so that what a tile reads of B and the rows of A it meets stay in
-//! the first-level cache; a task takes a group of rows and runs through all its panels, so that its rows stay
-//! in the second-level cache. What would fall on few cache sets (rows a multiple of 4 KiB apart, transposes, matrices as they
-//! lie) is copied next to each other first, where enough is done with it. Nothing here depends on the number of threads but
-//! who does what.
+//! Blocking: the depth is cut evenly, so that the part of B that a tile reads and its rows of A stay in the
+//! first-level cache; a task takes a group of rows and runs through all its panels, so that its rows stay in
+//! the second-level cache. Operands whose values would share few cache sets (rows a multiple of 4 KiB apart,
+//! transposes, unpacked matrices) are packed first, where they are used often enough (`packing`). The number
+//! of threads decides who computes a value, never its bits.
 
-use super::buffer::{Buffer, Pool};
-use super::kernel::{MR, Microkernel, NR, Tile, WIDE, microkernel};
-use super::packing::{pack_columns, with_packed_lhs, with_packed_rhs};
+use super::microkernel::{MR, Microkernel, NR, Tile, WIDE, microkernel};
+use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Stored, Target};
+use super::packing::{with_packed_lhs, with_packed_rhs};
+use super::partition::{Partition, SEQUENTIAL};
 use super::prefetch::Prefetch;
-use crate::WeightData;
 use rayon::prelude::*;
-use std::sync::Arc;
-
-/// A strided view of A: element `[i, k]` is `data[i * row + k * col]`.
-#[derive(Clone, Copy)]
-pub(super) struct Lhs<'a> {
-    pub data: &'a [f32],
-    pub row: usize,
-    pub col: usize,
-}
-
-impl<'a> Lhs<'a> {
-    /// `[m, k]`, row-major, rows `width` apart.
-    pub fn dense(data: &'a [f32], width: usize) -> Self {
-        Self { data, row: width, col: 1 }
-    }
-
-    /// The transpose of `[k, m]`, row-major.
-    pub fn transposed(data: &'a [f32], width: usize) -> Self {
-        Self { data, row: 1, col: width }
-    }
-}
-
-/// B, `[k, n]`: as panels, or as it lies.
-#[derive(Clone, Copy)]
-pub(super) enum Rhs<'a> {
-    /// `ceil(n / 16)` panels of `[depth][16]`, the last one filled up with zeros; B is rows
-    /// `start .. start + k` of them.
-    Panels { data: &'a [f32], depth: usize, start: usize },
-    /// Row-major with rows `usize` apart.
-    Dense(&'a [f32], usize),
-    /// A frozen weight as it lies in its file.
-    Stored(Stored<'a>),
-}
-
-/// Columns of a stored matrix `W`, from `column` on: those of W or, `transposed`, of its transpose.
-#[derive(Clone, Copy)]
-pub(super) struct Stored<'a> {
-    pub data: &'a WeightData,
-    pub transposed: bool,
-    pub column: usize,
-}
-
-/// What is added to the product.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ProductEpilogue<'a> {
-    /// Per column.
-    pub bias: Option<&'a [f32]>,
-    /// A matrix and its row distance.
-    pub add: Option<(&'a [f32], usize)>,
-    /// Add to what C holds; excludes `add`.
-    pub accumulate: bool,
-}
-
-/// A product's sizes: `C [m, n] = A [m, k] B [k, n]`.
-#[derive(Clone, Copy)]
-pub(super) struct Size {
-    pub m: usize,
-    pub k: usize,
-    pub n: usize,
-}
-
-/// The part of C that one call writes: rows `c_row` apart.
-pub(super) struct Target {
-    pub c: *mut f32,
-    pub c_row: usize,
-}
-
-// SAFETY: users of a shared target write disjoint parts of C (each says how).
-unsafe impl Send for Target {}
-// SAFETY: as above.
-unsafe impl Sync for Target {}
-
-impl Target {
-    pub fn new(c: &mut [f32], c_row: usize) -> Self {
-        Self { c: c.as_mut_ptr(), c_row }
-    }
-
-    /// The part that starts at a row and column.
-    pub fn at(&self, row: usize, column: usize) -> Self {
-        Self { c: self.c.wrapping_add(row * self.c_row + column), c_row: self.c_row }
-    }
-}
 
 /// The product on the calling thread.
 pub(super) fn product(
@@ -105,7 +24,7 @@ pub(super) fn product(
     epilogue: ProductEpilogue<'_>,
 ) {
     assert!(size.m == 0 || c.len() >= (size.m - 1) * c_row + size.n, "C too small");
-    // SAFETY: C is borrowed mutably for the whole product.
+    // SAFETY: C is borrowed mutably for the whole product, and its length was checked.
     unsafe { product_into(a, b, size, &Target::new(c, c_row), epilogue) }
 }
 
@@ -124,11 +43,14 @@ pub(super) unsafe fn product_into(
         return;
     }
     check_operands(a, b, Size { m, k, n }, &epilogue);
-    // SAFETY: the caller's promise.
+    // SAFETY: A, B and the epilogue were checked against the sizes; the caller vouches for C.
     unsafe { tiles(microkernel(), a, b, Size { m, k, n }, target, epilogue) }
 }
 
 /// The product tile by tile.
+///
+/// # Safety
+/// As for [`product_into`]; the other operands must have the sizes that [`check_operands`] checks.
 unsafe fn tiles(
     microkernel: Microkernel,
     a: Lhs<'_>,
@@ -138,8 +60,8 @@ unsafe fn tiles(
     epilogue: ProductEpilogue<'_>,
 ) {
     let depth = k.div_ceil(k.div_ceil(microkernel.depth).max(1)).next_multiple_of(NR);
-    // Two panels at a time where they are short, to enter fewer tiles, or where there are too few rows to keep both
-    // multipliers busy with one.
+    // Two panels at a time where they are short, so that there are fewer tiles, or where there are too few
+    // rows to keep both multipliers busy with one.
     let width = if m < 4 || depth <= microkernel.depth / 2 { WIDE } else { microkernel.columns };
     let mut start = 0;
     loop {
@@ -189,7 +111,8 @@ unsafe fn tiles(
                                 add,
                                 add_row,
                             };
-                            // SAFETY: operands were checked against the sizes above; C is the caller's promise.
+                            // SAFETY: the tile's rows, columns and depth are within m, n and k, for which the
+                            // caller vouches; packed operands hold as much as was asked for.
                             unsafe { (microkernel.tile)(MR.min(m - row), &work) }
                             prefetch.step();
                         }
@@ -223,58 +146,7 @@ fn check_operands(a: Lhs<'_>, b: Rhs<'_>, Size { m, k, n }: Size, epilogue: &Pro
     assert!(epilogue.add.is_none_or(|(d, row)| d.len() >= (m - 1) * row + n), "addend too small");
 }
 
-/// How a product is dealt out: blocks of C, by rows and columns.
-pub(super) struct Partition {
-    pub rows: usize,
-    pub row_groups: usize,
-    pub columns: usize,
-    pub column_groups: usize,
-}
-
-impl Partition {
-    /// Rows of a task at most: what it reads of A stays in the second-level cache.
-    const MOST_ROWS: usize = 192;
-
-    /// Blocks of equal size, as many as threads or, where there is work enough, twice that: a thread that comes late leaves
-    /// its second one to the others. Of all such cuts the one with the least to do and to read: a block of `r` rows and
-    /// `c` columns does `r c` multiply-adds for each `r + c` values that come from far away, so long stripes are bad where
-    /// threads are many.
-    pub fn new(m: usize, n: usize, threads: usize) -> Self {
-        let panels = n.div_ceil(WIDE).max(1);
-        let tiles = m.div_ceil(MR) * panels;
-        let turns = if tiles >= 16 * threads { 2 } else { 1 };
-        let cut = |row_groups: usize, column_groups: usize| {
-            let rows = m.div_ceil(row_groups).next_multiple_of(4).min(m).max(1);
-            let columns = panels.div_ceil(column_groups) * WIDE;
-            Self { rows, row_groups: m.div_ceil(rows), columns, column_groups: n.div_ceil(columns) }
-        };
-        let least = m.div_ceil(Self::MOST_ROWS).max(1);
-        let most = least.next_multiple_of(turns * threads).min(m.div_ceil(4)).max(least);
-        let mut best = cut(least, 1);
-        if threads == 1 {
-            return best;
-        }
-        for row_groups in least..=most {
-            let column_groups = (turns * threads).div_ceil(row_groups).min(panels);
-            let partition = cut(row_groups, column_groups);
-            if partition.effort(threads) < best.effort(threads) {
-                best = partition;
-            }
-        }
-        best
-    }
-
-    /// What the busiest thread does, in multiply-adds per unit of depth. A value from far away costs as much as eight.
-    fn effort(&self, threads: usize) -> usize {
-        self.tasks().div_ceil(threads) * (self.rows * self.columns + 8 * (self.rows + self.columns))
-    }
-
-    pub fn tasks(&self) -> usize {
-        self.row_groups * self.column_groups
-    }
-}
-
-/// A second product that is added to the first, by the same tasks while their part of C is in the cache.
+/// A second product that is added to the first one by the same tasks, while their part of C is in the cache.
 #[derive(Clone, Copy)]
 pub(super) struct SecondProduct<'a> {
     pub a: Lhs<'a>,
@@ -282,35 +154,7 @@ pub(super) struct SecondProduct<'a> {
     pub k: usize,
 }
 
-impl<'a> Lhs<'a> {
-    fn below(self, row: usize) -> Self {
-        Self { data: self.data.get(row * self.row..).unwrap_or_default(), ..self }
-    }
-}
-
-impl<'a> Rhs<'a> {
-    /// How many columns are brought near at once, where tiles have `width`. What lies in a file is read by pieces of rows, so
-    /// long pieces.
-    fn block(self, width: usize) -> usize {
-        if matches!(self, Self::Stored(_)) { 2 * WIDE } else { width }
-    }
-
-    /// B from a column on that is a multiple of 16.
-    fn right_of(self, column: usize) -> Self {
-        match self {
-            Self::Panels { data, depth, start } => {
-                Self::Panels { data: &data[column * depth..], depth, start }
-            }
-            Self::Dense(data, distance) => Self::Dense(data.get(column..).unwrap_or_default(), distance),
-            Self::Stored(stored) => Self::Stored(Stored { column: stored.column + column, ..stored }),
-        }
-    }
-}
-
-/// Multiply-adds of a product, or values that are moved, which are done before another thread has woken up.
-const SMALL: usize = 1 << 16;
-
-/// The product on all threads of the current pool, or on this one alone where it is small.
+/// The product on all threads of the current pool, or on this one alone if it is small.
 pub(super) fn parallel_product(
     a: Lhs<'_>,
     b: Rhs<'_>,
@@ -321,7 +165,7 @@ pub(super) fn parallel_product(
 ) {
     assert!(c.len() >= m * n, "C too small");
     let target = Target::new(c, n);
-    let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
+    let threads = if m * n * k < SEQUENTIAL { 1 } else { rayon::current_num_threads() };
     let partition = Partition::new(m, n, threads);
     (0..partition.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
         let row = task % partition.row_groups * partition.rows;
@@ -333,7 +177,7 @@ pub(super) fn parallel_product(
             ..epilogue
         };
         let target = target.at(row, column);
-        // SAFETY: tasks write disjoint blocks of C.
+        // SAFETY: blocks of a partition are disjoint and lie in C, whose length was checked.
         unsafe {
             product_into(a.below(row), b.right_of(column), size, &target, epilogue);
             if let Some(SecondProduct { a, b, k }) = then {
@@ -343,67 +187,4 @@ pub(super) fn parallel_product(
             }
         }
     });
-}
-
-/// B in panels, in a reused buffer.
-pub(super) struct Panels {
-    data: Buffer,
-    depth: usize,
-}
-
-impl Panels {
-    /// From columns of B: `column(n, values)` fills column `n`, all k at once.
-    pub fn from_columns(
-        pool: &Arc<Pool>,
-        (k, n): (usize, usize),
-        column: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Self {
-        let mut data = Buffer::new(pool, n.next_multiple_of(NR) * k);
-        if k > 0 {
-            let few = SMALL.div_ceil(NR * k);
-            data.par_chunks_mut(NR * k).with_min_len(few).enumerate().for_each(|(panel, out)| {
-                let width = NR.min(n - panel * NR);
-                pack_columns(k, width, out, |j, values| column(panel * NR + j, values));
-            });
-        }
-        Self { data, depth: k }
-    }
-
-    /// From rows of B: `rows(task, emit)` calls `emit(k, values)` for the rows of its task; together the
-    /// tasks emit every row once.
-    pub fn from_rows(
-        pool: &Arc<Pool>,
-        (k, n): (usize, usize),
-        tasks: usize,
-        rows: impl Fn(usize, &mut dyn FnMut(usize, &[f32])) + Sync,
-    ) -> Self {
-        let mut data = Buffer::new(pool, n.next_multiple_of(NR) * k);
-        let target = Target::new(&mut data, NR);
-        (0..tasks).into_par_iter().with_min_len(8).for_each(|task| {
-            rows(task, &mut |i, values| {
-                assert!(i < k && values.len() == n, "row {i} of {k}, {} of {n} values", values.len());
-                for (panel, values) in values.chunks(NR).enumerate() {
-                    // SAFETY: row i of every panel is inside the buffer and belongs to this task alone.
-                    let out = unsafe { std::slice::from_raw_parts_mut(target.at(panel * k + i, 0).c, NR) };
-                    out[..values.len()].copy_from_slice(values);
-                    out[values.len()..].fill(0.0);
-                }
-            });
-        });
-        Self { data, depth: k }
-    }
-
-    /// One panel, `[k][16]`.
-    pub fn panel(&self, index: usize) -> &[f32] {
-        &self.data[index * self.depth * NR..(index + 1) * self.depth * NR]
-    }
-
-    pub fn columns(&self) -> Rhs<'_> {
-        self.rhs_from(0)
-    }
-
-    /// B without its first `start` rows.
-    pub fn rhs_from(&self, start: usize) -> Rhs<'_> {
-        Rhs::Panels { data: &self.data, depth: self.depth, start }
-    }
 }

@@ -1,11 +1,12 @@
-//! A vector of f32, as wide as the machine has it: just enough arithmetic for code that the compiler does not
-//! vectorise by itself. Functions generic over [`Vector`] are inlined into entry points that enable the
+//! A vector of f32 as wide as the machine's registers: the arithmetic that code needs which the compiler does
+//! not vectorise by itself. Functions generic over [`Vector`] are inlined into entry points that enable the
 //! instruction set; [`with_widest`] picks one of them at run time.
 
-/// Lanes of f32 that are worked on together.
+/// Lanes of f32 that are computed together.
 ///
 /// # Safety
-/// Methods of a type may only be called where its instruction set is enabled.
+/// Methods of a type may only be called where its instruction set is enabled. `load` reads and `store` writes
+/// the first `count` values at an address, or all lanes where `count` is larger; these must be valid.
 pub(super) trait Vector: Copy {
     /// Number of lanes.
     const LANES: usize;
@@ -18,8 +19,6 @@ pub(super) trait Vector: Copy {
     unsafe fn sub(self, other: Self) -> Self;
     /// `self * factor + addend`.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// Asks for a line of the cache that is about to be read.
-    unsafe fn prefetch(_: *const f32) {}
 }
 
 /// The fallback without intrinsics, for machines without AVX.
@@ -34,14 +33,14 @@ impl Vector for [f32; 4] {
     #[inline(always)]
     unsafe fn load(from: *const f32, count: usize) -> Self {
         let mut values = [0.0; 4];
-        // SAFETY: the caller's promise.
+        // SAFETY: reads `count` values, at most four.
         unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count.min(4)) };
         values
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, count: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: writes `count` values, at most four.
         unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, count.min(4)) };
     }
 
@@ -70,20 +69,14 @@ mod x86 {
         const LANES: usize = 16;
 
         #[inline(always)]
-        unsafe fn prefetch(line: *const f32) {
-            // SAFETY: reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
-        }
-
-        #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX-512 is enabled, as the trait requires.
             unsafe { _mm512_set1_ps(value) }
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32, count: usize) -> Self {
-            // SAFETY: the trait's promise; hidden lanes are not read.
+            // SAFETY: AVX-512 is enabled, and masked lanes are not read.
             unsafe {
                 if count >= 16 {
                     _mm512_loadu_ps(from)
@@ -95,7 +88,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32, count: usize) {
-            // SAFETY: the trait's promise; hidden lanes are not written.
+            // SAFETY: AVX-512 is enabled, and masked lanes are not written.
             unsafe {
                 if count >= 16 {
                     _mm512_storeu_ps(to, self)
@@ -107,19 +100,19 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX-512 is enabled, as the trait requires.
             unsafe { _mm512_add_ps(self, other) }
         }
 
         #[inline(always)]
         unsafe fn sub(self, other: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX-512 is enabled, as the trait requires.
             unsafe { _mm512_sub_ps(self, other) }
         }
 
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX-512 is enabled, as the trait requires.
             unsafe { _mm512_fmadd_ps(self, factor, addend) }
         }
     }
@@ -128,20 +121,14 @@ mod x86 {
         const LANES: usize = 8;
 
         #[inline(always)]
-        unsafe fn prefetch(line: *const f32) {
-            // SAFETY: reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
-        }
-
-        #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX2 and FMA are enabled, as the trait requires.
             unsafe { _mm256_set1_ps(value) }
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32, count: usize) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX is enabled; reads eight values or `count`.
             unsafe {
                 if count >= 8 {
                     return _mm256_loadu_ps(from);
@@ -154,7 +141,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32, count: usize) {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX is enabled; writes eight values or `count`.
             unsafe {
                 if count >= 8 {
                     return _mm256_storeu_ps(to, self);
@@ -167,30 +154,30 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX2 and FMA are enabled, as the trait requires.
             unsafe { _mm256_add_ps(self, other) }
         }
 
         #[inline(always)]
         unsafe fn sub(self, other: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX2 and FMA are enabled, as the trait requires.
             unsafe { _mm256_sub_ps(self, other) }
         }
 
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
-            // SAFETY: the trait's promise.
+            // SAFETY: AVX2 and FMA are enabled, as the trait requires.
             unsafe { _mm256_fmadd_ps(self, factor, addend) }
         }
     }
 }
 
-/// Work that can be done with any vector.
+/// A computation that is generic over the vector type.
 pub(super) trait SimdKernel {
-    /// Does it.
+    /// Runs it.
     ///
     /// # Safety
-    /// Only where `V`'s instruction set is enabled, and the kernel's own conditions hold.
+    /// `V`'s instruction set must be enabled, and the kernel's own conditions must hold.
     unsafe fn run<V: Vector>(self);
 }
 
@@ -205,23 +192,23 @@ pub(super) unsafe fn with_widest(kernel: impl SimdKernel) {
 
         #[target_feature(enable = "avx512f")]
         unsafe fn with_avx512(kernel: impl SimdKernel) {
-            // SAFETY: enabled here.
+            // SAFETY: this function enables AVX-512; the kernel's conditions are this function's.
             unsafe { kernel.run::<__m512>() }
         }
         #[target_feature(enable = "avx2,fma")]
         unsafe fn with_avx2(kernel: impl SimdKernel) {
-            // SAFETY: enabled here.
+            // SAFETY: this function enables AVX2; the kernel's conditions are this function's.
             unsafe { kernel.run::<__m256>() }
         }
         if super::features::avx512() {
-            // SAFETY: just detected.
+            // SAFETY: AVX-512 was just detected.
             return unsafe { with_avx512(kernel) };
         }
         if super::features::avx2() {
-            // SAFETY: just detected.
+            // SAFETY: AVX2 and FMA were just detected.
             return unsafe { with_avx2(kernel) };
         }
     }
-    // SAFETY: needs nothing.
+    // SAFETY: arrays need no instruction set.
     unsafe { kernel.run::<[f32; 4]>() }
 }

@@ -1,13 +1,15 @@
 //! Frozen weights, in the panels that products read.
 //!
 //! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
-//! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from there
-//! piece by piece (`packing`), filters transformed from there, and only convolutions that are not Winograd's are laid
-//! out in reused panels at every use. Winograd's transforms of 3x3 filters, four times their size, are kept only where
-//! the backend has been given room for them: they pay where pictures are few, as in sampling.
+//! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from
+//! there piece by piece (`packing`), filters transformed from there, and only convolutions that are not
+//! Winograd's are laid out in reused panels at every use. Winograd's transforms of 3x3 filters, four times
+//! their size, are kept only where the backend has been given room for them: they pay where pictures are few,
+//! as in sampling.
 
 use super::buffer::Pool;
-use super::product::{Panels, Rhs, Stored};
+use super::operands::{Rhs, Stored};
+use super::panels::Panels;
 use super::winograd::{FREQUENCIES, Filter, Taps};
 use crate::{WeightData, WeightLayout};
 use std::ops::Deref;
@@ -36,9 +38,9 @@ pub(super) enum Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    pub(super) fn columns(&self) -> Rhs<'_> {
+    pub(super) fn rhs(&self) -> Rhs<'_> {
         match self {
-            Self::Panels(panels) => panels.columns(),
+            Self::Panels(panels) => panels.rhs(),
             Self::Stored(stored) => Rhs::Stored(*stored),
         }
     }
@@ -61,8 +63,8 @@ impl<T> Deref for Held<'_, T> {
 }
 
 impl Held<'_> {
-    pub(super) fn columns(&self) -> Rhs<'_> {
-        self.deref().columns()
+    pub(super) fn rhs(&self) -> Rhs<'_> {
+        self.deref().rhs()
     }
 }
 
@@ -212,9 +214,9 @@ impl CpuWeight {
     }
 }
 
-/// What a slot keeps, and whether it was made by this call. It is made outside of the slot's lock: a worker that waits for
-/// others' part of the making may begin another job, which would need the same slot and wait for itself. Jobs that find
-/// it empty at the same time make one each, and the first is kept.
+/// What a slot keeps, and whether it was made by this call. It is made outside of the slot's lock: a worker
+/// that waits for others' part of the making may begin another job, which would need the same slot and wait
+/// for itself. Jobs that find it empty at the same time make one each, and the first is kept.
 fn fill<T>(slot: &OnceLock<T>, make: impl FnOnce() -> T) -> (&T, bool) {
     if let Some(kept) = slot.get() {
         return (kept, false);

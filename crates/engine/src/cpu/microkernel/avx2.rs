@@ -6,13 +6,13 @@
 //!        │ b0 │ b1 │                broadcasts of A for            │ b0 │ b1 │ b2 │ b3 │
 //!  A[R]  └────┴────┘                2R multiply-adds         A[R]  └────┴────┴────┴────┘
 //! ```
-//! Both multipliers are busy when eight or more sums are in flight (latency 4, two a cycle). Tiles of four and more rows
-//! are cut into blocks 16 columns wide, one panel of B, rows as evenly as can be: a panel of 256 x 16, or two of 128 x 16,
-//! fill half of the first-level cache and stay there while all rows of a task pass by. Every value's sum runs over k in
-//! the same order in every block.
+//! Both multipliers are busy when eight or more sums are in flight (latency 4, two a cycle). Tiles of four
+//! and more rows are cut into blocks 16 columns wide, one panel of B, with rows divided evenly: a panel of
+//! 256 x 16, or two of 128 x 16, fill half of the first-level cache and stay there for all rows of a task.
+//! Every value is summed over k in the same order in every block.
 
-use super::inner_loop::{Place, add_products};
-use super::kernel::{MR, NR, Tile};
+use super::inner_loop::{Start, add_products};
+use super::tile::{MR, NR, Tile};
 use std::arch::x86_64::*;
 
 /// Values of a register.
@@ -22,20 +22,20 @@ const ROWS: usize = 6;
 // A tile is at most two blocks high.
 const _: () = assert!(MR <= 2 * ROWS);
 
-/// See [`super::kernel::TileFn`].
+/// See [`super::TileFn`].
 ///
 /// # Safety
 /// As there; the machine must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn tile(rows: usize, t: &Tile) {
-    // SAFETY: the blocks lie in the tile.
+    // SAFETY: the strips' rows add up to `rows` and their columns to `columns`, so all lie in the tile.
     unsafe {
         if rows < 4 {
             return strip(0, rows, 0, t.columns, t);
         }
         for column in (0..t.columns).step_by(NR) {
             let width = (t.columns - column).min(NR);
-            // As evenly as can be.
+            // Two blocks of about the same height.
             let upper = if rows > ROWS { rows.div_ceil(2) } else { rows };
             strip(0, upper, column, width, t);
             if upper < rows {
@@ -46,9 +46,12 @@ pub(super) unsafe fn tile(rows: usize, t: &Tile) {
 }
 
 /// Picks the block for a height of up to 6 and a width of up to 16, or of up to 3 and 32.
+///
+/// # Safety
+/// As for [`tile`]; the strip lies in the tile.
 #[inline(always)]
 unsafe fn strip(row: usize, height: usize, column: usize, width: usize, t: &Tile) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each block has the strip's height, and as many registers as its width fills.
     unsafe {
         match (height, width.div_ceil(LANES)) {
             (1, 1) => block::<1, 1>(row, column, width, t),
@@ -73,20 +76,26 @@ unsafe fn strip(row: usize, height: usize, column: usize, width: usize, t: &Tile
     }
 }
 
-/// The first `count` lanes.
+/// The first `count` lanes, of up to eight.
+///
+/// # Safety
+/// The machine must have AVX.
 #[inline(always)]
 unsafe fn first_lanes(count: usize) -> __m256i {
     const MASKS: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    // SAFETY: eight of the sixteen values.
+    // SAFETY: `count` is at most eight, so the eight values read are among the sixteen.
     unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(LANES - count).cast()) }
 }
 
-/// R rows of V registers, the last of them with `width - 8 (V - 1)` values. A function of its own: all of them in one, each
-/// tile would begin by working out what any of them may need.
+/// R rows of V registers, the last of them with `width - 8 (V - 1)` values. Not inlined: with all blocks in
+/// one function, every tile would start by computing addresses for all of them.
+///
+/// # Safety
+/// As for [`tile`]; the block lies in the tile, and V registers are just enough for `width`.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn block<const R: usize, const V: usize>(row: usize, column: usize, width: usize, t: &Tile) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the same block; FULL only where every register is.
     unsafe {
         if width == V * LANES {
             sums::<R, V, true>(row, column, width, t);
@@ -96,15 +105,18 @@ unsafe fn block<const R: usize, const V: usize>(row: usize, column: usize, width
     }
 }
 
-/// A row of V registers whose columns from the 17th on lie `next` further on; without FULL the last one masked. (No closure:
-/// it would be a function of its own, without the vectors' instructions.)
+/// A row of V registers whose columns from the 17th on lie `next` further on; without FULL the last one
+/// masked. (Not a closure: those are functions of their own, compiled without AVX2.)
+///
+/// # Safety
+/// The machine must have AVX; the row's values, but for those masked, can be read.
 #[inline(always)]
 unsafe fn load<const V: usize, const FULL: bool>(
     from: *const f32,
     next: usize,
     mask: __m256i,
 ) -> [__m256; V] {
-    // SAFETY: the caller's promise.
+    // SAFETY: each register reads its own values of the row; a masked load does not touch masked lanes.
     unsafe {
         let mut values = [_mm256_setzero_ps(); V];
         for (v, value) in values.iter_mut().enumerate() {
@@ -118,6 +130,10 @@ unsafe fn load<const V: usize, const FULL: bool>(
     }
 }
 
+/// The block itself; see [`block`].
+///
+/// # Safety
+/// As there; FULL only where `width` is that of V whole registers.
 #[inline(always)]
 unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
     row: usize,
@@ -125,7 +141,9 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
     width: usize,
     t: &Tile,
 ) {
-    // SAFETY: hidden lanes are not written, and read only where there are values; the rest is the caller's promise.
+    // SAFETY: the R rows and `width` columns are in the tile. Lanes beyond them are masked where they are
+    // loaded (or `b_whole` says that they can be read) and left out where values are stored. Prefetching is a
+    // hint.
     unsafe {
         let mask = first_lanes(width - (V - 1) * LANES);
         let start = match t.bias.is_null() {
@@ -134,18 +152,18 @@ unsafe fn sums<const R: usize, const V: usize, const FULL: bool>(
         };
         let mut acc = [start; R];
         let c = t.c.add(row * t.c_row + column);
-        // C is met once per tile and may lie far away: ask for it while the sums are made.
+        // C is read once per tile and is likely not in the cache: fetch it while the sums are computed.
         for i in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * t.c_row).cast());
         }
         let (mut a, mut b) = (t.a.wrapping_add(row * t.a_row), t.b.wrapping_add(column / NR * t.b_next));
-        // More vectors a row leave no register free.
+        // With more vectors a row no register is left for the unrolled loop.
         if (FULL || t.b_whole) && V <= 2 {
             let mut vectors = [0; V];
             for (v, offset) in vectors.iter_mut().enumerate() {
                 *offset = v * LANES % NR + v * LANES / NR * t.b_next;
             }
-            add_products(&mut acc, t, Place { a, b, vectors });
+            add_products(&mut acc, t, Start { a, b, vectors });
         } else {
             for _ in 0..t.depth {
                 let values = load::<V, FULL>(b, t.b_next, mask);

@@ -1,8 +1,8 @@
 //! Winograd's transforms of image tiles, input and output, several channels at a time (see `winograd`).
 
-use super::product::Target;
-use super::simd::{SimdKernel, Vector};
-use super::winograd::{Addends, FREQUENCIES, Grid, IN, OUT};
+use super::grid::{Addends, FREQUENCIES, Grid, IN, OUT};
+use crate::cpu::operands::Target;
+use crate::cpu::simd::{SimdKernel, Vector};
 
 /// B^T of six values.
 ///
@@ -10,7 +10,7 @@ use super::winograd::{Addends, FREQUENCIES, Grid, IN, OUT};
 /// As for [`Vector`].
 #[inline(always)]
 unsafe fn input_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; IN] {
-    // SAFETY: the caller's promise.
+    // SAFETY: arithmetic alone; the caller has enabled the instruction set.
     unsafe {
         let (four, five, two) = (V::splat(-4.0), V::splat(-5.0), V::splat(2.0));
         let (even, odd) = (c.mul_add(four, e), b.mul_add(four, d));
@@ -33,7 +33,7 @@ unsafe fn input_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; IN] {
 /// As for [`Vector`].
 #[inline(always)]
 unsafe fn output_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; OUT] {
-    // SAFETY: the caller's promise.
+    // SAFETY: arithmetic alone; the caller has enabled the instruction set.
     unsafe {
         let (p, q, r, s) = (b.add(c), b.sub(c), d.add(e), d.sub(e));
         [
@@ -45,14 +45,15 @@ unsafe fn output_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; OUT] {
     }
 }
 
-/// Row `y` of a tile that is held by its six columns. (Tiles are made column by column, as array literals, and never moved: an
-/// array that begins as zeros, or is iterated by value, is written to memory again as a whole.)
+/// Row `y` of a tile stored as six columns. (Tiles are made column by column, as array literals, and never
+/// moved: the compiler writes an array that starts as zeros, or is iterated by value, to memory as a whole.)
 #[inline(always)]
 pub(super) fn row<V: Copy, const N: usize>([a, b, c, d, e, f]: &[[V; N]; IN], y: usize) -> [V; IN] {
     [a[y], b[y], c[y], d[y], e[y], f[y]]
 }
 
-/// Writes V's row `slot` of all frequencies for each of a run of tiles.
+/// Transforms a run of input tiles to rows of V, in all frequencies. To run it, V must have these rows, and
+/// nobody else may access them.
 pub(super) struct InputTiles<'a> {
     pub grid: Grid<'a>,
     /// First tile, and the slot it goes to.
@@ -69,13 +70,17 @@ impl SimdKernel for InputTiles<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for i in 0..self.count {
-            // SAFETY: the caller's promise.
+            // SAFETY: one of the tiles and slots that this kernel was given.
             unsafe { self.one::<V>(self.tile + i, self.slot + i) }
         }
     }
 }
 
 impl InputTiles<'_> {
+    /// Transforms one tile.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; V must have this slot, and nobody else may access it.
     #[inline(always)]
     unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
         let (grid, channels) = (self.grid, self.channels);
@@ -93,7 +98,8 @@ impl InputTiles<'_> {
         }
         for start in (0..channels).step_by(V::LANES) {
             let width = V::LANES.min(channels - start);
-            // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
+            // SAFETY: pixels are null or hold `channels` values, of which `start + width` are used; the
+            // slot's row of every plane is in V.
             unsafe {
                 let at = (&pixels, start, width);
                 let half: [[V; IN]; IN] = [
@@ -116,13 +122,16 @@ impl InputTiles<'_> {
     }
 }
 
-/// A column of a tile of pixels, `width` channels from `start` on; zeros where there is none.
+/// A column of a tile of pixels, `width` channels from `start` on; zeros for null pixels.
+///
+/// # Safety
+/// As for [`Vector`]; other pixels must have `start + width` values.
 #[inline(always)]
 pub(super) unsafe fn pixels_of<V: Vector, const N: usize>(
     (pixels, start, width): (&[[*const f32; N]; N], usize, usize),
     x: usize,
 ) -> [V; N] {
-    // SAFETY: the caller's promise.
+    // SAFETY: pixels that are not null have the values read.
     unsafe {
         let mut column = [V::splat(0.0); N];
         for (row, value) in pixels.iter().zip(&mut column) {
@@ -134,13 +143,16 @@ pub(super) unsafe fn pixels_of<V: Vector, const N: usize>(
     }
 }
 
-/// A column of a tile of frequencies, which lie `plane` apart.
+/// A column of a tile of frequencies, which are `plane` values apart.
+///
+/// # Safety
+/// As for [`Vector`]; `width` values must be readable in every plane from `data` on.
 #[inline(always)]
 pub(super) unsafe fn frequencies_of<V: Vector>(
     (data, plane, width): (*const f32, usize, usize),
     x: usize,
 ) -> [V; IN] {
-    // SAFETY: the caller's promise.
+    // SAFETY: `y * IN + x` is below the number of planes.
     unsafe {
         let mut column = [V::splat(0.0); IN];
         for (y, value) in column.iter_mut().enumerate() {
@@ -150,7 +162,8 @@ pub(super) unsafe fn frequencies_of<V: Vector>(
     }
 }
 
-/// Writes a run of output tiles.
+/// Transforms rows of M to a run of output tiles. To run it, the tiles must lie in y, and nobody else may
+/// access them.
 pub(super) struct OutputTiles<'a> {
     pub grid: Grid<'a>,
     pub tile: usize,
@@ -170,13 +183,18 @@ impl SimdKernel for OutputTiles<'_> {
         assert!(self.m.len() >= FREQUENCIES * self.plane, "M too small");
         assert!(self.plane >= (self.slot + self.count) * self.channels, "planes of M overlap");
         for i in 0..self.count {
-            // SAFETY: the caller's promise.
+            // SAFETY: one of the tiles that this kernel was given; its slot is in M, whose length was
+            // checked.
             unsafe { self.one::<V>(self.tile + i, self.slot + i) }
         }
     }
 }
 
 impl OutputTiles<'_> {
+    /// Transforms one tile.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; M must hold this slot, and the tile must lie in y, where nobody else may access it.
     #[inline(always)]
     unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
         let (grid, channels) = (self.grid, self.channels);
@@ -184,7 +202,8 @@ impl OutputTiles<'_> {
         let (rows, columns) = (OUT.min(grid.out.0 - y0), OUT.min(grid.out.1 - x0));
         for start in (0..channels).step_by(V::LANES) {
             let width = V::LANES.min(channels - start);
-            // SAFETY: slices are indexed, M was checked; the rest is the caller's promise.
+            // SAFETY: addends are slices and indexed; M holds the slot's row in every plane; `rows` and
+            // `columns` keep the outputs written inside this tile and the image.
             unsafe {
                 let zero = V::splat(0.0);
                 let part = |values: &[f32], row: usize| {

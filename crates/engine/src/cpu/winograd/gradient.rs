@@ -1,35 +1,43 @@
-//! The gradient of a 3x3 filter by the adjoint of Winograd's method: a quarter of the products of the plain sum.
+//! The gradient of a 3x3 filter by the adjoint of Winograd's method: a quarter of the products of the plain
+//! sum.
 //!
-//! The forward pass is `y = Aᵀ (U ⊙ V) A` with `U = G w Gᵀ` and `V = Bᵀ d B` on tiles of 4x4 outputs (see `winograd`). What
-//! flows back to the filter is the transpose of each stage:
+//! The forward pass is `y = Aᵀ (U ⊙ V) A` with `U = G w Gᵀ` and `V = Bᵀ d B` on tiles of 4x4 outputs (see
+//! `winograd`). The filter's gradient passes through the transpose of each stage:
 //!
 //! ```text
 //! input tiles 6x6 ──BᵀdB──▶ V [36][tiles, I] ─┐
 //! cotangent tiles 4x4 ──AgAᵀ──▶ M [36][tiles, O] ─┴─ Mᵀ V, one product per frequency ──▶ dU [36][O, I] ──Gᵀ dU G──▶ dw
 //! ```
-//! Lanes of an objective that see consecutive samples go through one product, in blocks that bound the memory.
+//! Lanes of an objective on consecutive samples share one product, in blocks that bound the memory.
 
-use super::Cpu;
-use super::buffer::{Buffer, CpuTensor};
-use super::product::{Lhs, ProductEpilogue, Rhs, Size, Target, product_into};
-use super::simd::{SimdKernel, Vector, with_widest};
-use super::winograd::{FREQUENCIES, Grid, IN, OUT, plane};
-use super::winograd_tiles::{InputTiles, frequencies_of, pixels_of, row};
+use super::grid::{FREQUENCIES, Grid, IN, OUT, plane};
+use super::tiles::{InputTiles, frequencies_of, pixels_of, row};
 use crate::Lanes;
+use crate::cpu::Cpu;
+use crate::cpu::buffer::{Buffer, CpuTensor};
+use crate::cpu::operands::{Lhs, ProductEpilogue, Rhs, Size, Target};
+use crate::cpu::product::product_into;
+use crate::cpu::simd::{SimdKernel, Vector, with_widest};
 use rayon::prelude::*;
 
 /// Values of V and M of one block (64 MiB).
 const BLOCK: usize = 16 << 20;
-/// Values of dU beyond which the plain sum is taken (16 MiB).
+/// Largest dU for which this method is used (16 MiB).
 const LARGEST: usize = 4 << 20;
 
-/// Whether a filter's gradient is faster this way.
-pub(super) fn suits(kernel: (usize, usize), stride: usize, tiles: usize, (i, o): (usize, usize)) -> bool {
+/// True if this method is faster for a filter's gradient.
+pub(in crate::cpu) fn suits_gradient(
+    kernel: (usize, usize),
+    stride: usize,
+    tiles: usize,
+    (i, o): (usize, usize),
+) -> bool {
     kernel == (3, 3) && stride == 1 && i >= 16 && o >= 16 && tiles >= 16 && FREQUENCIES * i * o <= LARGEST
 }
 
-/// `[K, O, 3, 3, I]` into `grads`. `grid` is the input `[N, H, W, I]` as the forward pass sees it, `g` is `[L, H', W', O]`.
-pub(super) fn gradient(
+/// The gradients `[K, O, 3, 3, I]`, written to `grads`. `grid` is the input `[N, H, W, I]` as the forward
+/// pass sees it, `g` is `[L, H', W', O]`.
+pub(in crate::cpu) fn gradient(
     cpu: &Cpu,
     grid: Grid<'_>,
     g: &CpuTensor,
@@ -59,7 +67,7 @@ pub(super) fn gradient(
         let target = Target::new(grads, inputs);
         (0..outputs).into_par_iter().with_min_len(4).for_each(|output| {
             let row = FilterRow { du: &du, plane: du_plane, output, inputs, target: &target };
-            // SAFETY: each task writes its own output's taps.
+            // SAFETY: each task writes its own output's taps, and there are `outputs` of them in `grads`.
             unsafe { with_widest(row) }
         });
     }
@@ -83,7 +91,7 @@ fn add_products(
     (0..count.div_ceil(block)).into_par_iter().with_max_len(1).for_each(|task| {
         let tile = task * block;
         let count = block.min(count - tile);
-        // SAFETY: each task writes its own tiles' rows of V and M.
+        // SAFETY: each task writes its own tiles' rows of V and M, which have planes for all tiles.
         unsafe {
             let (plane, channels) = (v_plane, inputs);
             with_widest(InputTiles { grid: input, tile, slot: tile, count, plane, channels, v: &to_v });
@@ -97,14 +105,15 @@ fn add_products(
         let b = Rhs::Dense(&v[f * v_plane..], inputs);
         let size = Size { m: outputs, k: count, n: inputs };
         let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
-        // SAFETY: each task writes its own frequency of dU.
+        // SAFETY: each task writes its own frequency of dU, a plane of `outputs * inputs` values.
         unsafe { product_into(a, b, size, &target.at(0, f * du_plane), epilogue) }
     });
 }
 
-/// Writes M's rows of a run of tiles, all frequencies: what the outputs' cotangents say of U ⊙ V.
+/// Transforms the cotangents of a run of tiles to rows of M, the cotangent of U ⊙ V, in all frequencies. To
+/// run it, M must have these rows, and nobody else may access them.
 struct CotangentTiles<'a> {
-    /// The cotangents, `[N, H', W', O]`; of the rest only the outputs' size counts.
+    /// The cotangents, `[N, H', W', O]`; of the other fields only `out` is used.
     grid: Grid<'a>,
     tile: usize,
     count: usize,
@@ -120,7 +129,7 @@ struct CotangentTiles<'a> {
 /// As for [`Vector`].
 #[inline(always)]
 unsafe fn cotangent_line<V: Vector>([a, b, c, d]: [V; OUT]) -> [V; IN] {
-    // SAFETY: the caller's promise.
+    // SAFETY: arithmetic alone; the caller has enabled the instruction set.
     unsafe {
         let (even, odd) = (a.add(c), b.add(d));
         let far_even = c.mul_add(V::splat(4.0), a);
@@ -135,7 +144,7 @@ unsafe fn cotangent_line<V: Vector>([a, b, c, d]: [V; OUT]) -> [V; IN] {
 /// As for [`Vector`].
 #[inline(always)]
 unsafe fn tap_line<V: Vector>([a, b, c, d, e, f]: [V; IN]) -> [V; 3] {
-    // SAFETY: the caller's promise.
+    // SAFETY: arithmetic alone; the caller has enabled the instruction set.
     unsafe {
         let zero = V::splat(0.0);
         let times = |v: V, factor: f32, plus: V| v.mul_add(V::splat(factor), plus);
@@ -164,7 +173,8 @@ impl SimdKernel for CotangentTiles<'_> {
             }
             for start in (0..channels).step_by(V::LANES) {
                 let width = V::LANES.min(channels - start);
-                // SAFETY: pixels hold `channels` values; the rest is the caller's promise.
+                // SAFETY: pixels are null or hold `channels` values, of which `start + width` are used; the
+                // tile's row of every plane is in M.
                 unsafe {
                     let at = (&pixels, start, width);
                     let half: [[V; IN]; OUT] = [
@@ -187,7 +197,8 @@ impl SimdKernel for CotangentTiles<'_> {
     }
 }
 
-/// Writes the nine taps of one output from dU.
+/// Transforms dU to the nine taps of one output. To run it, the target must have these taps, and nobody else
+/// may access them.
 struct FilterRow<'a> {
     du: &'a [f32],
     plane: usize,
@@ -202,7 +213,7 @@ impl SimdKernel for FilterRow<'_> {
     unsafe fn run<V: Vector>(self) {
         for start in (0..self.inputs).step_by(V::LANES) {
             let width = V::LANES.min(self.inputs - start);
-            // SAFETY: slices are indexed; the rest is the caller's promise.
+            // SAFETY: dU's length is checked for the values read; `9 * output + 8` is a row of the target.
             unsafe {
                 let from = self.output * self.inputs + start;
                 assert!(self.du.len() >= (FREQUENCIES - 1) * self.plane + from + width, "dU too small");
