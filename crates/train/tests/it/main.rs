@@ -1,6 +1,7 @@
 //! Tests of the training crate: one step, autoencoders, recipes, run folders.
 
 mod autoencoder;
+mod group;
 mod recipe;
 mod run_folder;
 mod steps;
