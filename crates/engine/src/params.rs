@@ -92,6 +92,13 @@ pub struct ParamGrads<B: Backend> {
     list: Vec<Option<B::Tensor>>,
 }
 
+/// Cheap: the values are shared.
+impl<B: Backend> Clone for ParamGrads<B> {
+    fn clone(&self) -> Self {
+        Self { objectives: self.objectives, list: self.list.clone() }
+    }
+}
+
 impl<B: Backend> ParamGrads<B> {
     /// No gradients yet, for `params` and the objectives of `lanes`.
     pub fn new(params: &Params<B>, lanes: &Lanes) -> Self {
@@ -124,6 +131,11 @@ impl<B: Backend> ParamGrads<B> {
     /// The gradients `[K, ...]` of a parameter; none if the output does not depend on it.
     pub fn get(&self, id: ParamId) -> Option<&B::Tensor> {
         self.list[id.0].as_ref()
+    }
+
+    /// The gradients of all parameters, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&B::Tensor>> {
+        self.list.iter().map(Option::as_ref)
     }
 
     /// The Gram matrix of the objectives' gradients over all parameters, row-major `K x K`, in f64.

@@ -8,17 +8,22 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Params};
+use fairhuman_fairness::State;
+
+use serde_json::json;
 
 use crate::average::Averages;
 use crate::optimizer::Moments;
 
 /// Where a run is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// Steps done, refused ones included.
     pub step: u64,
     /// Refused steps in a row, up to now.
     pub bad_in_a_row: u64,
+    /// The weighting's memory.
+    pub weighting: State,
 }
 
 /// What must be the same for a run to go on.
@@ -118,6 +123,7 @@ pub fn save<B: Backend>(
         ("step".to_owned(), progress.step.to_string()),
         ("bad_in_a_row".to_owned(), progress.bad_in_a_row.to_string()),
         ("updates".to_owned(), moments.updates.to_string()),
+        ("weighting".to_owned(), json!(progress.weighting).to_string()),
         ("recipe".to_owned(), identity.recipe.clone()),
         ("dataset".to_owned(), identity.dataset.clone()),
         ("model".to_owned(), identity.model.clone()),
@@ -203,7 +209,12 @@ pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
             problem: format!("\"{key}\" in the header is {found:?}, expected a number"),
         })
     };
-    let progress = Progress { step: number("step")?, bad_in_a_row: number("bad_in_a_row")? };
+    let weighting = text("weighting")?;
+    let weighting = serde_json::from_str(&weighting).map_err(|e| CheckpointError::Foreign {
+        path: path.into(),
+        problem: format!("\"weighting\" in the header is {weighting:?}: {e}"),
+    })?;
+    let progress = Progress { step: number("step")?, bad_in_a_row: number("bad_in_a_row")?, weighting };
     let identity = Identity { recipe: text("recipe")?, dataset: text("dataset")?, model: text("model")? };
     Ok(Saved { path: path.into(), updates: number("updates")?, progress, identity, files })
 }

@@ -22,6 +22,8 @@ pub enum Purpose {
     ValidationNoise,
     /// The adapter's initial values: (0, 0).
     Adapter,
+    /// The signs that GradDrop keeps: (step, parameter).
+    GradDrop,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Purpose::Posterior => b"posterio",
             Purpose::ValidationNoise => b"validate",
             Purpose::Adapter => b"adapter ",
+            Purpose::GradDrop => b"graddrop",
         }
     }
 }

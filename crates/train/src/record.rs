@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Params};
-use fairhuman_fairness::Weighting;
-use fairhuman_fairness::weighting::AlphaFair;
+use fairhuman_fairness::{self as fairness, weighting::AlphaFair};
 
-use crate::aggregate::Direction;
+use crate::aggregate::{Direction, Weighting};
 use crate::batch::{Batch, Targets};
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::error::TrainError;
@@ -132,7 +131,9 @@ fn add_header(header: &mut BTreeMap<String, String>, recipe: &Recipe, o: &Optimi
     ];
     header.extend(numbers.map(|(key, value)| (key.to_owned(), format!("{value:?}"))));
     match &recipe.weighting {
-        Weighting::AlphaFair(AlphaFair { alpha }) => header.insert("alpha".into(), format!("{alpha:?}")),
+        Weighting::Gram(fairness::Weighting::AlphaFair(AlphaFair { alpha })) => {
+            header.insert("alpha".into(), format!("{alpha:?}"))
+        }
         other => header.insert("weighting".into(), serde_json::json!(other).to_string()),
     };
     let masked: Vec<&Objective> = recipe.objective.iter().filter(|o| o.mask.is_some()).collect();

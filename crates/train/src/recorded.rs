@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_fairness::Weighting;
 use fairhuman_fairness::weighting::AlphaFair;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::aggregate::Weighting;
 use crate::batch::{Batch, Targets};
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::objective::{Normalisation, Objective};
@@ -346,7 +346,7 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         Some(text) => {
             serde_json::from_str(text).map_err(|e| r.fail(format!("\"weighting\" in the header: {e}")))?
         }
-        None => AlphaFair { alpha: r.number("alpha")? }.into(),
+        None => Weighting::Gram(AlphaFair { alpha: r.number("alpha")? }.into()),
     };
     weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
     let lora = r.file.tensors.iter().filter(|(k, _)| k.starts_with("lora."));

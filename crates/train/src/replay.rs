@@ -4,8 +4,9 @@ use std::path::Path;
 
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_engine::{Backend, Params};
+use fairhuman_fairness::State;
 
-use crate::aggregate::{GramAggregator, fair_direction};
+use crate::aggregate::{Position, fair_direction};
 use crate::gradient::{clip_factor, objective_gradients};
 use crate::group::Single;
 use crate::method::{Method, lora};
@@ -72,8 +73,9 @@ pub fn replay<B: Backend>(
         let start = (context.clock)();
         let gradients =
             objective_gradients(context, &Single, &adapted, &params, &step.objectives, (batches, 0))?;
-        let aggregator = GramAggregator { weighting: &step.weighting, seed: 0, step: 1 };
-        let direction = fair_direction(context, &step.objectives, &aggregator, &gradients)?;
+        // A recorded step stands alone: the first of a run with seed 0.
+        let position = Position { seed: 0, step: 1, state: &State::default() };
+        let direction = fair_direction(context, &step.objectives, &step.weighting, &gradients, position)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);
         let optimizer = step.optimizer;

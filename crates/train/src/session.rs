@@ -146,7 +146,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     /// # Errors
     /// Files that cannot be written.
     pub fn take_back(&mut self, backend: &B, count: u64) -> Result<(), TrainError> {
-        self.progress = Progress { step: self.progress.step.saturating_sub(count), bad_in_a_row: 0 };
+        self.progress.step = self.progress.step.saturating_sub(count);
+        self.progress.bad_in_a_row = 0;
         self.write(backend)?;
         let folder = folder::checkpoints(&self.recipe.out);
         checkpoint::delete_after(&folder, self.progress.step)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
-use crate::aggregate::{Direction, GramAggregator, fair_direction};
+use crate::aggregate::{Direction, Position, fair_direction};
 use crate::data::DataError;
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
@@ -240,8 +240,9 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let batches = (&data.batches[..], data.first);
         let found = objective_gradients(passes, self.group, network, params, &recipe.objective, batches)
             .and_then(|gradients| {
-                let aggregator = GramAggregator { weighting: &recipe.weighting, seed: recipe.seed, step };
-                let direction = fair_direction(passes, &recipe.objective, &aggregator, &gradients)?;
+                let position = Position { seed: recipe.seed, step, state: &run.progress.weighting };
+                let direction =
+                    fair_direction(passes, &recipe.objective, &recipe.weighting, &gradients, position)?;
                 Ok((gradients, direction))
             });
         let solved = clock();
@@ -255,6 +256,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
                     let (Model { params, averages, .. }, moments) = (&mut run.model, &mut run.moments);
                     let (optimizer, gradient) = (&recipe.optimizer, &direction.combined);
                     update(backend, params, moments, gradient, clip, optimizer, learning_rate);
+                    run.progress.weighting = direction.state.clone();
                     if let Some(averages) = averages {
                         averages.update(backend, params, moments.updates);
                     }

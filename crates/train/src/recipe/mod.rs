@@ -12,7 +12,6 @@ mod samples;
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
-use fairhuman_fairness::Weighting;
 use serde::Serialize;
 
 pub use compare::{Difference, differences};
@@ -21,6 +20,7 @@ pub use raw::{
 };
 pub use samples::Samples;
 
+use crate::aggregate::Weighting;
 use crate::method::MethodSettings;
 use crate::objective::Objective;
 use crate::rate::Schedule;

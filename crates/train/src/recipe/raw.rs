@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec};
-use fairhuman_fairness::Weighting;
 use serde::Deserialize;
 
+use crate::aggregate::Weighting;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
 

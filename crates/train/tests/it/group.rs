@@ -4,8 +4,8 @@
 use std::sync::{Barrier, Mutex};
 
 use fairhuman_engine::{Backend, ParamGrads, Reference};
-use fairhuman_fairness::Weighting;
-use fairhuman_train::aggregate::{Direction, GramAggregator, fair_direction};
+use fairhuman_fairness::State;
+use fairhuman_train::aggregate::{Direction, Position, Weighting, fair_direction};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
 use fairhuman_train::gradient::{Gradients, objective_gradients};
@@ -28,7 +28,11 @@ struct Meeting {
 impl Meeting {
     fn new(size: usize) -> Self {
         let grads = (0..size).map(|_| None).collect();
-        Self { barrier: Barrier::new(size), numbers: Mutex::new(vec![Vec::new(); size]), grads: Mutex::new(grads) }
+        Self {
+            barrier: Barrier::new(size),
+            numbers: Mutex::new(vec![Vec::new(); size]),
+            grads: Mutex::new(grads),
+        }
     }
 }
 
@@ -84,9 +88,11 @@ fn step(group: &dyn Group<Reference>, batches: &[Batch<DenoisingInputs>]) -> Ste
     let own = share(group, batches.len());
     let first = batches[..own.start].iter().map(|batch| batch.targets.size).sum();
     let batches = (&batches[own], first);
-    let gradients = objective_gradients(&context, group, &Denoising(&toy), &toy.params, &objectives, batches)?;
+    let gradients =
+        objective_gradients(&context, group, &Denoising(&toy), &toy.params, &objectives, batches)?;
     let weighting = Weighting::default();
-    let direction = fair_direction(&context, &objectives, &GramAggregator(&weighting), &gradients)?;
+    let position = Position { seed: 0, step: 1, state: &State::default() };
+    let direction = fair_direction(&context, &objectives, &weighting, &gradients, position)?;
     Ok((gradients, direction))
 }
 
@@ -95,9 +101,8 @@ fn together(size: usize, batches: &[Batch<DenoisingInputs>]) -> Vec<Step> {
     let meeting = Meeting::new(size);
     std::thread::scope(|scope| {
         let meeting = &meeting;
-        let ranks: Vec<_> = (0..size)
-            .map(|rank| scope.spawn(move || step(&Rank { rank, size, meeting }, batches)))
-            .collect();
+        let ranks: Vec<_> =
+            (0..size).map(|rank| scope.spawn(move || step(&Rank { rank, size, meeting }, batches))).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }

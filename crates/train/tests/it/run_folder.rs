@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Cpu, Params};
+use fairhuman_fairness::State;
 use fairhuman_train::checkpoint::{self, CheckpointError, Identity, Progress};
 use fairhuman_train::error::TrainError;
 use fairhuman_train::folder::RunFolder;
@@ -35,7 +36,9 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     let mut moments = Moments::new(&backend, &saved);
     moments.updates = 7;
     moments.second[1] = backend.tensor(&[4], &[0.25; 4]);
-    let progress = Progress { step: 9, bad_in_a_row: 2 };
+    let mut weighting = State::default();
+    weighting.set("mean", vec![0.1 + 0.2, f64::MIN_POSITIVE]);
+    let progress = Progress { step: 9, bad_in_a_row: 2, weighting };
     let identity = Identity { recipe: "steps = 1\n".into(), dataset: "abc".into(), model: "def".into() };
     let path =
         checkpoint::save(&backend, folder.path(), &saved, None, &moments, &progress, &identity).unwrap();
@@ -60,7 +63,7 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
 fn values_that_are_not_finite_are_not_saved() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let params = params(&backend, f32::NAN);
-    let (moments, progress) = (Moments::new(&backend, &params), Progress { step: 3, bad_in_a_row: 0 });
+    let (moments, progress) = (Moments::new(&backend, &params), Progress { step: 3, ..Progress::default() });
     let error =
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
             .unwrap_err();
@@ -74,7 +77,7 @@ fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
     let params = params(&backend, 1.0);
     let moments = Moments::new(&backend, &params);
     for step in [2, 10, 4] {
-        let progress = Progress { step, bad_in_a_row: 0 };
+        let progress = Progress { step, ..Progress::default() };
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
             .unwrap();
     }

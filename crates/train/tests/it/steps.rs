@@ -1,9 +1,8 @@
 //! Theorems about one training step, on a network of two layers: accumulation, absence, refusal, adapters.
 
 use fairhuman_engine::{Backend, Cpu, ParamGrads, Reference};
-use fairhuman_fairness::Weighting;
-use fairhuman_fairness::weighting::AlphaFair;
-use fairhuman_train::aggregate::{Direction, GramAggregator, fair_direction};
+use fairhuman_fairness::State;
+use fairhuman_train::aggregate::{Direction, GradDrop, Position, Weighting, fair_direction};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
 use fairhuman_train::gradient::{Gradients, clip_factor, objective_gradients};
@@ -15,8 +14,6 @@ use fairhuman_train::recipe::Optimizer;
 use fairhuman_train::step_error::StepError;
 
 use crate::toy::{Toy, batch, objectives};
-
-const MPD: Weighting = Weighting::AlphaFair(AlphaFair { alpha: 2.0 });
 
 fn silent() -> f64 {
     0.0
@@ -32,11 +29,21 @@ fn step<B: Backend>(
     objectives: &[Objective],
     batches: &[Batch<DenoisingInputs>],
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
+    weighted_step(backend, toy, objectives, batches, &Weighting::default())
+}
+
+fn weighted_step<B: Backend>(
+    backend: &B,
+    toy: &Toy<B>,
+    objectives: &[Objective],
+    batches: &[Batch<DenoisingInputs>],
+    weighting: &Weighting,
+) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let context = context(backend);
     let module = Denoising(toy);
     let gradients = objective_gradients(&context, &Single, &module, &toy.params, objectives, (batches, 0))?;
-    let aggregator = GramAggregator { weighting: &MPD, seed: 0, step: 1 };
-    let direction = fair_direction(&context, objectives, &aggregator, &gradients)?;
+    let position = Position { seed: 0, step: 1, state: &State::default() };
+    let direction = fair_direction(&context, objectives, weighting, &gradients, position)?;
     Ok((gradients, direction))
 }
 
@@ -230,5 +237,30 @@ fn gradients_are_kept_per_objective_until_the_one_solve() {
     assert_eq!(grads.objectives(), 3);
     for (x, y) in grads.gram(&backend).iter().zip(&direction.gram) {
         assert!((x - y).abs() <= 1e-12 * x.abs());
+    }
+}
+
+#[test]
+fn a_method_that_works_element_by_element_has_a_direction_but_no_weights() {
+    let backend = Reference;
+    let toy = Toy::new(&backend, 3);
+    let objectives = objectives(Normalisation::Image);
+    let batches = batch(4, &[&[0, 1, 2, 3], &[0, 3], &[1]]).split(2);
+    let weighting = Weighting::GradDrop(GradDrop {});
+    let (gradients, direction) = weighted_step(&backend, &toy, &objectives, &batches, &weighting).unwrap();
+    assert_eq!(direction.solution, None);
+    let (_, again) = weighted_step(&backend, &toy, &objectives, &batches, &weighting).unwrap();
+    assert_eq!(flat(&backend, &direction), flat(&backend, &again), "a function of seed and step");
+    // Every element is the sum of the objectives' parts of one sign.
+    for (id, combined) in toy.params.ids().zip(&direction.combined) {
+        let grads = backend.read(gradients.grads.get(id).unwrap());
+        let combined = backend.read(combined.as_ref().unwrap());
+        for (p, found) in combined.iter().enumerate() {
+            let parts = || grads[p..].iter().step_by(combined.len());
+            let positive: f32 = parts().filter(|g| **g > 0.0).sum();
+            let negative: f32 = parts().filter(|g| **g < 0.0).sum();
+            let close = |sign: f32| (found - sign).abs() <= 1e-6 * sign.abs();
+            assert!(close(positive) || close(negative), "{found}: {positive} or {negative}");
+        }
     }
 }
