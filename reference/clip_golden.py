@@ -1,4 +1,4 @@
-"""Golden values of small CLIP text encoders: what transformers computes, for crates/diffusion/tests/clip.rs.
+"""Golden values of small CLIP text encoders: what transformers computes, for crates/diffusion/tests/it/clip.rs.
 
     python clip_golden.py ../crates/diffusion/tests/data/clip
 

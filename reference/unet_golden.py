@@ -1,11 +1,14 @@
-"""Golden values of small U-Nets: what diffusers and PEFT compute, for crates/diffusion/tests/unet.rs.
+"""Golden values of small U-Nets: what diffusers and PEFT compute, for crates/diffusion/tests/it/unet.rs and residuals.rs.
 
-    python unet_golden.py ../crates/diffusion/tests/data/unet
+    python unet_golden.py ../crates/diffusion/tests/data/unet              # all
+    python unet_golden.py ../crates/diffusion/tests/data/unet residuals    # only residuals.safetensors, of the models there
 
 Each case is a folder: `unet/` (a model as diffusers saves it, weights in f16 and computed with as f32) and
 `case.safetensors` (all f32; images [batch, channels, height, width]): inputs, LoRA factors, the prediction,
 and for the objectives global, face, hand (mean of (5 * mask * error)^2 over all elements; no mask and factor 1
 for global) the gradients `grad.<parameter>` [3, ...] and their Gram matrix [3, 3]. `case.json` names the LoRA.
+`residuals.safetensors`: inputs of one sample with what a ControlNet (`skip.i`, `mid`) and a T2I-Adapter (`feature.i`) add,
+the prediction with both, and the gradients `grad.<tensor>` of its mean squared error in them.
 """
 import json
 import os
@@ -106,8 +109,50 @@ def make(name, case, folder):
     print(name, "parameters", sum(p.numel() for p in unet.parameters()), "prediction", float(prediction.detach().std()))
 
 
+def residuals(name, case, folder):
+    g = torch.Generator().manual_seed(2)
+    unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet"), torch_dtype=torch.float32)
+    unet.requires_grad_(False)
+    rnd = lambda *shape: torch.randn(*shape, generator=g)
+    c, (h, w) = unet.config, case["size"]
+    x = dict(latents=rnd(1, c.in_channels, h, w), target=rnd(1, c.out_channels, h, w), timesteps=torch.tensor([417.0]),
+             text=rnd(1, 5, c.cross_attention_dim))
+    added = None
+    if c.addition_embed_type:
+        x["pooled"] = rnd(1, c.projection_class_embeddings_input_dim - 6 * c.addition_time_embed_dim)
+        x["time_ids"] = torch.tensor([[64, 96, 0, 8, 64, 64]], dtype=torch.float32)
+        added = dict(text_embeds=x["pooled"], time_ids=x["time_ids"])
+    # Shapes: every output of the down blocks is a skip; a feature has the shape of its block's last layer where the block
+    # attends, of its last output elsewhere; the left-over one and `mid` that of the middle.
+    skips, features = [], []
+    unet.conv_in.register_forward_hook(lambda m, i, out: skips.append(out.shape))
+    for block in unet.down_blocks:
+        attends = hasattr(block, "attentions")
+        def hook(m, i, out, attends=attends):
+            skips.extend(s.shape for s in out[1])
+            features.append(out[1][-2 if attends and m.downsamplers is not None else -1].shape)
+        block.register_forward_hook(hook)
+    unet.mid_block.register_forward_hook(lambda m, i, out: features.append(out.shape))
+    run = lambda **extra: unet(x["latents"], x["timesteps"], x["text"], added_cond_kwargs=added, return_dict=False, **extra)[0]
+    plain = run()
+    extra = {f"skip.{i}": rnd(*s) for i, s in enumerate(list(skips))} | {f"feature.{i}": rnd(*s) for i, s in enumerate(list(features))}
+    extra["mid"] = rnd(*features[len(unet.down_blocks)])
+    for v in extra.values():
+        v.mul_(0.5).requires_grad_(True)
+    part = lambda kind: [v for k, v in extra.items() if k.startswith(kind)]
+    prediction = run(down_block_additional_residuals=part("skip"), mid_block_additional_residual=extra["mid"],
+                     down_intrablock_additional_residuals=[v.clone() for v in part("feature")])  # the list is emptied
+    grads = torch.autograd.grad(((prediction - x["target"]) ** 2).mean(), list(extra.values()))
+    out = dict(x, prediction=prediction) | extra | {"grad." + k: v for k, v in zip(extra, grads)}
+    save_file({k: v.detach().clone().contiguous() for k, v in out.items()}, os.path.join(folder, "residuals.safetensors"))
+    print(name, "with residuals: differs by", float((prediction - plain).detach().std()), [tuple(v.shape) for v in extra.values()])
+
+
 if __name__ == "__main__":
     for name, case in CASES.items():
         folder = os.path.join(sys.argv[1], name)
         os.makedirs(folder, exist_ok=True)
-        make(name, case, folder)
+        if sys.argv[2:] != ["residuals"]:
+            make(name, case, folder)
+        if name in ("sd15", "sdxl"):  # blocks without attention: the last, which has no downsampler, and the first, which has one
+            residuals(name, case, folder)

@@ -1,4 +1,4 @@
-"""Golden values of small autoencoders: what diffusers computes, for crates/diffusion/tests/vae.rs.
+"""Golden values of small autoencoders: what diffusers computes, for crates/diffusion/tests/it/vae.rs.
 
     python vae_golden.py ../crates/diffusion/tests/data/vae
 

@@ -16,7 +16,7 @@ pub enum ConfigError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is not a JSON object.
@@ -24,7 +24,7 @@ pub enum ConfigError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The problem.
         problem: String,
     },
     /// A value of the wrong type or out of its range, or a required key that is absent.
@@ -34,9 +34,9 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key.
         key: String,
-        /// What would be right.
+        /// Accepted values.
         expected: String,
-        /// What the file says.
+        /// The file's value.
         found: String,
     },
     /// A key or value that changes the mathematics in a way that is not implemented.
@@ -46,9 +46,9 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key.
         key: String,
-        /// What the file says.
+        /// The file's value.
         found: String,
-        /// What is implemented.
+        /// Implemented values.
         supported: String,
     },
     /// Keys that are not known here and so may change the mathematics.
@@ -129,7 +129,7 @@ impl Config {
         self.typed(key, "a number", Value::as_f64)
     }
 
-    /// What a normalisation adds to a variance.
+    /// A constant that a normalisation adds to the variance.
     ///
     /// # Errors
     /// Another type of value, or a negative number.

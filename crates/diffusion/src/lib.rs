@@ -12,16 +12,17 @@
 //!
 //! - [`pipeline`] opens a whole folder; [`unet`], [`vae`] and [`clip`] are its networks, [`tokenizer`] and
 //!   [`schedule`] the rest. All networks are generic over the engine's backend and run on its tape.
-//! - [`net`] is what they are made of: a plan of named layers, filled from files, a seed or a trainer.
+//! - [`net`] has their building blocks: a plan of named layers, filled from files, a seed or a trainer.
 //! - [`lora`] puts LoRAs on a network and merges them; [`lora_file`] reads and writes their files.
-//! - [`weights`] maps safetensors files; [`config_check`] reads configurations so that nothing is overlooked.
-//! - [`sampler`] walks from noise to clean latents; [`generate`] makes pictures of prompts.
+//! - [`weights`] maps safetensors files; [`config_check`] reads configurations and refuses keys it does not
+//!   know.
+//! - [`sampler`] integrates from noise to clean latents; [`generate`] makes pictures of prompts.
 //! - [`init`] makes random models.
 //!
 //! A setting that changes the mathematics and is not implemented is an error that names it, as is a tensor
 //! that is missing or left over. Golden files from PyTorch hold every network to its original.
 //!
-//! What it does not do: train, read or write picture files, or read pickled weights and single-file checkpoints.
+//! Not here: training, picture files, pickled weights, single-file checkpoints.
 
 pub mod clip;
 pub mod config_check;

@@ -2,13 +2,13 @@
 //!
 //! Everything follows from abar_t, the share of the clean latents' power that is left at step t (Ho et al.
 //! 2020): zt = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps. Read from `scheduler_config.json` of any diffusers
-//! scheduler that is built on betas; how a sampler walks through the steps is not this module's affair.
+//! scheduler that is built on betas; sampling steps are in [`crate::sampler`].
 
 use std::path::Path;
 
 use crate::config_check::{Config, ConfigError};
 
-/// What the network's output means.
+/// Meaning of the network's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prediction {
     /// The noise eps.
@@ -64,7 +64,7 @@ const DEFAULTS_SD: [&str; 6] = [
     "TCDScheduler",
 ];
 
-/// Keys that say how to sample, not what the model has learnt.
+/// Keys of sampling, which change nothing in training.
 const SAMPLING_KEYS: [&str; 39] = [
     "algorithm_type",
     "clip_sample",
@@ -205,7 +205,7 @@ impl NoiseSchedule {
         self.alphas_cumprod.len()
     }
 
-    /// What the network's output means.
+    /// Meaning of the network's output.
     pub fn prediction(&self) -> Prediction {
         self.prediction
     }
@@ -215,7 +215,8 @@ impl NoiseSchedule {
         &self.alphas_cumprod
     }
 
-    /// Coefficients (of z0, of eps) in zt = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps. Panics if t is out of range.
+    /// Coefficients (of z0, of eps) in zt = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps. Panics if t is out of
+    /// range.
     pub fn noising(&self, t: usize) -> (f64, f64) {
         let abar = self.alphas_cumprod[t];
         (abar.sqrt(), (1.0 - abar).sqrt())

@@ -168,6 +168,11 @@ pub trait Backend: Send + Sync + Sized + 'static {
         false
     }
 
+    /// Pieces of work that [`Backend::side_by_side`] runs at a time.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
     /// The results of independent pieces of work, in the order of `items`.
     fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
         items.into_iter().map(work).collect()

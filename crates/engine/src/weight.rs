@@ -1,13 +1,16 @@
 //! Frozen weights as they lie in a file: bytes of a stated type, borrowed for as long as they are used.
 
 use half::slice::HalfFloatSliceExt;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Element type of stored weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Element type of stored weights; in settings "f32", "f16" or "bf16".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// 32-bit float.
+    #[default]
     F32,
     /// 16-bit IEEE float.
     F16,

@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use fairhuman_diffusion::init::{Preset, init_model};
-use fairhuman_engine::DType;
+use fairhuman_engine::{Cpu, DType};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A random model, made once.
 static MODEL: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::F16, 7, &folder.path().join("tiny")).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::F16, 7, &folder.path().join("tiny")).unwrap();
     folder
 });
 

@@ -9,7 +9,7 @@
 //! name and renamed, and a picture's key points come after its other files: where they are, the picture is complete.
 
 use std::fs;
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -313,26 +313,18 @@ fn write_png(
     put(path, &bytes.into_inner(), Durable::No)
 }
 
-/// Whether to wait until the disk has a file: for the two that say what the others are.
+/// Whether to wait until the disk has a file: yes for the two that describe the others.
 #[derive(Clone, Copy, PartialEq)]
 enum Durable {
     Yes,
     No,
 }
 
-/// Writes a file under another name and renames it, so that no reader ever sees half of it.
+/// Writes a file so that no reader ever sees half of it.
 fn put(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), PeopleError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".tmp");
-    let partial = PathBuf::from(partial);
-    let io = |action, path: &Path| {
-        let path = path.to_path_buf();
-        move |source| PeopleError::Io { action, path, source }
+    let written = match durable {
+        Durable::Yes => fairhuman_files::write_atomically(path, bytes),
+        Durable::No => fairhuman_files::write_unsynced(path, bytes),
     };
-    let mut file = fs::File::create(&partial).map_err(io("create", &partial))?;
-    file.write_all(bytes).map_err(io("write", &partial))?;
-    if durable == Durable::Yes {
-        file.sync_all().map_err(io("write", &partial))?;
-    }
-    fs::rename(&partial, path).map_err(io("rename to", path))
+    written.map_err(|source| PeopleError::Io { action: "write", path: path.to_path_buf(), source })
 }

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use fairhuman_diffusion::vae::AutoencoderKl;
+use fairhuman_diffusion::vae::{AutoencoderKl, clamp_log_variance};
 use fairhuman_engine::{Backend, ParamGrads, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +22,6 @@ use crate::batch::{Inputs, Targets, part};
 use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::objective;
 use crate::step_error::{StepError, refuse_non_finite};
-
-/// Log-variances are read within these bounds, as diffusers does.
-const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
 
 /// The trained part of an autoencoder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -103,14 +100,12 @@ impl Latents {
     fn new(shape: &[usize], moments: &[f32], inputs: &AutoencoderInputs) -> Self {
         let channels = shape[3] / 2;
         let shape = [shape[0], shape[1], shape[2], channels];
-        let (mut mean, mut log_variance) = (Vec::new(), Vec::new());
+        let (mut mean, mut log_variance) = (Vec::new(), Vec::<f32>::new());
         for cell in moments.chunks_exact(2 * channels) {
             mean.extend_from_slice(&cell[..channels]);
             log_variance.extend_from_slice(&cell[channels..]);
         }
-        let (low, high) = LOG_VARIANCE;
-        let free = log_variance.iter().map(|v| (low..=high).contains(v)).collect();
-        log_variance.iter_mut().for_each(|v| *v = v.clamp(low, high));
+        let (log_variance, free) = log_variance.into_iter().map(clamp_log_variance).unzip();
         let noise = inputs.noise.clone().unwrap_or_else(|| vec![0.0; mean.len()]);
         Self { shape, mean, log_variance, free, noise }
     }

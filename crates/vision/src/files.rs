@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::models::{temporary, write_atomically};
-
 /// A file or folder cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
@@ -90,7 +88,7 @@ fn parent(file: &Path) -> Result<(), FilesError> {
 /// Writes a file atomically, creating its folder.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     parent(file)?;
-    write_atomically(file, bytes).map_err(|e| FilesError::new(file, e))
+    fairhuman_files::write_atomically(file, bytes).map_err(|e| FilesError::new(file, e))
 }
 
 /// Encodes a picture in the format of the file's extension.
@@ -122,7 +120,9 @@ pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
     if to.canonicalize().is_ok_and(|to| to == from) {
         return Ok(());
     }
-    let temporary = temporary(to);
+    let mut name = to.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = to.with_file_name(name);
     remove(&temporary)?;
     if std::fs::hard_link(&from, &temporary).is_ok() {
         std::fs::rename(&temporary, to).map_err(|e| FilesError::new(to, e))?;

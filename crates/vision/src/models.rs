@@ -186,27 +186,11 @@ fn unpack(
         entry.take(64 << 20).read_to_end(&mut bytes).map_err(|e| fail(format!("{}: {e}", model.path)))?;
         let file = folder.join(model.name());
         compare(&file, &bytes, model.sha256)?;
-        write_atomically(&file, &bytes).map_err(|source| ModelsError::Io { file, source })?;
+        fairhuman_files::write_atomically(&file, &bytes)
+            .map_err(|source| ModelsError::Io { file, source })?;
         progress(Progress::Stored { model: model.name() });
     }
     Ok(())
-}
-
-/// Temporary name of a file that is being written.
-pub(crate) fn temporary(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    file.with_file_name(name)
-}
-
-/// Writes a file under a temporary name and renames it, so that a partial file is never visible.
-pub(crate) fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let temporary = temporary(file);
-    let mut out = std::fs::File::create(&temporary)?;
-    out.write_all(bytes)?;
-    out.sync_all()?;
-    std::fs::rename(&temporary, file)
 }
 
 /// SHA-256 in hexadecimal.

@@ -157,8 +157,8 @@ pub fn plan(config: &ClipConfig) -> Plan {
     plan
 }
 
-/// Opens the weights of a `text_encoder/` folder. transformers from 5.6 on leaves `text_model.` out of the names of a
-/// CLIPTextModel.
+/// Opens the weights of a `text_encoder/` folder. transformers from 5.6 on leaves `text_model.` out of the
+/// names of a CLIPTextModel.
 pub(crate) fn open_weights(folder: &Path) -> Result<WeightFiles, WeightError> {
     let files = WeightFiles::open(folder)?;
     let prefixed = files.names().any(|name| name.starts_with("text_model."));
@@ -172,7 +172,7 @@ pub struct ClipText<B: Backend> {
     layers: Layers<B>,
 }
 
-/// What a text encoder gives.
+/// Outputs of a text encoder.
 pub struct ClipOutput<B: Backend> {
     /// `hidden_states[-2]`: after the last layer but one, not normalised, `[N, T, C]`. What SDXL reads.
     pub penultimate: Var<B>,
@@ -187,8 +187,8 @@ impl<B: Backend> ClipText<B> {
     /// becomes a parameter named `<component>.<tensor>`.
     ///
     /// # Errors
-    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left over
-    /// or of another shape.
+    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left
+    /// over or of another shape.
     pub fn load(
         backend: &B,
         folder: &Path,

@@ -1,4 +1,4 @@
-//! What the U-Net looks at beside the latents, and its guided prediction.
+//! The U-Net's conditions beside the latents, and its guided prediction.
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
@@ -94,21 +94,11 @@ impl<B: Backend> Conditions<B> {
                 }),
                 residuals: Residuals::default(),
             };
-        let prediction = evaluate(backend, parts, params, input)?;
+        let prediction = parts.unet.forward(&mut Tape::inference(backend, params), &input)?;
+        let prediction = backend.read(prediction.value());
         let Some(scale) = self.guidance else { return Ok(prediction) };
         let (negative, prompt) = prediction.split_at(prediction.len() / 2);
         let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
         Ok(negative.iter().zip(prompt).map(guided).collect())
     }
-}
-
-/// The U-Net's prediction.
-fn evaluate<B: Backend>(
-    backend: &B,
-    parts: &Parts<'_, B>,
-    params: &Params<B>,
-    input: UNetInput<B>,
-) -> Result<Vec<f32>, ModelError> {
-    let prediction = parts.unet.forward(&mut Tape::inference(backend, params), &input)?;
-    Ok(backend.read(prediction.value()))
 }

@@ -9,12 +9,12 @@ use crate::lora_file::LoraFile;
 use crate::net::ModelError;
 use crate::pipeline::Pipeline;
 
-/// Reads LoRA files and puts them onto the parts of `pipeline` that they are for. Their factors are the parameters that
-/// are returned.
+/// Reads LoRA files and puts them onto the parts of `pipeline` that they are for. Their factors are the
+/// parameters that are returned.
 ///
 /// # Errors
-/// A file that cannot be read, holds no LoRA or is one of another model, by file and module; a weight that is not a
-/// number; a model that has LoRAs already.
+/// A file that cannot be read, holds no LoRA or is one of another model, by file and module; a weight that is
+/// not a number; a model that has LoRAs already.
 pub fn attach_loras<B: Backend>(
     backend: &B,
     pipeline: &mut Pipeline<B>,
@@ -27,7 +27,7 @@ pub fn attach_loras<B: Backend>(
     let components: Vec<&str> = pipeline.folder.texts().into_iter().map(|(_, _, name)| name).collect();
     let mut modules = pipeline.unet.lora_modules();
     for (component, (_, encoder)) in components.iter().zip(&pipeline.text.encoders) {
-        modules.extend(encoder.layers().adaptable().iter().map(|module| format!("{component}.{module}")));
+        modules.extend(encoder.layers().lora_targets().iter().map(|module| format!("{component}.{module}")));
     }
     let layout = pipeline.unet.config().lora_layout();
     let loras = read_loras(files, &modules, &layout)?;

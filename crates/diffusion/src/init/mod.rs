@@ -1,14 +1,14 @@
 //! Making a complete random model in SDXL's layout: something to train, test and measure with, no download.
 //!
-//! Weights start as PyTorch's layers do and are functions of (seed, component, tensor). Tensors are written as
-//! they are drawn, so that even SDXL's full size needs little memory.
+//! Weights start as PyTorch's layers do and are functions of (seed, component, tensor). Tensors are written
+//! as they are drawn, so that even SDXL's full size needs little memory.
 
 mod preset;
 
 use std::path::Path;
 use std::str::FromStr;
 
-use fairhuman_engine::DType;
+use fairhuman_engine::{Backend, DType};
 use serde_json::{Value, json};
 
 use crate::clip::ClipConfig;
@@ -51,12 +51,19 @@ impl FromStr for Preset {
     }
 }
 
-/// Writes a random model to `folder`: `model_index.json`, `unet/`, `vae/`, `text_encoder/`, `text_encoder_2/`,
-/// `tokenizer/`, `tokenizer_2/`, `scheduler/`. The index comes last: a folder without it is unfinished.
+/// Writes a random model to `folder`: `model_index.json`, `unet/`, `vae/`, `text_encoder/`,
+/// `text_encoder_2/`, `tokenizer/`, `tokenizer_2/`, `scheduler/`. The index comes last: a folder without it
+/// is unfinished.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn init_model(preset: Preset, dtype: DType, seed: u64, folder: &Path) -> Result<(), ModelError> {
+pub fn init_model<B: Backend>(
+    backend: &B,
+    preset: Preset,
+    dtype: DType,
+    seed: u64,
+    folder: &Path,
+) -> Result<(), ModelError> {
     let sizes = Sizes::of(preset);
     let tokens =
         |name: &str, pad| write_tokenizer(&folder.join(name), &preset::corpus(preset), preset::TOKENS, pad);
@@ -66,15 +73,15 @@ pub fn init_model(preset: Preset, dtype: DType, seed: u64, folder: &Path) -> Res
         [("text_encoder", sizes.text_encoder(first)), ("text_encoder_2", sizes.text_encoder_2(second))]
     {
         let plan = crate::clip::plan(&ClipConfig::from_value(&folder.join(name), config.clone())?);
-        write_network(folder, name, "model", &config, &plan, dtype, seed)?;
+        write_network(backend, folder, name, "model", &config, &plan, dtype, seed)?;
     }
     let stem = "diffusion_pytorch_model";
     let config = sizes.vae();
     let plan = crate::vae::plan(&VaeConfig::from_value(&folder.join("vae"), config.clone())?);
-    write_network(folder, "vae", stem, &config, &plan, dtype, seed)?;
+    write_network(backend, folder, "vae", stem, &config, &plan, dtype, seed)?;
     let config = sizes.unet();
     let plan = crate::unet::plan(&UNetConfig::from_value(&folder.join("unet"), config.clone())?);
-    write_network(folder, "unet", stem, &config, &plan, dtype, seed)?;
+    write_network(backend, folder, "unet", stem, &config, &plan, dtype, seed)?;
     let scheduler = folder.join("scheduler");
     std::fs::create_dir_all(&scheduler)
         .map_err(|source| ModelError::Io { path: scheduler.clone(), source })?;
@@ -83,7 +90,8 @@ pub fn init_model(preset: Preset, dtype: DType, seed: u64, folder: &Path) -> Res
     Ok(())
 }
 
-fn write_network(
+fn write_network<B: Backend>(
+    backend: &B,
     folder: &Path,
     component: &str,
     stem: &str,
@@ -95,7 +103,7 @@ fn write_network(
     let folder = folder.join(component);
     let tensors = plan.tensors();
     let stored = tensors.iter().map(|t| StoredTensor { name: t.name.clone(), shape: t.shape.clone(), dtype });
-    write_component(&folder, stem, &stored.collect::<Vec<_>>(), |i| {
+    write_component(backend, &folder, stem, &stored.collect::<Vec<_>>(), |i| {
         let tensor = &tensors[i];
         let name = format!("{component}.{}", tensor.name);
         Ok(narrow(&random::draw(seed, &name, tensor.shape.iter().product(), tensor.init), dtype))

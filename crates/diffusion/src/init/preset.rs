@@ -7,7 +7,8 @@ use super::Preset;
 /// Tokens at most: the bytes twice, the two marks, and spellings for the corpus.
 pub(super) const TOKENS: usize = 2048;
 
-/// What the tokenizers of random models have short spellings for; everything else is spelt in letters.
+/// Phrases that the tokenizers of random models have short spellings for; everything else is spelt in
+/// letters.
 pub(super) const CORPUS: [&str; 24] = [
     "a photo of a person, a man, a woman, a boy, a girl, a child, people, two people, three people",
     "a photo of a person standing, sitting, walking, running, waving, pointing, dancing, reaching, kneeling",
@@ -47,7 +48,7 @@ pub(super) const PEOPLE: [&str; 8] = [
     "one four five many left right top bottom face faces eyes mouth nose arm arms leg legs shoe shoes",
 ];
 
-/// What a preset's tokenizers are learnt from.
+/// The text that a preset's tokenizers are trained on.
 pub(super) fn corpus(preset: Preset) -> Vec<&'static str> {
     match preset {
         // What occurs twice gets a token of its own.
@@ -56,7 +57,7 @@ pub(super) fn corpus(preset: Preset) -> Vec<&'static str> {
     }
 }
 
-/// What a preset's configurations are made from.
+/// Sizes that a preset's configurations are made from.
 pub(super) struct Sizes {
     sample: usize,
     channels: [usize; 3],

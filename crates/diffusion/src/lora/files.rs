@@ -8,8 +8,8 @@ use crate::net::ModelError;
 /// Reads `files` for a model whose modules are `modules`, in their order.
 ///
 /// # Errors
-/// A file that cannot be read, holds no LoRA or is one of another model, by file and module; a weight that is not a
-/// number.
+/// A file that cannot be read, holds no LoRA or is one of another model, by file and module; a weight that is
+/// not a number.
 pub(crate) fn read_loras(
     files: &[(PathBuf, f32)],
     modules: &[String],

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fairhuman_engine::Backend;
+
 use super::read_loras;
 use crate::clip::{self, ClipConfig};
 use crate::lora_file::{LoraFile, LoraModule};
@@ -11,14 +13,19 @@ use crate::pipeline::{ModelFolder, copy_model};
 use crate::unet::{self, UNetConfig};
 use crate::weights::{WeightError, WeightFiles, narrow_finite};
 
-/// Makes the model folder `to`, which must be a new one, from `from`: with W + weight * alpha / r * B A in place of W for
-/// every module of `files`, each file times its weight. Every tensor keeps its stored type; sums are rounded once. `to`
-/// appears under its name when all of it is there.
+/// Makes the model folder `to`, which must be a new one, from `from`: with W + weight * alpha / r * B A in
+/// place of W for every module of `files`, each file times its weight. Every tensor keeps its stored type;
+/// sums are rounded once. `to` appears under its name when all of it is there.
 ///
 /// # Errors
-/// Files that cannot be read or written, a LoRA of another model, a weight that is not a number, sums that the stored
-/// type cannot hold, something that is there as `to`.
-pub fn merge_loras(from: &Path, files: &[(PathBuf, f32)], to: &Path) -> Result<(), ModelError> {
+/// Files that cannot be read or written, a LoRA of another model, a weight that is not a number, sums that
+/// the stored type cannot hold, something that is there as `to`.
+pub fn merge_loras<B: Backend>(
+    backend: &B,
+    from: &Path,
+    files: &[(PathBuf, f32)],
+    to: &Path,
+) -> Result<(), ModelError> {
     let model = ModelFolder::open(from)?;
     if to.read_dir().map_or(to.exists(), |mut entries| entries.next().is_some()) {
         let problem = "is there already; the merged model must go to a new folder".into();
@@ -31,7 +38,7 @@ pub fn merge_loras(from: &Path, files: &[(PathBuf, f32)], to: &Path) -> Result<(
     }
     let modules: Vec<String> = networks
         .iter()
-        .flat_map(|(component, plan)| plan.adaptable().map(move |module| format!("{component}.{module}")))
+        .flat_map(|(component, plan)| plan.lora_targets().map(move |module| format!("{component}.{module}")))
         .collect();
     let loras = read_loras(files, &modules, &config.lora_layout())?;
     let updates = |component: &str| {
@@ -50,18 +57,28 @@ pub fn merge_loras(from: &Path, files: &[(PathBuf, f32)], to: &Path) -> Result<(
     copy_model(from, to, &changed, |component, folder| {
         let base = from.join(component);
         match component {
-            "unet" => {
-                merge(&WeightFiles::open(&base)?, folder, "diffusion_pytorch_model", &updates(component))
-            }
-            _ => merge(&clip::open_weights(&base)?, folder, "model", &updates(component)),
+            "unet" => merge(
+                backend,
+                &WeightFiles::open(&base)?,
+                folder,
+                "diffusion_pytorch_model",
+                &updates(component),
+            ),
+            _ => merge(backend, &clip::open_weights(&base)?, folder, "model", &updates(component)),
         }
     })
 }
 
-/// What is added to each tensor.
+/// The updates of each tensor.
 type Updates<'a> = BTreeMap<String, Vec<(&'a LoraModule, f32)>>;
 
-fn merge(base: &WeightFiles, to: &Path, stem: &str, updates: &Updates<'_>) -> Result<(), ModelError> {
+fn merge<B: Backend>(
+    backend: &B,
+    base: &WeightFiles,
+    to: &Path,
+    stem: &str,
+    updates: &Updates<'_>,
+) -> Result<(), ModelError> {
     // Buffers of whole numbers, which old text encoders carry, are recomputed by every reader.
     let names: Vec<&str> = base.names().filter(|n| !n.ends_with("position_ids")).collect();
     if let Some(tensor) = updates.keys().find(|name| !base.contains(name)) {
@@ -75,7 +92,7 @@ fn merge(base: &WeightFiles, to: &Path, stem: &str, updates: &Updates<'_>) -> Re
         }
         stored.push(StoredTensor { name: (*name).into(), shape: data.shape().to_vec(), dtype: data.dtype() });
     }
-    write_component(to, stem, &stored, |i| {
+    write_component(backend, to, stem, &stored, |i| {
         let data = base.get_any_shape(names[i])?;
         let Some(modules) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
         let mut values = data.to_f32();

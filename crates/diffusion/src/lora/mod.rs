@@ -16,7 +16,7 @@ use crate::lora_file::{LoraFile, LoraModule, LoraTensor};
 use crate::net::{Init, Layers, ModelError, channels_first, channels_last, random};
 use fairhuman_engine::DType;
 
-/// How A starts. B starts at zero, so that a fresh LoRA changes nothing.
+/// Initial values of A. B starts at zero, so that a fresh LoRA changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoraInit {
     /// Normal with deviation 1/r: PEFT's "gaussian", what diffusers' training scripts use.
@@ -34,7 +34,7 @@ pub struct LoraSpec {
     pub alpha: f32,
     /// Ends of module paths, as in PEFT's `target_modules`: `to_q`, `to_out.0`, `ff.net.0.proj`, `conv1`.
     pub targets: Vec<String>,
-    /// How A starts.
+    /// Initial values of A.
     pub init: LoraInit,
     /// A is a function of this and the module's path.
     pub seed: u64,
@@ -71,8 +71,8 @@ struct Pair {
 
 impl<B: Backend> Layers<B> {
     /// Paths of all modules that can carry a LoRA.
-    pub fn adaptable(&self) -> Vec<&str> {
-        self.plan.adaptable().collect()
+    pub fn lora_targets(&self) -> Vec<&str> {
+        self.plan.lora_targets().collect()
     }
 
     fn sites(&self) -> impl Iterator<Item = (&str, Site)> {
@@ -193,8 +193,8 @@ impl<B: Backend> Layers<B> {
         Ok((down, up))
     }
 
-    /// The current values of `modules` as a LoRA file's content, in `dtype`; `component` goes before each path
-    /// (`unet`, `text_encoder`, `text_encoder_2`).
+    /// The current values of `modules` as a LoRA file's content, in `dtype`; `component` goes before each
+    /// path (`unet`, `text_encoder`, `text_encoder_2`).
     ///
     /// # Errors
     /// A module that is not in this network.

@@ -15,11 +15,11 @@ use crate::config_check::{Config, ConfigError};
 pub struct BlockLayout {
     /// Number of resnets (for up blocks one more than `layers_per_block`).
     pub layers: usize,
-    /// Whether each resnet is followed by an attention.
+    /// True if an attention follows each resnet.
     pub attention: bool,
 }
 
-/// What the naming of a U-Net's modules depends on.
+/// The block structure that the names of a U-Net's modules depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnetLayout {
     /// From the highest resolution to the lowest.

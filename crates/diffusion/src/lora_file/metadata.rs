@@ -1,4 +1,4 @@
-//! What the header of a LoRA file says beside the tensors: alpha for PEFT, and the handful of strings by
+//! The header of a LoRA file beside its tensors: alpha for PEFT, and the handful of strings by
 //! which other programs show and sort files. Never the training captions: headers grown to megabytes by
 //! tag statistics are a known reason why files do not open elsewhere.
 
@@ -24,14 +24,14 @@ pub enum BaseModel {
     Sdxl,
 }
 
-/// What a file says about itself.
+/// Description that is written into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoraAbout {
     /// Shown by model browsers.
     pub title: String,
     /// Family of the base model.
     pub base: BaseModel,
-    /// What the base model predicts.
+    /// Prediction type of the base model.
     pub prediction: Prediction,
     /// Width and height in pixels of the training images.
     pub resolution: (usize, usize),
@@ -129,8 +129,9 @@ pub(super) struct PeftAlpha {
 }
 
 impl PeftAlpha {
-    /// From the header's JSON string. In a pipeline's file every key begins with its component; what diffusers' U-Net
-    /// saves by itself (`save_lora_adapter`) is PEFT's own configuration, as the tensors then have no component either.
+    /// From the header's JSON string. In a pipeline's file every key begins with its component; what
+    /// diffusers' U-Net saves by itself (`save_lora_adapter`) is PEFT's own configuration, as the tensors
+    /// then have no component either.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
         match serde_json::from_str(json) {
             Ok(Value::Object(config)) if config.contains_key("lora_alpha") || config.contains_key("r") => {

@@ -30,11 +30,12 @@ pub use metadata::{BaseModel, LoraAbout, kohya_metadata};
 pub use read::read_lora;
 pub use write::write_lora;
 
-/// How a LoRA file names its modules.
+/// Naming conventions of LoRA files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convention {
     /// kohya-ss: read by ComfyUI, A1111, Forge and diffusers. U-Net modules have the names of the original
-    /// Stable Diffusion code (`input_blocks`, `middle_block`, `output_blocks`) for SDXL, diffusers' names else.
+    /// Stable Diffusion code (`input_blocks`, `middle_block`, `output_blocks`) for SDXL, diffusers' names
+    /// else.
     Kohya,
     /// PEFT keys as diffusers writes them; alpha is in the header, which diffusers reads from 0.35 on.
     Peft,
@@ -94,7 +95,7 @@ pub enum LoraFileError {
         path: PathBuf,
         /// Their names.
         keys: Vec<String>,
-        /// What kind of adapter it may be; may be empty.
+        /// The kind of adapter it may be; may be empty.
         hint: String,
     },
     /// A module that is incomplete, contradicts itself, or cannot be expressed.
@@ -104,7 +105,7 @@ pub enum LoraFileError {
         path: PathBuf,
         /// The module's path, or the key.
         module: String,
-        /// What was expected and what was found.
+        /// Expected and found.
         problem: String,
     },
     /// A header that cannot be understood or would be too large for other programs.
@@ -112,12 +113,12 @@ pub enum LoraFileError {
     Metadata {
         /// The file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// Expected and found.
         problem: String,
     },
 }
 
-/// What must hold for `down` and `up` to be one update; the problem in words where it does not.
+/// Checks that `down` and `up` are one update; the problem in words where they are not.
 fn check(module: &LoraModule) -> Result<(), String> {
     let (down, up) = (&module.down.shape, &module.up.shape);
     for (name, tensor) in [("down", &module.down), ("up", &module.up)] {

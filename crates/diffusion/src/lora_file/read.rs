@@ -10,7 +10,7 @@ use super::metadata::{ADAPTER_KEY, PeftAlpha};
 use super::{LoraFile, LoraFileError, LoraModule, LoraTensor, UnetLayout, check};
 use crate::weights::WeightFiles;
 
-/// What a tensor is to its module.
+/// Role of a tensor in its module.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Down,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fairhuman_engine::DType;
+use fairhuman_engine::{Backend, DType};
 use serde_json::{Map, Value, json};
 
 use super::ModelError;
@@ -30,17 +30,18 @@ impl StoredTensor {
 }
 
 /// Writes `<stem>.safetensors` into `folder`, or shards of at most 1 GiB and `<stem>.safetensors.index.json`.
-/// `bytes` gives the little-endian values of the tensor of that index.
+/// `bytes` gives the little-endian values of the tensor of that index; `backend` runs it for several at a
+/// time.
 ///
 /// # Errors
 /// A file that cannot be written, and what `bytes` returns.
-pub fn write_component(
+pub fn write_component<B: Backend>(
+    backend: &B,
     folder: &Path,
     stem: &str,
     tensors: &[StoredTensor],
-    bytes: impl Fn(usize) -> Result<Vec<u8>, ModelError> + Sync,
+    bytes: impl Fn(usize) -> Result<Vec<u8>, ModelError> + Send + Sync,
 ) -> Result<(), ModelError> {
-    use rayon::prelude::*;
     std::fs::create_dir_all(folder).map_err(|source| ModelError::Io { path: folder.into(), source })?;
     let shards = shards(tensors);
     let count = shards.len();
@@ -51,7 +52,8 @@ pub fn write_component(
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let mut map = Map::new();
     for (shard, members) in shards.iter().enumerate() {
-        let values: Vec<Vec<u8>> = members.par_iter().map(|&i| bytes(i)).collect::<Result<_, _>>()?;
+        let values = backend.side_by_side(members.clone(), &bytes);
+        let values: Vec<Vec<u8>> = values.into_iter().collect::<Result<_, _>>()?;
         let content = members.iter().zip(&values).map(|(&i, bytes)| {
             let tensor = &tensors[i];
             (tensor.name.clone(), TensorBytes { dtype: tensor.dtype, shape: &tensor.shape, bytes })

@@ -23,7 +23,7 @@ pub enum ModelError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A configuration file.
@@ -34,7 +34,7 @@ pub enum ModelError {
     Folder {
         /// The path.
         path: PathBuf,
-        /// What is there, what was expected and what to do.
+        /// Found, expected, and a remedy.
         problem: String,
     },
     /// An input of a forward pass does not fit the network.
@@ -44,13 +44,13 @@ pub enum ModelError {
         model: &'static str,
         /// The input.
         input: &'static str,
-        /// What was expected and what was found.
+        /// Expected and found.
         problem: String,
     },
     /// A LoRA does not fit the network.
     #[error("LoRA: {problem}")]
     Lora {
-        /// What was expected, what was found and what to do.
+        /// Expected, found, and a remedy.
         problem: String,
     },
 }

@@ -9,8 +9,8 @@ use super::{Layers, ModelError, StoredTensor, write_component};
 use crate::weights::{WeightError, WeightFiles, narrow_finite};
 
 impl<B: Backend> Layers<B> {
-    /// Writes every weight to `<stem>.safetensors` (or shards) in `folder`, in `dtype`: trained ones with `params` for
-    /// values, frozen ones as they are in the component's folder `base`.
+    /// Writes every weight to `<stem>.safetensors` (or shards) in `folder`, in `dtype`: trained ones with
+    /// `params` for values, frozen ones as they are in the component's folder `base`.
     ///
     /// # Errors
     /// Files that cannot be read or written, values that `dtype` cannot hold.
@@ -60,7 +60,7 @@ impl<B: Backend> Layers<B> {
         for (spec, table) in self.plan.tables.iter().zip(&self.tables) {
             put(&spec.name, &spec.name, "weight", vec![spec.rows, spec.width], weight(table))?;
         }
-        write_component(folder, stem, &tensors, |i| {
+        write_component(backend, folder, stem, &tensors, |i| {
             narrow_finite(&values[i], dtype).map_err(|value| {
                 let name = &tensors[i].name;
                 let problem = format!("{value} in {name} does not fit {dtype:?}; store the weights in f32");

@@ -4,10 +4,13 @@ use fairhuman_engine::{
     Backend, Conv2d, Linear, Norm, Params, PerChannel, Tape, Var, Weight, WeightData, WeightLayout,
 };
 
-use super::{ConvId, LinearId, LinearSpec, ModelError, NormId, Plan, TableId};
+use super::{
+    ConvId, Init, LinearId, LinearSpec, ModelError, NormId, NormKind, NormSpec, Plan, TableId, TableSpec,
+    random,
+};
 use crate::weights::WeightFiles;
 
-/// What of a network is trained.
+/// The trained part of a network.
 pub enum Trainable<'a, B: Backend> {
     /// Nothing: frozen weights stay in the file's type, memory-mapped. Adapters may be added.
     None,
@@ -30,6 +33,16 @@ impl<B: Backend> Trainable<'_, B> {
     }
 }
 
+/// Tensors that are drawn where the others are read: a network that starts from a part of another one's
+/// files.
+#[derive(Debug, Clone, Copy)]
+pub struct Fresh<'a> {
+    /// Tensors whose names begin with one of these are drawn, by the initial values of their layers.
+    pub prefixes: &'a [&'a str],
+    /// The values are functions of this, the component and the tensor's name.
+    pub seed: u64,
+}
+
 /// The layers of a network, by the ids of its [`Plan`].
 pub struct Layers<B: Backend> {
     pub(crate) plan: Plan,
@@ -44,9 +57,22 @@ struct Filler<'a, 'p, B: Backend> {
     files: &'a WeightFiles,
     component: &'a str,
     trainable: Trainable<'p, B>,
+    fresh: Option<Fresh<'a>>,
 }
 
 impl<B: Backend> Filler<'_, '_, B> {
+    /// The values of a tensor: drawn where it is fresh, else the file's.
+    fn values(&self, name: &str, shape: &[usize], init: Init) -> Result<WeightData, ModelError> {
+        match self.fresh {
+            Some(fresh) if fresh.prefixes.iter().any(|prefix| name.starts_with(prefix)) => {
+                let count = shape.iter().product();
+                let values = random::draw(fresh.seed, &format!("{}.{name}", self.component), count, init);
+                Ok(WeightData::from_f32(shape, &values))
+            }
+            _ => Ok(self.files.get(name, shape)?),
+        }
+    }
+
     fn weight(&mut self, name: &str, data: WeightData, layout: WeightLayout) -> Weight<B> {
         let Some(params) = self.trainable.of(name) else {
             return Weight::Frozen(self.backend.weight(&data, layout));
@@ -61,8 +87,8 @@ impl<B: Backend> Filler<'_, '_, B> {
         )
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<PerChannel<B>, ModelError> {
-        let value = self.backend.tensor(&[length], &self.files.get(name, &[length])?.to_f32());
+    fn vector(&mut self, name: &str, length: usize, init: Init) -> Result<PerChannel<B>, ModelError> {
+        let value = self.backend.tensor(&[length], &self.values(name, &[length], init)?.to_f32());
         Ok(match self.trainable.of(name) {
             None => PerChannel::Frozen(value),
             Some(params) => PerChannel::Trained(params.add(format!("{}.{name}", self.component), value)),
@@ -72,10 +98,13 @@ impl<B: Backend> Filler<'_, '_, B> {
     fn linear(&mut self, spec: &LinearSpec) -> Result<Linear<B>, ModelError> {
         let name = spec.stored_name(self.files);
         let weight = format!("{name}.weight");
-        let data = self.files.get(&weight, &spec.shape())?;
+        let data = self.values(&weight, &spec.shape(), spec.init())?;
         Ok(Linear {
             weight: self.weight(&weight, data, WeightLayout::Matrix),
-            bias: if spec.bias { Some(self.vector(&format!("{name}.bias"), spec.outputs)?) } else { None },
+            bias: match spec.bias {
+                true => Some(self.vector(&format!("{name}.bias"), spec.outputs, spec.init())?),
+                false => None,
+            },
             adapter: None,
             inputs: spec.inputs,
             outputs: spec.outputs,
@@ -124,7 +153,36 @@ impl<B: Backend> Layers<B> {
         trainable: Trainable<'_, B>,
         ignored: &[&str],
     ) -> Result<Self, ModelError> {
-        let mut filler = Filler { backend, files, component, trainable };
+        let layers = Self::fill(backend, files, plan, component, trainable, None)?;
+        files.finish(ignored)?;
+        Ok(layers)
+    }
+
+    /// Fills `plan` from a part of `files`, and what is `fresh` from a seed: the encoder of a U-Net, say,
+    /// with new layers beside it. Files may hold more.
+    ///
+    /// # Errors
+    /// Tensors that are neither fresh nor in the files, or have another shape or type there.
+    pub fn load_part(
+        backend: &B,
+        files: &WeightFiles,
+        plan: Plan,
+        component: &str,
+        trainable: Trainable<'_, B>,
+        fresh: Fresh<'_>,
+    ) -> Result<Self, ModelError> {
+        Self::fill(backend, files, plan, component, trainable, Some(fresh))
+    }
+
+    fn fill(
+        backend: &B,
+        files: &WeightFiles,
+        plan: Plan,
+        component: &str,
+        trainable: Trainable<'_, B>,
+        fresh: Option<Fresh<'_>>,
+    ) -> Result<Self, ModelError> {
+        let mut filler = Filler { backend, files, component, trainable, fresh };
         let mut layers = Self {
             plan: Plan::default(),
             linears: Vec::new(),
@@ -137,10 +195,10 @@ impl<B: Backend> Layers<B> {
         }
         for spec in &plan.convs {
             let weight = format!("{}.weight", spec.name);
-            let data = files.get(&weight, &spec.shape())?;
+            let data = filler.values(&weight, &spec.shape(), spec.init())?;
             layers.convs.push(Conv2d {
                 weight: filler.weight(&weight, data, WeightLayout::Filter),
-                bias: Some(filler.vector(&format!("{}.bias", spec.name), spec.outputs)?),
+                bias: Some(filler.vector(&format!("{}.bias", spec.name), spec.outputs, spec.init())?),
                 geometry: spec.geometry,
                 adapter: None,
                 inputs: spec.inputs,
@@ -148,18 +206,15 @@ impl<B: Backend> Layers<B> {
             });
         }
         for spec in &plan.norms {
-            layers.norms.push(Norm {
-                gamma: filler.vector(&format!("{}.weight", spec.name), spec.channels)?,
-                beta: filler.vector(&format!("{}.bias", spec.name), spec.channels)?,
-                eps: spec.eps,
-            });
+            let [gamma, beta] = NormSpec::INIT
+                .map(|(end, init)| filler.vector(&format!("{}.{end}", spec.name), spec.channels, init));
+            layers.norms.push(Norm { gamma: gamma?, beta: beta?, eps: spec.eps });
         }
         for spec in &plan.tables {
             let weight = format!("{}.weight", spec.name);
-            let data = files.get(&weight, &[spec.rows, spec.width])?;
+            let data = filler.values(&weight, &[spec.rows, spec.width], TableSpec::INIT)?;
             layers.tables.push(filler.weight(&weight, data, WeightLayout::Table));
         }
-        files.finish(ignored)?;
         layers.plan = plan;
         Ok(layers)
     }
@@ -197,7 +252,10 @@ impl<B: Backend> Layers<B> {
         x: &Var<B>,
         silu: bool,
     ) -> Var<B> {
-        tape.group_norm(x, &self.norms[id.0], self.plan.norms[id.0].groups, silu)
+        let NormKind::Group { groups } = self.plan.norms[id.0].kind else {
+            unreachable!("blocks apply group normalisations that they planned as such")
+        };
+        tape.group_norm(x, &self.norms[id.0], groups, silu)
     }
 
     pub(crate) fn layer_norm<'m>(&'m self, tape: &mut Tape<'m, B>, id: NormId, x: &Var<B>) -> Var<B> {

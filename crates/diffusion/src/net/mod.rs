@@ -1,4 +1,4 @@
-//! What every network here is made of: a plan of named layers and the weights that fill it.
+//! Common ground of all networks: a plan of named layers and the weights that fill it.
 //!
 //! A network is described once, as a [`Plan`]: the names, shapes and constants that follow from its
 //! `config.json`. Loading fills the plan from files, making a random model fills it from a seed, a LoRA
@@ -13,8 +13,9 @@ pub(crate) mod random;
 
 pub use component::{StoredTensor, write_component};
 pub use error::ModelError;
-pub use layers::{Layers, Trainable};
+pub use layers::{Fresh, Layers, Trainable};
 pub(crate) use layers::{channels_first, channels_last};
 pub use plan::{
-    ConvId, ConvSpec, Init, LinearId, LinearSpec, NormId, NormSpec, Plan, TableId, TableSpec, TensorSpec,
+    ConvId, ConvSpec, Init, LayerInit, LinearId, LinearSpec, NormId, NormKind, NormSpec, Plan, TableId,
+    TableSpec, TensorSpec,
 };

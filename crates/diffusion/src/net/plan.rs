@@ -28,10 +28,12 @@ pub struct LinearSpec {
     pub inputs: usize,
     /// O.
     pub outputs: usize,
-    /// Whether there is a bias.
+    /// True if there is a bias.
     pub bias: bool,
-    /// Whether files store it as a 1x1 convolution.
+    /// True if files store it as a 1x1 convolution.
     pub pointwise: bool,
+    /// Initial values of weight and bias.
+    pub init: LayerInit,
 }
 
 /// A convolution with bias.
@@ -45,17 +47,31 @@ pub struct ConvSpec {
     pub outputs: usize,
     /// Kernel, stride and padding.
     pub geometry: ConvParams,
+    /// Initial values of weight and bias.
+    pub init: LayerInit,
 }
 
-/// A group normalisation, or with `groups = 0` a layer normalisation.
+/// Kinds of normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Over positions and the channels of a group.
+    Group {
+        /// Number of groups.
+        groups: usize,
+    },
+    /// Over the channels of a position.
+    Layer,
+}
+
+/// A normalisation with scale and shift.
 #[derive(Debug, Clone)]
 pub struct NormSpec {
     /// Module path.
     pub name: String,
     /// C.
     pub channels: usize,
-    /// Groups; 0 for layer normalisation.
-    pub groups: usize,
+    /// Group or layer normalisation.
+    pub kind: NormKind,
     /// Added to the variance.
     pub eps: f32,
 }
@@ -71,7 +87,26 @@ pub struct TableSpec {
     pub width: usize,
 }
 
-/// How a tensor of a fresh model is drawn.
+/// Initial values of a linear layer or convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerInit {
+    /// PyTorch's default for both: uniform within 1/sqrt(fan-in), kaiming_uniform with a = sqrt(5).
+    #[default]
+    KaimingUniform,
+    /// Zeros: the layer's output is nothing until it is trained.
+    Zeros,
+}
+
+impl LayerInit {
+    fn of_fan_in(self, fan_in: usize) -> Init {
+        match self {
+            Self::KaimingUniform => Init::Uniform(1.0 / (fan_in as f32).sqrt()),
+            Self::Zeros => Init::Constant(0.0),
+        }
+    }
+}
+
+/// Distribution of a fresh tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// All the same.
@@ -89,7 +124,7 @@ pub struct TensorSpec {
     pub name: String,
     /// Shape in the file.
     pub shape: Vec<usize>,
-    /// PyTorch's default for its layer.
+    /// Initial values.
     pub init: Init,
 }
 
@@ -117,6 +152,11 @@ impl LinearSpec {
     pub fn shape(&self) -> Vec<usize> {
         if self.pointwise { vec![self.outputs, self.inputs, 1, 1] } else { vec![self.outputs, self.inputs] }
     }
+
+    /// Initial values of its weight and bias.
+    pub(super) fn init(&self) -> Init {
+        self.init.of_fan_in(self.inputs)
+    }
 }
 
 impl ConvSpec {
@@ -124,22 +164,57 @@ impl ConvSpec {
     pub fn shape(&self) -> Vec<usize> {
         vec![self.outputs, self.inputs, self.geometry.kernel.0, self.geometry.kernel.1]
     }
+
+    /// Initial values of its weight and bias.
+    pub(super) fn init(&self) -> Init {
+        let (height, width) = self.geometry.kernel;
+        self.init.of_fan_in(self.inputs * height * width)
+    }
+}
+
+impl NormSpec {
+    /// Initial values of its scale and shift, by their ends of name: 1 and 0.
+    pub(super) const INIT: [(&'static str, Init); 2] =
+        [("weight", Init::Constant(1.0)), ("bias", Init::Constant(0.0))];
+}
+
+impl TableSpec {
+    /// Initial values, as transformers' CLIP has them.
+    pub(super) const INIT: Init = Init::Normal(0.02);
 }
 
 impl Plan {
     /// Adds a linear layer.
     pub fn linear(&mut self, name: impl Into<String>, inputs: usize, outputs: usize, bias: bool) -> LinearId {
-        self.push(LinearSpec { name: name.into(), alias: None, inputs, outputs, bias, pointwise: false })
+        let init = LayerInit::default();
+        let name = name.into();
+        self.push(LinearSpec { name, alias: None, inputs, outputs, bias, pointwise: false, init })
     }
 
     /// Adds a linear layer that older files know by another name.
-    pub fn renamed(&mut self, name: String, alias: String, inputs: usize, outputs: usize) -> LinearId {
-        self.push(LinearSpec { name, alias: Some(alias), inputs, outputs, bias: true, pointwise: false })
+    pub fn linear_with_alias(
+        &mut self,
+        name: String,
+        alias: String,
+        inputs: usize,
+        outputs: usize,
+    ) -> LinearId {
+        let (alias, init) = (Some(alias), LayerInit::default());
+        self.push(LinearSpec { name, alias, inputs, outputs, bias: true, pointwise: false, init })
     }
 
     /// Adds a 1x1 convolution.
     pub fn pointwise(&mut self, name: impl Into<String>, inputs: usize, outputs: usize) -> LinearId {
-        self.push(LinearSpec { name: name.into(), alias: None, inputs, outputs, bias: true, pointwise: true })
+        self.pointwise_from(name.into(), inputs, outputs, LayerInit::default())
+    }
+
+    /// Adds a 1x1 convolution that starts at zero.
+    pub fn zero_pointwise(&mut self, name: impl Into<String>, inputs: usize, outputs: usize) -> LinearId {
+        self.pointwise_from(name.into(), inputs, outputs, LayerInit::Zeros)
+    }
+
+    fn pointwise_from(&mut self, name: String, inputs: usize, outputs: usize, init: LayerInit) -> LinearId {
+        self.push(LinearSpec { name, alias: None, inputs, outputs, bias: true, pointwise: true, init })
     }
 
     fn push(&mut self, spec: LinearSpec) -> LinearId {
@@ -155,7 +230,29 @@ impl Plan {
         outputs: usize,
         geometry: ConvParams,
     ) -> ConvId {
-        self.convs.push(ConvSpec { name: name.into(), inputs, outputs, geometry });
+        self.conv_from(name.into(), inputs, outputs, geometry, LayerInit::default())
+    }
+
+    /// Adds a convolution that starts at zero.
+    pub fn zero_conv(
+        &mut self,
+        name: impl Into<String>,
+        inputs: usize,
+        outputs: usize,
+        geometry: ConvParams,
+    ) -> ConvId {
+        self.conv_from(name.into(), inputs, outputs, geometry, LayerInit::Zeros)
+    }
+
+    fn conv_from(
+        &mut self,
+        name: String,
+        inputs: usize,
+        outputs: usize,
+        geometry: ConvParams,
+        init: LayerInit,
+    ) -> ConvId {
+        self.convs.push(ConvSpec { name, inputs, outputs, geometry, init });
         ConvId(self.convs.len() - 1)
     }
 
@@ -167,13 +264,17 @@ impl Plan {
         groups: usize,
         eps: f32,
     ) -> NormId {
-        self.norms.push(NormSpec { name: name.into(), channels, groups, eps });
-        NormId(self.norms.len() - 1)
+        self.norm(NormSpec { name: name.into(), channels, kind: NormKind::Group { groups }, eps })
     }
 
     /// Adds a layer normalisation.
     pub fn layer_norm(&mut self, name: impl Into<String>, channels: usize, eps: f32) -> NormId {
-        self.group_norm(name, channels, 0, eps)
+        self.norm(NormSpec { name: name.into(), channels, kind: NormKind::Layer, eps })
+    }
+
+    fn norm(&mut self, spec: NormSpec) -> NormId {
+        self.norms.push(spec);
+        NormId(self.norms.len() - 1)
     }
 
     /// Adds an embedding table.
@@ -183,7 +284,7 @@ impl Plan {
     }
 
     /// Paths of all modules that can carry a LoRA.
-    pub fn adaptable(&self) -> impl Iterator<Item = &str> {
+    pub fn lora_targets(&self) -> impl Iterator<Item = &str> {
         let linears = self.linears.iter().map(|l| l.name.as_str());
         linears.chain(self.convs.iter().map(|c| c.name.as_str()))
     }
@@ -193,25 +294,22 @@ impl Plan {
         let mut list = Vec::new();
         let mut add = |name: String, shape: Vec<usize>, init| list.push(TensorSpec { name, shape, init });
         for l in &self.linears {
-            // kaiming_uniform with a = sqrt(5), as torch.nn.Linear and Conv2d start.
-            let init = Init::Uniform(1.0 / (l.inputs as f32).sqrt());
-            add(format!("{}.weight", l.name), l.shape(), init);
+            add(format!("{}.weight", l.name), l.shape(), l.init());
             if l.bias {
-                add(format!("{}.bias", l.name), vec![l.outputs], init);
+                add(format!("{}.bias", l.name), vec![l.outputs], l.init());
             }
         }
         for c in &self.convs {
-            let fan_in = c.inputs * c.geometry.kernel.0 * c.geometry.kernel.1;
-            let init = Init::Uniform(1.0 / (fan_in as f32).sqrt());
-            add(format!("{}.weight", c.name), c.shape(), init);
-            add(format!("{}.bias", c.name), vec![c.outputs], init);
+            add(format!("{}.weight", c.name), c.shape(), c.init());
+            add(format!("{}.bias", c.name), vec![c.outputs], c.init());
         }
         for n in &self.norms {
-            add(format!("{}.weight", n.name), vec![n.channels], Init::Constant(1.0));
-            add(format!("{}.bias", n.name), vec![n.channels], Init::Constant(0.0));
+            for (end, init) in NormSpec::INIT {
+                add(format!("{}.{end}", n.name), vec![n.channels], init);
+            }
         }
         for t in &self.tables {
-            add(format!("{}.weight", t.name), vec![t.rows, t.width], Init::Normal(0.02));
+            add(format!("{}.weight", t.name), vec![t.rows, t.width], TableSpec::INIT);
         }
         list
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::ModelFolder;
 use crate::net::ModelError;
 
-/// Makes the model folder `to` from `from`: every component that its index names is copied, but those `replaced` get
-/// their `config.json` and what `write` puts into them (told the component and its folder). `to` appears under its name
-/// when all of it is there; a folder that was there before is replaced by it.
+/// Makes the model folder `to` from `from`: every component that its index names is copied, but those
+/// `replaced` get their `config.json` and what `write` puts into them (told the component and its folder).
+/// `to` appears under its name when all of it is there; a folder that was there before is replaced by it.
 ///
 /// # Errors
 /// Files that cannot be read or written, what `write` returns.

@@ -23,9 +23,9 @@ pub enum Family {
 pub struct ModelFolder {
     /// The folder.
     pub path: PathBuf,
-    /// What kind of model it holds.
+    /// Kind of model.
     pub family: Family,
-    /// Whether an absent negative prompt means zeros instead of the empty text (SDXL base).
+    /// True if an absent negative prompt means zeros instead of the empty text (SDXL base).
     pub zeros_for_empty_prompt: bool,
     /// Sub-folders that the index names, those that are not read here included.
     pub components: Vec<String>,
@@ -106,7 +106,8 @@ impl ModelFolder {
         }
     }
 
-    /// Whether the U-Net reads what the text encoders write: widths of the embeddings and of the pooled one.
+    /// Checks that the U-Net takes the text encoders' outputs: widths of the embeddings and of the pooled
+    /// one.
     ///
     /// # Errors
     /// Widths that differ, by the U-Net's key.
@@ -135,7 +136,7 @@ impl ModelFolder {
         }
     }
 
-    /// Whether the U-Net reads and predicts the autoencoder's latents.
+    /// Checks that the U-Net takes and predicts the autoencoder's latents.
     ///
     /// # Errors
     /// Channels that differ, by the U-Net's key.

@@ -1,4 +1,5 @@
-//! A whole model folder in diffusers' layout: which family it is, where its parts lie, and all of them loaded.
+//! A whole model folder in diffusers' layout: which family it is, where its parts lie, and all of them
+//! loaded.
 
 mod copy;
 mod folder;
@@ -19,7 +20,7 @@ use crate::vae::AutoencoderKl;
 
 /// Every part of a Stable Diffusion model that computes something, with frozen weights.
 pub struct Pipeline<B: Backend> {
-    /// What the folder says about itself.
+    /// The model folder and its index.
     pub folder: ModelFolder,
     /// Tokenizers and text encoders.
     pub text: TextEncoders<B>,
@@ -33,7 +34,7 @@ pub struct Pipeline<B: Backend> {
 
 /// The parts that make pictures: of a [`Pipeline`], or some of them in training.
 pub struct Parts<'a, B: Backend> {
-    /// What the folder says about itself.
+    /// The model folder and its index.
     pub folder: &'a ModelFolder,
     /// Tokenizers and text encoders.
     pub text: &'a TextEncoders<B>,
@@ -55,7 +56,7 @@ impl<B: Backend> Pipeline<B> {
     /// Reads `model_index.json` and all components of `folder`.
     ///
     /// # Errors
-    /// What any of the parts refuses, and parts that do not fit each other.
+    /// Errors of the parts, and parts that do not fit each other.
     pub fn open(backend: &B, folder: &Path) -> Result<Self, ModelError> {
         let folder = ModelFolder::open(folder)?;
         let text = TextEncoders::load(backend, &folder)?;

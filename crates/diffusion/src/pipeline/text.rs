@@ -14,13 +14,13 @@ pub struct TextEncoders<B: Backend> {
     pub encoders: Vec<(ClipTokenizer, ClipText<B>)>,
 }
 
-/// What the U-Net reads of some texts.
+/// Encoded texts, as the U-Net takes them.
 pub struct TextEmbeddings<B: Backend> {
     /// `[N, T, D]`; of SDXL's two encoders side by side.
     pub embeddings: B::Tensor,
     /// SDXL: the pooled and projected state of the second encoder, `[N, P]`.
     pub pooled: Option<B::Tensor>,
-    /// Whether the end of each text was cut off.
+    /// True for each text whose end was cut off.
     pub truncated: Vec<bool>,
 }
 
@@ -28,7 +28,7 @@ impl<B: Backend> TextEncoders<B> {
     /// Reads the tokenizers and text encoders of a model folder.
     ///
     /// # Errors
-    /// What a part refuses, and a tokenizer that knows more tokens than its encoder.
+    /// Errors of the parts, and a tokenizer that knows more tokens than its encoder.
     pub fn load(backend: &B, folder: &ModelFolder) -> Result<Self, ModelError> {
         Self::load_with(backend, folder, None)
     }
@@ -128,8 +128,8 @@ impl<B: Backend> TextEncoders<B> {
         (self.encoders.iter().map(of).collect(), truncated)
     }
 
-    /// What the U-Net reads of texts given as `ids` per encoder and text: embeddings `[N, T, D]` and, for SDXL,
-    /// the pooled one `[N, P]`.
+    /// The U-Net's inputs for texts given as `ids` per encoder and text: embeddings `[N, T, D]` and, for
+    /// SDXL, the pooled one `[N, P]`.
     ///
     /// # Errors
     /// Ids that do not fit the encoders, tokenizers of unequal length.

@@ -1,7 +1,7 @@
 //! The methods themselves, each as short as its idea.
 //!
-//! `denoised` are the network's clean latents at a step's start. With lambda = ln(signal / noise), h is the length of
-//! a step in lambda.
+//! `denoised` are the network's clean latents at a step's start. With lambda = ln(signal / noise), h is the
+//! length of a step in lambda.
 
 use super::{Denoise, Level, Step};
 
@@ -16,19 +16,20 @@ fn noise_in(x: &[f32], denoised: &[f32], at: Level) -> Vec<f32> {
     sum(&[(1.0 / at.noise, x), (-at.signal / at.noise, denoised)])
 }
 
-/// From `x` to the end of `step` along the straight way to `denoised`: the same clean latents with less of the same
-/// noise. In the variables x / signal and sigma = noise / signal this is Euler's step, x + (x - denoised) / sigma * dt.
+/// From `x` to the end of `step` along the straight way to `denoised`: the same clean latents with less of
+/// the same noise. In the variables x / signal and sigma = noise / signal this is Euler's step, x + (x -
+/// denoised) / sigma * dt.
 pub fn advance(x: &[f32], denoised: &[f32], step: &Step) -> Vec<f32> {
     let Step { from, to } = step;
     let kept = to.noise / from.noise;
     sum(&[(kept, x), (to.signal - kept * from.signal, denoised)])
 }
 
-/// DDIM without added noise (Song et al. 2021, equation 12 with sigma = 0). The method is Euler's; what differs are the
-/// levels that its steps visit.
+/// DDIM without added noise (Song et al. 2021, equation 12 with sigma = 0). The method is Euler's; what
+/// differs are the levels that its steps visit.
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn ddim<E>(steps: &[Step], x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<Vec<f32>, E> {
     euler(steps, x, denoise)
 }
@@ -36,7 +37,7 @@ pub fn ddim<E>(steps: &[Step], x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<V
 /// Euler's method (Karras et al. 2022, algorithm 1 without its correction).
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn euler<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<Vec<f32>, E> {
     for step in steps {
         let denoised = denoise(&x, step.from)?;
@@ -45,11 +46,11 @@ pub fn euler<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Res
     Ok(x)
 }
 
-/// Euler's method that goes further down than the step, to sigma_down, and comes back up with fresh noise, so that
-/// the variance is right (k-diffusion's "ancestral" sampling; DDPM's ancestors at eta = 1).
+/// Euler's method that goes further down than the step, to sigma_down, and comes back up with fresh noise, so
+/// that the variance is right (k-diffusion's "ancestral" sampling; DDPM's ancestors at eta = 1).
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn euler_ancestral<E>(
     steps: &[Step],
     mut x: Vec<f32>,
@@ -71,7 +72,7 @@ pub fn euler_ancestral<E>(
 /// Heun's second-order method (Karras et al. 2022, algorithm 1): the slope is the mean of those at both ends.
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn heun<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<Vec<f32>, E> {
     for step in steps {
         let Step { from, to } = *step;
@@ -89,18 +90,18 @@ pub fn heun<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Resu
     Ok(x)
 }
 
-/// `denoised` continued to the middle of `step` by the line through the evaluation before it, h_before earlier
-/// (Lu et al. 2022, DPM-Solver++, algorithm 2).
+/// `denoised` continued to the middle of `step` by the line through the evaluation before it, h_before
+/// earlier (Lu et al. 2022, DPM-Solver++, algorithm 2).
 fn extrapolated(denoised: &[f32], before: &[f32], step: &Step, h_before: f64) -> Vec<f32> {
     let ratio = 0.5 * step.h() / h_before;
     sum(&[(1.0 + ratio, denoised), (-ratio, before)])
 }
 
-/// DPM-Solver++(2M): Euler's step towards extrapolated clean latents. The first step has no evaluation before it;
-/// the last is of first order where it ends without noise, and in runs of fewer than 15 steps.
+/// DPM-Solver++(2M): Euler's step towards extrapolated clean latents. The first step has no evaluation before
+/// it; the last is of first order where it ends without noise, and in runs of fewer than 15 steps.
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn dpmpp_2m<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<Vec<f32>, E> {
     let mut before: Option<(Vec<f32>, f64)> = None;
     for (i, step) in steps.iter().enumerate() {
@@ -115,11 +116,12 @@ pub fn dpmpp_2m<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> 
     Ok(x)
 }
 
-/// UniPC of order 2 with B(h) = e^h - 1, "bh2" (Zhao et al. 2023, algorithm 1): the predictor is that of [`dpmpp_2m`];
-/// once the network has been evaluated at a step's end, the step is taken again with what was seen there.
+/// UniPC of order 2 with B(h) = e^h - 1, "bh2" (Zhao et al. 2023, algorithm 1): the predictor is that of
+/// [`dpmpp_2m`]; once the network has been evaluated at a step's end, the step is taken again with what was
+/// seen there.
 ///
 /// # Errors
-/// What `denoise` says.
+/// Errors of `denoise`.
 pub fn unipc<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Result<Vec<f32>, E> {
     /// A step that was taken: where from, what the network saw there, and, if of second order, before that.
     struct Taken<'s> {
@@ -148,8 +150,8 @@ pub fn unipc<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Res
     Ok(x)
 }
 
-/// UniC: the clean latents to take `step` towards, now that `after` was seen at its end. In a step of second order the
-/// weights of both differences solve the order conditions R rho = b (Zhao et al. 2023, equation 8).
+/// UniC: the clean latents to take `step` towards, now that `after` was seen at its end. In a step of second
+/// order the weights of both differences solve the order conditions R rho = b (Zhao et al. 2023, equation 8).
 fn corrected(denoised: &[f32], before: Option<(Vec<f32>, f64)>, after: &[f32], step: &Step) -> Vec<f32> {
     let Some((before, h_before)) = before else { return sum(&[(0.5, denoised), (0.5, after)]) };
     let h = -step.h();

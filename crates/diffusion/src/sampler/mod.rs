@@ -1,10 +1,11 @@
 //! Samplers: from noise to clean latents in a few evaluations of the network.
 //!
-//! A sampler is a free function over plain numbers with one vocabulary: a [`Step`] leads from one [`Level`] of noise
-//! to the next, and `denoise(x, level)` says which clean latents the network sees in `x`. Everywhere
-//! x = signal * z0 + noise * eps with signal^2 + noise^2 = 1, which is what the network takes in. [`advance`] follows
-//! the direction from `x` to clean latents until the next level, and every method here is a way to choose those clean
-//! latents. They agree with the schedulers of diffusers 0.32.2, in whose settings solvers have their defaults.
+//! A sampler is a free function over plain numbers with one vocabulary: a [`Step`] leads from one [`Level`]
+//! of noise to the next, and `denoise(x, level)` says which clean latents the network sees in `x`. Everywhere
+//! x = signal * z0 + noise * eps with signal^2 + noise^2 = 1, which is what the network takes in. [`advance`]
+//! follows the direction from `x` to clean latents until the next level, and every method here is a way to
+//! choose those clean latents. They agree with the schedulers of diffusers 0.32.2, in whose settings solvers
+//! have their defaults.
 //!
 //! Nothing here knows a network or draws a random number.
 
@@ -22,7 +23,7 @@ pub use trajectory::{Level, SamplerError, Step, Trajectory};
 /// The clean latents that the network sees in `x` at a level of noise.
 pub type Denoise<'a, E> = &'a mut dyn FnMut(&[f32], Level) -> Result<Vec<f32>, E>;
 
-/// The ways to sample.
+/// Sampling methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sampler {
     /// [`unipc`]
@@ -45,7 +46,7 @@ impl Sampler {
     pub const ALL: [Self; 6] =
         [Self::UniPc, Self::Ddim, Self::Euler, Self::EulerAncestral, Self::DpmPp2m, Self::Heun];
 
-    /// The name by which people choose it.
+    /// Its name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::UniPc => "unipc",
@@ -57,7 +58,7 @@ impl Sampler {
         }
     }
 
-    /// How often the network is evaluated in `steps` steps.
+    /// Evaluations of the network in `steps` steps.
     pub fn evaluations(self, steps: usize) -> usize {
         match self {
             // The last step ends without noise, where there is no second slope.
@@ -66,11 +67,11 @@ impl Sampler {
         }
     }
 
-    /// Walks along `steps` from `x`. `noise(i)` is the fresh noise of step i, of the length of `x`; only
-    /// [`Sampler::EulerAncestral`] asks for it.
+    /// Runs the sampler over `steps` from `x`. `noise(i)` is the fresh noise of step i, of the length of `x`;
+    /// only [`Sampler::EulerAncestral`] asks for it.
     ///
     /// # Errors
-    /// What `denoise` says.
+    /// Errors of `denoise`.
     pub fn run<E>(
         self,
         steps: &[Step],

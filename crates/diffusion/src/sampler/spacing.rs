@@ -1,5 +1,5 @@
-//! What `scheduler_config.json` says about sampling: which of the training time steps are visited, and where it ends.
-//! (What it says about training is [`crate::schedule`]'s.)
+//! Sampling settings of `scheduler_config.json`: which of the training time steps are visited, and where it
+//! ends. (Its training settings are in [`crate::schedule`].)
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config_check::{Config, ConfigError};
 
-/// How time steps are spread (Lin et al. 2024, table 2).
+/// Spacings of time steps (Lin et al. 2024, table 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestepSpacing {
     /// Equal distances, the first and the last included.
@@ -18,28 +18,29 @@ pub enum TimestepSpacing {
     Trailing,
 }
 
-/// Where a sampler stops on the way through the training time steps.
+/// Time steps that a sampler visits.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Spacing {
     /// None: what diffusers' scheduler of the chosen sampler has as default.
     pub timesteps: Option<TimestepSpacing>,
-    /// Whether levels are spread by Karras et al. instead, of samplers that have the setting in diffusers: all but DDIM
-    /// and Euler's ancestral.
+    /// True if levels are spaced by Karras et al. instead, for samplers that have the setting in diffusers:
+    /// all but DDIM and Euler's ancestral.
     pub karras: bool,
     /// Added to every time step of [`TimestepSpacing::Leading`].
     pub offset: usize,
-    /// Whether the last step ends at the noise of time step 0 instead of none (`final_sigmas_type`: "sigma_min").
+    /// True if the last step ends at the noise of time step 0 instead of none (`final_sigmas_type`:
+    /// "sigma_min").
     pub ends_noisy: bool,
     /// The same for DDIM (`set_alpha_to_one`: false).
     pub ddim_ends_noisy: bool,
-    /// Whether DDIM is asked to clip clean latents, which is not implemented.
+    /// True if DDIM is to clip clean latents, which is not implemented.
     pub ddim_clips: bool,
 }
 
 impl Spacing {
-    /// Reads `scheduler_config.json`. Solver settings (orders, algorithm types) are not read: a sampler is chosen by
-    /// name and has diffusers' defaults. Clipping counts as asked for only where the file says so; DDIM in diffusers
-    /// also clips where a file says nothing, which no latent model means.
+    /// Reads `scheduler_config.json`. Solver settings (orders, algorithm types) are not read: a sampler is
+    /// chosen by name and has diffusers' defaults. Clipping counts as asked for only where the file says so;
+    /// DDIM in diffusers also clips where a file says nothing, which no latent model means.
     ///
     /// # Errors
     /// A file that cannot be read; a value that asks for another spacing than is implemented, by name.

@@ -1,4 +1,4 @@
-//! The way from noise to clean latents: which levels of noise a sampler's steps visit.
+//! Sampling trajectories: the levels of noise that a sampler's steps visit.
 
 use super::{Sampler, Spacing, TimestepSpacing};
 use crate::schedule::{NoiseSchedule, Prediction};
@@ -6,7 +6,7 @@ use crate::schedule::{NoiseSchedule, Prediction};
 /// A level of noise: x = signal * z0 + noise * eps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// The time step that the network is told; between two of training where spacing says so.
+    /// The network's time step; between two of training where the spacing is continuous.
     pub timestep: f64,
     /// Coefficient of the clean latents; 1 at the end.
     pub signal: f64,
@@ -163,11 +163,12 @@ fn by_sigma(sampler: Sampler, timesteps: &[f64], schedule: &NoiseSchedule, spaci
     Trajectory { steps, initial }
 }
 
-/// As many levels between the first and the last, the seventh roots of their sigmas at equal distances (Karras et al.
-/// 2022, equation 5); `all` are the sigmas of training.
+/// As many levels between the first and the last, the seventh roots of their sigmas at equal distances
+/// (Karras et al. 2022, equation 5); `all` are the sigmas of training.
 fn karras(sampler: Sampler, levels: &[Level], all: &[f64]) -> Vec<Level> {
     const RHO: f64 = 7.0;
-    // The multistep solvers of diffusers go from the last level of training to the first, and round their time steps.
+    // The multistep solvers of diffusers go from the last level of training to the first, and round their
+    // time steps.
     let multistep = matches!(sampler, Sampler::UniPc | Sampler::DpmPp2m);
     let (max, min) = match (multistep, levels) {
         (false, [first, .., last]) => (first.sigma(), last.sigma()),
@@ -191,8 +192,8 @@ fn timestep_of(sigma: f64, all: &[f64]) -> f64 {
     low as f64 + ((sigma / all[low]).ln() / (high / all[low]).ln()).clamp(0.0, 1.0)
 }
 
-/// DDIM's steps have all the same length in time, whatever the spacing: a step may end a little beside the next one's
-/// start.
+/// DDIM's steps have all the same length in time, whatever the spacing: a step may end a little beside the
+/// next one's start.
 fn ddim(timesteps: &[f64], schedule: &NoiseSchedule, spacing: &Spacing) -> Trajectory {
     let abar = |t: usize| schedule.alphas_cumprod()[t];
     let length = schedule.steps() / timesteps.len();
@@ -211,7 +212,7 @@ fn spread(sampler: Sampler, spacing: &Spacing) -> TimestepSpacing {
     })
 }
 
-/// Whether these are time steps of training, each below the one before.
+/// True if these are time steps of training, each below the one before.
 fn visitable(timesteps: &[f64], total: usize) -> bool {
     let inside = |t: &f64| (0.0..total as f64).contains(t);
     !timesteps.is_empty() && timesteps.iter().all(inside) && timesteps.windows(2).all(|t| t[1] < t[0])
@@ -234,7 +235,8 @@ fn timesteps(sampler: Sampler, count: usize, total: usize, spacing: &Spacing) ->
         TimestepSpacing::Linspace => {
             let (last, parts) = ((total - 1) as f64, (count + more).saturating_sub(1).max(1));
             let distance = last / parts as f64;
-            // In this order, because halves are rounded below; the product may miss the last step by a rounding.
+            // In this order, because halves are rounded below; the product may miss the last step by a
+            // rounding.
             let exact = backwards.map(|i| if i == parts { last } else { i as f64 * distance });
             match sampler {
                 Sampler::UniPc | Sampler::DpmPp2m | Sampler::Ddim => {

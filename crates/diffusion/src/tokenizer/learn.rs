@@ -23,7 +23,7 @@ const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const END_OF_WORD: &str = "</w>";
 
-/// What fills up short texts.
+/// The token that pads short texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PadToken {
     /// The end token: SD 1.5 and SDXL's first tokenizer.
@@ -103,14 +103,15 @@ fn with_special(mut token: Value) -> Value {
     token
 }
 
-/// The printable stand-ins of the bytes in CLIP's order: first those that are printable themselves, `!` first.
+/// The printable stand-ins of the bytes in CLIP's order: first those that are printable themselves, `!`
+/// first.
 fn byte_symbols() -> Vec<char> {
     let printable = || ('!'..='~').chain('¡'..='¬').chain('®'..='ÿ');
     let stand_ins = (0x100u32..).filter_map(char::from_u32).take(256 - printable().count());
     printable().chain(stand_ins).collect()
 }
 
-/// How often each word occurs, in byte symbols.
+/// Counts of the words, in byte symbols.
 fn count_words<S: AsRef<str>>(corpus: &[S]) -> tokenizers::Result<BTreeMap<String, usize>> {
     let lower = NormalizerWrapper::from(tokenizers::normalizers::Sequence::new(vec![
         tokenizers::normalizers::NFC.into(),
@@ -132,7 +133,8 @@ fn count_words<S: AsRef<str>>(corpus: &[S]) -> tokenizers::Result<BTreeMap<Strin
     Ok(words)
 }
 
-/// At most `limit` merges; ties go to the alphabetically first pair, so that the result depends on nothing else.
+/// At most `limit` merges; ties go to the alphabetically first pair, so that the result depends on nothing
+/// else.
 fn learn_merges(words: BTreeMap<String, usize>, limit: usize) -> Vec<(String, String)> {
     let mut words: Vec<(Vec<String>, usize)> = words
         .into_iter()

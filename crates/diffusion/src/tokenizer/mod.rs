@@ -36,7 +36,7 @@ pub enum TokenizerError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file is there but does not hold what a CLIP tokenizer needs.
@@ -44,7 +44,7 @@ pub enum TokenizerError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// Expected and found.
         problem: String,
     },
 }
@@ -56,7 +56,7 @@ pub struct Tokens {
     pub ids: Vec<u32>,
     /// Tokens of the whole text, begin and end included, before truncation.
     pub count: usize,
-    /// Whether words were cut off at the end.
+    /// True if words were cut off at the end.
     pub truncated: bool,
 }
 
@@ -71,8 +71,8 @@ pub struct ClipTokenizer {
 }
 
 impl ClipTokenizer {
-    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json`, and, where present, `special_tokens_map.json`,
-    /// `tokenizer_config.json` and `added_tokens.json` from `folder`.
+    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json`, and, where present,
+    /// `special_tokens_map.json`, `tokenizer_config.json` and `added_tokens.json` from `folder`.
     ///
     /// # Errors
     /// A file that is missing or malformed, a merge or special token that the vocabulary lacks, a

@@ -1,8 +1,9 @@
 //! Which tokens are special: the several ways in which tokenizer folders of different ages say so.
 //!
 //! The newest folders list `added_tokens` in `tokenizer.json`, newer ones `added_tokens_decoder` in
-//! `tokenizer_config.json`; older ones have `special_tokens_map.json` (which wins over the config) and perhaps
-//! `added_tokens.json`. A token's `normalized` flag decides whether it is found in the text as typed or in the lower-cased text.
+//! `tokenizer_config.json`; older ones have `special_tokens_map.json` (which wins over the config) and
+//! perhaps `added_tokens.json`. A token's `normalized` flag decides whether it is found in the text as typed
+//! or in the lower-cased text.
 
 use std::collections::BTreeMap;
 use std::path::Path;

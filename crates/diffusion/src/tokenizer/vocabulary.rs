@@ -1,4 +1,5 @@
-//! Tokens and merges: from `vocab.json` and `merges.txt`, or from `tokenizer.json`, which is all that transformers 5 saves.
+//! Tokens and merges: from `vocab.json` and `merges.txt`, or from `tokenizer.json`, which is all that
+//! transformers 5 saves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -98,7 +98,7 @@ pub(crate) struct SpatialTransformer {
     proj_out: LinearId,
 }
 
-/// What a spatial transformer is made from.
+/// Settings of a spatial transformer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransformerConfig {
     pub channels: usize,
@@ -124,7 +124,8 @@ impl SpatialTransformer {
         Self { norm, proj_in, blocks, proj_out: projection(plan, "proj_out") }
     }
 
-    /// `x [N, H, W, C]`; `context` hands out what each block sees of the text. Each transformer block is one checkpoint.
+    /// `x [N, H, W, C]`; `context` gives each block its keys and values or the embeddings. Each transformer
+    /// block is one checkpoint.
     pub(super) fn forward<'m, B: Backend>(
         &self,
         net: &'m Layers<B>,

@@ -1,4 +1,4 @@
-//! What a `UNet2DConditionModel`'s `config.json` says, key by key, after diffusers' reading of it.
+//! The `config.json` of a `UNet2DConditionModel`, key by key, as diffusers reads it.
 //!
 //! The published configurations carry a naming mistake: `attention_head_dim` is the *number* of heads.
 
@@ -29,7 +29,8 @@ const UP_DEPTH: &str = "reverse_transformer_layers_per_block";
 const DOWN: [&str; 2] = ["DownBlock2D", "CrossAttnDownBlock2D"];
 const UP: [&str; 2] = ["UpBlock2D", "CrossAttnUpBlock2D"];
 
-/// Settings of a U-Net. Lists have one value per block, in the order of the down blocks unless said otherwise.
+/// Settings of a U-Net. Lists have one value per block, in the order of the down blocks unless said
+/// otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UNetConfig {
     /// Channels of the latents that come in.
@@ -40,11 +41,11 @@ pub struct UNetConfig {
     pub channels: Vec<usize>,
     /// Resnets of each down block; the mirrored up block has one more.
     pub layers: Vec<usize>,
-    /// Whether each down block attends (CrossAttnDownBlock2D).
+    /// True for each down block with attention (CrossAttnDownBlock2D).
     pub down_attends: Vec<bool>,
-    /// Whether each up block attends, in the order of the up blocks.
+    /// True for each up block with attention, in the order of the up blocks.
     pub up_attends: Vec<bool>,
-    /// Whether there is a middle block.
+    /// True if there is a middle block.
     pub middle: bool,
     /// Transformer blocks in each attention of each down block.
     pub depth: Vec<Vec<usize>>,
@@ -56,9 +57,10 @@ pub struct UNetConfig {
     pub heads: Vec<usize>,
     /// Width of the text embeddings.
     pub text_width: usize,
-    /// Whether the first attention of a transformer block looks at the text too.
+    /// True where the first attention of a transformer block attends to the text, too.
     pub only_cross_attention: Vec<bool>,
-    /// Whether attentions are entered and left by linear layers (SD 2.x, SDXL) or 1x1 convolutions (SD 1.5).
+    /// True if transformers are entered and left by linear layers (SD 2.x, SDXL), false for 1x1 convolutions
+    /// (SD 1.5).
     pub linear_projection: bool,
     /// Padding of the stride-2 convolutions; 0 pads right and bottom by one.
     pub downsample_padding: usize,
@@ -167,7 +169,7 @@ impl UNetConfig {
         Ok(config)
     }
 
-    /// What the names in LoRA files depend on.
+    /// The block structure that names in LoRA files depend on.
     pub fn lora_layout(&self) -> UnetLayout {
         let block = |(&layers, &attention): (&usize, &bool)| BlockLayout { layers, attention };
         let up = self.layers.iter().rev().zip(&self.up_attends);

@@ -1,5 +1,5 @@
-//! The text that a U-Net attends to: embeddings, or the keys and values that the network computed from them. These depend
-//! on neither latents nor time step, so sampling computes them once for all its steps.
+//! The text that a U-Net attends to: embeddings, or the keys and values that the network computed from them.
+//! These depend on neither latents nor time step, so sampling computes them once for all its steps.
 
 use fairhuman_engine::{Backend, Var};
 

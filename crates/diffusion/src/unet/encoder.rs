@@ -1,5 +1,5 @@
-//! The first half of a U-Net: time embedding, first convolution, down blocks and mid block. A ControlNet is this half once
-//! more, with convolutions on its outputs.
+//! The first half of a U-Net: time embedding, first convolution, down blocks and mid block. A ControlNet is
+//! this half once more, with convolutions on its outputs.
 
 use fairhuman_engine::{Activation, Backend, ConvParams, Tape, Var};
 
@@ -59,7 +59,8 @@ pub(crate) struct EncoderInput<'a, B: Backend> {
 
 /// Outputs of [`Encoder::forward`].
 pub(crate) struct Encoded<B: Backend> {
-    /// What the up path takes back: the first convolution, every layer and every downsampler, in this order.
+    /// The up path's skips: outputs of the first convolution, every layer and every downsampler, in this
+    /// order.
     pub skips: Vec<Var<B>>,
     /// Output of the mid block.
     pub mid: Var<B>,
@@ -81,7 +82,8 @@ impl Encoder {
         Self { time, added, conv_in, down, mid }
     }
 
-    /// The time embedding with SDXL's added conditions, after the SiLU that every resnet would apply, `[N, T]`.
+    /// The time embedding with SDXL's added conditions, after the SiLU that every resnet would apply, `[N,
+    /// T]`.
     pub(crate) fn embed_time<'m, B: Backend>(
         &self,
         net: &'m Layers<B>,
@@ -227,7 +229,8 @@ impl DownBlock {
 
 impl MidBlock {
     fn plan(c: &UNetConfig, plan: &mut Plan, width: usize) -> Self {
-        // only_cross_attention is not for the middle: diffusers' UNetMidBlock2DCrossAttn always attends to itself.
+        // only_cross_attention is not for the middle: diffusers' UNetMidBlock2DCrossAttn always attends to
+        // itself.
         let config = TransformerConfig { only_cross: false, ..transformer_config(c, c.channels.len() - 1) };
         Self {
             first: Resnet::plan(plan, "mid_block.resnets.0", width, width, resnet_config(c)),

@@ -1,4 +1,5 @@
-//! Filling the key/value cache of a network's text attentions, and checking that a context belongs to a network.
+//! Filling the key/value cache of a network's text attentions, and checking that a context belongs to a
+//! network.
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
@@ -6,7 +7,8 @@ use super::blocks::{Attention, SpatialTransformer};
 use super::context::{TextContext, TextKeyValues};
 use crate::net::{Layers, ModelError};
 
-/// The text attentions of a network: its name for messages, its layers, and the width of the embeddings it reads.
+/// The text attentions of a network: its name for messages, its layers, and the width of the embeddings it
+/// reads.
 pub(crate) struct TextAttentions<'a, B: Backend> {
     pub model: &'static str,
     pub layers: &'a Layers<B>,

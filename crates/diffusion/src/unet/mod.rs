@@ -51,7 +51,7 @@ pub struct UNetInput<B: Backend> {
     pub text: TextContext<B>,
     /// SDXL's added conditions; none for SD 1.5 and 2.x.
     pub added: Option<Added<B>>,
-    /// What a ControlNet or T2I-Adapter adds inside the network.
+    /// Residuals of a ControlNet or T2I-Adapter.
     pub residuals: Residuals<B>,
 }
 
@@ -59,7 +59,8 @@ pub struct UNetInput<B: Backend> {
 pub struct Added<B: Backend> {
     /// Pooled text embedding, `[N, P]`.
     pub pooled: Var<B>,
-    /// Of each sample: original height and width, top and left of the crop, target height and width, in pixels.
+    /// Of each sample: original height and width, top and left of the crop, target height and width, in
+    /// pixels.
     pub time_ids: Vec<[f32; 6]>,
 }
 
@@ -81,8 +82,8 @@ impl<B: Backend> UNet<B> {
     /// a parameter named `unet.<tensor>`.
     ///
     /// # Errors
-    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left over
-    /// or of another shape.
+    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left
+    /// over or of another shape.
     pub fn load(backend: &B, folder: &Path, trainable: Trainable<'_, B>) -> Result<Self, ModelError> {
         let config = UNetConfig::open(&folder.join("config.json"))?;
         let files = WeightFiles::open(folder)?;
@@ -124,8 +125,8 @@ impl<B: Backend> UNet<B> {
         Ok(self.decoder.forward(net, tape, encoded, &time, &mut context))
     }
 
-    /// Keys and values of text embeddings `[N, T, D]`, with the network's LoRAs as `params` has them; constants, for
-    /// passes without gradients.
+    /// Keys and values of text embeddings `[N, T, D]`, with the network's LoRAs as `params` has them;
+    /// constants, for passes without gradients.
     ///
     /// # Errors
     /// Embeddings of another width.
@@ -236,6 +237,6 @@ impl<B: Backend> UNet<B> {
     /// Paths of all modules that can carry a LoRA, with `unet.` before them: what
     /// [`crate::lora_file::read_lora`] looks names up in.
     pub fn lora_modules(&self) -> Vec<String> {
-        self.layers.adaptable().iter().map(|module| format!("unet.{module}")).collect()
+        self.layers.lora_targets().iter().map(|module| format!("unet.{module}")).collect()
     }
 }

@@ -1,22 +1,22 @@
-//! What other networks add inside a U-Net: a ControlNet's residuals and a T2I-Adapter's features, where diffusers 0.32 adds
-//! them.
+//! A ControlNet's residuals and a T2I-Adapter's features, added inside a U-Net where diffusers 0.32 adds them.
 
 use fairhuman_engine::{Backend, Tape, Var};
 
 use super::encoder::{Encoded, plus};
 use crate::net::ModelError;
 
-/// Tensors added to a U-Net's activations, scaled by whoever made them; gradients flow into them. Empty by default:
-/// nothing is added.
+/// Tensors added to a U-Net's activations, scaled by whoever made them; gradients flow into them. Empty by
+/// default: nothing is added.
 pub struct Residuals<B: Backend> {
-    /// ControlNet: one for each skip, in the order of the down path. Added once the down path is done, which so never
-    /// sees them.
+    /// ControlNet: one for each skip, in the order of the down path. Added once the down path is done, which
+    /// so never sees them.
     pub skips: Vec<Var<B>>,
     /// ControlNet: added to the output of the mid block.
     pub mid: Option<Var<B>>,
-    /// T2I-Adapter: one for each down block, and perhaps one more. In a block with attention it is added to the last
-    /// layer's output, before that becomes a skip and is downsampled; in one without to the block's output, after
-    /// downsampling, which is also the last skip. One that is left is added after the mid block.
+    /// T2I-Adapter: one for each down block, and perhaps one more. In a block with attention it is added to
+    /// the last layer's output, before that becomes a skip and is downsampled; in one without to the block's
+    /// output, after downsampling, which is also the last skip. One that is left is added after the mid
+    /// block.
     pub features: Vec<Var<B>>,
 }
 

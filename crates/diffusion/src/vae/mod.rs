@@ -16,6 +16,16 @@ use structure::Structure;
 
 const MODEL: &str = "VAE";
 
+/// Bounds of log-variances, those of diffusers' DiagonalGaussianDistribution.
+const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
+
+/// A log-variance of the encoder as the distribution of latents has it: clamped to [-30, 20], as diffusers
+/// does. The second value is true if the clamp left it as it was, so that a gradient passes.
+pub fn clamp_log_variance(log_variance: f32) -> (f32, bool) {
+    let (low, high) = LOG_VARIANCE;
+    (log_variance.clamp(low, high), (low..=high).contains(&log_variance))
+}
+
 /// Settings of an autoencoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VaeConfig {
@@ -35,11 +45,11 @@ pub struct VaeConfig {
     pub scaling_factor: f64,
     /// Subtracted from latents before they are scaled.
     pub shift_factor: f64,
-    /// Whether a 1x1 convolution ends the encoder.
+    /// True if a 1x1 convolution ends the encoder.
     pub quant_conv: bool,
-    /// Whether a 1x1 convolution begins the decoder.
+    /// True if a 1x1 convolution begins the decoder.
     pub post_quant_conv: bool,
-    /// Whether the middle blocks attend.
+    /// True if the middle blocks have attention.
     pub middle_attends: bool,
 }
 
@@ -135,15 +145,15 @@ pub struct AutoencoderKl<B: Backend> {
 }
 
 impl<B: Backend> AutoencoderKl<B> {
-    /// How the names of the decoder's tensors begin.
+    /// Prefixes of the decoder's tensors.
     pub const DECODER: [&'static str; 2] = ["decoder.", "post_quant_conv."];
 
     /// Reads `config.json` and the weights of a `vae/` folder. With [`Trainable::All`] every weight becomes a
     /// parameter named `vae.<tensor>`.
     ///
     /// # Errors
-    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left over
-    /// or of another shape.
+    /// Files that are missing or damaged, settings that are not supported, tensors that are missing, left
+    /// over or of another shape.
     pub fn load(backend: &B, folder: &Path, trainable: Trainable<'_, B>) -> Result<Self, ModelError> {
         let config = VaeConfig::open(&folder.join("config.json"))?;
         let files = WeightFiles::open(folder)?;
@@ -164,7 +174,7 @@ impl<B: Backend> AutoencoderKl<B> {
     }
 
     /// Means and log-variances of the latents of `pictures [N, H, W, in]`: `[N, h, w, 2 * latent_channels]`,
-    /// means first, neither scaled nor clamped (diffusers clamps log-variances to [-30, 20]).
+    /// means first, neither scaled nor clamped (see [`clamp_log_variance`]).
     ///
     /// # Errors
     /// Pictures with other channels, or smaller than one latent position.
@@ -193,7 +203,7 @@ impl<B: Backend> AutoencoderKl<B> {
         let mut tape = Tape::inference(backend, &params);
         let moments = self.encode(&mut tape, &Var::constant(pictures.clone()))?;
         let (mean, log_variance) = backend.split(moments.value(), self.config.latent_channels);
-        let log_variance = backend.read(&log_variance).into_iter().map(|v| v.clamp(-30.0, 20.0)).collect();
+        let log_variance = backend.read(&log_variance).into_iter().map(|v| clamp_log_variance(v).0).collect();
         Ok((mean, log_variance))
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Coder {
     middle: Middle,
     norm_out: NormId,
     conv_out: ConvId,
-    /// Whether this is the decoder.
+    /// True for the decoder.
     up: bool,
 }
 
@@ -207,7 +207,7 @@ impl Attention {
     fn plan(plan: &mut Plan, name: &str, width: usize, shared: ResnetConfig) -> Self {
         // Folders from before 2023 name the layers query, key, value and proj_attn.
         let mut layer = |new: &str, old: &str| {
-            plan.renamed(format!("{name}.{new}"), format!("{name}.{old}"), width, width)
+            plan.linear_with_alias(format!("{name}.{new}"), format!("{name}.{old}"), width, width)
         };
         let (q, k, v) = (layer("to_q", "query"), layer("to_k", "key"), layer("to_v", "value"));
         let out = layer("to_out.0", "proj_attn");

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::{DType, WeightData};
 
-pub use write::{TensorBytes, narrow, narrow_finite, write_atomically, write_json, write_safetensors};
+pub use fairhuman_files::write_atomically;
+pub use write::{TensorBytes, narrow, narrow_finite, write_json, write_safetensors};
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum WeightError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A folder holds no weights in a form that is read here.
@@ -35,7 +36,7 @@ pub enum WeightError {
         folder: PathBuf,
         /// The names that were looked for.
         expected: String,
-        /// What to do, where the folder gives a clue; may be empty.
+        /// A remedy, where the folder gives a clue; may be empty.
         hint: String,
     },
     /// A file is not what its name says: truncated, damaged, or with a header that contradicts its length.
@@ -43,7 +44,7 @@ pub enum WeightError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// Expected and found.
         problem: String,
     },
     /// The configuration asks for a tensor that no file holds.
@@ -232,7 +233,7 @@ impl WeightFiles {
         self
     }
 
-    /// Whether there is a tensor of this name.
+    /// True if there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }

@@ -1,14 +1,14 @@
-//! Writing files so that a reader never sees half of one: temporary name, sync, rename.
+//! Writing safetensors and JSON files, atomically.
 //!
 //! The safetensors header is written in a fixed order (metadata sorted by key, tensors by alignment, then by
 //! name), so that equal contents are equal files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use fairhuman_engine::{DType, WeightData};
+use fairhuman_files::{write_atomically, write_atomically_with};
 use serde_json::{Map, Value, json};
 
 use super::WeightError;
@@ -102,7 +102,7 @@ pub fn write_safetensors(
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    atomically(path, |file| {
+    write_atomically_with(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         order.iter().try_for_each(|(_, tensor)| file.write_all(tensor.bytes))
@@ -117,48 +117,4 @@ pub fn write_safetensors(
 pub fn write_json(path: &Path, value: &Value) -> Result<(), WeightError> {
     write_atomically(path, format!("{value:#}\n").as_bytes())
         .map_err(|source| WeightError::Io { path: path.into(), source })
-}
-
-/// Writes `bytes` to `path`: temporary name, sync, rename.
-///
-/// # Errors
-/// What the system says; the old file, if any, is then untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    atomically(path, |file| file.write_all(bytes))
-}
-
-fn atomically(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let temporary = temporary_name(path)?;
-    let written = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        fill(&mut file)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        // The first error is the one to report, whether or not the leftover can be removed.
-        let _ = std::fs::remove_file(&temporary);
-        return written;
-    }
-    // The rename itself survives a power cut only once the folder is synced; not every system can do that.
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty())
-        && let Ok(folder) = File::open(folder)
-    {
-        let _ = folder.sync_all();
-    }
-    Ok(())
-}
-
-/// Beside the target, because a rename does not cross file systems.
-fn temporary_name(path: &Path) -> std::io::Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file name"));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(hidden))
 }

@@ -138,6 +138,10 @@ impl Backend for Cpu {
         values <= SMALL
     }
 
+    fn concurrency(&self) -> usize {
+        self.threads()
+    }
+
     fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
         self.scope(|| items.into_par_iter().with_max_len(1).map(work).collect())
     }

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use fairhuman_diffusion::init;
-use fairhuman_engine::DType;
+use fairhuman_engine::{Cpu, DType};
 
 use crate::cli::{Dtype, InitModel, Preset};
 
@@ -25,7 +25,7 @@ pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
         Dtype::F16 => DType::F16,
         Dtype::Bf16 => DType::BF16,
     };
-    init::init_model(preset, dtype, options.seed, folder)?;
+    init::init_model(&Cpu::new(0).context("cannot start the threads")?, preset, dtype, options.seed, folder)?;
     println!("a random model is in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

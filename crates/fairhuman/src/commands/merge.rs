@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use fairhuman_diffusion::lora::merge_loras;
+use fairhuman_engine::Cpu;
 
 use super::sample::loras;
 use crate::cli::Merge;
@@ -10,7 +12,7 @@ use crate::cli::Merge;
 /// Writes the merged model's folder.
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
-    merge_loras(&options.model, &loras, &options.out)?;
+    merge_loras(&Cpu::new(0).context("cannot start the threads")?, &options.model, &loras, &options.out)?;
     println!("a merged model is in {}", options.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -73,7 +73,7 @@ fn follow(
     let mut first = 0;
     let batch = match options.batch {
         Some(batch) => usize::try_from(batch)?,
-        None => generate::default_batch(&parts, &settings, backend.threads())?,
+        None => generate::default_batch(backend, &parts, &settings)?,
     };
     for batch in pictures.chunks(batch) {
         let last = first + batch.len();

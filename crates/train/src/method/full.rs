@@ -6,10 +6,10 @@ use fairhuman_dataset::Dataset;
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
-use fairhuman_engine::{Backend, Params};
+use fairhuman_engine::{Backend, DType, Params};
 use serde::{Deserialize, Serialize};
 
-use super::whole_model::{NETWORK, StoredType, TEXT_ENCODER, write_layers, write_model};
+use super::whole_model::{NETWORK, TEXT_ENCODER, write_layers, write_model};
 use super::{Method, Settings, Setup};
 use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
 use crate::denoising::{Denoising, DenoisingInputs, WithTextEncoders};
@@ -26,7 +26,7 @@ pub struct Table {
     /// step instead of coming from the cache.
     pub text_encoders: Option<bool>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
-    pub dtype: Option<StoredType>,
+    pub dtype: Option<DType>,
 }
 
 /// Settings of a whole network.
@@ -35,7 +35,7 @@ pub struct Full {
     /// Whether the text encoders are trained, too.
     pub text_encoders: bool,
     /// Type of the written weights.
-    pub dtype: StoredType,
+    pub dtype: DType,
 }
 
 impl Settings for Full {

@@ -6,13 +6,13 @@ use fairhuman_dataset::{Dataset, Wanted};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
-use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig};
+use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig, clamp_log_variance};
 use fairhuman_diffusion::weights::{WeightError, write_json};
-use fairhuman_engine::{Backend, Params, Tape, Var};
+use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::whole_model::{NETWORK, StoredType, write_layers, write_model};
+use super::whole_model::{NETWORK, write_layers, write_model};
 use super::{LossSpace, Method, Settings, Setup};
 use crate::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use crate::batch::{Batch, Targets};
@@ -40,7 +40,7 @@ pub struct Table {
     /// Weight of the neighbours' differences: what is small and sharp counts more. Default 1.
     pub edges: Option<f64>,
     /// Type of the written weights, as in `[full]`.
-    pub dtype: Option<StoredType>,
+    pub dtype: Option<DType>,
 }
 
 /// Settings of an autoencoder.
@@ -50,7 +50,7 @@ pub struct Vae {
     #[serde(flatten)]
     pub losses: Losses,
     /// Type of the written weights.
-    pub dtype: StoredType,
+    pub dtype: DType,
 }
 
 impl Settings for Vae {
@@ -198,7 +198,7 @@ fn latent_deviation<B: Backend>(
                 let mean = f64::from(mean);
                 count += 1.0;
                 sum += mean;
-                squares += mean * mean + f64::from(log_variance.clamp(-30.0, 20.0)).exp();
+                squares += mean * mean + f64::from(clamp_log_variance(log_variance).0).exp();
             }
         }
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use fairhuman_diffusion::net::{Layers, ModelError};
 use fairhuman_diffusion::pipeline::copy_model;
 use fairhuman_engine::{Backend, DType, Params};
-use serde::{Deserialize, Serialize};
 
 use super::Setup;
 use crate::error::TrainError;
@@ -14,19 +13,6 @@ use crate::error::TrainError;
 pub const NETWORK: &str = "diffusion_pytorch_model";
 /// The file that transformers keeps text encoders' weights in.
 pub const TEXT_ENCODER: &str = "model";
-
-/// Types of stored weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoredType {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits, IEEE.
-    F16,
-    /// 16 bits, bfloat.
-    Bf16,
-}
 
 /// Writes `RUN/model`: the base's folder with the components of `replaced` written by `write`, which is given a
 /// component's name and its new folder.
@@ -53,12 +39,7 @@ pub fn write_layers<B: Backend>(
     params: &Params<B>,
     component: &str,
     (to, stem): (&Path, &str),
-    dtype: StoredType,
+    dtype: DType,
 ) -> Result<(), ModelError> {
-    let dtype = match dtype {
-        StoredType::F32 => DType::F32,
-        StoredType::F16 => DType::F16,
-        StoredType::Bf16 => DType::BF16,
-    };
     layers.write(setup.backend, params, &setup.model.path.join(component), to, stem, dtype)
 }

@@ -1,4 +1,5 @@
-//! Whole pictures: against diffusers' pipeline on a random model, and what they depend on.
+//! Whole pictures: against diffusers' pipeline on a random model (`reference/sampler_golden.py`), and what
+//! they depend on.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 /// The model of reference/sampler_golden.py, made once.
 static MODEL: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::F32, 7, folder.path()).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::F32, 7, folder.path()).unwrap();
     folder
 });
 
@@ -169,7 +170,9 @@ fn a_picture_depends_on_seed_and_index_not_on_its_neighbours() {
 fn large_pictures_are_made_as_one_tensor_and_are_the_same() {
     let world = world();
     let settings = Settings { steps: 2, width: 416, height: 384, ..SETTINGS };
-    let batch = |threads| generate::default_batch(&world.pipeline.parts(), &settings, threads).unwrap();
+    let batch = |threads| {
+        generate::default_batch(&Cpu::new(threads).unwrap(), &world.pipeline.parts(), &settings).unwrap()
+    };
     assert_eq!(batch(2), 1);
     let wanted = [picture("a woman", None, 0), picture("two men", Some("a dog"), 1)];
     let together = make(&world, &settings, &wanted);
@@ -195,7 +198,11 @@ fn progress_counts_evaluations() {
     let World { backend, pipeline } = world();
     let settings = Settings { sampler: Sampler::Heun, steps: 3, guidance: 1.0, ..SETTINGS };
     let parts = pipeline.parts();
-    assert_eq!(generate::default_batch(&parts, &settings, 2).unwrap(), 2, "small pictures side by side");
+    assert_eq!(
+        generate::default_batch(&Cpu::new(2).unwrap(), &parts, &settings).unwrap(),
+        2,
+        "small pictures side by side"
+    );
     for count in [1, 3] {
         let pictures: Vec<_> = (0..count).map(|index| picture("a man", None, index)).collect();
         let (params, mut seen) = (Params::default(), Vec::new());
@@ -271,7 +278,7 @@ fn a_model_with_merged_loras_draws_as_with_attached_ones() {
     let (file, out) = (place.path().join("lora.safetensors"), place.path().join("merged"));
     lora(&mut world(), &file);
     let files = [(file.clone(), 0.5), (file.clone(), 0.3)];
-    merge_loras(MODEL.path(), &files, &out).unwrap();
+    merge_loras(&Cpu::new(0).unwrap(), MODEL.path(), &files, &out).unwrap();
     let pictures = [picture("a man", None, 0)];
     let World { backend, mut pipeline } = world();
     let params = attach_loras(&backend, &mut pipeline, &files).unwrap();
@@ -282,8 +289,11 @@ fn a_model_with_merged_loras_draws_as_with_attached_ones() {
     let whole = |folder: &Path| std::fs::read(folder.join("text_encoder_2/model.safetensors")).unwrap();
     assert_eq!(whole(&out), whole(MODEL.path()), "what no LoRA is for is copied");
 
-    let said =
-        |weight, to: &Path| merge_loras(MODEL.path(), &[(file.clone(), weight)], to).unwrap_err().to_string();
+    let said = |weight, to: &Path| {
+        merge_loras(&Cpu::new(0).unwrap(), MODEL.path(), &[(file.clone(), weight)], to)
+            .unwrap_err()
+            .to_string()
+    };
     assert!(said(1.0, &out).contains("is there already"));
     let other = place.path().join("other");
     assert!(said(f32::NAN, &other).contains("NaN"));

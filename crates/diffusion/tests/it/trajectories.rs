@@ -1,5 +1,5 @@
-//! Every sampler, spacing and prediction type with a toy model: what the network is given at every evaluation, and
-//! what comes out.
+//! Every sampler, spacing and prediction type with a toy model, against diffusers' schedulers
+//! (`reference/sampler_golden.py`): the network's inputs at every evaluation, and the result.
 
 use std::convert::Infallible;
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
 #[test]
 fn a_random_model_reads_prompts_and_decodes_latents_as_diffusers_does() {
     let model = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::F32, 7, model.path()).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::F32, 7, model.path()).unwrap();
     let backend = Cpu::new(2).unwrap();
     let pipeline = Pipeline::open(&backend, model.path()).unwrap();
     let folder = folder("pipeline", "");
@@ -40,17 +40,17 @@ fn a_random_model_reads_prompts_and_decodes_latents_as_diffusers_does() {
 fn a_random_model_is_a_function_of_preset_type_and_seed() {
     let bytes = |seed: u64| {
         let model = tempfile::tempdir().unwrap();
-        init_model(Preset::Tiny, DType::F16, seed, model.path()).unwrap();
+        init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::F16, seed, model.path()).unwrap();
         std::fs::read(model.path().join("unet/diffusion_pytorch_model.safetensors")).unwrap()
     };
     assert!(bytes(1) == bytes(1));
     assert!(bytes(1) != bytes(2));
 }
 
-/// What is said about a tiny model with one file changed.
+/// The refusal of a tiny model with one file changed.
 fn refusal(file: &str, change: impl Fn(&mut serde_json::Value)) -> String {
     let model = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
     let path = model.path().join(file);
     let mut config = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     change(&mut config);
@@ -96,7 +96,7 @@ fn what_is_no_model_folder_is_refused_with_what_to_do() {
 #[test]
 fn networks_whose_latents_differ_are_refused_by_key() {
     let model = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
     let folder = ModelFolder::open(model.path()).unwrap();
     let vae = VaeConfig::open(&folder.vae().join("config.json")).unwrap();
     let unet = UNetConfig::open(&folder.unet().join("config.json")).unwrap();
@@ -114,7 +114,7 @@ fn networks_whose_latents_differ_are_refused_by_key() {
 fn a_copied_model_has_every_folder_that_its_index_names_and_nothing_is_left_of_a_failure() {
     let place = tempfile::tempdir().unwrap();
     let at = |path: &str| place.path().join(path);
-    init_model(Preset::Tiny, DType::BF16, 0, &at("model")).unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, &at("model")).unwrap();
     let mut index: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(at("model/model_index.json")).unwrap()).unwrap();
     index["feature_extractor"] = serde_json::json!(["transformers", "CLIPImageProcessor"]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::WeightFiles;
-use fairhuman_engine::{Backend, Cpu};
+use fairhuman_engine::Backend;
 
 /// A tensor of a golden file.
 pub struct Golden {
@@ -39,7 +39,7 @@ pub fn channels_last(golden: &Golden) -> Golden {
     Golden { shape: vec![n, h, w, c], values }
 }
 
-pub fn tensor(backend: &Cpu, golden: &Golden) -> <Cpu as Backend>::Tensor {
+pub fn tensor<B: Backend>(backend: &B, golden: &Golden) -> B::Tensor {
     backend.tensor(&golden.shape, &golden.values)
 }
 

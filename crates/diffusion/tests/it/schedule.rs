@@ -45,7 +45,8 @@ fn every_quantity_equals_diffusers() {
                     assert_eq!(schedule.alphas_cumprod()[t], 0.0, "{name} at {t}: {}", row["config"]);
                     continue;
                 };
-                // diffusers' f32 loses digits where 1 - abar, or when rescaled sqrt(abar), is a small difference.
+                // diffusers' f32 loses digits where 1 - abar, or when rescaled sqrt(abar), is a small
+                // difference.
                 let abar = schedule.alphas_cumprod()[t];
                 let relative = 1e-4 + 2e-7 / (1.0 - abar) + 1e-6 / abar.sqrt().max(1e-9);
                 let tolerance = relative.min(1e-2) * expected.abs() + 1e-7;

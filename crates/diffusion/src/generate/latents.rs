@@ -1,0 +1,123 @@
+//! From noise, or from noised latents, to clean latents: the guided sampling loop.
+
+use std::sync::{Mutex, PoisonError};
+
+use fairhuman_engine::{Backend, Params};
+
+use super::conditions::Conditions;
+use super::settings::check_finite;
+use super::{GenerateError, Picture, Progress, Settings, concurrently, initial_noise, latent_size};
+use crate::net::{Init, random};
+use crate::pipeline::{ModelFolder, Parts};
+use crate::sampler::{Level, Spacing, Step, Trajectory};
+use crate::schedule::NoiseSchedule;
+
+/// Clean latents `[N, h, w, C]` of `pictures`, as the U-Net has them, from `noise` of the same shape.
+///
+/// # Errors
+/// See [`GenerateError`].
+pub fn latents<B: Backend>(
+    backend: &B,
+    parts: &Parts<'_, B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    noise: &[f32],
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<f32>, GenerateError> {
+    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    let x = noise.iter().map(|&v| (trajectory.initial * f64::from(v)) as f32).collect();
+    sample_latents(backend, parts, params, settings, pictures, (&trajectory.steps, x), progress)
+}
+
+/// The same from the clean latents of other pictures, which get as much noise as is left after the share 1 -
+/// `strength` of the trajectory.
+pub(super) fn latents_from<B: Backend>(
+    backend: &B,
+    parts: &Parts<'_, B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    (clean, strength): (&[f32], f64),
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<f32>, GenerateError> {
+    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    let kept = (strength.clamp(0.0, 1.0) * trajectory.steps.len() as f64) as usize;
+    let steps = &trajectory.steps[trajectory.steps.len() - kept..];
+    let Some(first) = steps.first() else { return Ok(clean.to_vec()) };
+    let length = clean.len() / pictures.len().max(1);
+    let noise = pictures.iter().flat_map(|p| initial_noise(settings.seed, p.index, length));
+    let Level { signal, noise: sigma, .. } = first.from;
+    let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
+    let x = clean.iter().zip(noise).map(mix).collect();
+    sample_latents(backend, parts, params, settings, pictures, (steps, x), progress)
+}
+
+pub(super) fn trajectory(
+    folder: &ModelFolder,
+    schedule: &NoiseSchedule,
+    settings: &Settings,
+) -> Result<Trajectory, GenerateError> {
+    let spacing = Spacing::read(&folder.schedule())?;
+    Ok(Trajectory::new(settings.sampler, settings.steps, schedule, &spacing)?)
+}
+
+/// The noise that ancestral sampling adds to a picture in a step.
+fn step_noise(seed: u64, index: u64, step: usize, length: usize) -> Vec<f32> {
+    random::draw(seed, &format!("noise of step {step} of picture {index}"), length, Init::Normal(1.0))
+}
+
+/// Clean latents at the end of `steps` from `x`.
+fn sample_latents<B: Backend>(
+    backend: &B,
+    parts: &Parts<'_, B>,
+    params: &Params<B>,
+    settings: &Settings,
+    pictures: &[Picture],
+    (steps, x): (&[Step], Vec<f32>),
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<f32>, GenerateError> {
+    let (h, w) = latent_size(parts.vae, settings)?;
+    let Settings { sampler, guidance, seed, .. } = *settings;
+    if !guidance.is_finite() {
+        return Err(GenerateError::Guidance(guidance));
+    }
+    if pictures.is_empty() {
+        return Ok(Vec::new());
+    }
+    let length = x.len() / pictures.len();
+    if pictures.len() > 1 && backend.prefers_side_by_side(super::widest_activation(parts, (h, w))) {
+        let shared = Mutex::new((0_usize, progress));
+        let one = |picture: &Picture, x: &[f32]| {
+            let mut progress = |p: Progress| {
+                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.0 += 1;
+                if shared.0.is_multiple_of(pictures.len()) {
+                    let done = shared.0 / pictures.len();
+                    (shared.1)(Progress { done, ..p });
+                }
+            };
+            let picture = std::slice::from_ref(picture);
+            sample_latents(backend, parts, params, settings, picture, (steps, x.to_vec()), &mut progress)
+        };
+        return concurrently(backend, pictures, &x, one).map(|latents| latents.concat());
+    }
+    let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
+    let shape = [pictures.len(), h, w, parts.vae.config().latent_channels];
+    let prediction = parts.schedule.prediction();
+    let (mut done, of) = (0, sampler.evaluations(steps.len()));
+    let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
+        let p = conditions.predict(backend, parts, params, &shape, x, level.timestep)?;
+        let (of_x, of_p) = level.clean(prediction);
+        let clean: Vec<f32> =
+            x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
+        check_finite(pictures, &clean, || format!("the U-Net at time step {}", level.timestep))?;
+        done += 1;
+        progress(Progress { done, of });
+        Ok(clean)
+    };
+    let mut fresh = |step| -> Vec<f32> {
+        pictures.iter().flat_map(|picture| step_noise(seed, picture.index, step, length)).collect()
+    };
+    sampler.run(steps, x, &mut denoise, &mut fresh)
+}

@@ -1,0 +1,112 @@
+//! Settings, prompts, pictures and errors of sampling.
+
+use crate::config_check::ConfigError;
+use crate::net::ModelError;
+use crate::sampler::{Sampler, SamplerError};
+
+/// Settings of all pictures of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// The sampling method.
+    pub sampler: Sampler,
+    /// Number of its steps.
+    pub steps: usize,
+    /// Scale g of classifier-free guidance (Ho and Salimans 2022): p = p_negative + g (p_prompt -
+    /// p_negative). At 1 or less the negative prompt is not looked at, as in diffusers.
+    pub guidance: f64,
+    /// Width in pixels, a multiple of the autoencoder's reduction (8).
+    pub width: usize,
+    /// Height in pixels, likewise.
+    pub height: usize,
+    /// Decides the noise, together with each picture's index.
+    pub seed: u64,
+}
+
+/// A picture to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Prompt.
+    pub prompt: String,
+    /// Negative prompt. None: the model's own unconditional input (zeros for SDXL base, the empty text else).
+    pub negative: Option<String>,
+    /// Decides the noise, together with the seed.
+    pub index: u64,
+}
+
+/// A finished picture: 8 bits, three channels, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// `[height, width, 3]`.
+    pub pixels: Vec<u8>,
+}
+
+/// Progress of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Evaluations of the network that are done.
+    pub done: usize,
+    /// Evaluations in all.
+    pub of: usize,
+}
+
+/// Why there are no pictures.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A part of the model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The scheduler's settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The sampler.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// A size that has no latents.
+    #[error(
+        "{width}x{height} pixels: expected sides that are multiples of {multiple}, such as {}x{}",
+        rounded(*width, *multiple),
+        rounded(*height, *multiple)
+    )]
+    Size {
+        /// Width asked for.
+        width: usize,
+        /// Height asked for.
+        height: usize,
+        /// Sides must be multiples of this.
+        multiple: usize,
+    },
+    /// A guidance scale that is not a number.
+    #[error("guidance {0}: expected a finite number")]
+    Guidance(f64),
+    /// Infinite numbers or NaN.
+    #[error(
+        "picture {index}: {what} gives numbers that are not finite; are the weights of the model or of a LoRA damaged, or is a LoRA's weight too large?"
+    )]
+    NotFinite {
+        /// The picture's index.
+        index: u64,
+        /// The network that gave them.
+        what: String,
+    },
+}
+
+fn rounded(side: usize, multiple: usize) -> usize {
+    (side.saturating_add(multiple / 2) / multiple).max(1) * multiple
+}
+
+/// Fails with the index of the first of `pictures` whose part of `values` is not finite.
+pub(super) fn check_finite(
+    pictures: &[Picture],
+    values: &[f32],
+    what: impl Fn() -> String,
+) -> Result<(), GenerateError> {
+    let each = (values.len() / pictures.len().max(1)).max(1);
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(GenerateError::NotFinite { index: pictures[i / each].index, what: what() }),
+    }
+}

@@ -1,0 +1,17 @@
+//! The networks, files, samplers and pictures against PyTorch, diffusers, transformers and PEFT, on small
+//! random models.
+
+mod clip;
+mod golden;
+mod lora_apply;
+mod lora_file;
+mod pictures;
+mod pipeline;
+mod plan;
+mod residuals;
+mod schedule;
+mod tokenizer;
+mod trajectories;
+mod unet;
+mod vae;
+mod weights;
