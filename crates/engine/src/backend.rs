@@ -10,6 +10,7 @@
 //! Shapes are checked where models are loaded and called; here a wrong shape is a bug and panics. Memory that
 //! cannot be had is an error of [`Backend::attempt`].
 
+use crate::peak::Peak;
 use crate::{AdamW, AdamWState, Lanes, OutOfMemory, WeightData};
 
 /// A weight of a product: frozen in the backend's own layout, or a trained tensor.
@@ -176,6 +177,18 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// The results of independent pieces of work, in the order of `items`.
     fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
         items.into_iter().map(work).collect()
+    }
+
+    /// Bytes that tensors and prepared weights take now, for measurements; 0 where they are not counted.
+    fn bytes_in_use(&self) -> usize {
+        0
+    }
+
+    /// The highest rate of arithmetic that this backend can reach, measured, for shares of it in profiles. `clock` tells
+    /// seconds since some moment: libraries read no clock.
+    fn measure_peak(&self, clock: &(dyn Fn() -> f64 + Sync)) -> Option<Peak> {
+        let _ = clock;
+        None
     }
 
     // --- data in and out -------------------------------------------------------------------------------

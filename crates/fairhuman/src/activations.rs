@@ -1,13 +1,13 @@
-//! What a forward pass leaves in memory for the backward pass.
+//! Measures the memory that a forward pass keeps for the backward pass.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fairhuman_engine::Cpu;
+use fairhuman_engine::Backend;
 use fairhuman_engine::observe::{Observer, Op, Phase};
 
 /// Watches a backend's memory during one step, and passes on what it is told.
-pub struct Activations<'a> {
-    backend: &'a Cpu,
+pub struct Activations<'a, B> {
+    backend: &'a B,
     next: Option<&'a dyn Observer>,
     state: Mutex<State>,
 }
@@ -18,12 +18,12 @@ struct State {
     before: Option<usize>,
     /// Bytes in use after the last operation of the forward pass.
     after: usize,
-    /// Whether the backward pass has begun: what runs forward from then on is recomputed.
+    /// True once the backward pass has begun: what runs forward from then on is recomputed.
     backward: bool,
 }
 
-impl<'a> Activations<'a> {
-    pub fn new(backend: &'a Cpu, next: Option<&'a dyn Observer>) -> Self {
+impl<'a, B: Backend> Activations<'a, B> {
+    pub fn new(backend: &'a B, next: Option<&'a dyn Observer>) -> Self {
         Self { backend, next, state: Mutex::default() }
     }
 
@@ -44,7 +44,7 @@ impl<'a> Activations<'a> {
     }
 }
 
-impl Observer for Activations<'_> {
+impl<B: Backend> Observer for Activations<'_, B> {
     fn begin(&self) {
         self.state().before.get_or_insert_with(|| self.backend.bytes_in_use());
         if let Some(next) = self.next {

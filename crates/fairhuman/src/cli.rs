@@ -1,10 +1,11 @@
-//! The command line's words. What they mean is in `commands`.
+//! The command line's options; `commands` does what they say.
 
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
+use fairhuman_train::recipe::Device;
 
 mod data;
 mod model;
@@ -26,7 +27,7 @@ To begin, without a download or a GPU, in three minutes:
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted (training: saved first)."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -38,7 +39,7 @@ pub enum Command {
     Quickstart(Quickstart),
     /// Fine-tune as a recipe says; the same command again resumes
     Train(Train),
-    /// Find faces, hands and people in photographs: masks, control images and a contact sheet to look at
+    /// Find faces, hands and people in photographs: masks, control images and a contact sheet
     Annotate(Annotate),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
@@ -76,9 +77,12 @@ pub struct Quickstart {
     /// Steps of each fine-tuning
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
-    /// Steps from noise to picture
+    /// Sampling steps of the pictures
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     pub sampling_steps: u64,
+    /// Where to compute
+    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
+    pub device: Device,
     /// Threads; 0 for all cores
     #[arg(long, value_name = "T", default_value_t = 0)]
     pub threads: usize,
@@ -106,6 +110,9 @@ pub struct Train {
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
     #[arg(long, value_name = "STEP")]
     pub record: Option<u64>,
+    /// Where to compute [default: the recipe's `device`, or cpu]
+    #[arg(long, value_name = "DEVICE", value_parser = device())]
+    pub device: Option<Device>,
     /// Threads [default: the recipe's `threads`, or all cores]
     #[arg(long, value_name = "T")]
     pub threads: Option<usize>,
@@ -131,28 +138,28 @@ pub struct Sample {
     /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL) [default: the built-in model]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// What is to be seen; again for more
+    /// Prompt; again for more pictures
     #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
     pub prompt: Vec<String>,
     /// A text file with a prompt on every line; empty lines and lines that begin with # do not count
     #[arg(long, value_name = "FILE")]
     pub prompts: Option<PathBuf>,
-    /// What is not to be seen [default: what the model has learnt as no text]
+    /// Negative prompt [default: empty]
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE")]
     pub lora: Vec<PathBuf>,
-    /// How much of the LoRA, once for each --lora [default: 1]
+    /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub lora_weight: Vec<f32>,
-    /// Steps from noise to picture
+    /// Sampling steps
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub steps: usize,
-    /// How much the prompt counts (classifier-free guidance); 1 or less: without guidance, in half the time
+    /// Guidance scale (CFG); 1 or less: without guidance, in half the time
     #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true)]
     pub guidance: f64,
-    /// How to walk from noise to picture
+    /// Sampler
     #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
     pub sampler: Sampler,
     /// Width in pixels [default: the model's]
@@ -161,7 +168,7 @@ pub struct Sample {
     /// Height in pixels [default: the model's]
     #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub height: Option<usize>,
-    /// Decides the noise, together with a picture's index
+    /// Seed of the noise, together with a picture's index
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub seed: u64,
     /// Index of the first picture
@@ -170,17 +177,20 @@ pub struct Sample {
     /// Pictures of each prompt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
-    /// Pictures that are made at the same time: more memory, less time for each [default: one; of small ones
-    /// as many as there are threads]
+    /// Batch size: more memory, less time for each picture [default: 1; for small pictures as many as there
+    /// are threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: Option<u64>,
+    /// Where to compute
+    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
+    pub device: Device,
     /// Threads; 0 for all cores
     #[arg(long, value_name = "T", default_value_t = 0)]
     pub threads: usize,
-    /// Begin with this picture instead of pure noise (image to image); it is cropped to the shape of the new ones
+    /// Image to image: begin with this picture instead of noise; it is cropped to the shape of the new ones
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// With --init: how much of the way is walked again, from 0 (all of the picture stays) to 1 (little does)
+    /// Denoising strength of --init, from 0 (the picture stays) to 1 (little of it does)
     #[arg(long, value_name = "S", default_value_t = 0.6, value_parser = share, requires = "init")]
     pub strength: f64,
     /// The folder of the pictures; files of the same names are replaced
@@ -195,6 +205,10 @@ fn share(text: &str) -> Result<f64, String> {
 
 fn side() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=16384)
+}
+
+fn device() -> impl TypedValueParser<Value = Device> {
+    PossibleValuesParser::new(Device::ALL.map(Device::name)).try_map(|name| name.parse::<Device>())
 }
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {
@@ -249,6 +263,9 @@ pub struct Replay {
     /// Time the step: two runs to warm up, then the medians of N [default: one run, without warm-up]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub repeat: Option<u64>,
+    /// Where to compute
+    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
+    pub device: Device,
     /// Threads; 0 for all cores
     #[arg(long, value_name = "T", default_value_t = 0)]
     pub threads: usize,
@@ -268,19 +285,19 @@ Example:
 
 The same command again continues an interrupted one. Recipes name the masks `mask_face` and `mask_hand`.")]
 pub struct People {
-    /// How many pictures
+    /// Number of pictures
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub count: u64,
     /// Side of the pictures in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 128)]
     pub size: u32,
-    /// Decides what is drawn
+    /// Seed
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub seed: u64,
     /// People in a picture at most, 1 to 3
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub figures: u32,
-    /// How many of a hundred pictures of one person show them from near
+    /// Percentage of the pictures of one person that are close-ups
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub near: u32,
     /// The dataset's folder
@@ -294,7 +311,7 @@ mod tests {
 
     use super::Cli;
 
-    /// What stands below the options in the help of a command, and of all below it, by the command's name.
+    /// The text below the options in the help of a command and its subcommands, by the command's name.
     fn after_helps(command: &clap::Command, found: &mut Vec<(String, String)>) {
         let texts = [command.get_after_help(), command.get_after_long_help()];
         found.extend(texts.into_iter().flatten().map(|text| (command.get_name().into(), text.to_string())));

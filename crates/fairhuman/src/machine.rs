@@ -1,4 +1,4 @@
-//! What the machine tells about itself and this process.
+//! Facts about the machine and this process.
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Cpu;

@@ -5,6 +5,7 @@ mod cache;
 mod cli;
 mod clock;
 mod commands;
+mod device;
 mod interrupt;
 mod machine;
 mod meter;

@@ -54,18 +54,21 @@ impl Profile {
     }
 
     /// The table per step, slowest first. `steps` were seen, each of `step_seconds`, on a machine of `peak`.
-    pub fn table(&self, steps: usize, step_seconds: f64, peak: Peak) -> String {
+    pub fn table(&self, steps: usize, step_seconds: f64, peak: Option<Peak>) -> String {
         let state = self.state();
         let mut list: Vec<_> = state.rows.iter().collect();
         list.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
         let steps = steps.max(1) as f64;
-        let Peak { gflops, instructions } = peak;
+        let gflops = peak.map_or(f64::NAN, |peak| peak.gflops);
+        let peak = peak.map_or("f32 peak not measured".to_owned(), |Peak { gflops, instructions }| {
+            format!("f32 peak {gflops:.0} GFLOP/s ({instructions})")
+        });
         let mut text = format!(
-            "f32 peak {gflops:.0} GFLOP/s ({instructions}); a convolution's operations are those of its definition\n\
+            "{peak}; a convolution's operations are those of its definition\n\
              {:<9} {:<22} {:>6} {:>9} {:>9} {:>8} {:>7} {:>6}\n",
             "phase", "operation", "calls", "ms", "GFLOP/s", "of peak", "GB/s", "share"
         );
-        let of_peak = |flops: f64, seconds: f64| match flops > 0.0 && seconds > 0.0 {
+        let of_peak = |flops: f64, seconds: f64| match flops > 0.0 && seconds > 0.0 && gflops > 0.0 {
             true => format!("{:.0}%", 100.0 * flops / seconds / 1e9 / gflops),
             false => String::new(),
         };

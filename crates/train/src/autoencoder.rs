@@ -89,7 +89,7 @@ struct Latents {
     mean: Vec<f32>,
     /// Within the bounds.
     log_variance: Vec<f32>,
-    /// Whether the log-variance was within them by itself.
+    /// True where the log-variance was within them by itself.
     free: Vec<bool>,
     /// Standard normal values; 0 where the mean is taken.
     noise: Vec<f32>,
@@ -159,7 +159,7 @@ impl<B: Backend> Autoencoder<B> {
         self.losses.kl * pixels / (of.divisors[k] * latents.each() as f64)
     }
 
-    /// What each sample adds to each objective's loss.
+    /// Each sample's contribution to each objective's loss.
     fn of_output(&self, of: &Of<'_>, latents: &Latents, output: &[f32]) -> Vec<Vec<f64>> {
         let mut losses = objective::losses(of.objectives, &of.batch.targets, of.divisors, output);
         let divergences = latents.divergences();

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-/// What the losses of a batch need beside the network's output. Images are `[N, height, width, channels]`.
+/// The targets, masks and weights of a batch: all that its losses need beside the network's output. Images are `[N, height, width, channels]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
     /// Samples N.
@@ -48,9 +48,9 @@ pub trait Inputs: Clone + Debug + PartialEq + Send + Sync {
 /// One batch, or micro-batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch<I> {
-    /// What the losses are taken against.
+    /// Targets, masks and weights, common to all methods.
     pub targets: Targets,
-    /// What the network is given.
+    /// The method's own inputs.
     pub inputs: I,
 }
 

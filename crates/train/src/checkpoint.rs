@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::average::Averages;
 use crate::optimizer::Moments;
 
-/// Where a run is.
+/// The position of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// Steps done, refused ones included.
@@ -26,7 +26,7 @@ pub struct Progress {
     pub weighting: State,
 }
 
-/// What must be the same for a run to go on.
+/// The identity of a run: what must be the same for it to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The resolved recipe (TOML).
@@ -51,10 +51,10 @@ pub enum CheckpointError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// The mismatch: expected and found.
         problem: String,
     },
-    /// What was learnt is not to be kept.
+    /// The trained values are not finite.
     #[error(
         "the trained values of \"{name}\" are not finite after step {step}: the run can go on from its checkpoint before; \
          a lower optimizer.learning_rate or another optimizer.eps may help"
@@ -70,7 +70,7 @@ pub enum CheckpointError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -184,9 +184,9 @@ pub struct Saved {
     path: PathBuf,
     files: WeightFiles,
     updates: u64,
-    /// Where the run was.
+    /// The position of the run.
     pub progress: Progress,
-    /// What it was a run of.
+    /// The run's identity.
     pub identity: Identity,
 }
 

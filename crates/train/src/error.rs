@@ -36,7 +36,7 @@ pub enum TrainError {
     Samples {
         /// Steps done.
         step: u64,
-        /// What could not be done.
+        /// The cause.
         source: GenerateError,
     },
     /// The run folder.
@@ -44,7 +44,7 @@ pub enum TrainError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Another process trains in this folder.
@@ -95,9 +95,9 @@ pub enum TrainError {
     BadSteps {
         /// The last step.
         step: u64,
-        /// How many in a row.
+        /// Number of refused steps in a row.
         count: u64,
-        /// What was wrong with the last.
+        /// Reason of the last refusal.
         last: String,
     },
     /// The network cannot take what the data gives: no step could ever be made.
@@ -105,7 +105,7 @@ pub enum TrainError {
     Misfit {
         /// The step.
         step: u64,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
     /// The processes of the group lost touch.
@@ -113,7 +113,7 @@ pub enum TrainError {
     Group {
         /// The step.
         step: u64,
-        /// What failed.
+        /// The failure.
         problem: String,
     },
     /// A step cannot be dealt to the processes.
@@ -134,7 +134,7 @@ pub enum TrainError {
     Memory {
         /// Which part of the run needed it.
         during: String,
-        /// How much was missing.
+        /// The size of the allocation.
         source: OutOfMemory,
     },
     /// A step to be recorded that this command does not reach.
@@ -142,7 +142,7 @@ pub enum TrainError {
     RecordStep {
         /// The step.
         step: u64,
-        /// Why not.
+        /// The reason.
         problem: String,
     },
 }

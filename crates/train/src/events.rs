@@ -37,7 +37,7 @@ pub enum Event {
         /// Its file, relative to the run folder.
         file: PathBuf,
     },
-    /// The command ended in order.
+    /// The command ended normally.
     End {
         /// Steps done.
         step: u64,
@@ -77,12 +77,12 @@ pub struct Start {
     pub trained_values: usize,
     /// Captions of which the end was cut off, because they have more tokens than the text encoder takes.
     pub truncated_captions: usize,
-    /// What a person should know about the data.
+    /// Notes about the data for a person to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Version of this program.
     pub version: String,
-    /// What it ran on, in words; empty where that was not told.
+    /// The machine, in words; empty where it is unknown.
     #[serde(default)]
     pub machine: String,
 }
@@ -92,7 +92,7 @@ pub struct Start {
 pub struct Step {
     /// Its number, from 1.
     pub step: u64,
-    /// Whether the parameters were changed, and if not why.
+    /// The step's effect on the parameters.
     pub outcome: StepOutcome,
     /// The pictures, by name.
     pub samples: Vec<String>,
@@ -104,7 +104,7 @@ pub struct Step {
     /// Fairness weights, 0 for absent objectives.
     #[serde(with = "finite")]
     pub weights: Vec<f64>,
-    /// How fast each loss falls along the direction taken.
+    /// Rate at which each loss falls along the direction taken.
     #[serde(with = "finite")]
     pub rates: Vec<f64>,
     /// Products of the objectives' gradients, `K x K`.
@@ -113,7 +113,7 @@ pub struct Step {
     /// Their cosines, `K x K`: negative where two objectives conflict.
     #[serde(with = "finite")]
     pub cosines: Vec<f64>,
-    /// What kind of answer the weights are.
+    /// Kind of solution that the weights are.
     pub solve: Option<Outcome>,
     /// Samples with pixels, per objective: its lanes. 0: absent.
     pub present: Vec<usize>,
@@ -122,7 +122,7 @@ pub struct Step {
     pub area: Vec<f64>,
     /// Norm of the combined gradient before clipping.
     pub grad_norm: Option<f64>,
-    /// What the gradient was multiplied by to clip it; 1: not clipped.
+    /// Clipping factor of the gradient; 1: not clipped.
     pub clip: Option<f64>,
     /// Learning rate.
     pub learning_rate: f64,
@@ -133,15 +133,15 @@ pub struct Step {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// Whether a step changed the parameters.
+/// A step's effect on the parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
-    /// It did.
+    /// They were updated.
     Updated,
     /// No objective had pixels: there was nothing to learn.
     AllAbsent,
-    /// It did not: what was not finite, and in which pictures.
+    /// Refused: something was not finite; the message names it and the pictures.
     Refused(String),
 }
 
@@ -218,7 +218,7 @@ impl EventLog {
     /// Adds a line.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event).map_err(io::Error::other)?;
         line.push(b'\n');
@@ -228,7 +228,7 @@ impl EventLog {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -1,4 +1,4 @@
-//! What tells one model from another without reading all of it: a run goes on with the model that it was started with.
+//! A fingerprint that tells models apart without reading all of them: a run goes on with the model that it was started with.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -63,7 +63,7 @@ impl RunFolder {
     /// Writes an event.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn write(&mut self, event: &Event) -> Result<(), TrainError> {
         self.log
             .write(event)
@@ -73,7 +73,7 @@ impl RunFolder {
     /// Waits until all events are on the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn sync(&self) -> Result<(), TrainError> {
         self.log.sync().map_err(|source| TrainError::Io { path: self.path.join("events.jsonl"), source })
     }

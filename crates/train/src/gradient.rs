@@ -52,7 +52,7 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     })
 }
 
-/// What passes tell beside their sums: it stays with the process.
+/// Results of the passes that are not summed over processes.
 #[derive(Default)]
 struct Observed {
     prediction: Vec<f32>,

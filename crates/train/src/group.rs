@@ -53,7 +53,7 @@ impl<B: Backend> Group<B> for Single {
     }
 }
 
-/// What the micro-batches of a step add up to.
+/// The sums of a step over its micro-batches.
 pub struct StepSums<B: Backend> {
     /// Losses, one per objective; 0 where absent.
     pub losses: Vec<f64>,

@@ -27,7 +27,7 @@
 //! # Ok::<(), fairhuman_train::recipe::RecipeError>(())
 //! ```
 //!
-//! What it does not do: print, read a clock or the environment (both are passed in), know what a face is.
+//! It does not print, read a clock or the environment (both are passed in), or know what a face is.
 #![deny(missing_docs)]
 
 pub mod aggregate;

@@ -22,7 +22,7 @@ impl<B: Backend, M: Method<B>> Model<B, M> {
     /// Reads what is trained from the model folder; `ema` is the decay of the averages.
     ///
     /// # Errors
-    /// What is wrong with the files, or settings that do not fit the network.
+    /// Damaged or missing files, settings that do not fit the network.
     pub fn open(setup: &Setup<'_, B>, settings: &M::Settings, ema: Option<f64>) -> Result<Self, ModelError> {
         let mut params = Params::default();
         let network = M::open(setup, settings, &mut params)?;

@@ -36,13 +36,13 @@ pub trait TrainingModule<B: Backend>: Sync {
     ) -> Result<Vec<Vec<f64>>, String>;
 }
 
-/// What the losses of one batch are computed from.
+/// The inputs of the losses of one batch.
 pub struct LossInputs<'a, I> {
     /// The objectives.
     pub objectives: &'a [Objective],
     /// The samples.
     pub batch: &'a Batch<I>,
-    /// What each objective's sum is divided by.
+    /// Divisor of each objective's sum.
     pub divisors: &'a [f64],
     /// The samples in which each objective has pixels.
     pub present: &'a [Vec<usize>],
@@ -76,7 +76,7 @@ pub struct Pass<B: Backend> {
     pub backward: f64,
 }
 
-/// How passes are run, apart from what they compute.
+/// The environment of a pass: everything but its inputs.
 pub struct PassContext<'a, B: Backend> {
     /// The backend.
     pub backend: &'a B,
@@ -84,6 +84,6 @@ pub struct PassContext<'a, B: Backend> {
     pub checkpointing: bool,
     /// Seconds since some moment. Libraries read no clock: the caller's is used.
     pub clock: &'a (dyn Fn() -> f64 + Sync),
-    /// Told about every operation, for profiles.
+    /// Observes every operation, for profiles.
     pub observer: Option<&'a dyn Observer>,
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Targets;
 
-/// What an objective's sum of squares is divided by.
+/// Divisor of an objective's sum of squares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Normalisation {
@@ -38,11 +38,11 @@ pub struct Objective {
     pub mask: Option<String>,
     /// Multiplies the error inside the square.
     pub scale: f64,
-    /// What the sum is divided by.
+    /// Divisor of the sum.
     pub normalisation: Normalisation,
 }
 
-/// How much of a step each objective sees: what its loss is divided by. Counts of micro-batches, and of the processes
+/// The elements that each objective sees in a step, from which its divisor follows. Counts of micro-batches, and of the processes
 /// of a group, add up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
@@ -103,7 +103,7 @@ pub fn present(batch: &Targets, objectives: usize) -> Vec<Vec<usize>> {
     (0..objectives).map(|k| (0..batch.size).filter(|&n| has(k, n)).collect()).collect()
 }
 
-/// What `batch` contributes to each objective's loss, per sample: `[K][N]`. They sum to the loss.
+/// Contributions of each sample of `batch` to each objective's loss, `[K][N]`. They sum to the loss.
 pub fn losses(
     objectives: &[Objective],
     batch: &Targets,

@@ -4,7 +4,7 @@ use fairhuman_engine::{AdamW, AdamWState, Backend, Params};
 
 use crate::recipe::Optimizer;
 
-/// What AdamW remembers.
+/// AdamW's state.
 pub struct Moments<B: Backend> {
     /// Updates made so far. Refused steps are none.
     pub updates: u64,

@@ -21,7 +21,7 @@ use crate::recorded::{Tensor, TensorFile, Values, channels_first, write_tensors}
 /// Checks that a step of this recipe can be recorded, by a command that ends after step `until`.
 ///
 /// # Errors
-/// What stands in the way.
+/// The reason why it cannot.
 pub fn validate(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
     if step == 0 || step > until {
         return Err(format!("this command makes steps up to {until}"));

@@ -35,7 +35,7 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
     pub model: Model<B, M>,
     /// AdamW's state.
     pub moments: Moments<B>,
-    /// Where the run is.
+    /// The position of the run.
     pub progress: Progress,
     /// Its folder; none where another process of the group owns it.
     folder: Option<RunFolder>,
@@ -51,7 +51,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     /// there is one.
     ///
     /// # Errors
-    /// Whatever is wrong with recipe, data, model or checkpoint.
+    /// Faults of recipe, data, model or checkpoint.
     pub fn open(
         backend: &'a B,
         recipe: &'a Recipe,
@@ -254,7 +254,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     /// Writes an event to the log.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn log(&mut self, event: &Event) -> Result<(), TrainError> {
         self.folder.as_mut().map_or(Ok(()), |folder| folder.write(event))
     }
@@ -262,7 +262,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     /// Waits until all events are on the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn sync(&self) -> Result<(), TrainError> {
         self.folder.as_ref().map_or(Ok(()), RunFolder::sync)
     }

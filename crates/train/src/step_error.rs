@@ -30,7 +30,7 @@ pub enum StepError {
     /// The network cannot take the inputs.
     #[error("{problem}")]
     Shape {
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
     /// Another process of the group refused its part of the step.
@@ -39,7 +39,7 @@ pub enum StepError {
     /// The processes of the group could not be reached.
     #[error("{problem}")]
     Group {
-        /// What failed.
+        /// The failure.
         problem: String,
     },
 }
@@ -75,7 +75,7 @@ impl StepError {
         }
     }
 
-    /// Whether no step of the run could be taken: it is ended and not tried again.
+    /// True if no step of the run could succeed: the run ends.
     pub fn is_fatal(&self) -> bool {
         matches!(self, StepError::Shape { .. } | StepError::Group { .. })
     }

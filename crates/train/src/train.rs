@@ -21,7 +21,7 @@ use crate::record;
 use crate::session::Session;
 use crate::step_error::StepError;
 
-/// Told what happens, as plain data.
+/// Receives the events of a run as plain data.
 pub trait Reporter {
     /// Something happened; the same goes to `events.jsonl`.
     fn event(&mut self, event: &Event);
@@ -29,19 +29,19 @@ pub trait Reporter {
     fn preparing(&mut self, what: &str, done: usize, total: usize);
 }
 
-/// The outside of a run, and how far this command goes.
+/// Everything that a run needs from outside, and how far this command goes.
 pub struct Environment<'a, B: Backend> {
     /// Seconds since some moment.
     pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// The most memory that the process has held so far, in MiB; none where the system does not tell.
     pub peak_memory: &'a dyn Fn() -> Option<f64>,
-    /// What the run runs on, in words, for its log.
+    /// The machine, in words, for the log.
     pub machine: &'a str,
     /// Set to save and leave after the step in progress.
     pub stop: &'a AtomicBool,
-    /// Told what happens.
+    /// Receives the events.
     pub reporter: &'a mut dyn Reporter,
-    /// Told about every operation, for profiles.
+    /// Observes every operation, for profiles.
     pub observer: Option<&'a dyn Observer>,
     /// The processes that take each step together.
     pub group: &'a dyn Group<B>,
@@ -51,12 +51,12 @@ pub struct Environment<'a, B: Backend> {
     pub record: Option<u64>,
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Steps done, all commands together.
     pub step: u64,
-    /// Why it ended.
+    /// The reason.
     pub reason: Reason,
     /// LoRA files or the model folder, relative to the run folder.
     pub files: Vec<PathBuf>,

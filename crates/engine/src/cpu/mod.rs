@@ -27,6 +27,7 @@ mod structure;
 mod weight;
 mod winograd;
 
+use crate::peak::{self, Peak};
 use crate::{
     Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Epilogue, Lanes, LowRank,
     WeightData, WeightLayout, WeightRef,
@@ -98,11 +99,6 @@ impl Cpu {
         self.workers.current_num_threads()
     }
 
-    /// Bytes that tensors and ready-made weights take now; what waits to be used again does not count.
-    pub fn bytes_in_use(&self) -> usize {
-        size_of::<f32>() * self.pool.lent()
-    }
-
     fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
         self.workers.install(|| {
             let _busy = InOperation::start();
@@ -144,6 +140,15 @@ impl Backend for Cpu {
 
     fn side_by_side<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
         self.scope(|| items.into_par_iter().with_max_len(1).map(work).collect())
+    }
+
+    /// Without what waits to be used again.
+    fn bytes_in_use(&self) -> usize {
+        size_of::<f32>() * self.pool.lent()
+    }
+
+    fn measure_peak(&self, clock: &(dyn Fn() -> f64 + Sync)) -> Option<Peak> {
+        Some(peak::measure(self.threads(), clock))
     }
 
     fn tensor(&self, shape: &[usize], values: &[f32]) -> CpuTensor {

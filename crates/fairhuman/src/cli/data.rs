@@ -90,12 +90,12 @@ fn score(text: &str) -> Result<f32, String> {
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub struct Models {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub action: ModelsAction,
 }
 
-/// What to do with networks.
+/// Actions on the detectors' networks.
 #[derive(Debug, Subcommand)]
 pub enum ModelsAction {
     /// Get MediaPipe's networks for `fairhuman annotate`

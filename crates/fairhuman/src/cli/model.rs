@@ -18,7 +18,7 @@ pub struct InitModel {
     /// The model's folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Decides the weights
+    /// Seed of the weights
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub seed: u64,
     /// Type of the stored weights
@@ -65,7 +65,7 @@ pub struct Merge {
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE", required = true)]
     pub lora: Vec<PathBuf>,
-    /// How much of the LoRA, once for each --lora [default: 1]
+    /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub lora_weight: Vec<f32>,
     /// The new model's folder

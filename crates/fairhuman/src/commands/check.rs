@@ -19,7 +19,7 @@ use crate::meter::Meter;
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 256;
 
-/// What is checked, and how.
+/// A dataset to check, with its settings.
 struct Plan {
     dataset: DatasetSpec,
     regions: Vec<Region>,
@@ -65,7 +65,7 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     Ok(if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Whether a file is a recipe: TOML, and not a dataset config of kohya's.
+/// True if a file is a recipe: TOML, and not a dataset config of kohya's.
 fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     if !path.is_file() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
         return Ok(false);

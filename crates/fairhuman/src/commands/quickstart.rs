@@ -19,6 +19,7 @@ use fairhuman_train::recipe::Recipe;
 
 use crate::cli::Quickstart;
 use crate::commands::train::shown_on_screen;
+use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::{cache, clock, machine, units};
 use story::Losses;
@@ -34,9 +35,23 @@ const NEAR: u32 = 80;
 
 /// Runs it all; what is done already is not done again.
 pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
+    let resources = Resources { threads: options.threads, ..Resources::default() };
+    device::run(options.device, resources, Story(options))
+}
+
+struct Story<'a>(&'a Quickstart);
+
+impl Work for Story<'_> {
+    type Output = ExitCode;
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
+        tell(backend, self.0)
+    }
+}
+
+fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let out = &options.out;
-    let backend = machine::backend(options.threads)?;
     let model = cache::builtin_model()?;
     let recipes = recipes(out, &model, options.steps)?;
     let stop = interrupt::flag()?;
@@ -50,7 +65,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     let mut runs = Vec::new();
     for (i, recipe) in recipes.iter().enumerate() {
         eprintln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
-        backend.scope(|| shown_on_screen(&backend, recipe, &stop, None, None))?;
+        shown_on_screen(backend, recipe, &stop, None, None)?;
         if stop.load(Ordering::SeqCst) {
             eprintln!("stopped; the same command goes on");
             return Ok(ExitCode::from(INTERRUPTED));
@@ -65,7 +80,7 @@ pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
     let held_out = runs[0].start().map(|start| start.held_out.clone()).unwrap_or_default();
     let shown = (people.as_path(), held_out.as_slice());
     let steps = usize::try_from(options.sampling_steps)?;
-    let grids = backend.scope(|| pictures::grids(&backend, &model, &loras, steps, shown, &stop))?;
+    let grids = pictures::grids(backend, &model, &loras, steps, shown, &stop)?;
     let Some(grids) = grids else {
         eprintln!("stopped; the same command goes on");
         return Ok(ExitCode::from(INTERRUPTED));

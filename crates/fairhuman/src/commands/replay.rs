@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
-use fairhuman_engine::{Backend, Cpu, peak};
 use fairhuman_train::module::PassContext;
 use fairhuman_train::recorded::{RecordedStep, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::activations::Activations;
 use crate::cli::Replay;
+use crate::device::{self, Resources, Work};
 use crate::profile::Profile;
 use crate::{clock, machine};
 
@@ -20,12 +21,24 @@ const WARM_UP: usize = 2;
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
-    let backend = machine::backend(options.threads)?;
-    // All repeats inside the thread pool: their operations start without a detour.
-    backend.scope(|| time(&backend, &inputs, options))
+    let resources = Resources { threads: options.threads, ..Resources::default() };
+    device::run(options.device, resources, Timing { step: &inputs, options })
 }
 
-fn time(backend: &Cpu, step: &RecordedStep, options: &Replay) -> anyhow::Result<ExitCode> {
+struct Timing<'a> {
+    step: &'a RecordedStep,
+    options: &'a Replay,
+}
+
+impl Work for Timing<'_> {
+    type Output = ExitCode;
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
+        time(backend, self.step, self.options)
+    }
+}
+
+fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let profile = Profile::default();
     let observer = options.profile.then_some(&profile as &dyn Observer);
@@ -46,7 +59,7 @@ fn time(backend: &Cpu, step: &RecordedStep, options: &Replay) -> anyhow::Result<
     if options.profile {
         // The pool's threads are idle by now.
         let mean = times.iter().map(|t| t.step).sum::<f64>() / times.len() as f64;
-        println!("{}", profile.table(times.len(), mean, peak::measure(backend.threads(), &clock)));
+        println!("{}", profile.table(times.len(), mean, backend.measure_peak(&clock)));
     }
     println!(
         "{}",

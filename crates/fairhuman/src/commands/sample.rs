@@ -14,11 +14,12 @@ use anyhow::{Context, bail};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_engine::{Backend, Cpu};
+use fairhuman_engine::Backend;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Sample;
-use crate::{cache, clock, machine, units};
+use crate::device::{self, Resources, Work};
+use crate::{cache, clock, units};
 use about::About;
 use grid::Grid;
 
@@ -33,19 +34,29 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
-    let backend = machine::backend(options.threads)?.with_filter_cache(FILTER_CACHE);
-    // The whole run inside the thread pool: its operations start without a detour.
-    backend.scope(|| follow(&backend, options, &prompts, &loras, &pictures))?;
+    let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
+    let sampling = Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures };
+    device::run(options.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn follow(
-    backend: &Cpu,
-    options: &Sample,
-    prompts: &[String],
-    loras: &[(PathBuf, f32)],
-    pictures: &[Picture],
-) -> anyhow::Result<()> {
+struct Sampling<'a> {
+    options: &'a Sample,
+    prompts: &'a [String],
+    loras: &'a [(PathBuf, f32)],
+    pictures: &'a [Picture],
+}
+
+impl Work for Sampling<'_> {
+    type Output = ();
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<()> {
+        make(backend, self)
+    }
+}
+
+fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
+    let Sampling { options, prompts, loras, pictures } = sampling;
     let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
     let mut pipeline = Pipeline::open(backend, &model)?;
     let params = generate::attach_loras(backend, &mut pipeline, loras)?;
@@ -151,7 +162,7 @@ fn pictures(options: &Sample, prompts: &[String]) -> anyhow::Result<Vec<Picture>
 }
 
 /// Says which prompts are longer than the text encoders read.
-fn note_truncated(pipeline: &Pipeline<Cpu>, prompts: &[String], negative: Option<&str>) {
+fn note_truncated<B: Backend>(pipeline: &Pipeline<B>, prompts: &[String], negative: Option<&str>) {
     for prompt in prompts.iter().map(String::as_str).chain(negative) {
         if pipeline.text.encoders.iter().any(|(tokenizer, _)| tokenizer.encode(prompt).truncated) {
             let beginning: String = prompt.chars().take(60).collect();

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use fairhuman_engine::{Backend, Cpu};
+use fairhuman_engine::Backend;
 use fairhuman_train::events::Reason;
 use fairhuman_train::group::Single;
 use fairhuman_train::recipe::Recipe;
 use fairhuman_train::train::{Environment, Summary, train};
 
 use crate::cli::Train;
+use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::progress::Screen;
 use crate::{clock, machine, units};
@@ -21,14 +22,33 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         recipe.move_to(out)?;
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
+    recipe.device = options.device.unwrap_or(recipe.device);
     println!("{}", recipe.to_toml());
-    let backend = machine::backend(recipe.threads)?;
     let stop = interrupt::flag()?;
-    // The whole run inside the thread pool: its operations start without a detour.
-    backend.scope(|| follow(&backend, &recipe, options, &stop))
+    let resources = Resources { threads: recipe.threads, ..Resources::default() };
+    device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
 }
 
-fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+struct Training<'a> {
+    recipe: &'a Recipe,
+    options: &'a Train,
+    stop: &'a AtomicBool,
+}
+
+impl Work for Training<'_> {
+    type Output = ExitCode;
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
+        run_on(backend, self.recipe, self.options, self.stop)
+    }
+}
+
+fn run_on(
+    backend: &impl Backend,
+    recipe: &Recipe,
+    options: &Train,
+    stop: &AtomicBool,
+) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let summary = shown_on_screen(backend, recipe, stop, options.steps, options.record)?;
     let folder = recipe.out.display();
@@ -50,7 +70,7 @@ fn follow(backend: &Cpu, recipe: &Recipe, options: &Train, stop: &AtomicBool) ->
 
 /// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in [`Environment`].
 pub fn shown_on_screen(
-    backend: &Cpu,
+    backend: &impl Backend,
     recipe: &Recipe,
     stop: &AtomicBool,
     until: Option<u64>,

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use fairhuman_train::events::{self, Event, Step, Validation};
 use tempfile::TempDir;
 
-/// What is learnt in a moment: 10 people at 64 pixels, rank 2.
+/// A recipe that trains in a moment: 10 people at 64 pixels, rank 2.
 pub const RECIPE: &str = r#"
 steps = 6
 batch = 2

@@ -19,7 +19,7 @@ use crate::module::PassContext;
 use crate::objective::Objective;
 use crate::step_error::StepError;
 
-/// How the objectives' gradients become one.
+/// The rule that makes one gradient of the objectives' gradients.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Weighting {

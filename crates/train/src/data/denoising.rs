@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::method::Setup;
 
-/// How a denoiser is given its captions.
+/// The form in which a denoiser is given its captions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptionUse {
     /// As embeddings: the text encoders are frozen.
@@ -82,7 +82,7 @@ impl<B: Backend> DenoisingSource<B> {
         })
     }
 
-    /// What the U-Net predicts.
+    /// The U-Net's prediction type.
     pub fn prediction(&self) -> Prediction {
         self.schedule.prediction()
     }

@@ -30,7 +30,7 @@ pub enum DataError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// It was told to stop.
@@ -41,5 +41,5 @@ pub enum DataError {
     Problem(String),
 }
 
-/// Told how far the preparation is: what, how many are done, of how many. An error ends it.
+/// Receives the progress of the preparation: its name, how much is done, of how much. An error ends it.
 pub type Preparing<'a> = &'a mut dyn FnMut(&str, usize, usize) -> Result<(), DataError>;

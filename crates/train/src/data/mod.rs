@@ -123,7 +123,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         self.held_out.iter().map(|&i| self.name(i)).collect()
     }
 
-    /// What a person should know about the dataset: what was passed over, or is not used.
+    /// Notes for a person about the dataset: what was skipped or is not used.
     pub fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.dataset.diagnostics().iter().map(ToString::to_string).collect();
         if self.dataset.spec().conditioning.is_some() && !self.source.wanted().conditioning {
@@ -225,7 +225,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         if waiting.is_empty() { Ok(()) } else { flush(&waiting) }
     }
 
-    /// Whether there is anything to validate with.
+    /// True if pictures are held out.
     pub fn validates(&self) -> bool {
         !self.held_out.is_empty()
     }

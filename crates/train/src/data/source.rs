@@ -18,7 +18,7 @@ pub trait Source<B: Backend> {
     /// images.
     fn wanted(&self) -> Wanted;
 
-    /// How often a held-out picture is looked at, where the recipe says `draws`.
+    /// Number of draws of a held-out picture, where the recipe says `draws`.
     fn validation_draws(&self, draws: usize) -> usize {
         draws
     }

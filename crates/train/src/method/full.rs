@@ -22,7 +22,7 @@ use crate::step_error::StepError;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// Whether the text encoders are trained with it. Default false. Their captions are then read anew at every
+    /// Train the text encoders with it. Default false. Their captions are then read anew at every
     /// step instead of coming from the cache.
     pub text_encoders: Option<bool>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
@@ -32,7 +32,7 @@ pub struct Table {
 /// Settings of a whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Full {
-    /// Whether the text encoders are trained, too.
+    /// Train the text encoders, too.
     pub text_encoders: bool,
     /// Type of the written weights.
     pub dtype: DType,

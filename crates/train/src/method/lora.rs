@@ -139,7 +139,7 @@ fn open_group(target: &str) -> Vec<String> {
 pub struct Adapted<B: Backend> {
     /// The U-Net.
     pub unet: UNet<B>,
-    /// What carries an adapter.
+    /// The modules that carry an adapter.
     pub modules: Vec<AdaptedModule>,
 }
 
@@ -246,7 +246,7 @@ impl<B: Backend> Method<B> for Adapted<B> {
 /// Reads `unet/` of a model folder and adds the adapter of a recorded step, whose values go into `params`.
 ///
 /// # Errors
-/// What is wrong with the files, or an adapter that does not fit the network.
+/// Damaged or missing files, an adapter that does not fit the network.
 pub fn open_recorded<B: Backend>(
     backend: &B,
     model: &Path,

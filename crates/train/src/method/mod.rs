@@ -81,14 +81,14 @@ macro_rules! methods {
                 }
             }
 
-            /// What its losses are taken of.
+            /// The space of its losses.
             pub fn space(&self) -> LossSpace {
                 match self {
                     $(Self::$variant(_) => <$settings>::SPACE,)+
                 }
             }
 
-            /// Whether its steps can be recorded.
+            /// True if its steps can be recorded.
             pub fn records(&self) -> bool {
                 match self {
                     $(Self::$variant(_) => <$settings>::RECORDS,)+
@@ -120,9 +120,9 @@ methods! {
 pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     /// The method's name in recipes, and that of its table.
     const NAME: &'static str;
-    /// What its losses are taken of.
+    /// The space of its losses.
     const SPACE: LossSpace = LossSpace::Latents;
-    /// Whether its steps can be recorded for `replay`.
+    /// True if its steps can be recorded for `replay`.
     const RECORDS: bool = false;
     /// Keys of the table that may change when a run is resumed, because they do not change what is learnt.
     const FREE_KEYS: &'static [&'static str];
@@ -136,7 +136,7 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     fn resolve(table: Self::Table, problems: &mut Problems) -> Self;
 }
 
-/// What losses are taken of.
+/// The space that losses are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LossSpace {
     /// Noisy latents, by a denoiser: there are time steps and captions, and masks are in latent cells.
@@ -166,14 +166,14 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
     /// Reads the network and adds what is trained to `params`.
     ///
     /// # Errors
-    /// What is wrong with the files, or settings that do not fit the network.
+    /// Damaged or missing files, settings that do not fit the network.
     fn open(
         setup: &Setup<'_, B>,
         settings: &Self::Settings,
         params: &mut Params<B>,
     ) -> Result<Self, ModelError>;
 
-    /// What draws previews: the U-Net, and the text encoders if they are trained. None for a network that draws
+    /// The networks that draw previews: the U-Net, and the text encoders if they are trained. None for a network that draws
     /// no pictures of prompts.
     fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)>;
 
@@ -215,7 +215,7 @@ pub trait Visitor<'a> {
     fn visit<S: Settings>(self, settings: &'a S) -> Self::Output;
 }
 
-/// What a method may know of its run.
+/// The parts of a run that a method may depend on.
 pub struct Setup<'a, B: Backend> {
     /// The backend.
     pub backend: &'a B,

@@ -1,4 +1,4 @@
-//! What differs between two recipes: a run is resumed with its own recipe, or not at all.
+//! The differences between two recipes: a run is resumed with its own recipe, or not at all.
 
 use toml::{Table, Value};
 
@@ -7,8 +7,9 @@ use crate::method::MethodSettings;
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
 /// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model and dataset may change with the folders: the model's
 /// files and the dataset's list are compared themselves.)
-const FREE: [&str; 12] = [
+const FREE: [&str; 13] = [
     "steps",
+    "device",
     "threads",
     "activation_checkpointing",
     "out",
@@ -42,7 +43,7 @@ impl std::fmt::Display for Difference {
 /// The keys in which two resolved recipes (TOML) differ, without those that may change on resuming.
 ///
 /// # Errors
-/// What is wrong with the TOML of either.
+/// Invalid TOML in either.
 pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de::Error> {
     let (before, now) = (flatten(before)?, flatten(now)?);
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();

@@ -4,6 +4,7 @@
 //! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
 
 mod compare;
+mod device;
 mod parse;
 mod raw;
 mod resolve;
@@ -15,6 +16,7 @@ use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use serde::Serialize;
 
 pub use compare::{Difference, differences};
+pub use device::Device;
 pub use raw::{
     RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule, RawValidation,
 };
@@ -33,7 +35,7 @@ pub enum RecipeError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Not TOML, an unknown key, or a value of another type.
@@ -80,6 +82,8 @@ pub struct Recipe {
     pub stop_after_bad_steps: u64,
     /// Recompute activations.
     pub activation_checkpointing: bool,
+    /// Where it computes.
+    pub device: Device,
     /// Threads, 0 for all cores.
     pub threads: usize,
     /// Run folder.
@@ -137,16 +141,16 @@ pub struct Optimizer {
     pub weight_decay: f64,
 }
 
-/// When checkpoints are made and how many stay.
+/// Interval and number of checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checkpoints {
     /// Steps between them.
     pub every: u64,
-    /// How many stay, 0 for all.
+    /// Number of checkpoints that are kept, 0 for all.
     pub keep: usize,
 }
 
-/// What is held out, and when it is looked at.
+/// The held-out pictures, and the interval of validations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Validation {
     /// Share of the pictures.

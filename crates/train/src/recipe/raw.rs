@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use fairhuman_dataset::{DatasetSpec, GeometrySpec};
 use serde::Deserialize;
 
+use super::Device;
 use crate::aggregate::Weighting;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
@@ -36,6 +37,8 @@ pub struct RawRecipe {
     /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
+    /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.
+    pub device: Option<Device>,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
     pub threads: Option<usize>,
     /// The run folder. Default: `runs/NAME` in the current folder, for a recipe file `NAME.toml`.
@@ -54,7 +57,7 @@ pub struct RawRecipe {
     /// The objectives, at least one, in the order of weights and matrices. Required.
     #[serde(default)]
     pub objective: Vec<RawObjective>,
-    /// How the objectives' gradients are weighted. Default `{ kind = "alpha-fair", alpha = 2.0 }`, the Minimum
+    /// Weighting of the objectives' gradients. Default `{ kind = "alpha-fair", alpha = 2.0 }`, the Minimum
     /// Potential Delay weights of the paper.
     #[serde(default)]
     pub weighting: Weighting,
@@ -67,7 +70,7 @@ pub struct RawRecipe {
     /// The learning rate over the steps.
     #[serde(default)]
     pub schedule: RawSchedule,
-    /// What is kept to resume from.
+    /// Checkpoints to resume from.
     #[serde(default)]
     pub checkpoints: RawCheckpoints,
     /// Losses of pictures that are not trained on.
@@ -138,7 +141,7 @@ pub struct RawSchedule {
 pub struct RawCheckpoints {
     /// Steps between checkpoints; there is always one at the end. Default 500.
     pub every: Option<u64>,
-    /// How many are kept, the newest; 0 for all. Default 3.
+    /// Number of newest checkpoints that are kept; 0 for all. Default 3.
     pub keep: Option<usize>,
 }
 

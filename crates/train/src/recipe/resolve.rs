@@ -47,6 +47,7 @@ pub(super) fn resolve(
         min_snr_gamma: raw.min_snr_gamma,
         stop_after_bad_steps: raw.stop_after_bad_steps.unwrap_or(10),
         activation_checkpointing: raw.activation_checkpointing.unwrap_or(false),
+        device: raw.device.unwrap_or_default(),
         threads: raw.threads.unwrap_or(0),
         out,
         cache,

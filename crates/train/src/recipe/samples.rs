@@ -9,17 +9,17 @@ use crate::problems::Problems;
 /// Pictures of prompts while training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Samples {
-    /// What is to be seen.
+    /// Prompts, a picture for each.
     pub prompts: Vec<String>,
-    /// What is not.
+    /// Negative prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative: Option<String>,
     /// Steps of training between them.
     pub every: u64,
-    /// How to walk from noise to picture.
+    /// Sampler.
     #[serde(serialize_with = "name")]
     pub sampler: Sampler,
-    /// In how many steps.
+    /// Sampling steps.
     pub steps: usize,
     /// Scale of guidance.
     pub guidance: f64,
@@ -27,7 +27,7 @@ pub struct Samples {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Decides the noise.
+    /// Seed of the noise.
     pub seed: u64,
 }
 

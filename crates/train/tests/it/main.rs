@@ -5,4 +5,5 @@ mod group;
 mod recipe;
 mod run_folder;
 mod steps;
+mod threads;
 mod toy;

@@ -9,11 +9,11 @@ use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, 
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_engine::{Backend, Cpu, Params};
+use fairhuman_engine::{Backend, Params};
 use fairhuman_report::{Crop, Grid, Row};
 use indicatif::ProgressBar;
 
-/// What is asked for; the captions of drawn people have such words.
+/// Prompts, in the words of drawn people's captions.
 const PROMPTS: [&str; 4] = [
     "a portrait of a woman with light skin and long red hair in a green shirt waves with an open hand, smiling, on a beach",
     "a close view of a man with dark skin and short black hair in a yellow sweater gives a thumb up, laughing, in a park",
@@ -27,7 +27,7 @@ const STRENGTH: f64 = 0.55;
 
 /// The grids; none if it was asked to stop.
 pub fn grids(
-    backend: &Cpu,
+    backend: &impl Backend,
     model: &Path,
     loras: &[PathBuf],
     steps: usize,
@@ -142,11 +142,11 @@ impl Again {
     }
 
     /// Made again by a model.
-    fn by(
+    fn by<B: Backend>(
         &self,
-        backend: &Cpu,
-        pipeline: &Pipeline<Cpu>,
-        params: &Params<Cpu>,
+        backend: &B,
+        pipeline: &Pipeline<B>,
+        params: &Params<B>,
         settings: &Settings,
     ) -> anyhow::Result<Vec<Rgb>> {
         let (n, size) = (self.pictures.len(), fairhuman_builtin::SIZE);

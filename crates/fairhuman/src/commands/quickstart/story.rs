@@ -1,10 +1,10 @@
-//! What was learnt, in words and a table that follow from the numbers.
+//! The result in words and a table, both computed from the numbers.
 
 use std::path::Path;
 
 use fairhuman_report::{Advice, Run};
 
-/// What each fine-tuning does.
+/// Descriptions of the fine-tunings.
 pub const ABOUT: [&str; 2] = [
     "the plain loss, a mean over the whole picture",
     "Minimum Potential Delay over picture, faces and hands",
@@ -33,7 +33,7 @@ impl Losses {
         })
     }
 
-    /// How much lower a loss is than the base's, in percent.
+    /// Reduction of a loss relative to the base's, in percent.
     fn gain(&self, way: usize, k: usize) -> f64 {
         100.0 * (1.0 - self.tuned[way][k] / self.base[k])
     }
@@ -57,7 +57,7 @@ impl Losses {
     }
 }
 
-/// What the numbers say, whoever won.
+/// The conclusion that the numbers allow, whoever won.
 pub fn conclusion(losses: &Losses) -> Vec<String> {
     let (won, lost) = losses.sides();
     let list = |names: &[&str]| names.join(" and ");
@@ -96,7 +96,7 @@ pub fn summary(losses: &Losses, steps: u64, people: u64) -> Vec<String> {
     text
 }
 
-/// What to do next.
+/// Next steps.
 pub fn next(out: &Path) -> Vec<Advice> {
     let advice = |text: &str, command: &str| Advice { text: text.into(), command: Some(command.into()) };
     vec![

@@ -1,4 +1,4 @@
-//! What a picture says about itself: a text in the form that other programs read, and everything as JSON.
+//! The settings that a picture file carries: a text in the form that other programs read, and everything as JSON.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use fairhuman_diffusion::generate::{Picture, Settings};
 use fairhuman_diffusion::sampler::Sampler;
 use serde_json::json;
 
-/// How a picture was made.
+/// The settings of a picture.
 pub struct About<'a> {
-    /// What all pictures have in common.
+    /// Settings that all pictures share.
     pub settings: &'a Settings,
-    /// What is its own.
+    /// Its own prompt and index.
     pub picture: &'a Picture,
     /// The model's folder.
     pub model: &'a Path,

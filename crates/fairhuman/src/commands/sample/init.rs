@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::ensure;
 use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
-use fairhuman_engine::{Backend, Cpu};
+use fairhuman_engine::Backend;
 use image::imageops::{FilterType, crop_imm, resize};
 
 /// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of `settings`,
 /// in their size.
-pub fn latents(
-    backend: &Cpu,
-    pipeline: &Pipeline<Cpu>,
+pub fn latents<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
     file: &Path,
     settings: &Settings,
 ) -> anyhow::Result<Vec<f32>> {
