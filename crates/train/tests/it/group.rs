@@ -132,7 +132,7 @@ fn a_run_of_two_ranks_leaves_the_files_of_one_and_resumes() {
     let folder = folder.path();
     let people = Options { count: 10, size: 64, seed: 1, figures: 1, near: 50 };
     write_dataset(people, &folder.join("people"), &mut |_| {}).unwrap();
-    init_model(Preset::Tiny, DType::F32, 1, &folder.join("tiny")).unwrap();
+    init_model(&Cpu::new(1).unwrap(), Preset::Tiny, DType::F32, 1, &folder.join("tiny")).unwrap();
 
     run(&recipe(folder, "one", 2), 4, &Single).unwrap();
     let two = recipe(folder, "two", 2);
