@@ -1,6 +1,7 @@
 //! Every vector-Jacobian product through the tape equals central differences of the forward pass: for inputs
-//! `[L, ...]` lane by lane, for parameters `[K, ...]` objective by objective, absent ones included. Layers are small
-//! and parameters of noise, so that a step to either side is exact in f32 and only results are rounded.
+//! `[L, ...]` lane by lane, for parameters `[K, ...]` objective by objective, absent ones included. Layers
+//! are small and parameters of noise, so that a step to either side is exact in f32 and only results are
+//! rounded.
 
 use crate::layers::{Maker, Train};
 use crate::numbers::{assert_close, tensor};
@@ -21,7 +22,8 @@ impl<'a, B: Backend> Bench<'a, B> {
         subject.instances().map(move |on| Self { on, differences })
     }
 
-    /// Compares all gradients of `forward(tape, layer, inputs)`; every input is a leaf. `layer` refers to `params`.
+    /// Compares all gradients of `forward(tape, layer, inputs)`; every input is a leaf. `layer` refers to
+    /// `params`.
     fn assert_gradients<L, F>(
         &self,
         what: &str,

@@ -1,5 +1,5 @@
-//! The theorems that every backend of the engine is held to, as functions of a [`Subject`]: instances of the backend, its
-//! tolerances, and a statement of whether its bits repeat.
+//! The theorems that every backend of the engine is held to, as functions of a [`Subject`]: instances of the
+//! backend, its tolerances, and a statement of whether its bits repeat.
 //!
 //! - [`agreement`]: every operation gives what [`Reference`](fairhuman_engine::Reference) gives.
 //! - [`finite_differences`]: every vector-Jacobian product, against central differences.
@@ -19,8 +19,8 @@
 //! fairhuman_engine_conformance::conformance!(crate::subject);
 //! ```
 //!
-//! What is special to a backend (its instruction sets, its memory) is tested beside the backend, with the same
-//! [`numbers`] and [`layers`].
+//! What is special to a backend (its instruction sets, its memory) is tested beside the backend, with the
+//! same [`numbers`] and [`layers`].
 #![deny(missing_docs)]
 
 pub mod agreement;
@@ -36,7 +36,8 @@ pub mod updates;
 
 pub use subject::{Differences, Instance, Subject, Tolerances};
 
-/// Makes a test of every theorem, for the subject that the function at this path (such as `crate::subject`) returns.
+/// Makes a test of every theorem, for the subject that the function at this path (such as `crate::subject`)
+/// returns.
 #[macro_export]
 macro_rules! conformance {
     ($subject:path) => {

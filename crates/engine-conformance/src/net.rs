@@ -1,5 +1,5 @@
-//! A small network with every kind of layer and of use: adapters, trained and frozen weights, a skip connection
-//! past checkpointed segments, an input that needs no gradient, a parameter that nothing uses.
+//! A small network with every kind of layer and of use: adapters, trained and frozen weights, a skip
+//! connection past checkpointed segments, an input that needs no gradient, a parameter that nothing uses.
 
 use crate::Instance;
 use crate::layers::{Maker, Train};

@@ -36,8 +36,8 @@ pub fn stored(dtype: DType, shape: &[usize]) -> WeightData {
     WeightData::new(dtype, shape.to_vec(), Arc::new(bytes), range)
 }
 
-/// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value (or to one
-/// where nothing but rounding errors is expected).
+/// Fails unless `found` is within `tolerance` of `expected`, relative to the largest expected value (or to
+/// one where nothing but rounding errors is expected).
 ///
 /// # Panics
 /// If it is not.

@@ -30,7 +30,8 @@ pub struct Tolerances {
 /// How central differences are taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Differences {
-    /// Distance of a point from either side: a power of two, from 2^-17 on, so that both sides are exact in f32.
+    /// Distance of a point from either side: a power of two, from 2^-17 on, so that both sides are exact in
+    /// f32.
     pub step: f32,
     /// Accepted error, relative to the largest value.
     pub tolerance: f64,

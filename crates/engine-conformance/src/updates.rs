@@ -1,5 +1,5 @@
-//! Work on parameters and their gradients against numbers worked out by hand: Gram matrix, combination, norm, AdamW and
-//! averages.
+//! Work on parameters and their gradients against numbers worked out by hand: Gram matrix, combination, norm,
+//! AdamW and averages.
 
 use crate::Subject;
 use crate::numbers::{assert_close, tensor};

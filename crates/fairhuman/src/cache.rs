@@ -9,8 +9,8 @@ pub fn folder() -> Option<PathBuf> {
     dirs::cache_dir().map(|cache| cache.join("fairhuman"))
 }
 
-/// The folder of the built-in model, unpacked where that has not been done: in the user's cache folder, or in the
-/// system's folder for temporary files where there is no such folder or it cannot be written.
+/// The folder of the built-in model, unpacked where that has not been done: in the user's cache folder, or in
+/// the system's folder for temporary files where there is no such folder or it cannot be written.
 pub fn builtin_model() -> anyhow::Result<PathBuf> {
     if let Some(Ok(model)) = folder().map(|cache| fairhuman_builtin::unpack(&cache)) {
         return Ok(model);

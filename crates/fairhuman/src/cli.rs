@@ -12,8 +12,8 @@ mod model;
 pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
 pub use model::{Dtype, InitModel, Merge, Preset};
 
-/// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as fairly
-/// as the whole picture.
+/// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
+/// fairly as the whole picture.
 #[derive(Debug, Parser)]
 #[command(
     name = "fairhuman",
@@ -35,7 +35,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See in minutes what fair fine-tuning does: built-in model, drawn people, one page of pictures and curves
+    /// See in minutes what fair fine-tuning does: built-in model, drawn people, one page of pictures and
+    /// curves
     Quickstart(Quickstart),
     /// Fine-tune as a recipe says; the same command again resumes
     Train(Train),

@@ -1,4 +1,5 @@
-//! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears Ctrl-C.
+//! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears
+//! Ctrl-C.
 
 mod activations;
 mod cache;

@@ -1,4 +1,5 @@
-//! `fairhuman report` from outside: people, a model, two runs, one page; and what is said when something is wrong.
+//! `fairhuman report` from outside: people, a model, two runs, one page; and what is said when something is
+//! wrong.
 
 use std::path::Path;
 

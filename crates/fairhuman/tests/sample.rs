@@ -1,4 +1,5 @@
-//! `fairhuman sample` from outside, with a random model: files, their texts, and what is said when something is wrong.
+//! `fairhuman sample` from outside, with a random model: files, their texts, and what is said when something
+//! is wrong.
 
 use std::io::Cursor;
 use std::path::PathBuf;

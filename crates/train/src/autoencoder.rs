@@ -1,7 +1,8 @@
-//! Training the autoencoder: pictures should come out as they went in (Kingma and Welling 2014; Rombach et al.
-//! 2022, section 3.1), and regions are objectives here as they are for the U-Net.
+//! Training the autoencoder: pictures should come out as they went in (Kingma and Welling 2014; Rombach et
+//! al. 2022, section 3.1), and regions are objectives here as they are for the U-Net.
 //!
-//! With picture y, output p, error e = p - y, mask m in pixels, scale s and the sample's weight c, objective k is
+//! With picture y, output p, error e = p - y, mask m in pixels, scale s and the sample's weight c, objective
+//! k is
 //!
 //! ```text
 //! l_k = 1/E_k sum_n c_n sum (s m)^2 ( e^2 + edges ((e_right - e)^2 + (e_below - e)^2) )
@@ -130,7 +131,8 @@ impl Latents {
         samples.map(|(mean, log)| mean.iter().zip(log).map(one).sum()).collect()
     }
 
-    /// Cotangents of the moments of sample `n`, from `dz` of its latents and `kl` times its divergence's slope.
+    /// Cotangents of the moments of sample `n`, from `dz` of its latents and `kl` times its divergence's
+    /// slope.
     fn cotangent(&self, n: usize, dz: &[f32], kl: f64, out: &mut Vec<f32>) {
         let (each, channels) = (self.each(), self.shape[3]);
         for cell in (0..each).step_by(channels) {

@@ -11,7 +11,8 @@ pub struct Averages<B: Backend> {
 }
 
 impl<B: Backend> Averages<B> {
-    /// Averages that start at the parameters' values. They are copies, so that an update needs no further memory.
+    /// Averages that start at the parameters' values. They are copies, so that an update needs no further
+    /// memory.
     pub fn new(backend: &B, params: &Params<B>, decay: f64) -> Self {
         Self { values: params.iter().map(|p| backend.scale(&p.value, 1.0)).collect(), decay }
     }

@@ -1,9 +1,11 @@
-//! A batch in host memory: what its losses are taken against, which all methods share, and a method's own inputs.
+//! A batch in host memory: what its losses are taken against, which all methods share, and a method's own
+//! inputs.
 
 use std::fmt::Debug;
 use std::ops::Range;
 
-/// The targets, masks and weights of a batch: all that its losses need beside the network's output. Images are `[N, height, width, channels]`.
+/// The targets, masks and weights of a batch: all that its losses need beside the network's output. Images
+/// are `[N, height, width, channels]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
     /// Samples N.

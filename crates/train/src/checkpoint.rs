@@ -1,4 +1,5 @@
-//! Checkpoints: the trained values and their averages, what AdamW remembers, and where the run is, in one safetensors file.
+//! Checkpoints: the trained values and their averages, what AdamW remembers, and where the run is, in one
+//! safetensors file.
 //!
 //! A checkpoint is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
 //! whole. Older ones are deleted only after the new one is in place.

@@ -1,4 +1,5 @@
-//! A fingerprint that tells models apart without reading all of them: a run goes on with the model that it was started with.
+//! A fingerprint that tells models apart without reading all of them: a run goes on with the model that it
+//! was started with.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +14,8 @@ use crate::error::TrainError;
 /// Bytes that are read of a file's beginning and of its end. Other weights differ everywhere.
 const PART: u64 = 1 << 20;
 
-/// Hash of the names, lengths, beginnings and ends of all files of a model's parts. The folder itself may move.
+/// Hash of the names, lengths, beginnings and ends of all files of a model's parts. The folder itself may
+/// move.
 ///
 /// # Errors
 /// A folder that is no model, a file that cannot be read.

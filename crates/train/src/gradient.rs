@@ -1,5 +1,5 @@
-//! One step's gradients: forward and backward passes over its micro-batches, all objectives at once, summed over
-//! micro-batches and processes. Nothing here changes a parameter.
+//! One step's gradients: forward and backward passes over its micro-batches, all objectives at once, summed
+//! over micro-batches and processes. Nothing here changes a parameter.
 
 use fairhuman_engine::{Backend, ParamGrads, Params};
 
@@ -27,8 +27,8 @@ pub struct Gradients<B: Backend> {
     pub backward: f64,
 }
 
-/// Forward and backward passes over this process's micro-batches of one step, of which the first has sample number
-/// `first`; gradients are summed objective by objective over all micro-batches of all processes.
+/// Forward and backward passes over this process's micro-batches of one step, of which the first has sample
+/// number `first`; gradients are summed objective by objective over all micro-batches of all processes.
 ///
 /// # Errors
 /// Inputs or losses that are not finite, with objective and samples; a group that cannot be reached.
@@ -94,7 +94,8 @@ fn passes<B: Backend, M: TrainingModule<B>>(
     total.ok_or_else(|| StepError::Shape { problem: "a step needs at least one batch".into() })
 }
 
-/// The factor that shortens a gradient of norm `norm` to `max`: PyTorch's `clip_grad_norm_`, its 1e-6 included.
+/// The factor that shortens a gradient of norm `norm` to `max`: PyTorch's `clip_grad_norm_`, its 1e-6
+/// included.
 pub fn clip_factor(norm: f64, max: f64) -> f64 {
     (max / (norm + 1e-6)).min(1.0)
 }

@@ -1,9 +1,9 @@
 //! Several processes that take one step together: what is summed up over all of them, and by whom.
 //!
 //! A step's micro-batches are dealt to the processes of a [`Group`]. Two sums make their parts one step: the
-//! [`Counts`] before the backward pass, because every loss is divided by the pixels of the whole step, and the
-//! [`StepSums`] after it, so that the Gram matrix is formed from the gradients of all. (A mean of each process's own
-//! Gram matrix would be biased towards objectives that every process sees.)
+//! [`Counts`] before the backward pass, because every loss is divided by the pixels of the whole step, and
+//! the [`StepSums`] after it, so that the Gram matrix is formed from the gradients of all. (A mean of each
+//! process's own Gram matrix would be biased towards objectives that every process sees.)
 
 use fairhuman_engine::{Backend, ParamGrads};
 
@@ -87,7 +87,8 @@ pub fn sum_counts<B: Backend>(group: &dyn Group<B>, counts: Counts) -> Result<Co
     Ok(Counts { inside: numbers, elements })
 }
 
-/// The sums of all processes. A process that refuses its part of the step tells the others, so that all refuse it.
+/// The sums of all processes. A process that refuses its part of the step tells the others, so that all
+/// refuse it.
 ///
 /// # Errors
 /// The step is refused here or elsewhere; a process that cannot be reached.
@@ -116,8 +117,8 @@ pub fn sum_step<B: Backend>(
     Ok(sums)
 }
 
-/// The micro-batches of `count` that fall to this process: a range of its own, in the order of the ranks, so that
-/// sums over ranks add in the order of a single process.
+/// The micro-batches of `count` that fall to this process: a range of its own, in the order of the ranks, so
+/// that sums over ranks add in the order of a single process.
 pub fn share<B: Backend>(group: &dyn Group<B>, count: usize) -> std::ops::Range<usize> {
     let (rank, size) = (group.rank(), group.size().max(1));
     rank * count / size..(rank + 1) * count / size

@@ -1,13 +1,16 @@
 //! Fair fine-tuning: objectives as data, one visible training loop, a run folder that can be resumed.
 //!
-//! - [`recipe::Recipe`] says what a run is; [`train::train`] does it. The loop is in one place and reads from top
-//!   to bottom: data, gradients of all objectives, fair weights, one AdamW step, events, checkpoint.
-//! - [`method`] has one file for each training method: what is trained, from which samples, and the files it leaves.
-//! - [`objective`] holds the formulas: an [`objective::Objective`] is a trained region or the whole picture; its loss, and
-//!   the cotangents that start its lanes of the backward pass. [`gradient`] runs the passes, [`aggregate`] makes one
-//!   gradient of the objectives' gradients; they change nothing. [`group`] is the seam for several processes.
-//! - [`data`] makes a step's batch as a function of (seed, step, slot); [`random`] is where all random numbers
-//!   come from. No generator state exists, so [`checkpoint`]s hold none, and a resumed run has the same bits.
+//! - [`recipe::Recipe`] says what a run is; [`train::train`] does it. The loop is in one place and reads from
+//!   top to bottom: data, gradients of all objectives, fair weights, one AdamW step, events, checkpoint.
+//! - [`method`] has one file for each training method: what is trained, from which samples, and the files it
+//!   leaves.
+//! - [`objective`] holds the formulas: an [`objective::Objective`] is a trained region or the whole picture;
+//!   its loss, and the cotangents that start its lanes of the backward pass. [`gradient`] runs the passes,
+//!   [`aggregate`] makes one gradient of the objectives' gradients; they change nothing. [`group`] is the
+//!   seam for several processes.
+//! - [`data`] makes a step's batch as a function of (seed, step, slot); [`random`] is where all random
+//!   numbers come from. No generator state exists, so [`checkpoint`]s hold none, and a resumed run has the
+//!   same bits.
 //! - [`events`] is the log of a run, [`recorded`] the file form of a single step, [`replay`] its repetition.
 //!
 //! ```

@@ -7,8 +7,8 @@ use crate::batch::{Batch, Inputs};
 use crate::objective::Objective;
 use crate::step_error::StepError;
 
-/// A network whose objectives' losses can be computed and differentiated: a denoiser ([`crate::denoising`]) or an
-/// autoencoder ([`crate::autoencoder`]).
+/// A network whose objectives' losses can be computed and differentiated: a denoiser ([`crate::denoising`])
+/// or an autoencoder ([`crate::autoencoder`]).
 pub trait TrainingModule<B: Backend>: Sync {
     /// The network's own inputs.
     type Inputs: Inputs;
@@ -16,7 +16,8 @@ pub trait TrainingModule<B: Backend>: Sync {
     /// One forward pass, and where an objective has lanes one backward pass with all of them.
     ///
     /// # Errors
-    /// Inputs that do not fit the network, losses that are not finite (samples by their positions in the batch).
+    /// Inputs that do not fit the network, losses that are not finite (samples by their positions in the
+    /// batch).
     fn pass(
         &self,
         context: &PassContext<'_, B>,

@@ -1,8 +1,8 @@
 //! Objectives are data: a name, a mask, a scale, a normalisation. Their losses, and the cotangents that start
 //! their lanes of the backward pass, follow from a prediction by one formula.
 //!
-//! With prediction p, target y, mask m (1 everywhere without one), scale s and the sample's weight c (1 without
-//! min-SNR), objective k has the loss
+//! With prediction p, target y, mask m (1 everywhere without one), scale s and the sample's weight c (1
+//! without min-SNR), objective k has the loss
 //!
 //! ```text
 //! l_k   = 1/E_k sum_n c_n sum (s m (p - y))^2          E_k: all latent elements of the step ("image"), or
@@ -42,8 +42,8 @@ pub struct Objective {
     pub normalisation: Normalisation,
 }
 
-/// The elements that each objective sees in a step, from which its divisor follows. Counts of micro-batches, and of the processes
-/// of a group, add up.
+/// The elements that each objective sees in a step, from which its divisor follows. Counts of micro-batches,
+/// and of the processes of a group, add up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     /// Latent elements inside each objective's masks.
@@ -133,7 +133,8 @@ pub fn losses(
     (0..objectives.len()).map(|k| (0..batch.size).map(|n| sample(k, n)).collect()).collect()
 }
 
-/// The cotangents of all lanes, `[L, h, w, C]`, objectives in order and within them `present` samples in order.
+/// The cotangents of all lanes, `[L, h, w, C]`, objectives in order and within them `present` samples in
+/// order.
 pub fn cotangents(
     objectives: &[Objective],
     batch: &Targets,

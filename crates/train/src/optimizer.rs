@@ -22,8 +22,8 @@ impl<B: Backend> Moments<B> {
     }
 }
 
-/// One update with the gradient `grads * factor`. A parameter without a gradient stays as it is. If it runs out of memory
-/// (see [`Backend::attempt`]), nothing has changed.
+/// One update with the gradient `grads * factor`. A parameter without a gradient stays as it is. If it runs
+/// out of memory (see [`Backend::attempt`]), nothing has changed.
 pub fn update<B: Backend>(
     backend: &B,
     params: &mut Params<B>,

@@ -1,9 +1,9 @@
 //! Which samples a step sees: a function of (seed, step, slot).
 //!
-//! A run walks through shuffled epochs. Without buckets, slot `j` of step `s` (from 1) with `n` samples per step is
-//! position `(s - 1) n + j` of that walk; every epoch is a permutation of its own. With aspect-ratio buckets the
-//! walk is one of batches, each of one size, and micro-batch `j` of step `s` with `a` of them per step is position
-//! `(s - 1) a + j`; the last batch of a bucket may be smaller.
+//! A run walks through shuffled epochs. Without buckets, slot `j` of step `s` (from 1) with `n` samples per
+//! step is position `(s - 1) n + j` of that walk; every epoch is a permutation of its own. With aspect-ratio
+//! buckets the walk is one of batches, each of one size, and micro-batch `j` of step `s` with `a` of them per
+//! step is position `(s - 1) a + j`; the last batch of a bucket may be smaller.
 
 use fairhuman_dataset::buckets::{batches, bucketed_order};
 
@@ -30,8 +30,9 @@ enum Walk {
 }
 
 impl Order {
-    /// A walk through `samples` (indices into the dataset; at least one; more than once for one that comes more often),
-    /// `accumulation` micro-batches of `batch` samples per step. `sizes`: with buckets, the size of every sample.
+    /// A walk through `samples` (indices into the dataset; at least one; more than once for one that comes
+    /// more often), `accumulation` micro-batches of `batch` samples per step. `sizes`: with buckets, the size
+    /// of every sample.
     pub fn new(
         seed: u64,
         samples: Vec<usize>,

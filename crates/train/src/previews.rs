@@ -1,7 +1,7 @@
 //! Pictures of the recipe's prompts while it trains, to look at what the losses do not say.
 //!
-//! `RUN/samples/step-N/I.png` is prompt I after N steps, always from the same noise: what changes from folder to folder
-//! is what was learnt. Nothing here changes a parameter or draws a number that training uses.
+//! `RUN/samples/step-N/I.png` is prompt I after N steps, always from the same noise: what changes from folder
+//! to folder is what was learnt. Nothing here changes a parameter or draws a number that training uses.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ impl<B: Backend> Previews<B> {
         Ok(Self { folder, text, vae, schedule, settings, pictures })
     }
 
-    /// Renders and writes the prompts with `network` after `step` steps; returns the files. A network that draws no
-    /// pictures of prompts, an autoencoder, gives none; told to stop, it makes no more.
+    /// Renders and writes the prompts with `network` after `step` steps; returns the files. A network that
+    /// draws no pictures of prompts, an autoencoder, gives none; told to stop, it makes no more.
     ///
     /// # Errors
     /// Settings that the model cannot follow, pictures that are not finite, files that cannot be written.

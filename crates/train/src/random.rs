@@ -1,5 +1,6 @@
 //! Randomness from position: every random number of a run is a function of what it is for and where it is
-//! used, never of what was drawn before. There is no generator state to save, so a resumed run is the same run.
+//! used, never of what was drawn before. There is no generator state to save, so a resumed run is the same
+//! run.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -42,8 +42,8 @@ pub fn validate(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes step `step` into the run folder: its inputs, and what it gives when AdamW starts from zero, as replays do. All
-/// micro-batches of the step are one batch.
+/// Writes step `step` into the run folder: its inputs, and what it gives when AdamW starts from zero, as
+/// replays do. All micro-batches of the step are one batch.
 ///
 /// # Errors
 /// Files that cannot be written, trained values that such a file has no names for.

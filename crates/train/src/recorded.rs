@@ -12,8 +12,8 @@
 //! The first objective is `global` without a mask, then one per `mask_...`: in the order of the header's
 //! `objectives` where there is one, else by name.
 //!
-//! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]` (before
-//! clipping), `lora....weight` updated.
+//! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]`
+//! (before clipping), `lora....weight` updated.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -47,8 +47,8 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
 }
 
 impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
-    /// Opens the run folder (if this process is its `owner`), data and model; goes on from the newest checkpoint where
-    /// there is one.
+    /// Opens the run folder (if this process is its `owner`), data and model; goes on from the newest
+    /// checkpoint where there is one.
     ///
     /// # Errors
     /// Faults of recipe, data, model or checkpoint.
@@ -127,8 +127,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         })
     }
 
-    /// Saves a checkpoint, unless this state is saved already or not a step is done, and deletes those beyond the
-    /// recipe's number.
+    /// Saves a checkpoint, unless this state is saved already or not a step is done, and deletes those beyond
+    /// the recipe's number.
     ///
     /// # Errors
     /// Files that cannot be written.
@@ -171,8 +171,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         Ok(Some(Event::Checkpoint { step, file: run.relative(&path) }))
     }
 
-    /// The held-out losses of the network as it is, or of its averages; none without held-out pictures, where it is told
-    /// to stop, and in processes that do not own the run folder.
+    /// The held-out losses of the network as it is, or of its averages; none without held-out pictures, where
+    /// it is told to stop, and in processes that do not own the run folder.
     ///
     /// # Errors
     /// Files that cannot be read, a network that cannot take the data.
@@ -203,8 +203,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
     }
 
-    /// Renders the recipe's prompts by the network as it is, or by its averages; none without `[samples]`, where it is
-    /// told to stop, and in processes that do not own the run folder.
+    /// Renders the recipe's prompts by the network as it is, or by its averages; none without `[samples]`,
+    /// where it is told to stop, and in processes that do not own the run folder.
     ///
     /// # Errors
     /// See [`Previews::render`].
@@ -268,8 +268,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     }
 }
 
-/// Compares recipe and model with those of a checkpoint before the long work of opening the data; returns the model's
-/// fingerprint.
+/// Compares recipe and model with those of a checkpoint before the long work of opening the data; returns the
+/// model's fingerprint.
 fn check_identity(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
     if let Some(saved) = saved {
         let differences = differences(&saved.identity.recipe, &recipe.to_toml()).map_err(|e| {

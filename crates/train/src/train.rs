@@ -65,8 +65,8 @@ pub struct Summary {
 /// Trains as `recipe` says; goes on where the run folder's last checkpoint is.
 ///
 /// # Errors
-/// [`TrainError`]: what is wrong with data, model or run folder, or too many steps that had to be refused. The steps done
-/// until then are saved.
+/// [`TrainError`]: what is wrong with data, model or run folder, or too many steps that had to be refused.
+/// The steps done until then are saved.
 pub fn train<'a, B: Backend>(
     backend: &'a B,
     recipe: &'a Recipe,
@@ -156,8 +156,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by whole steps or
-    /// not at all, so the steps before it can be saved.
+    /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by
+    /// whole steps or not at all, so the steps before it can be saved.
     fn attempt<'s, M: Method<B>, T>(
         &mut self,
         run: &mut Session<'s, B, M>,
@@ -310,8 +310,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         Ok(())
     }
 
-    /// Takes the bad steps back, so that the same command, perhaps with mended pictures, tries them again, and says why
-    /// the run ends.
+    /// Takes the bad steps back, so that the same command, perhaps with mended pictures, tries them again,
+    /// and says why the run ends.
     fn give_up<M: Method<B>>(
         &mut self,
         run: &mut Session<'_, B, M>,

@@ -1,4 +1,5 @@
-//! A ControlNet's residuals and a T2I-Adapter's features, added inside a U-Net where diffusers 0.32 adds them.
+//! A ControlNet's residuals and a T2I-Adapter's features, added inside a U-Net where diffusers 0.32 adds
+//! them.
 
 use fairhuman_engine::{Backend, Tape, Var};
 

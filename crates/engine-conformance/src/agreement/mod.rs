@@ -1,6 +1,7 @@
-//! A backend computes what `Reference` computes: every operation, at sizes that are no multiple of any tile, with
-//! every kind of weight, and with and without what is added. Each experiment also runs twice on the same instance, in
-//! memory that others have used before; where the backend's bits repeat, all runs on all instances give the same bits.
+//! A backend computes what `Reference` computes: every operation, at sizes that are no multiple of any tile,
+//! with every kind of weight, and with and without what is added. Each experiment also runs twice on the same
+//! instance, in memory that others have used before; where the backend's bits repeat, all runs on all
+//! instances give the same bits.
 
 mod attention;
 mod conv;
@@ -137,8 +138,8 @@ fn optional<B: Backend>(backend: &B, wanted: bool, seed: u64, shape: &[usize]) -
     wanted.then(|| tensor(backend, seed, shape))
 }
 
-/// Runs `vjp` with nothing to add to, with a sum of its own, and with one that somebody else still holds and that
-/// must not change.
+/// Runs `vjp` with nothing to add to, with a sum of its own, and with one that somebody else still holds and
+/// that must not change.
 fn with_every_acc<B: Backend>(
     on: Instance<'_, B>,
     results: &mut Results,

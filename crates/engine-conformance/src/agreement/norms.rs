@@ -25,7 +25,8 @@ impl Experiment for NormCase {
         let positions: usize = self.middle.iter().product();
         let together = self.groups.map_or(channels, |groups| positions * channels / groups);
         let (gamma, beta) = (tensor(b, 2, &[channels]), tensor(b, 3, &[channels]));
-        // The derivative of a set of one or two values is a difference of equals: only eps keeps it well-posed.
+        // The derivative of a set of one or two values is a difference of equals: only eps keeps it
+        // well-posed.
         let eps = if together < 16 { 0.1 } else { 1e-5 };
         let affine = Affine { gamma: &gamma, beta: &beta, eps };
         let values: Vec<_> =

@@ -30,8 +30,8 @@ no photograph to make a dataset of, 130 if interrupted.
 Masks that you paint over, add (named and sized as the others) or delete stay as they are; the same command again lists \
 them. To have a photograph's masks drawn anew, delete them and its file in annotations/.")]
 pub struct Annotate {
-    /// The folder of the photographs (JPEG, PNG, WebP; folders in it are searched too). The text of NAME.txt beside a
-    /// photograph is its caption
+    /// The folder of the photographs (JPEG, PNG, WebP; folders in it are searched too). The text of NAME.txt
+    /// beside a photograph is its caption
     pub photos: PathBuf,
     /// The dataset's folder
     #[arg(long, value_name = "DIR", required_unless_present = "evaluate")]
@@ -39,7 +39,8 @@ pub struct Annotate {
     /// The form of the masks
     #[arg(long, value_enum, default_value_t = Shape::Box)]
     pub shape: Shape,
-    /// Caption of photographs without a .txt file; {people} becomes "nobody", "one person" or "3 people", {name} the file's name
+    /// Caption of photographs without a .txt file; {people} becomes "nobody", "one person" or "3 people",
+    /// {name} the file's name
     #[arg(long, value_name = "TEXT", default_value = "a photo of {people}")]
     pub caption: String,
     /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's
@@ -57,11 +58,12 @@ pub struct Annotate {
     /// Score from which a box of --faces or --hands counts (the paper has 0.5)
     #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
     pub threshold: f32,
-    /// Skip the zoom pass and detect on whole photographs only, as MediaPipe does: faster, but misses small faces and hands
+    /// Skip the zoom pass and detect on whole photographs only, as MediaPipe does: faster, but misses small
+    /// faces and hands
     #[arg(long)]
     pub no_zoom: bool,
-    /// Write no dataset: count what is found of these annotations (COCO-WholeBody's JSON, or a folder that `fairhuman
-    /// people` drew), without and with the zoom pass
+    /// Write no dataset: count what is found of these annotations (COCO-WholeBody's JSON, or a folder that
+    /// `fairhuman people` drew), without and with the zoom pass
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "out")]
     pub evaluate: Option<PathBuf>,
     /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]

@@ -1,6 +1,7 @@
-//! `fairhuman quickstart`: the whole story on the built-in model. Draws people, fine-tunes twice from the same model, on
-//! the same pictures, in the same order and with the same noise (once with the plain loss, once fairly), and shows
-//! what each has learnt: held-out losses, pictures of the same prompts, and a page of all of it.
+//! `fairhuman quickstart`: the whole story on the built-in model. Draws people, fine-tunes twice from the
+//! same model, on the same pictures, in the same order and with the same noise (once with the plain loss,
+//! once fairly), and shows what each has learnt: held-out losses, pictures of the same prompts, and a page of
+//! all of it.
 
 mod pictures;
 mod story;
@@ -115,8 +116,8 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The two recipes, as files that a person can run again, or copy and change. Those of another quickstart, and changed
-/// ones, stay as they are, and nothing is written.
+/// The two recipes, as files that a person can run again, or copy and change. Those of another quickstart,
+/// and changed ones, stay as they are, and nothing is written.
 fn recipes(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>> {
     let mut texts = Vec::new();
     for (name, _, weighting) in WAYS {

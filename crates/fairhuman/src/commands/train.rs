@@ -68,7 +68,8 @@ fn run_on(
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in [`Environment`].
+/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in
+/// [`Environment`].
 pub fn shown_on_screen(
     backend: &impl Backend,
     recipe: &Recipe,

@@ -11,8 +11,8 @@ fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision/tests").join(path)
 }
 
-/// The folder with MediaPipe's networks: `FAIRHUMAN_MODELS`, or one below `target` that the program fills by a
-/// download. `None` without network on a developer's machine; a build server must have it.
+/// The folder with MediaPipe's networks: `FAIRHUMAN_MODELS`, or one below `target` that the program fills by
+/// a download. `None` without network on a developer's machine; a build server must have it.
 fn networks() -> Option<String> {
     let given = std::env::var_os("FAIRHUMAN_MODELS").map(PathBuf::from);
     let folder = given.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("mediapipe"));
@@ -66,7 +66,8 @@ fn photographs_become_a_dataset_that_passes_the_check_and_trains() {
 
     let report = world.ok(&["check", "recipe.toml", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
-    // The same photograph twice is what this test planted, and it shows no hand; masks, control images and sheets are used.
+    // The same photograph twice is what this test planted, and it shows no hand; masks, control images and
+    // sheets are used.
     let kinds: Vec<&str> =
         report["diagnostics"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
     assert_eq!(kinds, ["region-empty", "duplicate"]);

@@ -1,5 +1,5 @@
-//! Training whole networks: the U-Net (with the text encoders) and the autoencoder, to folders that other commands
-//! read.
+//! Training whole networks: the U-Net (with the text encoders) and the autoencoder, to folders that other
+//! commands read.
 
 use fairhuman_train::recorded::read_tensors;
 
@@ -76,7 +76,8 @@ fn an_autoencoder_learns_its_pictures_and_tells_how_large_its_latents_are() {
     for k in 0..3 {
         assert!(last.losses[k] < 0.8 * first.losses[k], "objective {k}: {first:?} {last:?}");
     }
-    // The regions' masks are those of the pictures, not of latent cells: a face is a small share of the pixels.
+    // The regions' masks are those of the pictures, not of latent cells: a face is a small share of the
+    // pixels.
     let step = &world.steps("run")[0];
     assert!(step.area[1] > 0.0 && step.area[1] < 0.2, "{:?}", step.area);
     let config: serde_json::Value =

@@ -1,10 +1,10 @@
-//! GradDrop (Chen, Ngiam, Huang, Luong, Kretzschmar, Chai and Anguelov, *Just Pick a Sign*, NeurIPS 2020, arXiv
-//! 2010.06808, algorithm 1): every element of the gradient keeps either the positive or the negative parts of the
-//! objectives' gradients, never both.
+//! GradDrop (Chen, Ngiam, Huang, Luong, Kretzschmar, Chai and Anguelov, *Just Pick a Sign*, NeurIPS 2020,
+//! arXiv 2010.06808, algorithm 1): every element of the gradient keeps either the positive or the negative
+//! parts of the objectives' gradients, never both.
 //!
-//! With `P = (1 + sum_i g_i / sum_i |g_i|) / 2` and `u` uniform in [0, 1), an element becomes the sum of its positive parts
-//! where `P > u`, and of its negative parts elsewhere. On average that is the plain sum's sign, without the pull of
-//! objectives that disagree. `u` is a function of (seed, step, element).
+//! With `P = (1 + sum_i g_i / sum_i |g_i|) / 2` and `u` uniform in [0, 1), an element becomes the sum of its
+//! positive parts where `P > u`, and of its negative parts elsewhere. On average that is the plain sum's
+//! sign, without the pull of objectives that disagree. `u` is a function of (seed, step, element).
 
 use fairhuman_engine::Backend;
 use rand_chacha::rand_core::RngCore;

@@ -1,8 +1,8 @@
 //! From the objectives' gradients to the one gradient that the parameters are given: `weighting` in a recipe.
 //!
-//! Weightings that need no more than the Gram matrix and the losses live in `fairhuman_fairness`, one file each, and
-//! are all used through [`gram`]. A method that looks at gradients element by element is an [`Aggregator`] of its own,
-//! one file here and one line in [`Weighting`]; it has a direction but no weights.
+//! Weightings that need no more than the Gram matrix and the losses live in `fairhuman_fairness`, one file
+//! each, and are all used through [`gram`]. A method that looks at gradients element by element is an
+//! [`Aggregator`] of its own, one file here and one line in [`Weighting`]; it has a direction but no weights.
 
 mod graddrop;
 mod gram;
@@ -82,8 +82,9 @@ impl<'de> Deserialize<'de> for Weighting {
 
 /// A rule that makes one gradient of the objectives' gradients.
 pub trait Aggregator<B: Backend>: Sync {
-    /// The gradient for the parameters, from those of all objectives. Random numbers come from the seed and the step
-    /// alone, and what is remembered from step to step is the state, so that a resumed run has the same bits.
+    /// The gradient for the parameters, from those of all objectives. Random numbers come from the seed and
+    /// the step alone, and what is remembered from step to step is the state, so that a resumed run has the
+    /// same bits.
     ///
     /// # Errors
     /// Numbers that the rule cannot work with, in words.

@@ -1,4 +1,5 @@
-//! Samples of a denoiser: latents with noise, the target, text. Shared by every method that trains through a U-Net.
+//! Samples of a denoiser: latents with noise, the target, text. Shared by every method that trains through a
+//! U-Net.
 
 use std::path::PathBuf;
 

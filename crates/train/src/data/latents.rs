@@ -77,7 +77,8 @@ impl<B: Backend> Latents<B> {
         (self.config.scaling_factor, self.config.shift_factor)
     }
 
-    /// The posterior of picture `i` in the geometry `draw`; it is decoded only where that is not in the cache.
+    /// The posterior of picture `i` in the geometry `draw`; it is decoded only where that is not in the
+    /// cache.
     pub fn posterior(
         &mut self,
         backend: &B,

@@ -1,9 +1,10 @@
 //! From a dataset and a model folder to batches: what a step sees is a function of (seed, step, slot).
 //!
-//! [`Data`] walks through the dataset, draws each picture's geometry once for pixels and masks, and leaves the rest to
-//! the training method's [`Source`]. A denoiser's ([`DenoisingSource`]) encodes pictures by the autoencoder, whose
-//! posterior is kept (mean and log-variance) and sampled anew at every step, and captions by the text encoders, once,
-//! before the first step. Both are cached on disk; latents only where the crop is not random.
+//! [`Data`] walks through the dataset, draws each picture's geometry once for pixels and masks, and leaves
+//! the rest to the training method's [`Source`]. A denoiser's ([`DenoisingSource`]) encodes pictures by the
+//! autoencoder, whose posterior is kept (mean and log-variance) and sampled anew at every step, and captions
+//! by the text encoders, once, before the first step. Both are cached on disk; latents only where the crop is
+//! not random.
 
 mod choice;
 mod denoising;
@@ -189,8 +190,8 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     }
 
     /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
-    /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR and weights
-    /// are off.
+    /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR
+    /// and weights are off.
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
@@ -230,7 +231,8 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         !self.held_out.is_empty()
     }
 
-    /// The first `count` training pictures without random crops, `[1, height, width, 3]`, as shape and values.
+    /// The first `count` training pictures without random crops, `[1, height, width, 3]`, as shape and
+    /// values.
     pub fn pictures(
         &self,
         count: usize,

@@ -14,8 +14,8 @@ pub trait Source<B: Backend> {
     /// Pixels per cell of the masks, in one direction.
     fn mask_cell(&self) -> usize;
 
-    /// The parts of a sample that are decoded: masks, pixels (unless latents may come from the cache), control
-    /// images.
+    /// The parts of a sample that are decoded: masks, pixels (unless latents may come from the cache),
+    /// control images.
     fn wanted(&self) -> Wanted;
 
     /// Number of draws of a held-out picture, where the recipe says `draws`.
@@ -23,8 +23,8 @@ pub trait Source<B: Backend> {
         draws
     }
 
-    /// One picture as a batch of one sample, without masks and names: [`super::Data`] adds them. Held-out pictures
-    /// have the mean of their latents, and weight 1.
+    /// One picture as a batch of one sample, without masks and names: [`super::Data`] adds them. Held-out
+    /// pictures have the mean of their latents, and weight 1.
     ///
     /// # Errors
     /// Files that cannot be read or do not fit.

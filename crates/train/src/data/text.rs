@@ -1,6 +1,7 @@
-//! Captions as text embeddings: SDXL's two encoders side by side, or the one encoder of SD 1.5 and 2.x.
-//! All captions are encoded before the first step, then the encoders leave the memory. Where tags are shuffled or left
-//! out, captions are new at every step: then the encoders stay, and such captions are encoded when they are seen.
+//! Captions as text embeddings: SDXL's two encoders side by side, or the one encoder of SD 1.5 and 2.x. All
+//! captions are encoded before the first step, then the encoders leave the memory. Where tags are shuffled or
+//! left out, captions are new at every step: then the encoders stay, and such captions are encoded when they
+//! are seen.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,8 +1,9 @@
 //! Training methods: what is trained and how, one file each.
 //!
-//! A method is two types. Its [`Settings`] are its table of the recipe, with defaults and checks; its [`Method`] is the
-//! network in training: where its samples come from, its losses and gradients, what draws previews, and the files
-//! that it leaves. [`MethodSettings`] is the list of all methods: a new one is a file and a line there.
+//! A method is two types. Its [`Settings`] are its table of the recipe, with defaults and checks; its
+//! [`Method`] is the network in training: where its samples come from, its losses and gradients, what draws
+//! previews, and the files that it leaves. [`MethodSettings`] is the list of all methods: a new one is a file
+//! and a line there.
 
 pub mod full;
 pub mod lora;
@@ -173,8 +174,8 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
         params: &mut Params<B>,
     ) -> Result<Self, ModelError>;
 
-    /// The networks that draw previews: the U-Net, and the text encoders if they are trained. None for a network that draws
-    /// no pictures of prompts.
+    /// The networks that draw previews: the U-Net, and the text encoders if they are trained. None for a
+    /// network that draws no pictures of prompts.
     fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)>;
 
     /// Writes what was learnt into the run folder and returns the paths.

@@ -24,15 +24,17 @@ use crate::random::{Purpose, normal, stream};
 /// Pictures that the latents' standard deviation is measured on.
 const MEASURED: usize = 256;
 
-/// `[vae]`: an objective is the mean squared error of the pictures that come out (RGB in [-1, 1], masks in pixels),
-/// plus `edges` times that of their differences between neighbouring pixels; objectives without a mask also have
-/// `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent elements. The run folder
-/// gets a whole model folder, `model`. With `part = "all"` its U-Net no longer fits its autoencoder.
+/// `[vae]`: an objective is the mean squared error of the pictures that come out (RGB in [-1, 1], masks in
+/// pixels), plus `edges` times that of their differences between neighbouring pixels; objectives without a
+/// mask also have `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent
+/// elements. The run folder gets a whole model folder, `model`. With `part = "all"` its U-Net no longer fits
+/// its autoencoder.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// The trained part: `"all"` (default), or `"decoder"`, after which latents mean what they meant and every U-Net
-    /// still fits: pictures come out sharper, faces and hands above all if they are objectives. `kl` then has no part.
+    /// The trained part: `"all"` (default), or `"decoder"`, after which latents mean what they meant and
+    /// every U-Net still fits: pictures come out sharper, faces and hands above all if they are objectives.
+    /// `kl` then has no part.
     pub part: Option<Part>,
     /// Weight of the divergence (Kingma and Welling 2014). More makes latents easier to learn for a U-Net and
     /// pictures less sharp. Default 1e-4.
@@ -164,7 +166,8 @@ impl<B: Backend> Method<B> for Autoencoder<B> {
         params: &Params<B>,
         data: &Data<'_, B, PictureSource>,
     ) -> Result<Vec<PathBuf>, TrainError> {
-        // What makes latents about as large as the noise, as SD's 0.18215 does; a fixed encoder's are as they were.
+        // What makes latents about as large as the noise, as SD's 0.18215 does; a fixed encoder's are as they
+        // were.
         let factor = match settings.losses.part {
             Part::All => Some(1.0 / latent_deviation(setup.backend, &self.vae, params, data)?),
             Part::Decoder => None,

@@ -14,8 +14,8 @@ pub const NETWORK: &str = "diffusion_pytorch_model";
 /// The file that transformers keeps text encoders' weights in.
 pub const TEXT_ENCODER: &str = "model";
 
-/// Writes `RUN/model`: the base's folder with the components of `replaced` written by `write`, which is given a
-/// component's name and its new folder.
+/// Writes `RUN/model`: the base's folder with the components of `replaced` written by `write`, which is given
+/// a component's name and its new folder.
 ///
 /// # Errors
 /// Files that cannot be read or written.
@@ -29,7 +29,8 @@ pub fn write_model<B: Backend>(
     Ok(vec![to])
 }
 
-/// Writes the weights of a component: `stem.safetensors` in the folder `to`, with the other files of the base's folder.
+/// Writes the weights of a component: `stem.safetensors` in the folder `to`, with the other files of the
+/// base's folder.
 ///
 /// # Errors
 /// Files that cannot be read or written.

@@ -1,4 +1,5 @@
-//! From the text of a recipe to its parts: `method` and its table go to the training method, the rest is common.
+//! From the text of a recipe to its parts: `method` and its table go to the training method, the rest is
+//! common.
 
 use std::fmt::Formatter;
 use std::path::Path;

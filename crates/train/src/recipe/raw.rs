@@ -61,8 +61,9 @@ pub struct RawRecipe {
     /// Potential Delay weights of the paper.
     #[serde(default)]
     pub weighting: Weighting,
-    /// Decay of an exponential moving average of the trained values, such as 0.999; held-out losses and files are
-    /// then the averages'. It rises with the updates t as (1 + t) / (10 + t) up to this value. Default: none.
+    /// Decay of an exponential moving average of the trained values, such as 0.999; held-out losses and files
+    /// are then the averages'. It rises with the updates t as (1 + t) / (10 + t) up to this value. Default:
+    /// none.
     pub ema: Option<f64>,
     /// AdamW.
     #[serde(default)]
@@ -84,7 +85,8 @@ pub struct RawRecipe {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModel {
-    /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...). Required.
+    /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...).
+    /// Required.
     pub path: PathBuf,
 }
 
@@ -147,8 +149,8 @@ pub struct RawCheckpoints {
 
 /// `[validation]`: the losses of held-out pictures at fixed noise and time steps, without crop or mirroring
 /// drawn at random, the same for every step and every run with the same seed. The latents are the mean of the
-/// autoencoder's posterior (training samples it), and min-SNR is off, so that runs with and without it compare.
-/// Always before the first step and after the last.
+/// autoencoder's posterior (training samples it), and min-SNR is off, so that runs with and without it
+/// compare. Always before the first step and after the last.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {
@@ -162,9 +164,9 @@ pub struct RawValidation {
     pub draws: Option<usize>,
 }
 
-/// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder: before
-/// the first step, every so many steps, and after the last. They change nothing of what is learnt. Not for
-/// `method = "vae"`.
+/// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder:
+/// before the first step, every so many steps, and after the last. They change nothing of what is learnt. Not
+/// for `method = "vae"`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSamples {

@@ -183,7 +183,8 @@ fn the_resolved_recipe_is_a_recipe_that_resolves_to_itself() {
         "weighting = { kind = \"fixed\", weights = [1, 2.5] }\nout = \"/tmp/run\"\ncache = \"/tmp/cache\"",
     ] {
         let mut first = parse(&format!("{SMALL}\n{extra}")).unwrap();
-        // Saved recipes are read from wherever they are: relative paths are only right where they were resolved.
+        // Saved recipes are read from wherever they are: relative paths are only right where they were
+        // resolved.
         first.model.path = "/m".into();
         first.dataset.path = "/d".into();
         first.out = "/r".into();

@@ -1,4 +1,5 @@
-//! A network small enough to step in microseconds: two trained linear layers with a SiLU between, pixel by pixel.
+//! A network small enough to step in microseconds: two trained linear layers with a SiLU between, pixel by
+//! pixel.
 
 use fairhuman_engine::{Activation, Backend, Linear, ParamId, Params, PerChannel, Tape, Var, Weight};
 use fairhuman_train::batch::{Batch, Targets};

@@ -1,5 +1,5 @@
-//! Pictures by the base and both fine-tuned models: of prompts, and of held-out people begun again from half-way
-//! noise, where it is known where faces and hands are.
+//! Pictures by the base and both fine-tuned models: of prompts, and of held-out people begun again from
+//! half-way noise, where it is known where faces and hands are.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

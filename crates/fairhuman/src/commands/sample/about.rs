@@ -1,4 +1,5 @@
-//! The settings that a picture file carries: a text in the form that other programs read, and everything as JSON.
+//! The settings that a picture file carries: a text in the form that other programs read, and everything as
+//! JSON.
 
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,8 @@ use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;
 use image::imageops::{FilterType, crop_imm, resize};
 
-/// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of `settings`,
-/// in their size.
+/// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of
+/// `settings`, in their size.
 pub fn latents<B: Backend>(
     backend: &B,
     pipeline: &Pipeline<B>,
