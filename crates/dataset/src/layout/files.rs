@@ -27,6 +27,10 @@ pub(super) struct FolderRules {
     pub caption_extension: String,
     /// For pictures without a caption.
     pub default_caption: Option<String>,
+    /// Put before every caption, with a space between.
+    pub prefix: String,
+    /// Put after every caption, with a space between.
+    pub suffix: String,
     /// The folder that the mask source `"conditioning"` stands for, relative to the dataset's folder.
     pub conditioning: Option<PathBuf>,
     /// Repeats of the pictures in an epoch.
@@ -41,6 +45,8 @@ impl FolderRules {
         FolderRules {
             caption_extension: spec.caption_extension.trim_start_matches('.').to_owned(),
             default_caption: spec.default_caption.clone(),
+            prefix: String::new(),
+            suffix: String::new(),
             conditioning: None,
             repeats: 1,
             captions: Arc::new(spec.captions.clone()),
@@ -118,7 +124,9 @@ pub(super) fn add_folder(
             }
         };
         listing.used.push(name);
-        let mut item = Item::new(image.clone().into(), text);
+        let text = [rules.prefix.as_str(), &text, &rules.suffix];
+        let text: Vec<&str> = text.into_iter().filter(|t| !t.is_empty()).collect();
+        let mut item = Item::new(image.clone().into(), text.join(" "));
         item.repeats = rules.repeats;
         item.captions = rules.captions.clone();
         for (locator, subject) in &locators {

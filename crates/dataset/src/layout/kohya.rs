@@ -3,6 +3,8 @@
 //! What a file says about training rather than data (resolution, batch size, buckets) is the recipe's to say
 //! here; it is ignored and noted.
 
+mod keys;
+
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::paths::unreadable;
 use crate::picture_files::holds_pictures;
 use crate::spec::{DatasetSpec, Layout, Region};
+use keys::{Meaning, meaning};
 
 /// Accepted range of repeat counts.
 const REPEATS: RangeInclusive<u64> = 1..=1_000_000;
@@ -102,6 +105,7 @@ pub(super) fn folders(root: &Path) -> std::io::Result<Vec<(PathBuf, u64, String)
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Config {
     #[serde(default)]
     general: Table,
@@ -116,23 +120,6 @@ struct Dataset {
     #[serde(flatten)]
     own: Table,
 }
-
-/// Keys that are read.
-const KNOWN: [&str; 13] = [
-    "image_dir",
-    "num_repeats",
-    "caption_extension",
-    "class_tokens",
-    "conditioning_data_dir",
-    "alpha_mask",
-    "shuffle_caption",
-    "caption_separator",
-    "keep_tokens",
-    "caption_dropout_rate",
-    "caption_tag_dropout_rate",
-    "is_reg",
-    "subsets",
-];
 
 /// The tables in which a key of a subset is looked for, in this order: the subset's, its dataset's, the general one.
 type Tables<'a> = [&'a Table; 3];
@@ -165,9 +152,16 @@ fn add_config(listing: &mut Listing, name: &Path, config: &Config, spec: &Datase
     let mut ignored = BTreeSet::new();
     let mut alpha = false;
     for (subset, tables) in config.subsets() {
-        let other = tables.iter().flat_map(|t| t.keys()).filter(|k| !KNOWN.contains(&k.as_str()));
-        ignored.extend(other.cloned());
         let mut keys = Keys { tables, list: name, subset, errors: Vec::new() };
+        // A subset's value hides its dataset's, and that a general one.
+        let mut seen = BTreeSet::new();
+        for (key, value) in tables.into_iter().flatten().filter(|(key, _)| seen.insert(key.as_str())) {
+            match meaning(key, value) {
+                Meaning::Applied => {}
+                Meaning::Ignored => _ = ignored.insert(key.clone()),
+                Meaning::Wrong(text) => keys.wrong(&text),
+            }
+        }
         alpha |= keys.flag("alpha_mask") == Some(true);
         let rules = rules(&listing.root, &mut keys, spec);
         match rules.filter(|_| keys.errors.is_empty()) {
@@ -256,6 +250,8 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, F
     if let Some(words) = keys.text("class_tokens") {
         rules.default_caption = Some(words.to_owned());
     }
+    rules.prefix = keys.text("caption_prefix").unwrap_or_default().to_owned();
+    rules.suffix = keys.text("caption_suffix").unwrap_or_default().to_owned();
     rules.conditioning = keys.folder("conditioning_data_dir", root);
     rules.repeats = keys.whole("num_repeats", REPEATS).unwrap_or(1);
     // What the config leaves open is the recipe's to say.

@@ -73,7 +73,8 @@ fn a_dataset_config_says_folders_masks_repeats_and_captions() {
     assert_eq!((other.caption.as_str(), other.repeats), ("someone", 1));
     assert_eq!(*other.captions, CaptionSpec::default());
     let notes = messages(&data);
-    assert!(notes[0].contains("not heeded") && notes[0].contains("batch_size, resolution"));
+    let ignored = |n: &String| n.contains("not heeded") && n.contains("batch_size, resolution");
+    assert!(notes.iter().any(ignored), "{notes:?}");
     // The same with absolute paths, which are common in these files.
     let root = dir.path().canonicalize().unwrap();
     let text = CONFIG.replace("\"photos\"", &format!("\"{}\"", root.join("photos").display()));
@@ -218,4 +219,46 @@ fn folders_give_repeats_and_weights_and_masks_divided_alike() {
     let unknown = spec(&text.replace("\"near\"", "\"neer\""));
     let error = Dataset::open(dir.path(), &unknown, &[]).unwrap_err().to_string();
     assert!(error.contains("neer: there is no such file"), "{error}");
+}
+
+#[test]
+fn every_key_of_a_config_is_applied_or_named() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["photos/1.png", "photos/2.png"]);
+    put(&dir, "photos/1.txt", "a hand");
+    let config = |line: &str| {
+        put(
+            &dir,
+            "dataset.toml",
+            format!("[[datasets]]\n{line}\n[[datasets.subsets]]\nimage_dir = \"photos\"\n"),
+        );
+        Dataset::open(dir.path(), &spec("path = \"dataset.toml\"\ndefault_caption = \"someone\""), &[])
+    };
+    let data = config("caption_prefix = \"photo of\"\ncaption_suffix = \", outdoors\"").unwrap();
+    let captions: Vec<_> = data.items().iter().map(|i| i.caption.as_str()).collect();
+    assert_eq!(
+        captions,
+        ["photo of a hand , outdoors", "photo of someone , outdoors"],
+        "as sd-scripts joins them"
+    );
+    for line in [
+        "keep_tokens_separator = \"|||\"",
+        "enable_wildcard = true",
+        "metadata_file = \"meta.json\"",
+        "color_aug = true",
+        "random_crop = true",
+        "flip_aug = true",
+        "caption_dropout_every_n_epochs = 2",
+        "caption_droput_rate = 0.1",
+    ] {
+        let error = config(line).unwrap_err().to_string();
+        let key = line.split(' ').next().unwrap();
+        assert!(error.contains("dataset.toml: subset 1 of dataset 1:") && error.contains(key), "{error}");
+        assert!(error.contains("misspelt") == (key == "caption_droput_rate"), "{error}");
+    }
+    let data = config("color_aug = false\nrandom_crop = false\nenable_wildcard = false").unwrap();
+    assert!(messages(&data)[0].contains("color_aug, enable_wildcard, random_crop"), "{:?}", messages(&data));
+    put(&dir, "dataset.toml", "[generl]\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = \"photos\"\n");
+    let error = Dataset::open(dir.path(), &spec("path = \"dataset.toml\""), &[]).unwrap_err().to_string();
+    assert!(error.contains("unknown field `generl`"), "{error}");
 }
