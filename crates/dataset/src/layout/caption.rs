@@ -19,7 +19,7 @@ pub(super) struct CaptionFile {
 /// sd-scripts: some write one caption per line to choose from.
 pub(super) fn read(root: &Path, name: &Path, spec: &DatasetSpec) -> Result<CaptionFile, Diagnostic> {
     let bytes = std::fs::read(resolve(root, name)?).map_err(|e| unreadable(&e))?;
-    let mut lines = utf8(&bytes)?.lines().filter(|line| !line.trim().is_empty());
+    let mut lines = utf8(&bytes)?.lines().filter(|line| !is_blank(line));
     let text = check(lines.next().unwrap_or_default(), spec)?;
     Ok(CaptionFile { text, has_more_lines: lines.next().is_some() })
 }
@@ -35,9 +35,20 @@ fn not_utf8(error: &Utf8Error) -> Diagnostic {
     Diagnostic::new(Kind::CaptionEncoding, text)
 }
 
+/// True if nothing of a text can be seen: white space and characters of no width.
+fn is_blank(text: &str) -> bool {
+    let no_width = |c| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    text.chars().all(|c| c.is_whitespace() || no_width(c))
+}
+
 /// Checks and trims a caption.
 pub(super) fn check(text: &str, spec: &DatasetSpec) -> Result<String, Diagnostic> {
-    let text = text.trim();
+    if text.contains('\0') {
+        // UTF-16 without a byte-order mark is valid UTF-8 where it is ASCII, with a NUL after every letter.
+        let text = "holds NUL characters (it may be UTF-16): save it as UTF-8";
+        return Err(Diagnostic::new(Kind::CaptionEncoding, text));
+    }
+    let text = if is_blank(text) { "" } else { text.trim() };
     if !text.is_empty() || spec.allow_empty_captions {
         return Ok(text.to_owned());
     }

@@ -95,3 +95,29 @@ fn of_a_caption_file_the_first_line_that_is_not_empty_counts() {
     assert_eq!(found, ["a woman waves", "one line"]);
     assert_eq!(messages(&data), ["1 caption file has several lines: the first one is the caption"]);
 }
+
+#[test]
+fn captions_of_which_nothing_can_be_read_are_errors() {
+    let utf16: Vec<u8> = "a hand".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, expected) in [
+        (&b"a \0 hand"[..], "holds NUL characters"),
+        (&utf16, "holds NUL characters (it may be UTF-16)"),
+        ("\u{200b}\u{feff} \u{200d}\n\u{2060}".as_bytes(), "is empty"),
+        ("\u{feff}\u{feff}".as_bytes(), "is empty"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        write_all(&dir, &["a.png"]);
+        put(&dir, "a.txt", bytes);
+        let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err().to_string();
+        assert!(error.contains("caption a.txt") && error.contains(expected), "{error}");
+    }
+    // In a list, too; and what joins letters is no reason to refuse a caption.
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png"]);
+    put(&dir, "metadata.jsonl", "{\"image\": \"a.png\", \"text\": \"\\u0000\"}");
+    let error = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap_err().to_string();
+    assert!(error.contains("line 1: caption: holds NUL"), "{error}");
+    put(&dir, "metadata.jsonl", "{\"image\": \"a.png\", \"text\": \"\u{1f469}\u{200d}\u{1f680} waves\"}");
+    let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
+    assert_eq!(data.item(0).caption, "\u{1f469}\u{200d}\u{1f680} waves");
+}
