@@ -9,6 +9,7 @@ mod detect;
 mod files;
 mod imagefolder;
 pub(crate) mod infer_regions;
+mod json;
 mod kohya;
 mod locator;
 mod metadata;

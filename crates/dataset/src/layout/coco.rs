@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::caption::CaptionFile;
 use super::whole_body::{self, PARTS};
-use super::{Listing, caption, no_region};
+use super::{Listing, caption, json, no_region};
 use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::item::Item;
 use crate::paths::{inside, resolve, unreadable};
@@ -126,7 +126,7 @@ struct CaptionOf {
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
     let (root, list) = locate(path, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
-    let file: File = json(&root, &list).map_err(|error| problem(&list, error))?;
+    let file: File = read_json(&root, &list).map_err(|error| problem(&list, error))?;
     let mut listing = Listing::new(root, Layout::Coco);
     listing.used.push(list.clone());
     let captions = captions(&listing.root, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
@@ -223,16 +223,16 @@ fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), (PathBuf
     Ok((root.to_owned(), list))
 }
 
-fn json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
+fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
     let bytes = std::fs::read(resolve(root, file)?).map_err(|e| unreadable(&e))?;
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(&json::with_null(&bytes))
         .map_err(|e| Diagnostic::new(Kind::List, format!("is not a COCO annotation file: {e}")))
 }
 
 /// The first caption of every picture in the captions file.
 fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathBuf, Diagnostic)> {
     let Some(path) = &spec.captions else { return Ok(HashMap::new()) };
-    let file: Captions = json(root, path).map_err(|error| (path.clone(), error))?;
+    let file: Captions = read_json(root, path).map_err(|error| (path.clone(), error))?;
     let mut captions = HashMap::new();
     for one in file.annotations {
         captions.entry(one.image_id).or_insert(one.caption);

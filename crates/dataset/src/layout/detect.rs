@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::imagefolder::SPLITS;
-use super::kohya;
+use super::{json, kohya};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::unreadable;
 use crate::picture_files::{entries, extension, holds_pictures};
@@ -69,6 +69,7 @@ fn has_file_names(list: &Path, spec: &DatasetSpec) -> bool {
     let text = std::fs::read(list).unwrap_or_default();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let first = text.split(|&b| b == b'\n').find(|line| !line.trim_ascii().is_empty());
-    let object = first.and_then(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    let object =
+        first.and_then(|line| serde_json::from_slice::<serde_json::Value>(&json::with_null(line)).ok());
     object.is_some_and(|o| o.get("file_name").is_some() && o.get(&spec.image_column).is_none())
 }

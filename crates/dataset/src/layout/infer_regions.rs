@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{detect, kohya, list_in};
+use super::{detect, json, kohya, list_in};
 use crate::picture_files::{entries, holds_pictures};
 use crate::spec::{DatasetSpec, Layout, Region};
 
@@ -101,7 +101,7 @@ fn folders(root: &Path) -> Vec<String> {
 fn columns(text: &[u8]) -> Vec<String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(first) {
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json::with_null(first)) {
         Ok(object) => object.into_iter().map(|(name, _)| name).collect(),
         Err(_) => {
             String::from_utf8_lossy(first).split(',').map(|n| n.trim().trim_matches('"').to_owned()).collect()

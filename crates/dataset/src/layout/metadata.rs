@@ -9,8 +9,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Listing;
 use super::table::{Row, add_rows};
+use super::{Listing, json};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::paths::unreadable;
 use crate::spec::{DatasetSpec, Layout, Region};
@@ -90,7 +90,8 @@ impl<'de> Deserialize<'de> for Row {
 fn parse(line: &[u8]) -> Result<Row, String> {
     let text =
         std::str::from_utf8(line).map_err(|e| format!("is not UTF-8 text (byte {})", e.valid_up_to() + 1))?;
-    serde_json::from_str(text).map_err(|e| {
+    // A column that nobody asks for may hold NaN; one that is read is refused by its name.
+    serde_json::from_slice(&json::with_marks(text.as_bytes())).map_err(|e| {
         // The parser counts lines within this one line; only its column means something here.
         let place = format!(" at line {} column {}", e.line(), e.column());
         let text = e.to_string();

@@ -1,11 +1,12 @@
 //! Lists with columns: which columns a recipe needs, and one row as an item. For JSON lines, CSV and Parquet.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Listing, caption};
+use super::{Listing, caption, json};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::item::Item;
 use crate::picture_files::{extension, is_picture};
@@ -149,6 +150,14 @@ fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) 
 
 fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Diagnostic> {
     let name = &column.name;
+    let not_text = |found: &dyn Display| {
+        Diagnostic::new(Kind::List, format!("the column {name:?} must be text, but holds {found}"))
+    };
+    if let Some(Value::String(text)) = row.get(name)
+        && let Some(number) = json::marked(text)
+    {
+        return Err(not_text(&number));
+    }
     match row.get(name) {
         Some(Value::String(text)) if column.subject == Subject::Caption => {
             caption::check(text, spec).map(Some)
@@ -159,9 +168,7 @@ fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String
         Some(Value::String(_) | Value::Null) => {
             Err(Diagnostic::new(Kind::List, format!("the column {name:?} is empty")))
         }
-        Some(other) => {
-            Err(Diagnostic::new(Kind::List, format!("the column {name:?} must be text, but holds {other}")))
-        }
+        Some(other) => Err(not_text(other)),
         None => Err(Diagnostic::new(
             Kind::List,
             format!(

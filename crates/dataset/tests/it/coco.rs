@@ -136,3 +136,17 @@ fn a_file_without_people_has_no_faces_to_train_on() {
     assert_eq!(infer_regions(dir.path(), &spec("path = \"instances.json\"")), []);
     assert_eq!(infer_regions(dir.path(), &spec("path = \"annotations/people_val2017.json\"")).len(), 2);
 }
+
+#[test]
+fn annotations_may_hold_pythons_nan_where_it_is_not_read() {
+    let dir = dataset();
+    let instances = r#"{
+      "images": [{"id": 7, "file_name": "val2017/a.png", "width": 64, "height": 32, "caption": "x"}],
+      "categories": [{"id": 3, "name": "glove"}],
+      "annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], "area": NaN, "score": -Infinity}]
+    }"#;
+    put(&dir, "instances.json", instances);
+    let data =
+        Dataset::open(dir.path(), &spec("path = \"instances.json\""), &[Region::new("glove", "glove")]);
+    assert!(data.unwrap().item(0).masks[0].is_some());
+}

@@ -1,6 +1,6 @@
 //! Both layouts give the same items; the published column names, editors' habits and awkward names are read.
 
-use crate::common::{Scene, plain, write};
+use crate::common::{Scene, plain, write, write_all};
 use std::path::Path;
 
 use fairhuman_dataset::{
@@ -196,4 +196,29 @@ fn the_hash_is_of_the_bytes_orientation_included() {
     std::fs::remove_file(dir.path().join("a.png")).unwrap();
     assert!(data.image_hash(0).unwrap_err().to_string().contains("a.png"));
     assert!(data.image_hash(3).is_err());
+}
+
+#[test]
+fn nan_and_infinity_of_pythons_json_matter_only_where_they_are_read() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png", "b.png"]);
+    let open = |a: &str, b: &str| {
+        put(
+            &dir,
+            "metadata.jsonl",
+            format!("{{\"image\": \"a.png\", {a}}}\n{{\"image\": \"b.png\", {b}}}\n"),
+        );
+        Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("face", "m")])
+    };
+    let data = open(
+        "\"text\": \"NaN\", \"m\": \"a.png\", \"score\": NaN",
+        "\"text\": \"x\", \"m\": null, \"box\": [NaN, -Infinity, Infinity]",
+    );
+    assert_eq!(data.unwrap().item(0).caption, "NaN");
+    for (b, column) in [("\"text\": NaN, \"m\": \"\"", "text"), ("\"text\": \"x\", \"m\": -Infinity", "m")] {
+        let error = open("\"text\": \"x\", \"m\": \"a.png\"", b).unwrap_err().to_string();
+        assert!(error.contains("metadata.jsonl line 2"), "{error}");
+        assert!(error.contains(&format!("the column {column:?} must be text, but holds ")), "{error}");
+        assert!(error.contains("NaN") || error.contains("-Infinity"), "{error}");
+    }
 }
