@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::captions::shuffle;
 
-/// Which sizes there are: the `[geometry.buckets]` table of a recipe.
+/// The sizes of the buckets: the `[geometry.buckets]` table of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketSpec {
@@ -35,7 +35,7 @@ impl Default for BucketSpec {
     }
 }
 
-/// Where the sizes of buckets come from.
+/// The list that the sizes of buckets are from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BucketList {

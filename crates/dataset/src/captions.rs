@@ -1,20 +1,20 @@
 //! Captions that vary: tags in another order, tags left out, no caption at all for guidance without a prompt.
 //!
-//! What a sample's caption is follows from (seed, step, sample), as its crop does: nothing is remembered.
+//! A sample's caption is a function of (seed, step, sample), as its crop is: no state is kept.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// How captions vary: the `[dataset.captions]` table of a recipe.
+/// Variation of captions: the `[dataset.captions]` table of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptionSpec {
-    /// Whether the tags are put in a random order. Default `false`.
+    /// Puts the tags in a random order. Default `false`.
     pub shuffle: bool,
-    /// What stands between tags. Default `","`.
+    /// The separator of tags. Default `","`.
     pub separator: String,
-    /// How many tags at the beginning stay where they are, and are never left out. Default 0.
+    /// Number of tags at the beginning that stay where they are and are never left out. Default 0.
     pub keep: usize,
     /// The probability, in [0, 1], that a tag is left out. Default 0.
     pub tag_dropout: f32,
@@ -30,12 +30,12 @@ impl Default for CaptionSpec {
 }
 
 impl CaptionSpec {
-    /// Whether every sample's caption is the written one.
+    /// True if every sample's caption is the written one.
     pub fn is_fixed(&self) -> bool {
         self.dropout == 0.0 && self.is_whole()
     }
 
-    /// Whether every caption is the written one or none: no tag moves or is left out.
+    /// True if every caption is the written one or none: no tag moves or is left out.
     pub fn is_whole(&self) -> bool {
         !self.shuffle && self.tag_dropout == 0.0
     }

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::paths::{resolve, unreadable};
 use crate::source::ImageSource;
 
-/// What decoders read from.
+/// The reader that decoders take.
 pub(crate) trait Stream: BufRead + Seek {}
 impl<T: BufRead + Seek> Stream for T {}
 

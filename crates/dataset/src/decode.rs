@@ -23,7 +23,7 @@ pub(crate) struct ItemImage<'a> {
     pixels: Pixels<'a>,
 }
 
-/// Where the pixels of an image come from.
+/// The source of an image's pixels.
 #[derive(Clone, Copy)]
 enum Pixels<'a> {
     Stored(&'a ImageSource),
@@ -46,7 +46,7 @@ impl<'a> ItemImage<'a> {
         ItemImage { subject: Subject::Mask(name.to_owned()), region: Some(region), pixels }
     }
 
-    /// Where it is stored, unless it is drawn or part of the picture.
+    /// Its place of storage, unless it is drawn or part of the picture.
     pub fn source(&self) -> Option<&'a ImageSource> {
         match self.pixels {
             Pixels::Stored(source) => Some(source),

@@ -1,8 +1,7 @@
-//! Diagnostics: everything that is said about a dataset, from errors to notes, as one type.
+//! Errors, warnings and notes about a dataset, as one type.
 //!
 //! A first pass collects them all, so that a folder is repaired in one go instead of one crash at a time. A
-//! function that finds an error in a file returns a diagnostic that says only what is wrong; its callers add which
-//! image, file and line are concerned.
+//! function that reads a file returns a diagnostic without a place; its callers add the image, file and line.
 
 mod kind;
 
@@ -14,7 +13,7 @@ use thiserror::Error;
 
 pub use kind::{Kind, Severity};
 
-/// What a diagnostic is about.
+/// The subject of a diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "subject", content = "region", rename_all = "lowercase")]
 pub enum Subject {
@@ -44,7 +43,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Where an item was listed.
+/// The place where an item is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The list's file name.
@@ -62,7 +61,7 @@ impl fmt::Display for Origin {
 /// An error, a warning or a note about a dataset: its kind, what it is about, and the message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// Its kind.
     pub kind: Kind,
@@ -72,7 +71,7 @@ pub struct Diagnostic {
     /// The list and line that name the file, where there is a list of lines.
     #[serde(rename = "line", serialize_with = "line", skip_serializing_if = "Option::is_none")]
     pub origin: Option<Box<Origin>>,
-    /// What it is about.
+    /// Its subject.
     #[serde(flatten)]
     pub subject: Subject,
     /// The name of the picture that it belongs to, where it is known.
@@ -80,7 +79,7 @@ pub struct Diagnostic {
     pub picture: Option<Box<Path>>,
     /// The file, relative to the dataset's folder where it lies in it. Empty if no file is concerned.
     pub file: PathBuf,
-    /// What is wrong, and what to do.
+    /// The finding, and what to do about it.
     pub message: String,
 }
 

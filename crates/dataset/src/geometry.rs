@@ -1,4 +1,4 @@
-//! The one geometry draw per sample: how a picture is resized, mirrored and cropped, as a plain value.
+//! The geometry of a sample as a plain value: resizing, mirroring and cropping, drawn once for all its images.
 //!
 //! The order is: EXIF orientation, resize until the picture covers the target, mirror, crop. `crop_left` is thus
 //! measured in the picture that the network sees, which keeps SDXL's crop condition true of mirrored samples too.
@@ -18,7 +18,7 @@ pub struct GeometrySpec {
     pub width: u32,
     /// Height of the training picture in pixels. Default 1024.
     pub height: u32,
-    /// Which part is kept of a picture of another shape: `"center"` (default) or `"random"`.
+    /// The part that is kept of a picture of another shape: `"center"` (default) or `"random"`.
     pub crop: Crop,
     /// The probability, in [0, 1], that a sample is mirrored left to right. Default 0: captions that say "left"
     /// and "right", and text in the picture, would become wrong.
@@ -81,7 +81,7 @@ fn check_size(width: u32, height: u32, latent_factor: usize) -> Result<(), Datas
     )))
 }
 
-/// Which part of a resized picture is kept.
+/// The part of a resized picture that is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
@@ -92,7 +92,7 @@ pub enum Crop {
     Random,
 }
 
-/// One geometry: what happens to the picture, to all its masks and to its conditioning image.
+/// One geometry, applied to the picture, to all its masks and to its conditioning image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Draw {
     /// Width and height of the picture as shown, before resizing.
@@ -107,7 +107,7 @@ pub struct Draw {
     pub width: u32,
     /// Height of the result.
     pub height: u32,
-    /// Whether the picture is mirrored left to right.
+    /// True if the picture is mirrored left to right.
     pub flip: bool,
 }
 

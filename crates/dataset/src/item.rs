@@ -14,12 +14,12 @@ pub struct Item {
     pub origin: Option<Origin>,
     /// The picture's name: its path, or for a cell of a table the table's path and the row.
     pub image: PathBuf,
-    /// Where the picture is stored.
+    /// The place where the picture is stored.
     pub source: ImageSource,
     /// The caption as written, without white space at its ends. What a sample sees is
     /// [`Dataset::caption`](crate::Dataset::caption).
     pub caption: String,
-    /// How the caption varies.
+    /// Variation of the caption.
     pub captions: Arc<CaptionSpec>,
     /// One entry per region, in the order given to [`Dataset::open`](crate::Dataset::open). `None` says that the
     /// picture has no such region: an empty string or `null` in the mask's column.
@@ -28,7 +28,7 @@ pub struct Item {
     pub conditioning: Option<ImageSource>,
     /// Width and height in pixels as shown, after the EXIF orientation.
     pub size: (u32, u32),
-    /// How often it comes in an epoch, at least 1.
+    /// Number of times that it comes in an epoch, at least 1.
     pub repeats: u32,
     /// Multiplies its squared errors, in all objectives alike; 1 unless the recipe says otherwise.
     pub weight: f32,

@@ -1,7 +1,7 @@
 //! Pictures, region masks, captions and conditioning images, from files to training samples.
 //!
-//! [`Dataset::open`] reads every header and every line first and reports *all* problems at once; after that
-//! [`Dataset::load`] turns one item into pixels. What a picture goes through on its way (resize, mirror, crop)
+//! [`Dataset::open`] reads every header and every line first and reports *all* errors at once; after that
+//! [`Dataset::load`] turns one item into pixels. Its geometry (resize, mirror, crop)
 //! is one plain value, a [`Draw`], made by the pure function [`draw()`] from (seed, step, sample). The same
 //! `Draw` is applied to the picture, to every mask and to the conditioning image, so they cannot drift apart.
 //!
@@ -31,8 +31,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`check`](mod@check) reads everything and trains nothing: every fault by name, what the regions are at latent resolution,
-//! and a contact sheet.
+//! [`check`](mod@check) reads everything and trains nothing: it names every error, counts the regions at latent
+//! resolution, and draws a contact sheet.
 //!
 //! # Conventions
 //!

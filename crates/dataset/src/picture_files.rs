@@ -1,4 +1,4 @@
-//! Which files of a folder are pictures: by their extensions, and by the endings of masks that lie beside them.
+//! Tells the pictures of a folder by their extensions, and masks that lie beside them by the ends of their names.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a recipe says about a dataset: plain data with documented defaults, unknown keys refused.
+//! The `[dataset]` table of a recipe: plain data with documented defaults; unknown keys are refused.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::captions::CaptionSpec;
 
-/// Where a dataset lies and how it is read: the `[dataset]` table of a recipe.
+/// The location of a dataset and how to read it: the `[dataset]` table of a recipe.
 ///
 /// Every layout gives the same list of items; see [`Layout`] for the ones that are known. The two plain ones:
 ///
@@ -29,7 +29,7 @@ pub struct DatasetSpec {
     /// The dataset's folder, or the list in it: a `.jsonl` or `.csv` file of another name than `metadata`, a
     /// `.parquet` file, COCO's `.json`, kohya's `.toml`. Relative to the recipe's folder. Required.
     pub path: PathBuf,
-    /// How the files are arranged. Default `"auto"`: told from what there is; see [`Layout`].
+    /// The arrangement of the files. Default `"auto"`: told from what there is; see [`Layout`].
     #[serde(default)]
     pub layout: Layout,
     /// Layouts with columns: the one with the picture. Default `"image"` (`imagefolder`: `"file_name"`).
@@ -38,7 +38,7 @@ pub struct DatasetSpec {
     /// Layouts with columns: the one with the caption. Default `"text"` (the published data: `"text_english"`).
     #[serde(default = "text_column")]
     pub text_column: String,
-    /// Where conditioning images (for ControlNet and the like) come from, in the notation of [`Region::mask`];
+    /// The source of conditioning images (for ControlNet and the like), in the notation of [`Region::mask`];
     /// every picture must have one. Default: none are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditioning: Option<String>,
@@ -46,13 +46,13 @@ pub struct DatasetSpec {
     /// 1/64 = 0.015625: one pixel of an 8 x 8 cell, so a line one pixel wide survives. 0.5 would be rounding.
     #[serde(default = "mask_threshold")]
     pub mask_threshold: f32,
-    /// How masks and conditioning images relate to a picture with an EXIF orientation. Default `"shown"`.
+    /// The orientation of masks and conditioning images of a picture with an EXIF orientation. Default `"shown"`.
     #[serde(default)]
     pub mask_orientation: MaskOrientation,
-    /// Layouts without columns: what a picture without a mask means. Default `"error"`.
+    /// Layouts without columns: the meaning of a picture without a mask. Default `"error"`.
     #[serde(default)]
     pub missing_mask: MissingMask,
-    /// Whether a caption may be empty. Default `false`: an empty caption is reported.
+    /// Allows empty captions. Default `false`: an empty caption is reported.
     #[serde(default)]
     pub allow_empty_captions: bool,
     /// Pictures with more pixels than this are refused from their header, before they are decoded, because a
@@ -65,10 +65,10 @@ pub struct DatasetSpec {
     /// The caption of pictures that have none. Default: a picture without a caption is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_caption: Option<String>,
-    /// Layouts `imagefolder` and `parquet`: which split is read. Default `"train"` where there are splits.
+    /// Layouts `imagefolder` and `parquet`: the split to read. Default `"train"` where there are splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
-    /// How captions vary from step to step. Default: not at all.
+    /// Variation of captions from step to step. Default: not at all.
     #[serde(default)]
     pub captions: CaptionSpec,
     /// Layout `coco`: its files, and how regions are drawn.
@@ -155,11 +155,11 @@ impl DatasetSpec {
     }
 }
 
-/// How the files of a dataset are arranged.
+/// The arrangement of a dataset's files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// Told from what there is: a file by its extension; a folder with `metadata.jsonl` or `metadata.csv`,
+    /// Detected: a file by its extension; a folder with `metadata.jsonl` or `metadata.csv`,
     /// with Parquet files, with `N_name` folders; else `files`. What fits two of them is an error.
     #[default]
     Auto,
@@ -186,7 +186,7 @@ pub enum Layout {
 pub struct FolderSpec {
     /// The folder, relative to the dataset's. Of several that hold a picture the longest path counts.
     pub path: PathBuf,
-    /// How often every picture of it comes in an epoch. Default: as the layout says (kohya's `N_name`), else 1.
+    /// Number of times that each of its pictures comes in an epoch. Default: as the layout says (kohya's `N_name`), else 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u32>,
     /// Multiplies the squared errors of its pictures, in all objectives alike. Default 1.
@@ -216,13 +216,13 @@ pub struct CocoSpec {
     /// The pictures' folder. Default: found (the dataset's folder, `images`, `val2017` for `..._val2017.json`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
-    /// What is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key points
+    /// The shape that is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key points
     /// (categories: their polygons).
     pub shape: CocoShape,
     /// Widening in pixels of a picture with 1024 pixels at its longer side, scaled with the size. Default 16, as
     /// in the paper.
     pub dilate: f32,
-    /// Whether pictures without any annotation are left out. Default `false`: they have no regions.
+    /// Leaves out pictures without any annotation. Default `false`: they have no regions.
     pub annotated_only: bool,
 }
 
@@ -239,7 +239,7 @@ impl Default for CocoSpec {
     }
 }
 
-/// What is drawn of a COCO annotation.
+/// The shape that is drawn of a COCO annotation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CocoShape {
@@ -250,7 +250,7 @@ pub enum CocoShape {
     Points,
 }
 
-/// Which way up masks and conditioning images are, where the picture carries an EXIF orientation.
+/// The orientation of masks and conditioning images, where the picture carries an EXIF orientation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskOrientation {
@@ -262,7 +262,7 @@ pub enum MaskOrientation {
     Stored,
 }
 
-/// What a missing mask means in layouts without mask columns.
+/// The meaning of a missing mask in layouts without mask columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingMask {
@@ -273,7 +273,7 @@ pub enum MissingMask {
     Absent,
 }
 
-/// A named region with an objective of its own, and where its masks come from.
+/// A named region with an objective of its own, and the source of its masks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Region {

@@ -10,7 +10,7 @@ use crate::resample::cover;
 pub const COLOURS: [[u8; 3]; 6] =
     [[255, 64, 96], [0, 190, 255], [255, 190, 0], [90, 230, 80], [190, 110, 255], [255, 130, 30]];
 
-/// How much of a region's colour lies over the picture inside its outline.
+/// Opacity of a region's colour inside its outline.
 const TINT: f32 = 0.35;
 
 /// A JPEG of at most `side` pixels at its longer side; `None` if it cannot be made.

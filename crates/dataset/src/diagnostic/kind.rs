@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

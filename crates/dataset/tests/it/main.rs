@@ -1,4 +1,4 @@
-//! What the dataset promises, as one program, so that the tests share their helpers and link once.
+//! All integration tests as one program: they share their helpers and link once.
 
 mod buckets;
 mod captions;
@@ -6,6 +6,7 @@ mod check;
 mod check_regions;
 mod coco;
 mod common;
+mod conditioning;
 mod geometry;
 mod huggingface;
 mod kohya;
