@@ -1,8 +1,8 @@
 //! Aspect-ratio buckets: pictures of many shapes, each trained at a size near its own, batches of one size.
 //!
-//! A bucket is a target size. [`assign`] gives a picture the one whose shape is nearest; [`draw`](crate::draw())
-//! then takes it for the target, so that masks and the conditioning image follow. [`bucketed_order`] makes an
-//! epoch's batches, each of one bucket, as a function of (seed, epoch).
+//! A bucket is a target size. [`assign`] gives a picture the one whose shape is nearest;
+//! [`draw`](crate::draw()) then takes it for the target, so that masks and the conditioning image follow.
+//! [`bucketed_order`] makes an epoch's batches, each of one bucket, as a function of (seed, epoch).
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::captions::shuffle;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketSpec {
-    /// `"area"` (default): sizes of about the area of `width` times `height`; or `"sdxl"`: the sizes that SDXL was
-    /// trained with, for `width` and `height` of 1024.
+    /// `"area"` (default): sizes of about the area of `width` times `height`; or `"sdxl"`: the sizes that
+    /// SDXL was trained with, for `width` and `height` of 1024.
     pub list: BucketList,
     /// List `area`: sides are multiples of this many pixels. Default 64.
     pub step: u32,
@@ -72,8 +72,8 @@ const SDXL: [(u32, u32); 20] = [
 
 /// The sizes (width, height) of a geometry of `width` times `height`, from tall to wide.
 ///
-/// By area: for every width that is a multiple of the step, the greatest multiple as height whose product is not
-/// more than the area, and the same turned round.
+/// By area: for every width that is a multiple of the step, the greatest multiple as height whose product is
+/// not more than the area, and the same turned round.
 pub fn list(spec: &BucketSpec, width: u32, height: u32) -> Vec<(u32, u32)> {
     let mut sizes: Vec<(u32, u32)> = match spec.list {
         BucketList::Sdxl => SDXL.iter().copied().chain([(1024, 1024)]).collect(),
@@ -99,8 +99,8 @@ pub fn list(spec: &BucketSpec, width: u32, height: u32) -> Vec<(u32, u32)> {
     sizes
 }
 
-/// The bucket of a picture of size `original`: the one whose ratio of sides is nearest (in the logarithm), of two
-/// alike the larger one. `None` if there are no buckets.
+/// The bucket of a picture of size `original`: the one whose ratio of sides is nearest (in the logarithm), of
+/// two alike the larger one. `None` if there are no buckets.
 pub fn assign(buckets: &[(u32, u32)], original: (u32, u32)) -> Option<(u32, u32)> {
     let ratio = |(w, h): (u32, u32)| (f64::from(w.max(1)) / f64::from(h.max(1))).ln();
     let distance = |&bucket: &(u32, u32)| (ratio(bucket) - ratio(original)).abs();
@@ -116,9 +116,9 @@ pub fn assign(buckets: &[(u32, u32)], original: (u32, u32)) -> Option<(u32, u32)
 ///
 /// `buckets[i]` is the bucket of entry `i`; entries are whatever the caller walks through, for example the
 /// positions in [`Dataset::epoch`](crate::Dataset::epoch). Entries are shuffled within their bucket, cut into
-/// batches (the last of a bucket may be smaller: nothing is dropped or doubled), and the batches shuffled. The
-/// number of batches, [`batches`], is the same in every epoch, so step `s` from 0 is batch `s % n` of epoch
-/// `s / n`. The randomness is ChaCha8 under the key `seed | epoch | 0 | "buckets "` (little-endian).
+/// batches (the last of a bucket may be smaller: nothing is dropped or doubled), and the batches shuffled.
+/// The number of batches, [`batches`], is the same in every epoch, so step `s` from 0 is batch `s % n` of
+/// epoch `s / n`. The randomness is ChaCha8 under the key `seed | epoch | 0 | "buckets "` (little-endian).
 pub fn bucketed_order(seed: u64, epoch: u64, buckets: &[(u32, u32)], batch: usize) -> Vec<Vec<usize>> {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

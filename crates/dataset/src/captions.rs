@@ -57,9 +57,9 @@ impl CaptionSpec {
 
 /// The caption that sample `sample` of step `step` sees, a pure function of its arguments.
 ///
-/// The randomness is ChaCha8 under the 32-byte key `seed | step | sample | "captions"` (little-endian): stream 0
-/// decides about the whole caption, stream 1 about each tag, stream 2 about their order, so that switching one
-/// option on or off leaves the others as they were.
+/// The randomness is ChaCha8 under the 32-byte key `seed | step | sample | "captions"` (little-endian):
+/// stream 0 decides about the whole caption, stream 1 about each tag, stream 2 about their order, so that
+/// switching one option on or off leaves the others as they were.
 pub fn caption(spec: &CaptionSpec, text: &str, seed: u64, step: u64, sample: u64) -> String {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -1,4 +1,5 @@
-//! Checks a dataset: reads everything, trains nothing, names every error, and tells what each objective will see.
+//! Checks a dataset: reads everything, trains nothing, names every error, and tells what each objective will
+//! see.
 //!
 //! [`Dataset::open`](crate::Dataset::open) refuses what cannot be trained on. A check goes on after the first
 //! error, decodes every pixel, and also tells what would be trained on otherwise than meant.
@@ -39,12 +40,14 @@ pub use thumbnail::COLOURS;
 pub struct Options<'a> {
     /// The size that pictures are trained at. Crops are taken from the middle.
     pub geometry: GeometrySpec,
-    /// Pixels per latent cell, in one direction; 8 for Stable Diffusion. The training size must be a multiple.
+    /// Pixels per latent cell, in one direction; 8 for Stable Diffusion. The training size must be a
+    /// multiple.
     pub latent_factor: usize,
-    /// Pixels per cell of the masks, in one direction: those of a latent cell, or 1 where objectives are about pixels,
-    /// as an autoencoder's.
+    /// Pixels per cell of the masks, in one direction: those of a latent cell, or 1 where objectives are
+    /// about pixels, as an autoencoder's.
     pub mask_cell: usize,
-    /// The model's tokens of a text, begin and end included. Without it they are estimated, and the report says so.
+    /// The model's tokens of a text, begin and end included. Without it they are estimated, and the report
+    /// says so.
     pub tokens: Option<&'a (dyn Fn(&str) -> usize + Sync)>,
     /// Longer side in pixels of the thumbnails for [`html`]; 0 for none.
     pub thumbnails: u32,
@@ -62,8 +65,8 @@ impl Default for Options<'_> {
     }
 }
 
-/// Checks the dataset that `spec` describes; `base` is what a relative `spec.path` is relative to. `progress` is
-/// told how many pictures have been looked at, from any thread.
+/// Checks the dataset that `spec` describes; `base` is what a relative `spec.path` is relative to. `progress`
+/// is told how many pictures have been looked at, from any thread.
 pub fn check(
     base: &Path,
     spec: &DatasetSpec,
@@ -173,8 +176,8 @@ fn duplicates(inspected: &[Inspected]) -> Vec<Diagnostic> {
 }
 
 /// Infers the regions of a dataset for a check without a recipe, from columns whose name has `mask` in it,
-/// `-masklabel.png` files, folders `masks/NAME` or `mask_NAME`, kohya's conditioning folders, and faces and hands of
-/// COCO annotations. Regions that no picture has are left out.
+/// `-masklabel.png` files, folders `masks/NAME` or `mask_NAME`, kohya's conditioning folders, and faces and
+/// hands of COCO annotations. Regions that no picture has are left out.
 pub fn infer_regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
     let path = base.join(&spec.path);
     let regions = crate::layout::infer_regions::regions(&path, spec);

@@ -26,8 +26,8 @@ pub struct Dataset {
 impl Dataset {
     /// Reads the list, every caption and every header, and reports all errors at once.
     ///
-    /// `base` is the folder that a relative `spec.path` is relative to: the recipe's. Pixels are not decoded; see
-    /// [`Dataset::verify`].
+    /// `base` is the folder that a relative `spec.path` is relative to: the recipe's. Pixels are not decoded;
+    /// see [`Dataset::verify`].
     pub fn open(base: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Dataset, Rejected> {
         let path = base.join(&spec.path);
         let rejected = |errors| Rejected { dataset: path.clone(), errors };
@@ -67,8 +67,8 @@ impl Dataset {
         self.items.iter().enumerate().flat_map(times).collect()
     }
 
-    /// The caption that sample `sample` of step `step` sees of item `i`: shuffled, shortened or left out as the
-    /// recipe says; a pure function of its arguments.
+    /// The caption that sample `sample` of step `step` sees of item `i`: shuffled, shortened or left out as
+    /// the recipe says; a pure function of its arguments.
     ///
     /// # Panics
     /// As [`Dataset::item`].
@@ -115,10 +115,11 @@ impl Dataset {
         &self.decoder.root
     }
 
-    /// Loads the wanted parts of item `i` in the geometry `draw`, with masks of `latent_factor` pixels per cell.
+    /// Loads the wanted parts of item `i` in the geometry `draw`, with masks of `latent_factor` pixels per
+    /// cell.
     ///
-    /// A `latent_factor` of 1 gives masks at the picture's resolution. A picture that is not wanted is decoded only
-    /// where its alpha channel is a wanted mask.
+    /// A `latent_factor` of 1 gives masks at the picture's resolution. A picture that is not wanted is
+    /// decoded only where its alpha channel is a wanted mask.
     ///
     /// # Errors
     /// No such item, a geometry of another picture, or a file that has changed or cannot be decoded.
@@ -143,7 +144,8 @@ impl Dataset {
         Ok(hash.map_err(|error| ItemImage::picture(item).locate(item, error))?)
     }
 
-    /// Decodes every pixel of every file once and reports all errors: those that [`Dataset::open`] cannot see.
+    /// Decodes every pixel of every file once and reports all errors: those that [`Dataset::open`] cannot
+    /// see.
     pub fn verify(&self) -> Result<(), Rejected> {
         let errors: Vec<_> = self.items.par_iter().flat_map_iter(|item| self.decoder.verify(item)).collect();
         if errors.is_empty() {

@@ -1,5 +1,5 @@
-//! The images of an item (picture, masks, conditioning image): how each one is found, checked against the picture
-//! and decoded, wherever it is stored.
+//! The images of an item (picture, masks, conditioning image): how each one is found, checked against the
+//! picture and decoded, wherever it is stored.
 
 use std::path::{Path, PathBuf};
 

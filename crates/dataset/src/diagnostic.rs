@@ -65,8 +65,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Its kind.
     pub kind: Kind,
-    /// The item that it belongs to, as an index into [`Report::items`](crate::check::Report::items). Only a check
-    /// sets it; `None` for the whole dataset.
+    /// The item that it belongs to, as an index into [`Report::items`](crate::check::Report::items). Only a
+    /// check sets it; `None` for the whole dataset.
     pub item: Option<usize>,
     /// The list and line that name the file, where there is a list of lines.
     #[serde(rename = "line", serialize_with = "line", skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,9 @@
-//! The geometry of a sample as a plain value: resizing, mirroring and cropping, drawn once for all its images.
+//! The geometry of a sample as a plain value: resizing, mirroring and cropping, drawn once for all its
+//! images.
 //!
-//! The order is: EXIF orientation, resize until the picture covers the target, mirror, crop. `crop_left` is thus
-//! measured in the picture that the network sees, which keeps SDXL's crop condition true of mirrored samples too.
+//! The order is: EXIF orientation, resize until the picture covers the target, mirror, crop. `crop_left` is
+//! thus measured in the picture that the network sees, which keeps SDXL's crop condition true of mirrored
+//! samples too.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -20,11 +22,11 @@ pub struct GeometrySpec {
     pub height: u32,
     /// The part that is kept of a picture of another shape: `"center"` (default) or `"random"`.
     pub crop: Crop,
-    /// The probability, in [0, 1], that a sample is mirrored left to right. Default 0: captions that say "left"
-    /// and "right", and text in the picture, would become wrong.
+    /// The probability, in [0, 1], that a sample is mirrored left to right. Default 0: captions that say
+    /// "left" and "right", and text in the picture, would become wrong.
     pub flip: f32,
-    /// Aspect-ratio buckets: every picture is trained at the size of about this area whose shape is nearest to its
-    /// own. Default: none, all pictures are `width` times `height`.
+    /// Aspect-ratio buckets: every picture is trained at the size of about this area whose shape is nearest
+    /// to its own. Default: none, all pictures are `width` times `height`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<BucketSpec>,
 }
@@ -144,10 +146,10 @@ impl Draw {
 
 /// Draws the geometry of one sample, a pure function of its arguments.
 ///
-/// `original` is the picture's (width, height) as shown. `sample` is any number that tells the samples of a step
-/// apart. The randomness is ChaCha8 under the 32-byte key `seed | step | sample | "geometry"` (little-endian):
-/// word 0 places the crop's left edge, word 1 its top edge, word 2 decides the mirroring (64 bits each), so
-/// switching one option on or off leaves the others as they were.
+/// `original` is the picture's (width, height) as shown. `sample` is any number that tells the samples of a
+/// step apart. The randomness is ChaCha8 under the 32-byte key `seed | step | sample | "geometry"`
+/// (little-endian): word 0 places the crop's left edge, word 1 its top edge, word 2 decides the mirroring (64
+/// bits each), so switching one option on or off leaves the others as they were.
 pub fn draw(spec: &GeometrySpec, original: (u32, u32), seed: u64, step: u64, sample: u64) -> Draw {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -1,7 +1,7 @@
 //! The header of a picture's file, read without decoding: format, size, orientation, and a check for its end.
 //!
-//! The first pass over a dataset reads only this. Decoders are lenient about files that were cut off (a JPEG is
-//! filled up with gray), so completeness is checked here, from each format's own framing.
+//! The first pass over a dataset reads only this. Decoders are lenient about files that were cut off (a JPEG
+//! is filled up with gray), so completeness is checked here, from each format's own framing.
 
 use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 
@@ -136,8 +136,8 @@ pub(crate) fn undecodable(error: &ImageError) -> Diagnostic {
     }
 }
 
-/// Steps over a PNG's chunks to its end and returns its EXIF chunk, which may stand before or after the pixels,
-/// and whether it is animated.
+/// Steps over a PNG's chunks to its end and returns its EXIF chunk, which may stand before or after the
+/// pixels, and whether it is animated.
 fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8>>, bool), Diagnostic> {
     let io = |e: std::io::Error| unreadable(&e);
     let (mut exif, mut animated) = (None, false);
@@ -170,8 +170,8 @@ fn png_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Option<Vec<u8
     }
 }
 
-/// Returns a JPEG's segments up to its first scan, and whether it has four inks, after checking that its end mark
-/// exists.
+/// Returns a JPEG's segments up to its first scan, and whether it has four inks, after checking that its end
+/// mark exists.
 fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, bool), Diagnostic> {
     let io = |e: std::io::Error| match e.kind() {
         ErrorKind::UnexpectedEof => truncated("it ends before its pixels"),
@@ -210,7 +210,8 @@ fn jpeg_walk(file: &mut (impl Read + Seek), length: u64) -> Result<(Vec<u8>, boo
         }
     }
     // Compressed data never contain the end mark, so finding it after the first scan means that they ended.
-    // It is nearly always within the last bytes; cameras that append a film or a second picture need the rest.
+    // It is nearly always within the last bytes; cameras that append a film or a second picture need the
+    // rest.
     let start = file.stream_position().map_err(io)?;
     for from in [start.max(length.saturating_sub(1 << 16)), start] {
         file.seek(SeekFrom::Start(from)).map_err(io)?;

@@ -21,8 +21,8 @@ pub struct Item {
     pub caption: String,
     /// Variation of the caption.
     pub captions: Arc<CaptionSpec>,
-    /// One entry per region, in the order given to [`Dataset::open`](crate::Dataset::open). `None` says that the
-    /// picture has no such region: an empty string or `null` in the mask's column.
+    /// One entry per region, in the order given to [`Dataset::open`](crate::Dataset::open). `None` says that
+    /// the picture has no such region: an empty string or `null` in the mask's column.
     pub masks: Vec<Option<MaskSource>>,
     /// The conditioning image, if the recipe names a source for them.
     pub conditioning: Option<ImageSource>,

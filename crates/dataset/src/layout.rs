@@ -31,7 +31,8 @@ use crate::spec::{DatasetSpec, Layout, Region};
 pub(crate) const NO_PARQUET: &str =
     "this program was built without Parquet: build it with the feature `parquet`";
 
-/// The result of reading a layout: items whose size is still (0, 0), and diagnostics about names and captions.
+/// The result of reading a layout: items whose size is still (0, 0), and diagnostics about names and
+/// captions.
 pub(crate) struct Listing {
     /// The dataset's folder, canonical.
     pub root: PathBuf,
@@ -79,8 +80,8 @@ impl Listing {
     }
 
     /// Names the regions that no picture has, unless an error explains it: a misspelt mask must not pass for
-    /// absence. It is an error where masks are found by their names, and a warning where a list or annotations were
-    /// asked for them.
+    /// absence. It is an error where masks are found by their names, and a warning where a list or
+    /// annotations were asked for them.
     fn find_regions(&mut self, regions: &[Region]) {
         if self.items.is_empty() && self.broken.is_empty() {
             return;

@@ -31,23 +31,24 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`check`](mod@check) reads everything and trains nothing: it names every error, counts the regions at latent
-//! resolution, and draws a contact sheet.
+//! [`check`](mod@check) reads everything and trains nothing: it names every error, counts the regions at
+//! latent resolution, and draws a contact sheet.
 //!
 //! # Conventions
 //!
 //! - Sizes as tuples are `(width, height)` in pixels, of the picture *as shown*, after its EXIF orientation.
-//! - PNG, JPEG and WebP are read, told apart by content, not by name. 16 bits become 8, gray and CMYK become RGB.
-//!   Colour profiles are not applied. Of an animation the first frame is read.
+//! - PNG, JPEG and WebP are read, told apart by content, not by name. 16 bits become 8, gray and CMYK become
+//!   RGB. Colour profiles are not applied. Of an animation the first frame is read.
 //! - Transparent pictures are laid on white; transparent masks and conditioning images on black.
-//! - A mask is white where the region is, black elsewhere; the brightest channel counts. Gray is partial cover.
+//! - A mask is white where the region is, black elsewhere; the brightest channel counts. Gray is partial
+//!   cover.
 //! - Pictures smaller than the target are enlarged; SDXL's original-size condition tells the model.
 //!
 //! # What this crate does not do
 //!
-//! It finds no faces or hands (masks come from files or annotations), makes no batches (it says which samples belong
-//! together: [`buckets`]), encodes nothing, caches nothing (it gives [`Dataset::image_hash`] and a serialisable [`Draw`]
-//! for cache keys) and keeps no random state.
+//! It finds no faces or hands (masks come from files or annotations), makes no batches (it says which samples
+//! belong together: [`buckets`]), encodes nothing, caches nothing (it gives [`Dataset::image_hash`] and a
+//! serialisable [`Draw`] for cache keys) and keeps no random state.
 #![deny(missing_docs)]
 
 pub mod buckets;

@@ -1,4 +1,5 @@
-//! Tells the pictures of a folder by their extensions, and masks that lie beside them by the ends of their names.
+//! Tells the pictures of a folder by their extensions, and masks that lie beside them by the ends of their
+//! names.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ pub(crate) const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 /// Known picture formats that are not read: passing over them in silence would lose data unnoticed.
 pub(crate) const OTHER_PICTURES: [&str; 9] =
     ["avif", "bmp", "gif", "heic", "heif", "jxl", "tga", "tif", "tiff"];
-/// Ends of the stems of masks and control images that lie beside a picture, whether or not a region asks for them.
+/// Ends of the stems of masks and control images that lie beside a picture, whether or not a region asks for
+/// them.
 pub(crate) const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
 
 /// The names of the files in a folder, sorted, without dot files.

@@ -1,7 +1,7 @@
 //! Applies a [`Draw`] to pixels: pictures by Lanczos filtering, masks by exact area straight to latent cells.
 //!
-//! Both read the same rectangle of the source, [`source`], and mirror the result, which is what keeps a region
-//! on its face. Masks skip the size in between, so that no thin line is lost on the way.
+//! Both read the same rectangle of the source, [`source`], and mirror the result, which is what keeps a
+//! region on its face. Masks skip the size in between, so that no thin line is lost on the way.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};

@@ -59,8 +59,8 @@ impl<T: Into<PathBuf>> From<T> for ImageSource {
 pub enum MaskSource {
     /// A picture of its own.
     Picture(ImageSource),
-    /// The alpha channel of the picture: opaque where the region is. The picture's colours are then taken as they
-    /// are, transparent or not.
+    /// The alpha channel of the picture: opaque where the region is. The picture's colours are then taken as
+    /// they are, transparent or not.
     Alpha,
     /// Shapes that are drawn when the mask is needed.
     Shapes(Arc<Shapes>),

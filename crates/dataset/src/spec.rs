@@ -10,7 +10,8 @@ use crate::captions::CaptionSpec;
 ///
 /// Every layout gives the same list of items; see [`Layout`] for the ones that are known. The two plain ones:
 ///
-/// **`metadata`**: a folder with `metadata.jsonl`, one JSON object per line; paths are relative to the folder.
+/// **`metadata`**: a folder with `metadata.jsonl`, one JSON object per line; paths are relative to the
+/// folder.
 ///
 /// ```json
 /// {"image": "images/1.png", "text": "a woman waving", "mask_face": "face/1.png", "mask_hand": ""}
@@ -21,8 +22,9 @@ use crate::captions::CaptionSpec;
 ///
 /// **`files`**: pictures directly in a folder, each with its caption beside it (`1.png`, `1.txt`). Masks are
 /// files beside the picture (`1-masklabel.png`) or files of the same name in a folder per region
-/// (`masks/face/1.png`); see [`Region::mask`]. Only the subfolders in `folders` are searched for pictures; files
-/// whose name starts with a dot, and `NAME-masklabel` and `NAME-condlabel` files, are not taken for pictures.
+/// (`masks/face/1.png`); see [`Region::mask`]. Only the subfolders in `folders` are searched for pictures;
+/// files whose name starts with a dot, and `NAME-masklabel` and `NAME-condlabel` files, are not taken for
+/// pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSpec {
@@ -35,7 +37,8 @@ pub struct DatasetSpec {
     /// Layouts with columns: the one with the picture. Default `"image"` (`imagefolder`: `"file_name"`).
     #[serde(default = "image_column")]
     pub image_column: String,
-    /// Layouts with columns: the one with the caption. Default `"text"` (the published data: `"text_english"`).
+    /// Layouts with columns: the one with the caption. Default `"text"` (the published data:
+    /// `"text_english"`).
     #[serde(default = "text_column")]
     pub text_column: String,
     /// The source of conditioning images (for ControlNet and the like), in the notation of [`Region::mask`];
@@ -46,7 +49,8 @@ pub struct DatasetSpec {
     /// 1/64 = 0.015625: one pixel of an 8 x 8 cell, so a line one pixel wide survives. 0.5 would be rounding.
     #[serde(default = "mask_threshold")]
     pub mask_threshold: f32,
-    /// The orientation of masks and conditioning images of a picture with an EXIF orientation. Default `"shown"`.
+    /// The orientation of masks and conditioning images of a picture with an EXIF orientation. Default
+    /// `"shown"`.
     #[serde(default)]
     pub mask_orientation: MaskOrientation,
     /// Layouts without columns: the meaning of a picture without a mask. Default `"error"`.
@@ -59,7 +63,8 @@ pub struct DatasetSpec {
     /// small file can unpack to any size. Default 100,000,000 (10,000 x 10,000).
     #[serde(default = "max_pixels")]
     pub max_pixels: u64,
-    /// Layouts `files` and `kohya`: the extension of caption files, of which the first line counts. Default `"txt"`.
+    /// Layouts `files` and `kohya`: the extension of caption files, of which the first line counts. Default
+    /// `"txt"`.
     #[serde(default = "caption_extension")]
     pub caption_extension: String,
     /// The caption of pictures that have none. Default: a picture without a caption is an error.
@@ -169,8 +174,8 @@ pub enum Layout {
     /// mask `"-masklabel.png"`; `"onetrainer"` is another name for it.
     #[serde(alias = "onetrainer")]
     Files,
-    /// sd-scripts: folders `N_name` with N repeats each, or a TOML dataset config. Masks: `"conditioning"` (files
-    /// in `conditioning_data_dir`), `"alpha"`, or as in `files`.
+    /// sd-scripts: folders `N_name` with N repeats each, or a TOML dataset config. Masks: `"conditioning"`
+    /// (files in `conditioning_data_dir`), `"alpha"`, or as in `files`.
     Kohya,
     /// Hugging Face: `metadata.jsonl` or `metadata.csv` with a column `file_name`, per split or for all.
     ImageFolder,
@@ -186,7 +191,8 @@ pub enum Layout {
 pub struct FolderSpec {
     /// The folder, relative to the dataset's. Of several that hold a picture the longest path counts.
     pub path: PathBuf,
-    /// Number of times that each of its pictures comes in an epoch. Default: as the layout says (kohya's `N_name`), else 1.
+    /// Number of times that each of its pictures comes in an epoch. Default: as the layout says (kohya's
+    /// `N_name`), else 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u32>,
     /// Multiplies the squared errors of its pictures, in all objectives alike. Default 1.
@@ -200,27 +206,28 @@ fn full() -> f32 {
 
 /// The files of the layout `coco`: `[dataset.coco]`.
 ///
-/// A region's mask ([`Region::mask`]) is one or several names joined by `+`. A name of the annotation's categories
-/// stands for their objects. Otherwise `face` and `hand` (and `lefthand`, `righthand`) are COCO-WholeBody's, or,
-/// where there are only COCO's 17 body points, an estimate from them.
+/// A region's mask ([`Region::mask`]) is one or several names joined by `+`. A name of the annotation's
+/// categories stands for their objects. Otherwise `face` and `hand` (and `lefthand`, `righthand`) are
+/// COCO-WholeBody's, or, where there are only COCO's 17 body points, an estimate from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CocoSpec {
     /// The annotation file, relative to the dataset's folder, where `path` is a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<PathBuf>,
-    /// A file of COCO captions; the first one of a picture counts. Default: `caption` in the picture's record, a
-    /// text file beside the picture, or `default_caption`.
+    /// A file of COCO captions; the first one of a picture counts. Default: `caption` in the picture's
+    /// record, a text file beside the picture, or `default_caption`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub captions: Option<PathBuf>,
-    /// The pictures' folder. Default: found (the dataset's folder, `images`, `val2017` for `..._val2017.json`).
+    /// The pictures' folder. Default: found (the dataset's folder, `images`, `val2017` for
+    /// `..._val2017.json`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
-    /// The shape that is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key points
-    /// (categories: their polygons).
+    /// The shape that is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key
+    /// points (categories: their polygons).
     pub shape: CocoShape,
-    /// Widening in pixels of a picture with 1024 pixels at its longer side, scaled with the size. Default 16, as
-    /// in the paper.
+    /// Widening in pixels of a picture with 1024 pixels at its longer side, scaled with the size. Default 16,
+    /// as in the paper.
     pub dilate: f32,
     /// Leaves out pictures without any annotation. Default `false`: they have no regions.
     pub annotated_only: bool,
@@ -281,8 +288,9 @@ pub struct Region {
     pub name: String,
     /// Layouts with columns: the column with the mask. Layout `files`: the end of the mask's file name, put
     /// after the picture's name without its extension (`"-masklabel.png"`), or, if it does not end in `.png`,
-    /// `.jpg`, `.jpeg` or `.webp`, a folder in the dataset with files of the pictures' names (`"masks/face"`), or
-    /// `"alpha"`: the picture's own alpha channel, opaque where the region is. Others: see [`Layout`].
+    /// `.jpg`, `.jpeg` or `.webp`, a folder in the dataset with files of the pictures' names
+    /// (`"masks/face"`), or `"alpha"`: the picture's own alpha channel, opaque where the region is. Others:
+    /// see [`Layout`].
     pub mask: String,
 }
 

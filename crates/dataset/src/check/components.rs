@@ -1,7 +1,7 @@
 //! The connected components of a mask, and the number of latent cells that each one gets.
 //!
-//! Components are found on runs of white pixels (8 neighbours, union of runs of adjacent rows), so that a mask of a
-//! hundred million pixels costs one pass over its bytes.
+//! Components are found on runs of white pixels (8 neighbours, union of runs of adjacent rows), so that a
+//! mask of a hundred million pixels costs one pass over its bytes.
 
 use crate::geometry::Draw;
 use crate::resample::source;

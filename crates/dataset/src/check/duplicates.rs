@@ -1,8 +1,9 @@
 //! Pictures that occur twice: with the same bytes, or nearly the same pixels.
 //!
-//! Pixels are compared by a fingerprint: a difference hash (Krawetz, 2013) of 256 bits: the picture at 17 x 16, each bit whether a pixel is
-//! brighter than the one to its left. Two pictures look alike if at most [`NEAR_BITS`] bits differ and their
-//! colours at 8 x 8 differ by at most [`NEAR_COLOUR`] levels in the mean: plain backgrounds have few honest bits.
+//! Pixels are compared by a fingerprint: a difference hash (Krawetz, 2013) of 256 bits: the picture at 17 x
+//! 16, each bit whether a pixel is brighter than the one to its left. Two pictures look alike if at most
+//! [`NEAR_BITS`] bits differ and their colours at 8 x 8 differ by at most [`NEAR_COLOUR`] levels in the mean:
+//! plain backgrounds have few honest bits.
 
 use std::collections::HashMap;
 

@@ -15,9 +15,8 @@ use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
 /// Letters of a caption that a card shows; the rest is in its tooltip.
 const CAPTION: usize = 120;
 
-/// A contact sheet of at most `limit` pictures: those with errors first, those with warnings next, then others spread
-/// evenly.
-/// The report must have been made with thumbnails.
+/// A contact sheet of at most `limit` pictures: those with errors first, those with warnings next, then
+/// others spread evenly. The report must have been made with thumbnails.
 pub fn html(report: &Report, limit: usize) -> String {
     let mut by_item: BTreeMap<usize, Vec<&Diagnostic>> = BTreeMap::new();
     for diagnostic in &report.diagnostics {

@@ -4,7 +4,8 @@ use crate::diagnostic::Kind;
 
 /// Share of a mask's outermost pixels that are white, from which it looks inverted.
 const INVERTED_BORDER: f64 = 0.75;
-/// Gray pixels per pixel of the region's outline, from which a mask is soft. An anti-aliased edge has about one.
+/// Gray pixels per pixel of the region's outline, from which a mask is soft. An anti-aliased edge has about
+/// one.
 const SOFT_EDGE: usize = 3;
 /// Different gray levels, from which gray is not a flat partial cover.
 const SOFT_LEVELS: usize = 8;

@@ -55,7 +55,8 @@ pub struct Counts {
     pub notes: usize,
 }
 
-/// A region as its objective will see it, in cells of [`Report::mask_cell`] pixels; crops are taken from the middle.
+/// A region as its objective will see it, in cells of [`Report::mask_cell`] pixels; crops are taken from the
+/// middle.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RegionReport {
     /// The region's name.

@@ -6,8 +6,8 @@ const FURTHER: usize = 4;
 
 /// About how many tokens CLIP makes of a text, begin and end included.
 ///
-/// CLIP splits a text into words, single digits and runs of other signs; common words are one token, rare ones
-/// several, letters beyond ASCII one or more each. Good to about a tenth for English captions.
+/// CLIP splits a text into words, single digits and runs of other signs; common words are one token, rare
+/// ones several, letters beyond ASCII one or more each. Good to about a tenth for English captions.
 pub(super) fn estimate(text: &str) -> usize {
     #[derive(PartialEq, Clone, Copy)]
     enum Sort {

@@ -41,8 +41,8 @@ struct Category {
     name: String,
 }
 
-/// One object or person. Every key that is used is a field: files have hundreds of megabytes, and a tree of values
-/// takes ten times as much.
+/// One object or person. Every key that is used is a field: files have hundreds of megabytes, and a tree of
+/// values takes ten times as much.
 #[derive(Deserialize)]
 pub(super) struct Annotation {
     image_id: u64,

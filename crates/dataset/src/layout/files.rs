@@ -1,6 +1,7 @@
 //! The layout `files`: captions and masks are found by the picture's name.
 //!
-//! A name's stem is all of it before the *last* dot, so `a.1.png` and `a.2.png` are two names, `a.1` and `a.2`.
+//! A name's stem is all of it before the *last* dot, so `a.1.png` and `a.2.png` are two names, `a.1` and
+//! `a.2`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,5 @@
-//! Hugging Face's `imagefolder`: a list with a column `file_name`, in the folder of a split or above the splits.
+//! Hugging Face's `imagefolder`: a list with a column `file_name`, in the folder of a split or above the
+//! splits.
 
 use std::path::{Path, PathBuf};
 

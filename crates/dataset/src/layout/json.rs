@@ -10,7 +10,8 @@ pub(super) fn with_null(text: &[u8]) -> Cow<'_, [u8]> {
     replace_nan(text, |_| "null".into())
 }
 
-/// The text with every `NaN` and infinity as a string that [`marked`] recognises: no caption or path holds a NUL.
+/// The text with every `NaN` and infinity as a string that [`marked`] recognises: no caption or path holds a
+/// NUL.
 pub(super) fn with_marks(text: &[u8]) -> Cow<'_, [u8]> {
     replace_nan(text, |word| format!("\"\\u0000{word}\""))
 }

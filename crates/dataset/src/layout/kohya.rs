@@ -1,4 +1,5 @@
-//! sd-scripts' datasets: folders `N_name`, or a TOML file with `[[datasets]]` and their `[[datasets.subsets]]`.
+//! sd-scripts' datasets: folders `N_name`, or a TOML file with `[[datasets]]` and their
+//! `[[datasets.subsets]]`.
 //!
 //! What a file says about training rather than data (resolution, batch size, buckets) is the recipe's to say
 //! here; it is ignored and noted.
@@ -121,7 +122,8 @@ struct Dataset {
     own: Table,
 }
 
-/// The tables in which a key of a subset is looked for, in this order: the subset's, its dataset's, the general one.
+/// The tables in which a key of a subset is looked for, in this order: the subset's, its dataset's, the
+/// general one.
 type Tables<'a> = [&'a Table; 3];
 
 impl Config {
@@ -271,8 +273,8 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, F
     Some((folder?, rules))
 }
 
-/// A folder of the config, relative to the dataset's. Absolute paths are common in these files; they must lie in
-/// the folder of the config.
+/// A folder of the config, relative to the dataset's. Absolute paths are common in these files; they must lie
+/// in the folder of the config.
 fn within(root: &Path, folder: &str) -> Result<PathBuf, (PathBuf, Diagnostic)> {
     let path = Path::new(folder);
     if path.is_relative() {

@@ -51,7 +51,8 @@ impl Locator {
         }
         let masks = match conditioning {
             Some(conditioning) if name == "conditioning" => conditioning.to_owned(),
-            // Either the masks lie in the pictures' folder, or the folder of masks is divided as that of pictures.
+            // Either the masks lie in the pictures' folder, or the folder of masks is divided as that of
+            // pictures.
             _ => match folder.join(name) {
                 own if root.join(&own).exists() => own,
                 own => Some(Path::new(name).join(folder)).filter(|m| root.join(m).exists()).unwrap_or(own),

@@ -1,7 +1,7 @@
 //! Hugging Face's Parquet files: pictures as bytes in columns of `{bytes, path}`, as `datasets` writes them.
 //!
-//! At first only captions are read, and the presence of masks. A picture's bytes are read when they are needed:
-//! pages before its own are skipped by their heads, so a large table costs no memory.
+//! At first only captions are read, and the presence of masks. A picture's bytes are read when they are
+//! needed: pages before its own are skipped by their heads, so a large table costs no memory.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

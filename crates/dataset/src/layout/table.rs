@@ -35,8 +35,8 @@ pub(super) struct Column {
     pub optional: bool,
 }
 
-/// The columns in the order in which [`item`] takes their values. `image` is the picture's, and `exists` tells
-/// which columns there are: Hugging Face calls further pictures `NAME_file_name`.
+/// The columns in the order in which [`item`] takes their values. `image` is the picture's, and `exists`
+/// tells which columns there are: Hugging Face calls further pictures `NAME_file_name`.
 pub(super) fn columns(
     spec: &DatasetSpec,
     regions: &[Region],

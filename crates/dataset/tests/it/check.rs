@@ -261,8 +261,9 @@ fn one_fault_of_each_kind_in_three_hundred_pictures_is_found_and_nothing_else() 
     let count = |severity| report.diagnostics.iter().filter(|f| f.severity == severity).count();
     assert_eq!(report.counts.errors, count(Severity::Error));
     assert!(report.has_errors() && report.pictures == 300);
-    // An error of a picture's own files keeps it out of the epoch, and nothing else does. Of two pictures of one name
-    // only the second is refused, and that one is no item; nor is a picture of a format that is not read.
+    // An error of a picture's own files keeps it out of the epoch, and nothing else does. Of two pictures of
+    // one name only the second is refused, and that one is no item; nor is a picture of a format that is not
+    // read.
     let unusable: Vec<String> =
         report.items.iter().filter(|i| i.repeats == 0).map(|i| i.name.display().to_string()).collect();
     let mut faulty: Vec<String> = expected

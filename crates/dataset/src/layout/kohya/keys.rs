@@ -1,5 +1,5 @@
-//! The keys of sd-scripts' dataset configs: those that are applied, those that the recipe decides, and those that
-//! would change what is trained on and cannot be applied.
+//! The keys of sd-scripts' dataset configs: those that are applied, those that the recipe decides, and those
+//! that would change what is trained on and cannot be applied.
 
 use toml::Value;
 
