@@ -1,6 +1,6 @@
-//! How long each operation of `Cpu` takes at the sizes of the mini network (batch 4, latents 32x32, three
-//! objectives): `cargo bench -p fairhuman-engine`. For comparing two states of the code on one quiet machine;
-//! nothing fails for being slow. Products count their floating-point operations, the rest the values it touches.
+//! Times each operation of `Cpu` at the sizes of the mini network (batch 4, latents 32x32, three objectives):
+//! `cargo bench -p fairhuman-engine`. For comparing two states of the code on one quiet machine; nothing
+//! fails for being slow. Products count their floating-point operations, the others the values they touch.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -52,7 +52,7 @@ fn weight(shape: &[usize], layout: WeightLayout) -> <Cpu as Backend>::Weight {
     CPU.weight(&WeightData::from_f32(shape, &values(shape.iter().product())), layout)
 }
 
-/// Every objective sees every sample.
+/// Every objective has every sample.
 fn lanes() -> Lanes {
     Lanes::new(SAMPLES, &vec![(0..SAMPLES).collect(); OBJECTIVES])
 }
@@ -114,7 +114,7 @@ fn lora_linear_vjp(bencher: Bencher, [tokens, channels]: [usize; 2]) {
 fn lora_gradients(bencher: Bencher, [tokens, channels]: [usize; 2]) {
     let lanes = lanes();
     with_adapter([tokens, channels], |x, g, adapter, _| {
-        // For every objective g B, and the two gradients.
+        // For every objective: g B and the two gradients.
         let flops = 3 * OBJECTIVES * 2 * SAMPLES * tokens * RANK * channels;
         let hidden = CPU.low_rank(x, adapter);
         time(bencher, flops, || {
@@ -161,7 +161,7 @@ fn attention_vjp(bencher: Bencher, size: [usize; 3]) {
     let (out, log_sum) = CPU.attention(&q, &k, &v, channels / 64, false);
     let lanes = lanes();
     let g = tensor(&[lanes.len(), queries, channels]);
-    // The scores once, and four products per objective.
+    // The scores once, and four products for every objective.
     let flops = (1 + 4 * OBJECTIVES) * 2 * SAMPLES * queries * keys * channels;
     time(bencher, flops, || {
         let saved = AttentionSaved { q: &q, k: &k, v: &v, out: &out, log_sum: &log_sum };

@@ -1,9 +1,9 @@
-//! The operations that the networks are made of, as one trait.
+//! The operations of which networks are composed, as one trait.
 //!
-//! Every tensor is dense and row-major, its first dimension the sample (forward) or the lane (cotangents);
-//! images are `[N, H, W, C]`, so that an image is already the token matrix `[N*H*W, C]`. Each operation has a
-//! forward function, a vector-Jacobian product for its input (`*_vjp`) that turns cotangents `[L, out]` into
-//! `[L, in]`, and where it has parameters one for those (`*_vjp_params`), which returns one gradient per
+//! Every tensor is dense and row-major; its first dimension is the sample (forward) or the lane (cotangents).
+//! Images are `[N, H, W, C]`, so that an image is already the token matrix `[N*H*W, C]`. Each operation has a
+//! forward function, a vector-Jacobian product for its input (`*_vjp`), which maps cotangents `[L, out]` to
+//! `[L, in]`, and, where it has parameters, one for those (`*_vjp_params`), which returns one gradient per
 //! objective, `[K, ...]` (zero where the objective has no lanes). There is at least one sample and one lane.
 //!
 //! Functions with `acc` add their result to it (it may be reused) and return the sum.
@@ -28,7 +28,7 @@ impl<B: Backend> Clone for WeightRef<'_, B> {
 }
 impl<B: Backend> Copy for WeightRef<'_, B> {}
 
-/// What a frozen weight is for.
+/// Use of a frozen weight, and its layout in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightLayout {
     /// `[O, I]` of a linear layer (or `[O, I, 1, 1]` of a 1x1 convolution).
@@ -56,7 +56,7 @@ impl<B: Backend> Clone for LowRank<'_, B> {
 }
 impl<B: Backend> Copy for LowRank<'_, B> {}
 
-/// What is added to a product's result `[N, ..., O]` in the same pass.
+/// Terms added to a product's result `[N, ..., O]` in the same pass.
 pub struct Epilogue<'a, B: Backend> {
     /// Bias, `[O]`.
     pub bias: Option<&'a B::Tensor>,
@@ -149,8 +149,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
         work()
     }
 
-    /// Runs work that calls this backend, and ends it early where memory for an operation cannot be had. Values that the
-    /// work changed outside of itself may then be changed in part; this backend and its tensors are whole.
+    /// Runs work that calls this backend, and ends it early where memory for an operation cannot be had.
+    /// Values that the work changed outside of itself may then be changed in part; this backend and its
+    /// tensors are whole.
     ///
     /// # Errors
     /// [`OutOfMemory`], also from within a [`Backend::scope`] inside `work`. Other panics are not caught.
@@ -158,8 +159,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
         OutOfMemory::catch(work)
     }
 
-    /// Waits until all operations that were called have run, on a device that runs them later. To be called before
-    /// a clock is read; never needed for a right result.
+    /// Waits until all operations called so far have run, on a device that runs them later. For reading a
+    /// clock afterwards; never needed for a right result.
     fn synchronize(&self) {}
 
     /// True if independent passes, whose widest activation has `values` values each, are faster
@@ -207,13 +208,13 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn reshape(&self, tensor: &Self::Tensor, shape: &[usize]) -> Self::Tensor;
     /// Zeros.
     fn zeros(&self, shape: &[usize]) -> Self::Tensor;
-    /// Prepares a frozen weight; 16-bit data stays 16-bit where it lies.
+    /// Prepares a frozen weight. 16-bit data may stay in 16 bits, in its file.
     fn weight(&self, data: &WeightData, layout: WeightLayout) -> Self::Weight;
 
     // --- products --------------------------------------------------------------------------------------
 
-    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ epilogue)`. A low-rank addition is given with its `hidden` (see
-    /// [`Backend::low_rank`]).
+    /// `x [N, ..., I] -> [N, ..., O]`: `x W^T (+ low rank) (+ epilogue)`. A low-rank addition comes with its
+    /// `hidden` (see [`Backend::low_rank`]).
     fn linear(
         &self,
         x: &Self::Tensor,
@@ -223,8 +224,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     ) -> Self::Tensor;
     /// `hidden [N, ..., r] = x A^T`: the layer and the gradient of B read it.
     fn low_rank(&self, x: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
-    /// `g [L, ..., O] -> [L, ..., I]`: `g W`, plus `h A` where the layer has a low-rank addition, given as the
-    /// cotangent `h` of `hidden` (see [`Backend::low_rank_vjp`]) and A.
+    /// `g [L, ..., O] -> [L, ..., I]`: `g W`, plus `h A` where the layer has a low-rank addition, given as
+    /// the cotangent `h` of `hidden` (see [`Backend::low_rank_vjp`]) and A.
     fn linear_vjp(
         &self,
         g: &Self::Tensor,
@@ -236,8 +237,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn low_rank_vjp(&self, g: &Self::Tensor, low_rank: LowRank<'_, Self>) -> Self::Tensor;
     /// Gradient of a trained weight, `[K, O, I]`.
     fn linear_vjp_params(&self, g: &Self::Tensor, x: &Self::Tensor, lanes: &Lanes) -> Self::Tensor;
-    /// Gradients of a low-rank pair of this scale, `([K, r, I], [K, O, r])`: `h^T x` and `scale * g^T hidden`, from the
-    /// cotangents `(g, h)` and the values `(x, hidden)`.
+    /// Gradients of a low-rank pair of this scale, `([K, r, I], [K, O, r])`: `h^T x` and
+    /// `scale * g^T hidden`, from the cotangents `(g, h)` and the values `(x, hidden)`.
     fn low_rank_vjp_params(
         &self,
         cotangents: (&Self::Tensor, &Self::Tensor),
@@ -395,8 +396,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // Each takes all parameters at once, so that a device is waited for once. Empty lists are fine.
 
-    /// Inner products of `K` objectives' gradients, given as one `[K, ...]` for each parameter: row-major `K x K`, summed
-    /// over all parameters and accumulated in f64; empty if there are no parameters.
+    /// Inner products of `K` objectives' gradients, given as one `[K, ...]` for each parameter: row-major
+    /// `K x K`, summed over all parameters and accumulated in f64; empty if there are no parameters.
     fn gram(&self, grads: &[&Self::Tensor]) -> Vec<f64>;
     /// `sum_k coefficients[k] * grads[k]` for each parameter: `[K, ...] -> [...]`.
     fn combine(&self, grads: &[&Self::Tensor], coefficients: &[f64]) -> Vec<Self::Tensor>;
@@ -405,12 +406,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// One AdamW step of every parameter with its gradient times `grad_scale`. Values that others share are
     /// copied first. If there is no memory for that, nothing is changed.
     fn adamw(&self, states: &mut [AdamWState<'_, Self>], grad_scale: f64, constants: &AdamW);
-    /// Exponential moving averages: `average = decay * average + (1 - decay) * value` for each parameter. Averages
-    /// that others share are copied first. If there is no memory for that, nothing is changed.
+    /// Exponential moving averages: `average = decay * average + (1 - decay) * value` for each parameter.
+    /// Averages that others share are copied first. If there is no memory for that, nothing is changed.
     fn ema(&self, averages: &mut [&mut Self::Tensor], values: &[&Self::Tensor], decay: f64);
 }
 
-/// What attention keeps for its backward pass.
+/// Tensors that attention keeps for its backward pass.
 pub struct AttentionSaved<'a, B: Backend> {
     /// Queries `[N, T, C]`.
     pub q: &'a B::Tensor,

@@ -1,9 +1,9 @@
-//! Which (objective, sample) pairs a backward pass carries.
+//! Lanes: the (objective, sample) pairs that a backward pass carries.
 //!
-//! Several objectives of one prediction need several vector-Jacobian products of one forward pass. A
-//! *lane* is one (objective, sample) pair that has pixels. A cotangent of an activation `[N, ...]` is one
-//! tensor `[L, ...]`, lanes sorted by objective and then by sample, and this map says where each lane
-//! belongs. An objective without pixels has no lanes and costs nothing.
+//! Several objectives of one prediction need several vector-Jacobian products of one forward pass. A *lane*
+//! is one (objective, sample) pair that has pixels. A cotangent of an activation `[N, ...]` is one tensor
+//! `[L, ...]`, lanes sorted by objective and then by sample; [`Lanes`] maps each lane to its objective and
+//! sample. An objective without pixels has no lanes and costs nothing.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes from the samples that each objective sees: `present[k]` lists them for objective `k`.
+    /// Lanes from the samples of each objective: `present[k]` lists those where objective `k` has pixels.
     ///
     /// # Panics
     /// If a list is not strictly ascending or names a sample outside `0..samples`.
@@ -37,7 +37,7 @@ impl Lanes {
         Self { samples, sample_of, ranges, by_sample }
     }
 
-    /// One objective that sees every sample: what an ordinary backward pass carries.
+    /// One objective with all samples: an ordinary backward pass.
     pub fn single(samples: usize) -> Self {
         Self::new(samples, &[(0..samples).collect()])
     }
@@ -52,7 +52,7 @@ impl Lanes {
         self.sample_of.len()
     }
 
-    /// Whether no objective sees anything.
+    /// True if no objective has any sample.
     pub fn is_empty(&self) -> bool {
         self.sample_of.is_empty()
     }
@@ -72,8 +72,8 @@ impl Lanes {
         self.ranges[objective].clone()
     }
 
-    /// The lanes of an objective in runs of at most `most` that see consecutive samples, each with its first sample: what
-    /// such lanes and samples hold lies next to each other.
+    /// The lanes of an objective in runs of at most `most` on consecutive samples, each with its first
+    /// sample: the values of such lanes and samples are contiguous.
     pub fn runs(&self, objective: usize, most: usize) -> Vec<(Range<usize>, usize)> {
         let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
         for lane in self.of_objective(objective) {

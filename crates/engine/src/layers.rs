@@ -1,4 +1,4 @@
-//! Layers as plain data: where their weights come from. The tape's methods compute with them.
+//! Layers as plain data: the sources of their weights. The tape's methods compute with them.
 
 use crate::{Backend, ConvParams, ParamId, Params, WeightRef};
 
@@ -27,7 +27,7 @@ impl<B: Backend> Weight<B> {
     }
 }
 
-/// A vector of a layer: a bias, gamma or beta.
+/// A layer's vector with one value per channel: a bias, gamma or beta.
 pub enum PerChannel<B: Backend> {
     /// Frozen: costs no gradient.
     Frozen(B::Tensor),

@@ -1,4 +1,4 @@
-//! A window for profilers: the tape tells an observer about every operation. The engine itself reads no clock.
+//! Hook for profilers: the tape tells an observer about every operation. The engine itself reads no clock.
 
 /// Direction of the pass that ran an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,7 +9,7 @@ pub enum Phase {
     Backward,
 }
 
-/// What an operation did.
+/// An operation's name and cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Op {
     /// Name for a table.

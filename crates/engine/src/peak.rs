@@ -1,7 +1,7 @@
-//! The most multiply-adds that this machine can do: what shares of peak are shares of.
+//! The machine's peak of multiply-adds per second, to which measured speeds are related.
 //!
-//! Every thread runs fused multiply-adds on sixteen registers that depend on nothing but themselves: more chains
-//! than latency times units on any known core, and nothing in the loop but arithmetic.
+//! Every thread runs independent chains of fused multiply-adds in sixteen registers: more chains than latency
+//! times units on any known core, and nothing in the loop but arithmetic.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -10,23 +10,23 @@ use std::sync::Barrier;
 const CHAINS: usize = 16;
 /// Steps of every chain in one round: about 20 ms.
 const STEPS: usize = 4_000_000;
-/// Rounds, of which the fastest counts.
+/// Rounds; the fastest is the result.
 const ROUNDS: usize = 15;
 
-/// A loop: does [`STEPS`] steps, returns something that depends on all of them and its operations.
+/// A loop of [`STEPS`] steps. Returns a value that depends on all of them, and the number of operations.
 type Loop = fn() -> (f32, usize);
 
-/// What was measured.
+/// The measured peak.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peak {
     /// GFLOP/s in f32 of all threads together.
     pub gflops: f64,
-    /// The instructions used, in words.
+    /// Name of the instruction set used.
     pub instructions: &'static str,
 }
 
-/// The peak of `threads` threads; takes about half a second. `clock` tells seconds since some moment: libraries
-/// read no clock.
+/// Measures the peak of `threads` threads, which takes about half a second. `clock` returns seconds since a
+/// fixed moment: libraries read no clock.
 pub fn measure(threads: usize, clock: &(dyn Fn() -> f64 + Sync)) -> Peak {
     let (work, instructions) = choose();
     let round = || {
@@ -58,11 +58,11 @@ fn choose() -> (Loop, &'static str) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: just detected.
+            // SAFETY: AVX-512F was just detected.
             return (|| unsafe { x86::avx512() }, "AVX-512");
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: just detected.
+            // SAFETY: AVX2 and FMA were just detected.
             return (|| unsafe { x86::avx2() }, "AVX2 and FMA");
         }
     }
@@ -94,7 +94,7 @@ mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2() -> (f32, usize) {
-        // Four chains fewer: AVX2 has sixteen in all, and the constants need theirs.
+        // Four chains fewer: AVX2 has sixteen registers, and the constants need some.
         const CHAINS: usize = super::CHAINS - 4;
         let mut chains: [__m256; CHAINS] = std::array::from_fn(|i| _mm256_set1_ps(i as f32));
         let (factor, addend) = (black_box(_mm256_set1_ps(0.999)), black_box(_mm256_set1_ps(1e-3)));
@@ -111,7 +111,7 @@ mod x86 {
 #[cfg(target_arch = "aarch64")]
 fn neon() -> (f32, usize) {
     use std::arch::aarch64::*;
-    // SAFETY: NEON is part of the architecture.
+    // SAFETY: NEON is part of every aarch64 target.
     unsafe {
         let mut chains: [float32x4_t; CHAINS] = std::array::from_fn(|i| vdupq_n_f32(i as f32));
         let (factor, addend) = (black_box(vdupq_n_f32(0.999)), black_box(vdupq_n_f32(1e-3)));

@@ -1,4 +1,4 @@
-//! Frozen weights as they lie in a file: bytes of a stated type, borrowed for as long as they are used.
+//! Frozen weights in a file's own layout: bytes of a known type, borrowed for as long as they are used.
 
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,13 @@ impl DType {
     }
 }
 
-/// Where stored tensors lie: memory, or a memory-mapped file.
+/// Storage of tensors: memory, or a memory-mapped file.
 pub trait WeightBytes: Send + Sync {
     /// All bytes.
     fn bytes(&self) -> &[u8];
 
-    /// These bytes have been read and will hardly be needed again: a memory map may let go of their pages.
+    /// Hint: these bytes have been read and will hardly be needed again, so a memory map may drop their
+    /// pages.
     fn release(&self, _range: Range<usize>) {}
 }
 
@@ -92,7 +93,7 @@ impl WeightData {
         self.shape.iter().product()
     }
 
-    /// Whether there is no element.
+    /// True if there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -102,7 +103,7 @@ impl WeightData {
         &self.bytes.bytes()[self.range.clone()]
     }
 
-    /// Says that the data has been copied elsewhere and will hardly be read again.
+    /// Hint: the data has been copied elsewhere and will hardly be read again.
     pub fn release(&self) {
         self.bytes.release(self.range.clone());
     }

@@ -14,15 +14,14 @@ use crate::{AttentionSaved, Lanes};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Scores of a block, in values (128 KiB): two such fit the second-level cache beside what they are made
-/// from.
+/// Scores of a block, in values (128 KiB): two such blocks and their operands fit the second-level cache.
 const BLOCK: usize = 1 << 15;
 
-/// Queries of a block where there are as many, however long their rows: keys and values gather their
-/// gradients once a block.
+/// Minimum queries of a block, however long their rows (unless there are fewer): gradients of keys and values
+/// are accumulated once per block.
 const LEAST: usize = 128;
 
-/// Queries of a head that are worth a task of their own.
+/// Minimum queries of a task.
 const FEW: usize = 64;
 
 /// Sizes of one attention.
@@ -53,12 +52,12 @@ impl Dims {
         1.0 / (self.head() as f32).sqrt()
     }
 
-    /// The first query's position where later keys are hidden from it.
+    /// Position of a block's first query under causal masking, none without it.
     fn visible(&self, first: usize) -> Option<usize> {
         self.causal.then_some(first)
     }
 
-    /// How far rows of scores are apart: panels of keys are filled up to it.
+    /// Distance between rows of scores: panels of keys are padded to it.
     fn row(&self) -> usize {
         self.keys.next_multiple_of(LANES)
     }
@@ -73,13 +72,13 @@ impl Dims {
     }
 }
 
-/// Parts of a buffer, one after the other.
+/// Splits a buffer into consecutive parts.
 fn parts<const N: usize>(mut data: &mut [f32], lengths: [usize; N]) -> [&mut [f32]; N] {
     lengths.map(|length| data.split_off_mut(..length).expect("a buffer for all parts"))
 }
 
-/// A head `[rows, d]` copied to rows `distance` apart: those of the tensor, as far apart as its channels,
-/// meet on few cache sets.
+/// Copies a head `[rows, d]` to rows `distance` apart. In the tensor they are as far apart as its channels,
+/// which maps them to few cache sets.
 fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut [f32], distance: usize) {
     let d = dims.head();
     for (i, out) in out.chunks_mut(distance).enumerate().take(rows) {
@@ -87,7 +86,7 @@ fn copy_head(dims: Dims, data: &[f32], rows: usize, out: &mut [f32], distance: u
     }
 }
 
-/// Values of a head's transpose.
+/// Length of a head's packed transpose.
 fn transposed_len(dims: Dims, tokens: usize) -> usize {
     tokens.next_multiple_of(NR) * dims.head()
 }
@@ -102,32 +101,32 @@ fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut [f32]) {
     }
 }
 
-/// Rows of `d` values, `distance` apart, to a head's columns of a result.
+/// Copies rows of `d` values, `distance` apart, to a head's columns of a result.
 ///
 /// # Safety
 /// The target must be valid for the rows, and nobody else may touch them meanwhile.
-unsafe fn hand_out(data: &[f32], d: usize, distance: usize, to: &Target) {
+unsafe fn scatter_rows(data: &[f32], d: usize, distance: usize, to: &Target) {
     for (i, row) in data.chunks(distance).enumerate() {
         // SAFETY: row i of those for which the caller vouches.
         unsafe { std::slice::from_raw_parts_mut(to.at(i, 0).c, d) }.copy_from_slice(&row[..d]);
     }
 }
 
-/// Lanes that rows of scores are worked on in, and a multiple of which they lie apart: value by value, the
+/// SIMD lanes that rows of scores are processed in. Rows are padded to a multiple of it: value by value, the
 /// last 13 of 77 tokens would take longer than the other 64.
 const LANES: usize = 16;
 
-/// How many keys a row sees.
+/// Number of keys that a row sees.
 fn seen(keys: usize, visible: Option<usize>, row: usize) -> usize {
     visible.map_or(keys, |first| (first + row + 1).min(keys))
 }
 
-/// The lanes of a row that are seen whole, and those after them, of which the first few may be.
+/// The lanes of a row that are wholly visible, and the rest, whose first values may be.
 fn lanes_seen(row: &mut [f32], seen: usize) -> (&mut [[f32; LANES]], &mut [[f32; LANES]]) {
     row.as_chunks_mut().0.split_at_mut(seen / LANES)
 }
 
-/// `value` of the first `count` of a row's last lanes, `other` in place of the rest.
+/// `value` of the first `count` of a row's partly visible lanes, `other` for the rest.
 #[inline(always)]
 fn edge(lanes: &[[f32; LANES]], count: usize, other: f32, value: impl Fn(f32) -> f32) -> [f32; LANES] {
     let mut edge = [other; LANES];
@@ -140,7 +139,7 @@ fn edge(lanes: &[[f32; LANES]], count: usize, other: f32, value: impl Fn(f32) ->
     edge
 }
 
-/// Writes a row's last lanes: the edge, and zeros where nothing is seen.
+/// Writes a row's last lanes: the partly visible ones, then zeros.
 #[inline(always)]
 fn finish(lanes: &mut [[f32; LANES]], edge: [f32; LANES]) {
     for (i, lanes) in lanes.iter_mut().enumerate() {
@@ -181,7 +180,7 @@ fn softmax(s: &mut [f32], dims: Dims, visible: Option<usize>, log_sum: &mut [f32
     }
 }
 
-/// Probabilities again, from scores and log-denominators, in place.
+/// Recomputes probabilities from scores and log-denominators, in place.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn probabilities(s: &mut [f32], dims: Dims, visible: Option<usize>, log_sum: &[f32]) {
     let scale = dims.scale();
@@ -232,7 +231,7 @@ pub(super) fn attention(
     let mut out = Buffer::new(&cpu.pool, q.data().len());
     let mut log_sum = Buffer::new(&cpu.pool, samples * heads * queries);
     let target = Target::new(&mut out, channels);
-    // Where heads are fewer than threads, each one's queries are dealt out as well.
+    // Where heads are fewer than threads, each head's queries are divided as well.
     let shares = cpu.threads().div_ceil(samples * heads).min(queries.div_ceil(FEW));
     let share = queries.div_ceil(shares).next_multiple_of(MR);
     let shares = queries.div_ceil(share);
@@ -285,8 +284,8 @@ pub(super) fn attention_vjp(
     let mut dk = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
-    // A task takes all lanes of a head, which share the probabilities (a product of five); where heads are
-    // few for the threads, one lane each is sooner done.
+    // A task takes all lanes of a head, which share the probabilities (one product of five); where heads are
+    // few for the threads, one lane per task finishes sooner.
     let most = (0..samples).map(|n| lanes.of_sample(n).len()).max().unwrap_or_default();
     let turns = |tasks: usize| tasks.div_ceil(cpu.threads());
     let together = turns(samples * heads) * (4 * most + 1) <= turns(lanes.len() * heads) * 5;
@@ -299,8 +298,7 @@ pub(super) fn attention_vjp(
     }
     tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
         let (n, h) = (index / heads, index % heads);
-        // What each lane has of its own lies side by side: one product with the probabilities for all of
-        // them.
+        // The lanes' own values are side by side: one product with the probabilities for all of them.
         let side = shared.len() * d;
         let transposed = transposed_len(dims, keys);
         let row = dims.row();
@@ -349,8 +347,8 @@ pub(super) fn attention_vjp(
         for (place, &lane) in shared.iter().enumerate() {
             // SAFETY: the head's columns of this lane's keys belong to this task alone.
             unsafe {
-                hand_out(&dk[place * d..], d, side, &to_keys.at(lane * keys, h * d));
-                hand_out(&dv[place * d..], d, side, &to_values.at(lane * keys, h * d));
+                scatter_rows(&dk[place * d..], d, side, &to_keys.at(lane * keys, h * d));
+                scatter_rows(&dv[place * d..], d, side, &to_values.at(lane * keys, h * d));
             }
         }
     });

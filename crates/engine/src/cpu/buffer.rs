@@ -1,31 +1,30 @@
 //! Tensors of the CPU backend, in buffers that are reused.
 //!
 //! A training step allocates the same sizes again and again; fresh memory would cost a page fault per 4 KiB.
-//! A dropped tensor therefore leaves its buffer in a pool, from which the next tensor of about that size is
-//! served, without zero-filling: every kernel overwrites what it asked for. The pool never holds more than
-//! what was in use at once at some time: steps that follow each other fault no pages in, and the peak stays
-//! what it was.
+//! A dropped tensor therefore returns its buffer to a pool, which serves the next tensor of about that size
+//! without zero-filling: kernels overwrite all values. The pool never holds more than the most that was in
+//! use at once, so steady steps cause no page faults and the peak does not grow.
 
 use crate::OutOfMemory;
 use bytemuck::allocation::try_zeroed_vec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What may be held beyond the most that was in use (16 MiB): sizes vary a little.
+/// Values that may be held beyond the most that was in use (16 MiB), since sizes vary a little.
 const SLACK: usize = 4 << 20;
 
-/// Buffers of one length and when they came, the latest last.
+/// Unused buffers of one length with their times of return, the latest last.
 type Waiting = VecDeque<(u64, Vec<f32>)>;
 
 #[derive(Default)]
 struct Idle {
     by_length: BTreeMap<usize, Waiting>,
     now: u64,
-    /// Values that wait here, that are on loan, and the most that ever were on loan.
+    /// Values in unused buffers, values lent, and the most that were ever lent.
     values: usize,
     lent: usize,
     most: usize,
-    /// The most that may wait and be on loan together; none: as much as the system gives.
+    /// Limit of unused and lent values together; none: the system's.
     limit: Option<usize>,
 }
 
@@ -36,13 +35,13 @@ impl Idle {
         self.by_length.entry(buffer.len()).or_default().push_back((self.now, buffer));
     }
 
-    /// The buffer of a length that came last: what of it is in a cache still serves.
+    /// The most recently returned buffer of a length: it may still be in a cache.
     fn latest(&mut self, length: usize) -> Option<Vec<f32>> {
         let buffer = self.by_length.get_mut(&length)?.pop_back();
         self.removed(length, buffer)
     }
 
-    /// The buffer of a length that has waited longest.
+    /// The least recently returned buffer of a length.
     fn earliest(&mut self, length: usize) -> Option<Vec<f32>> {
         let buffer = self.by_length.get_mut(&length)?.pop_front();
         self.removed(length, buffer)
@@ -62,8 +61,8 @@ impl Idle {
         OutOfMemory { bytes: bytes(len), in_use: bytes(self.lent) }
     }
 
-    /// Buffers to give back to the system, so that no more than `bound` values are held: those that have
-    /// waited longest.
+    /// Removes the least recently returned buffers until at most `bound` values are held; the caller frees
+    /// them.
     fn excess(&mut self, bound: usize) -> Vec<Vec<f32>> {
         let mut found = Vec::new();
         while self.lent + self.values > bound {
@@ -75,7 +74,7 @@ impl Idle {
     }
 }
 
-/// Free buffers, shared by all tensors of a backend.
+/// Unused buffers, shared by all tensors of a backend.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<Idle>);
 
@@ -101,7 +100,8 @@ impl Pool {
         let excess = idle.excess(bound);
         drop(idle);
         drop(excess);
-        // The system gives zeros without writing them. If it has none to give, it is given all that waits here.
+        // The system provides zeroed pages without writing them. If it has none, all unused buffers are freed
+        // first.
         let allocated = try_zeroed_vec(len).or_else(|()| {
             let waiting = self.lock().excess(0);
             drop(waiting);
@@ -124,7 +124,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Values on loan.
+    /// Values in use.
     pub(super) fn lent(&self) -> usize {
         self.lock().lent
     }
@@ -145,7 +145,7 @@ impl Pool {
     }
 }
 
-/// Memory on loan from a pool. Contents are whatever was there before.
+/// Memory from a pool. Contents are whatever was there before.
 pub(super) struct Buffer {
     data: Vec<f32>,
     len: usize,
@@ -227,22 +227,22 @@ impl CpuTensor {
         Self { shape: shape.into(), data: self.data.clone() }
     }
 
-    /// Shape and data to overwrite; the data is copied if it is shared.
+    /// Shape and writable data, copied if it is shared.
     pub(super) fn into_parts(self) -> (Arc<[usize]>, Buffer) {
         let Self { shape, data } = self;
         (shape, Arc::try_unwrap(data).unwrap_or_else(|shared| shared.copy()))
     }
 
-    /// A copy with values of its own, if others share them.
+    /// A copy of the values, if they are shared.
     pub(super) fn copy_if_shared(&self) -> Option<Self> {
         let copy = || Self { shape: self.shape.clone(), data: Arc::new(self.data.copy()) };
         (Arc::strong_count(&self.data) > 1).then(copy)
     }
 
-    /// The values to overwrite, which nobody shares.
+    /// Mutable access to values that are not shared.
     ///
     /// # Panics
-    /// If somebody does; see [`CpuTensor::copy_if_shared`].
+    /// If they are; see [`CpuTensor::copy_if_shared`].
     pub(super) fn own_data(&mut self) -> &mut [f32] {
         Arc::get_mut(&mut self.data).expect("values that nobody shares")
     }

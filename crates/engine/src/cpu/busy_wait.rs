@@ -1,25 +1,25 @@
-//! Workers that stay awake while a pass over the network runs.
+//! Busy-waiting: workers that stay awake while a pass over the network runs.
 //!
 //! A pass is a thousand short parallel operations with a little work between them. Rayon's idle workers soon
-//! sleep, and waking them costs time at every operation. OpenMP's workers, PyTorch's among them, look for
-//! work a while longer instead; ours do so until the pass ends.
+//! sleep, and waking them costs time at every operation. OpenMP's workers, PyTorch's among them, keep looking
+//! for work a while longer; ours do so until the pass ends.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a worker looks in vain before it may sleep after all. A worker can meet a request to stay awake
-/// inside of a piece of work, while that waits for the part that another worker took: without an end to its
-/// patience, the piece would wait for the pass and the pass for the piece.
+/// Failed attempts to find work after which a worker may sleep after all. A worker can pick up a keep-awake
+/// request while it waits, inside an operation, for a part that another worker took: without this limit, the
+/// operation would wait for the pass and the pass for the operation.
 const PATIENCE: usize = 1000;
 
 thread_local! {
-    /// Operations that this worker has begun and not ended.
+    /// Number of operations that this worker is inside of.
     static BEGUN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, its worker obeys no request to stay awake: the operation that waits would wait for as long
-/// as others have work, until the last of several pictures is done.
+/// Guard: while held, this worker ignores keep-awake requests. Otherwise an operation that waits would wait
+/// for as long as others have work, until the last of several pictures is done.
 pub(super) struct InOperation(());
 
 impl InOperation {
@@ -35,16 +35,15 @@ impl Drop for InOperation {
     }
 }
 
-/// While it lives, the workers of the current pool, but for the calling one, look for work instead of falling
-/// asleep.
+/// Guard: while held, the other workers of the current pool look for work instead of falling asleep.
 pub(super) struct KeepAwake<'a> {
     over: Arc<AtomicBool>,
-    /// The pool's, held by one pass at a time.
+    /// The pool's flag, set by one pass at a time.
     taken: &'a AtomicBool,
 }
 
 impl<'a> KeepAwake<'a> {
-    /// None where the caller is no worker, is the only one, or where they are awake already.
+    /// None if the caller is not a worker, is the only one, or if the workers are kept awake already.
     pub(super) fn start(taken: &'a AtomicBool) -> Option<Self> {
         let caller = rayon::current_thread_index()?;
         if rayon::current_num_threads() < 2 || taken.swap(true, Ordering::Acquire) {
@@ -62,7 +61,7 @@ impl<'a> KeepAwake<'a> {
                     idle = 0;
                 } else {
                     idle += 1;
-                    // Other programs may want the core.
+                    // Other programs may need the core.
                     std::thread::yield_now();
                 }
             }
@@ -90,7 +89,7 @@ mod tests {
         }
     }
 
-    /// One worker asks while the other is in the middle of an operation and there is work enough.
+    /// One worker requests busy-waiting while the other is inside an operation and there is enough work.
     #[test]
     fn a_worker_returns_to_the_operation_it_has_begun() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");

@@ -1,10 +1,10 @@
 //! Convolutions as matrix products over neighbourhoods.
 //!
-//! A task takes a tile of output positions. For a few taps of the kernel at a time it copies the input
-//! pixels those taps meet next to each other, `[positions, taps * C]`, and multiplies them with these taps'
-//! rows of the weight, adding to the tile of the result that stays in cache. The input gradient of a stride-1
-//! convolution is the same thing with the flipped weight; of a longer stride, products scattered to where
-//! they came from.
+//! A task takes a tile of output positions. For a few taps of the kernel at a time it gathers the input
+//! pixels under these taps, `[positions, taps * C]` (im2col), and multiplies them with the taps' rows of the
+//! weight, accumulating in the tile of the result, which stays in the cache. The input gradient of a stride-1
+//! convolution is the same with the flipped weight; for larger strides, products are scattered to the pixels
+//! that the taps read.
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
@@ -23,9 +23,9 @@ const TILE: usize = 96;
 /// Values of a position that are gathered at once.
 const DEPTH: usize = 384;
 
-/// An image batch `[N, H, W, C]` and how output positions look at it.
+/// An image batch `[N, H, W, C]` and the patches of it that output positions read.
 #[derive(Clone, Copy)]
-struct Sight<'a> {
+struct Patches<'a> {
     data: &'a [f32],
     height: usize,
     width: usize,
@@ -37,8 +37,9 @@ struct Sight<'a> {
     out: (usize, usize),
 }
 
-impl Sight<'_> {
-    /// Copies what taps `taps` of the positions from `first` see to `buffer [count, taps * C]`.
+impl Patches<'_> {
+    /// Copies the pixels under `taps` of `count` positions from `first` on to `buffer [count, taps * C]`;
+    /// zeros outside the image.
     fn gather(&self, first: usize, count: usize, taps: std::ops::Range<usize>, buffer: &mut [f32]) {
         let c = self.channels;
         let row = taps.len() * c;
@@ -68,18 +69,18 @@ impl Sight<'_> {
     }
 }
 
-/// `y [positions, O]` from what each position sees.
+/// The correlation `y [positions, O]` of every position's patch with a packed filter.
 fn correlate(
-    sight: Sight<'_>,
+    patches: Patches<'_>,
     samples: usize,
     panels: &Panels,
     outputs: usize,
     y: &mut [f32],
     epilogue: ProductEpilogue<'_>,
 ) {
-    let positions = samples * sight.out.0 * sight.out.1;
-    let taps = sight.kernel.0 * sight.kernel.1;
-    let group = (DEPTH / sight.channels).clamp(1, taps);
+    let positions = samples * patches.out.0 * patches.out.1;
+    let taps = patches.kernel.0 * patches.kernel.1;
+    let group = (DEPTH / patches.channels).clamp(1, taps);
     let threads = rayon::current_num_threads();
     let tiles = positions.div_ceil(TILE).next_multiple_of(threads);
     let tile = positions.div_ceil(tiles).next_multiple_of(4);
@@ -94,11 +95,11 @@ fn correlate(
         let column = task / tiles * columns;
         let count = tile.min(positions - first);
         let n = columns.min(outputs - column);
-        with_scratch(tile * group * sight.channels, |buffer| {
+        with_scratch(tile * group * patches.channels, |buffer| {
             for start in (0..taps).step_by(group) {
                 let part = start..(start + group).min(taps);
-                let k = part.len() * sight.channels;
-                sight.gather(first, count, part.clone(), buffer);
+                let k = part.len() * patches.channels;
+                patches.gather(first, count, part.clone(), buffer);
                 let epilogue = if start == 0 {
                     ProductEpilogue {
                         bias: epilogue.bias.map(|b| &b[column..]),
@@ -108,7 +109,7 @@ fn correlate(
                 } else {
                     ProductEpilogue { accumulate: true, ..ProductEpilogue::default() }
                 };
-                let b = match panels.rhs_from(start * sight.channels) {
+                let b = match panels.rhs_from(start * patches.channels) {
                     Rhs::Panels { data, depth, start } => {
                         Rhs::Panels { data: &data[column * depth..], depth, start }
                     }
@@ -171,7 +172,7 @@ pub(super) fn conv2d(
         winograd::convolve(&cpu.pool, grid, &filter, &mut y, add);
         return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
     }
-    let sight = Sight {
+    let patches = Patches {
         data: x.data(),
         height,
         width,
@@ -187,7 +188,7 @@ pub(super) fn conv2d(
         WeightRef::Trained(w) => Held::Made(trained(w)),
     };
     let added = linear::product_epilogue(epilogue, outputs);
-    correlate(sight, samples, &panels, outputs, &mut y, added);
+    correlate(patches, samples, &panels, outputs, &mut y, added);
     if let Some(shift) = epilogue.shift {
         linear::add_shift(&mut y, shift);
     }
@@ -250,7 +251,7 @@ pub(super) fn conv2d_vjp(
         WeightRef::Trained(w) => Held::Made(trained(w)),
     };
     if geometry.stride == 1 {
-        let sight = Sight {
+        let patches = Patches {
             data: g.data(),
             height: out_height,
             width: out_width,
@@ -262,10 +263,10 @@ pub(super) fn conv2d_vjp(
             out: (height, width),
         };
         let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
-        correlate(sight, lanes, &panels, inputs, &mut dx, epilogue);
+        correlate(patches, lanes, &panels, inputs, &mut dx, epilogue);
     } else {
         let image = height * width * inputs;
-        // Bands of input rows, the same whatever the number of threads, which see about a tile of positions.
+        // Bands of input rows that about a tile of positions reads, the same for any number of threads.
         let band = geometry.stride * (TILE / out_width).max(1);
         let images = g.data().par_chunks(out_height * out_width * outputs);
         dx.par_chunks_mut(image).zip(images).for_each(|(dx, g)| {
@@ -281,7 +282,7 @@ pub(super) fn conv2d_vjp(
     CpuTensor::new(&[lanes, height, width, inputs], dx)
 }
 
-/// Adds one image's products `g W_tap` to the pixels that each tap saw, of a band of input rows from
+/// Adds one image's products `g W_tap` to the pixels that each tap reads, in a band of input rows from
 /// `first_row` on.
 fn scatter(
     g: &[f32],
@@ -294,11 +295,11 @@ fn scatter(
     let rows = dx.len() / (width * inputs);
     for tap in 0..geometry.kernel.0 * geometry.kernel.1 {
         let (tap_y, tap_x) = (tap / geometry.kernel.1, tap % geometry.kernel.1);
-        // The first output row that sees this input row or one below it.
-        let seen_by = |row: usize| {
+        // The first output row that reads this input row or one below it.
+        let first_reader = |row: usize| {
             (row + geometry.pad[0]).saturating_sub(tap_y).div_ceil(geometry.stride).min(out_height)
         };
-        let positions = seen_by(first_row) * out_width..seen_by(first_row + rows) * out_width;
+        let positions = first_reader(first_row) * out_width..first_reader(first_row + rows) * out_width;
         let columns = panels.rhs_from((geometry.kernel.0 * geometry.kernel.1 - 1 - tap) * outputs);
         for first in positions.clone().step_by(TILE) {
             let count = TILE.min(positions.end - first);
@@ -357,7 +358,7 @@ pub(super) fn conv2d_vjp_params(
         let mut started = false;
         for lane in lanes.of_objective(objective) {
             let sample = lanes.sample(lane);
-            let sight = Sight {
+            let patches = Patches {
                 data: &x.data()[sample * x.stride()..][..x.stride()],
                 height,
                 width,
@@ -372,7 +373,7 @@ pub(super) fn conv2d_vjp_params(
             for first in (0..positions).step_by(tile) {
                 let count = tile.min(positions - first);
                 with_scratch(tile * inputs, |buffer| {
-                    sight.gather(first, count, tap..tap + 1, buffer);
+                    patches.gather(first, count, tap..tap + 1, buffer);
                     let a = Lhs::transposed(&g[first * outputs..], outputs);
                     let size = Size { m: outputs, k: count, n: inputs };
                     let epilogue = ProductEpilogue { accumulate: started, ..ProductEpilogue::default() };

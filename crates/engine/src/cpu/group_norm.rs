@@ -1,10 +1,9 @@
 //! Group normalisation.
 //!
-//! Work is cut into blocks of rows (positions), the same blocks whatever the number of threads, so that sums
-//! come out the same. Means and variances are gathered around a pivot (the block's first value of the
-//! channel) and merged in f64 (Chan et al. 1979), which keeps them exact when the mean is large. In the
-//! backward pass a block's normalised values and activation slopes are computed once and serve all lanes of
-//! the sample.
+//! Work is divided into blocks of rows (positions), the same for any number of threads, so that sums have the
+//! same bits. Means and variances are accumulated around a pivot (the block's first value of the channel) and
+//! merged in f64 (Chan et al. 1979), which keeps them exact when the mean is large. In the backward pass a
+//! block's normalised values and activation slopes are computed once for all lanes of the sample.
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
@@ -18,7 +17,7 @@ use rayon::prelude::*;
 /// Rows of a block.
 const ROWS: usize = 64;
 
-/// Moments or channels' sums to merge that are done before another thread has woken up.
+/// Moments or sums to merge below which another thread is not worth starting.
 const FEW: usize = 256;
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
@@ -132,7 +131,7 @@ pub(super) fn group_norm(
         .collect();
     let mut y = Buffer::new(&cpu.pool, samples * stride);
     let per_sample = stride / width;
-    // Blocks may not straddle samples, so they are cut per sample.
+    // Blocks must not span samples, so each sample is divided by itself.
     y.par_chunks_mut(stride).zip(x.data().par_chunks(stride)).enumerate().for_each(|(sample, (y, x))| {
         let (scale, shift) = &maps[sample];
         let block = ROWS.min(per_sample) * width;
@@ -141,8 +140,8 @@ pub(super) fn group_norm(
     (CpuTensor::new(x.shape(), y), CpuTensor::new(&[samples, groups, 2], stats))
 }
 
-/// What the lanes of a sample share in one block: normalised values, and the slope of the output with
-/// respect to them.
+/// Computes what all lanes of a sample share in one block: normalised values, and the slope of the output
+/// with respect to them.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn shared(
     x: &[f32],
@@ -157,7 +156,7 @@ fn shared(
     for ((row, n), s) in
         x.chunks_exact(width).zip(normalised.chunks_exact_mut(width)).zip(slope.chunks_exact_mut(width))
     {
-        // Equal lengths in sight let the compiler drop the checks and vectorise.
+        // Slices of visibly equal length let the compiler drop the bounds checks and vectorise.
         let (row, n, s) = (&row[..width], &mut n[..width], &mut s[..width]);
         for c in 0..width {
             n[c] = (row[c] - mean[c]) * rstd[c];
@@ -205,7 +204,7 @@ fn pull(
     }
 }
 
-/// `out = (out - a - x * b) * rstd (+ acc)`, where a and b are per channel and already fold the mean in.
+/// `out = (out - a - x * b) * rstd (+ acc)`, where a and b are per channel and include the mean.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn finish(x: &[f32], a: &[f32], b: &[f32], rstd: &[f32], acc: Option<&[f32]>, out: &mut [f32]) {
     let width = a.len();

@@ -37,14 +37,14 @@ pub(super) fn sum_lanes<'a, I: Iterator<Item = &'a BlockSums>>(
     (CpuTensor::new(&shape, gamma), CpuTensor::new(&shape, beta))
 }
 
-/// Sum in sixteen strands, which vectorises and keeps rounding small.
+/// Sum in sixteen interleaved accumulators, which vectorises and keeps rounding small.
 #[inline(always)]
-fn strand_sum(values: impl Iterator<Item = f32>) -> f32 {
-    let mut strands = [0.0f32; 16];
+fn interleaved_sum(values: impl Iterator<Item = f32>) -> f32 {
+    let mut sums = [0.0f32; 16];
     for (i, value) in values.enumerate() {
-        strands[i % 16] += value;
+        sums[i % 16] += value;
     }
-    strands.iter().sum()
+    sums.iter().sum()
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
@@ -53,7 +53,7 @@ fn layer_rows(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], s
     let beta = &beta[..width];
     for ((x, y), stat) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats.chunks_exact_mut(2))
     {
-        // Equal lengths in sight let the compiler drop the checks and vectorise.
+        // Slices of visibly equal length let the compiler drop the bounds checks and vectorise.
         let (x, y) = (&x[..width], &mut y[..width]);
         let (mean, rstd) = row_stats(x, eps);
         (stat[0], stat[1]) = (mean, rstd);
@@ -116,8 +116,8 @@ fn layer_rows_vjp(g: &[f32], x: &[f32], stats: &[f32], gamma: &[f32], acc: Optio
             }
         }
         let rest = main..width;
-        let a = plain.iter().sum::<f32>() + strand_sum(rest.clone().map(|c| g[c] * gamma[c]));
-        let b = weighted.iter().sum::<f32>() + strand_sum(rest.map(|c| g[c] * gamma[c] * (x[c] - mean)));
+        let a = plain.iter().sum::<f32>() + interleaved_sum(rest.clone().map(|c| g[c] * gamma[c]));
+        let b = weighted.iter().sum::<f32>() + interleaved_sum(rest.map(|c| g[c] * gamma[c] * (x[c] - mean)));
         let (a, b) = (a * scale, b * scale * rstd * rstd);
         match acc {
             Some(acc) => {

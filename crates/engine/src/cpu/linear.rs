@@ -156,7 +156,7 @@ pub(super) fn linear_vjp(
 }
 
 /// For each objective the sum over its lanes of `left^T right`, `[K, A, B]`, where `left [.., rows, A]` and
-/// `right [.., rows, B]` go by lane or by the lane's sample.
+/// `right [.., rows, B]` are indexed by lane or by the lane's sample.
 struct OuterProducts<'a> {
     left: Side<'a>,
     right: Side<'a>,
@@ -172,19 +172,19 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// A factor of which there is one per lane.
+    /// A factor indexed by lane.
     fn of_lanes(data: &'a [f32], width: usize) -> Self {
         Self { data, width, by_sample: false }
     }
 
-    /// A factor of which there is one per sample.
+    /// A factor indexed by sample.
     fn of_samples(data: &'a [f32], width: usize) -> Self {
         Self { data, width, by_sample: true }
     }
 }
 
 impl OuterProducts<'_> {
-    /// A block of an objective's result: `m` rows from `row` on, `n` columns from `column` on.
+    /// Computes a block of an objective's result: `m` rows from `row` on, `n` columns from `column` on.
     ///
     /// # Safety
     /// The target must be valid for the block, and nobody else may touch it meanwhile.
@@ -238,9 +238,9 @@ pub(super) fn linear_vjp_params(cpu: &Cpu, g: &CpuTensor, x: &CpuTensor, lanes: 
     CpuTensor::new(&[objectives, outputs, inputs], grads)
 }
 
-/// Columns of an adapter's gradients that a task makes, of `all`: enough tasks for twice the threads, where
-/// there is so much to do.
-fn stripe(all: usize, objectives: usize, threads: usize) -> usize {
+/// Columns per task of an adapter's gradients, of `all`: enough tasks for twice the threads, if there are
+/// enough columns.
+fn strip(all: usize, objectives: usize, threads: usize) -> usize {
     let tasks = (2 * threads).div_ceil(objectives.max(1));
     (all / tasks).next_multiple_of(WIDE).clamp(WIDE, 4 * WIDE)
 }
@@ -258,26 +258,26 @@ pub(super) fn low_rank_vjp_params(
     let objectives = lanes.objectives();
     let (left, right) = (Side::of_lanes(h.data(), rank), Side::of_samples(x.data(), inputs));
     let of_down = OuterProducts { left, right, rows, lanes };
-    // B's gradient is made as its transpose [r, O]: wide tiles instead of narrow ones.
+    // B's gradient is computed as its transpose [r, O]: wide tiles instead of narrow ones.
     let (left, right) = (Side::of_samples(hidden.data(), rank), Side::of_lanes(g.data(), outputs));
     let of_up = OuterProducts { left, right, rows, lanes };
     let mut down = Buffer::new(&cpu.pool, objectives * rank * inputs);
     let mut up = Buffer::new(&cpu.pool, objectives * outputs * rank);
     let (to_down, to_up) = (Target::new(&mut down, inputs), Target::new(&mut up, rank));
-    let width = stripe(inputs + outputs, objectives, cpu.threads());
-    let (down_stripes, up_stripes) = (inputs.div_ceil(width), outputs.div_ceil(width));
-    let stripes = down_stripes + up_stripes;
-    // Both gradients' stripes are dealt out together, so that threads wait for each other once.
-    (0..objectives * stripes).into_par_iter().with_max_len(1).for_each(|task| {
-        let (objective, stripe) = (task / stripes, task % stripes);
-        if stripe < down_stripes {
-            let column = stripe * width;
+    let width = strip(inputs + outputs, objectives, cpu.threads());
+    let (down_strips, up_strips) = (inputs.div_ceil(width), outputs.div_ceil(width));
+    let strips = down_strips + up_strips;
+    // Both gradients' strips are one parallel loop, so that threads wait for each other once.
+    (0..objectives * strips).into_par_iter().with_max_len(1).for_each(|task| {
+        let (objective, strip) = (task / strips, task % strips);
+        if strip < down_strips {
+            let column = strip * width;
             let to = to_down.at(objective * rank, column);
             // SAFETY: each task has its own objective and columns of the result.
             unsafe { of_down.block(objective, (0, rank), (column, width.min(inputs - column)), &to) }
             return;
         }
-        let column = (stripe - down_stripes) * width;
+        let column = (strip - down_strips) * width;
         let n = width.min(outputs - column);
         let mut transposed = Buffer::new(&cpu.pool, rank * n);
         // SAFETY: the buffer is this task's own and holds `rank` rows of n values.

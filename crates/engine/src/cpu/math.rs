@@ -47,7 +47,7 @@ pub(super) fn erf(x: f32) -> f32 {
     q = q * s - 1.682_827e-3;
     q = q * s - 7.373_329_2e-3;
     q = q * s - 1.426_473_9e-2;
-    // Exactly one beyond: what multiplies 1 + erf may be huge.
+    // Exactly one beyond: 1 + erf may be multiplied by something huge.
     if far { one } else { x * p / q }
 }
 

@@ -1,7 +1,7 @@
 //! The fast backend: f32 on all cores, with the best vector instructions that the machine has.
 //!
-//! Everything heavy is a product (see `product` and `microkernel`); the rest is bound by memory and passes
-//! over it as seldom as it can. Results do not depend on the number of threads.
+//! Expensive operations are matrix products (see `product` and `microkernel`); the others are bound by memory
+//! and pass over it as seldom as possible. Results do not depend on the number of threads.
 
 mod attention;
 mod buffer;
@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use weight::CpuWeight;
 
-/// Frozen weights are kept as ready panels up to this many bytes by default (2 GiB).
+/// Default limit of the memory for packed panels of frozen weights (2 GiB).
 const PANEL_BUDGET: usize = 2 << 30;
 
 /// The CPU backend. See the module's documentation.
@@ -49,9 +49,9 @@ pub struct Cpu {
     pool: Arc<Pool>,
     workers: rayon::ThreadPool,
     budget: AtomicUsize,
-    /// Bytes left for Winograd's filters.
+    /// Bytes left for cached Winograd filters.
     room: Arc<AtomicUsize>,
-    /// Whether the workers are kept awake.
+    /// True while a pass keeps the workers awake.
     awake: AtomicBool,
 }
 
@@ -64,8 +64,8 @@ impl Cpu {
         Self::with_panel_budget(threads, PANEL_BUDGET)
     }
 
-    /// Like [`Cpu::new`], with the number of bytes that ready-made panels of frozen weights may take.
-    /// Weights beyond it are widened and packed whenever they are used.
+    /// Like [`Cpu::new`], with the number of bytes that packed panels of frozen weights may take. Weights
+    /// beyond it are widened and packed at every use.
     ///
     /// # Errors
     /// If the system refuses the threads.
@@ -79,17 +79,17 @@ impl Cpu {
         Ok(Self { pool, workers, budget, room, awake: AtomicBool::default() })
     }
 
-    /// The same backend with room for Winograd's transforms of the 3x3 filters that are prepared from now on,
-    /// four times as large as the filters and otherwise made at every use. They pay where few pictures pass
-    /// through the same weights many times, as in sampling; results are the same bits. Default: no room.
+    /// The same backend with a cache of this size for the Winograd transforms of 3x3 filters prepared from
+    /// now on, which are four times as large as the filters and are otherwise computed at every use. It pays
+    /// where few pictures pass through the same weights many times, as in sampling; results are the same
+    /// bits. Default: none.
     pub fn with_filter_cache(mut self, bytes: usize) -> Self {
         self.room = Arc::new(AtomicUsize::new(bytes));
         self
     }
 
-    /// Limits the memory of tensors and ready-made weights, including what waits to be used again, to this
-    /// many bytes from now on. What would exceed it is an error of [`Backend::attempt`]. Default: what the
-    /// system gives.
+    /// Limits the memory of tensors and packed weights, including pooled buffers, to this many bytes from now
+    /// on. Allocations beyond it are an error of [`Backend::attempt`]. Default: no limit but the system's.
     pub fn limit_memory(&self, bytes: usize) {
         self.pool.limit(bytes / size_of::<f32>());
     }
@@ -107,8 +107,8 @@ impl Cpu {
     }
 }
 
-/// Values (cells times channels) up to which activations are small: operations on so few are over before
-/// another thread has begun to help.
+/// Values (cells times channels) of small activations: their operations end before another thread has started
+/// to help.
 const SMALL: usize = 1 << 16;
 
 /// Number of rows of the last dimension.
@@ -122,7 +122,7 @@ impl Backend for Cpu {
     type Weight = CpuWeight;
 
     fn scope<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        // The outermost scope only moves to the workers: what runs there may wait for files or people.
+        // The outermost scope only moves to the workers: work inside it may wait for files or people.
         let inner = self.workers.current_thread_index().is_some();
         self.run(|| {
             let _awake = inner.then(|| KeepAwake::start(&self.awake));

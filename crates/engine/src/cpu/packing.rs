@@ -6,8 +6,8 @@ use super::operands::{Lhs, Rhs, Stored};
 use multiversion::multiversion;
 use std::cell::RefCell;
 
-/// A as tiles read it: `[i, k]` of the tile that starts at row `r` is at `data + r * strip + i * row + k *
-/// col`.
+/// A as tiles read it: `[i, k]` of the tile that starts at row `r` is at
+/// `data + r * strip + i * row + k * col`.
 pub(super) struct PackedLhs {
     pub data: *const f32,
     pub strip: usize,

@@ -70,7 +70,7 @@ pub(super) fn activation_vjp(
     CpuTensor::new(g.shape(), dx)
 }
 
-/// Runs over the lanes of `out` in parallel blocks: `run(lane, start within the lane, block)`.
+/// Calls `run(lane, start within the lane, block)` for the lanes of `out` in parallel blocks.
 fn by_lane(out: &mut [f32], stride: usize, run: impl Fn(usize, usize, &mut [f32]) + Sync) {
     if stride == 0 {
         return;
@@ -102,7 +102,7 @@ pub(super) fn geglu(cpu: &Cpu, x: &CpuTensor) -> CpuTensor {
     CpuTensor::new(&shape, y)
 }
 
-/// GELU of the gate, and the value times GELU's slope: what all lanes of a row share.
+/// GELU of the gate, and the value times GELU's slope, shared by all lanes of a row.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn geglu_slopes(x: &[f32], by_value: &mut [f32], by_gate: &mut [f32]) {
     let (value, gate) = x.split_at(by_value.len());

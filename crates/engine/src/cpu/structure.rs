@@ -26,7 +26,7 @@ pub(super) fn sum_rows(cpu: &Cpu, g: &CpuTensor, lanes: &Lanes) -> CpuTensor {
 pub(super) fn sum_positions(cpu: &Cpu, g: &CpuTensor) -> CpuTensor {
     let (width, stride, lanes) = (g.width(), g.stride(), g.shape()[0]);
     let blocks = (stride / width).div_ceil(ROWS);
-    // Sums of sums: rounding grows with the block, not with the image.
+    // Sums of block sums: rounding errors grow with the block, not with the image.
     let mut parts = Buffer::new(&cpu.pool, lanes * blocks * width);
     parts.par_chunks_mut(width).enumerate().for_each(|(task, part)| {
         let lane = &g.data()[task / blocks * stride..][..stride];

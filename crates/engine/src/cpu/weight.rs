@@ -1,11 +1,10 @@
 //! Frozen weights, in the panels that products read.
 //!
-//! Panels are made when they are first used and kept while the backend's budget lasts; weights beyond it (a
-//! model larger than memory should hold twice) stay where they lie, memory-mapped: matrices are read from
-//! there piece by piece (`packing`), filters transformed from there, and only convolutions that are not
-//! Winograd's are laid out in reused panels at every use. Winograd's transforms of 3x3 filters, four times
-//! their size, are kept only where the backend has been given room for them: they pay where pictures are few,
-//! as in sampling.
+//! Panels are packed at first use and kept while the backend's budget lasts. Weights beyond it (those of a
+//! model that should not be in memory twice) stay memory-mapped: matrices are read from there piece by piece
+//! (`packing`), Winograd filters transformed from there, and only other convolutions' weights are packed at
+//! every use. Winograd's transforms of 3x3 filters, four times their size, are kept only in the cache that
+//! the backend was given for them: they pay where pictures are few, as in sampling.
 
 use super::buffer::Pool;
 use super::operands::{Rhs, Stored};
@@ -26,14 +25,14 @@ pub struct CpuWeight {
     table: OnceLock<Vec<f32>>,
     forward_filter: OnceLock<Filter>,
     backward_filter: OnceLock<Filter>,
-    /// Bytes that are left for kept filters, of all weights together.
+    /// Bytes left for cached filters, shared by all weights.
     room: Arc<AtomicUsize>,
 }
 
 /// B of a product with a frozen matrix.
 pub(super) enum Matrix<'a> {
     Panels(Held<'a>),
-    /// As it lies, widened and laid out piece by piece where it is read.
+    /// Unpacked; widened and packed piece by piece by the product.
     Stored(Stored<'a>),
 }
 
@@ -46,7 +45,7 @@ impl Matrix<'_> {
     }
 }
 
-/// What is kept, or was made for this use.
+/// A value that is cached, or that was made for this use.
 pub(super) enum Held<'a, T = Panels> {
     Kept(&'a T),
     Made(T),
@@ -214,9 +213,9 @@ impl CpuWeight {
     }
 }
 
-/// What a slot keeps, and whether it was made by this call. It is made outside of the slot's lock: a worker
-/// that waits for others' part of the making may begin another job, which would need the same slot and wait
-/// for itself. Jobs that find it empty at the same time make one each, and the first is kept.
+/// Fills a slot; returns its value, and true if this call made it. The value is made outside the slot's lock:
+/// a worker that waits for others inside `make` may start another job, which would need the same slot and
+/// wait for itself. Jobs that find it empty at the same time make one each, and the first is kept.
 fn fill<T>(slot: &OnceLock<T>, make: impl FnOnce() -> T) -> (&T, bool) {
     if let Some(kept) = slot.get() {
         return (kept, false);
@@ -230,28 +229,28 @@ fn fill<T>(slot: &OnceLock<T>, make: impl FnOnce() -> T) -> (&T, bool) {
     (kept, first)
 }
 
-/// B of the forward product of a trained kernel `[O, taps, I]`.
+/// Packs B of the forward product for a trained filter `[O, taps, I]`.
 pub(super) fn trained_forward(
     pool: &Arc<Pool>,
-    kernel: &[f32],
+    filter: &[f32],
     (outputs, inputs, taps): (usize, usize, usize),
 ) -> Panels {
     let depth = taps * inputs;
     Panels::from_columns(pool, (depth, outputs), |o, values| {
-        values.copy_from_slice(&kernel[o * depth..(o + 1) * depth]);
+        values.copy_from_slice(&filter[o * depth..(o + 1) * depth]);
     })
 }
 
-/// B of the input gradient of a trained kernel `[O, taps, I]`, taps in reverse order.
+/// Packs B of the input gradient for a trained filter `[O, taps, I]`, taps in reverse order.
 pub(super) fn trained_backward(
     pool: &Arc<Pool>,
-    kernel: &[f32],
+    filter: &[f32],
     (outputs, inputs, taps): (usize, usize, usize),
 ) -> Panels {
     Panels::from_rows(pool, (taps * outputs, inputs), outputs, |o, emit| {
         for tap in 0..taps {
             let start = (o * taps + taps - 1 - tap) * inputs;
-            emit(tap * outputs + o, &kernel[start..start + inputs]);
+            emit(tap * outputs + o, &filter[start..start + inputs]);
         }
     })
 }

@@ -81,7 +81,7 @@ impl Array {
         Self::new(&self.shape, self.values.iter().zip(other.values()).map(|(a, b)| a + b).collect())
     }
 
-    /// Adds what was gathered before, if anything was.
+    /// Adds the gradient accumulated before, if any.
     pub(super) fn plus_acc(self, acc: Option<Self>) -> Self {
         match acc {
             None => self,

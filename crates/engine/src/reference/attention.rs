@@ -53,7 +53,8 @@ pub(super) fn attention(q: &Array, k: &Array, v: &Array, heads: usize, causal: b
     (Array::new(q.shape(), out), Array::new(&[q.first(), heads, q.positions()], log_sums))
 }
 
-/// With probabilities `p` and output `o`: `dv = p^T g`, `ds = p * (g v^T - g . o)`, `dq = ds k`, `dk = ds^T q`.
+/// With probabilities `p` and output `o`: `dv = p^T g`, `ds = p * (g v^T - g . o)`, `dq = ds k`,
+/// `dk = ds^T q`.
 pub(super) fn attention_vjp(
     g: &Array,
     saved: AttentionSaved<'_, Reference>,

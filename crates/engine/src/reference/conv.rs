@@ -6,7 +6,7 @@ use super::product::add_epilogue;
 use super::{Reference, values};
 use crate::{ConvParams, Epilogue, Lanes, WeightRef};
 
-/// Every (output position, input position, tap) that meet in one image; the zeros around it meet nothing.
+/// Every (output position, input position, tap) of one image; padding has none.
 fn contacts(geometry: ConvParams, (h, w): (usize, usize)) -> Vec<(usize, usize, usize)> {
     let (out_h, out_w) = geometry.output((h, w));
     let [top, left, _, _] = geometry.pad;

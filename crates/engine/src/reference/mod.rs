@@ -1,5 +1,5 @@
-//! The oracle: every operation as plain loops in f64, written to be read beside its formula. Tests measure
-//! [`Cpu`](crate::Cpu) and finite differences against it; nothing else should use it, it is slow.
+//! The oracle: every operation as plain loops in f64, written to be compared with its formula. Tests measure
+//! [`Cpu`](crate::Cpu) and finite differences against it; it is too slow for anything else.
 
 mod array;
 mod attention;
@@ -18,18 +18,18 @@ use crate::{
 };
 use norm::Sets;
 
-/// The plain f64 backend. Its tensors are [`Array`]s, which tests make and read in full precision.
+/// The plain f64 backend. Its tensors are [`Array`]s, which tests create and read in full precision.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reference;
 
-/// The values of a weight, frozen or trained: both are stored the way a trained one is.
+/// The values of a weight, frozen or trained: both are stored in a trained weight's layout.
 fn values(weight: WeightRef<'_, Reference>) -> &Array {
     match weight {
         WeightRef::Frozen(array) | WeightRef::Trained(array) => array,
     }
 }
 
-/// `[O, I, kh, kw]` as files store a filter, to `[O, kh, kw, I]`.
+/// A filter from the layout of files, `[O, I, kh, kw]`, to `[O, kh, kw, I]`.
 fn filter_layout(filter: Array) -> Array {
     let &[outputs, inputs, h, w] = filter.shape() else { panic!("a filter of shape {:?}", filter.shape()) };
     let mut values = Vec::new();

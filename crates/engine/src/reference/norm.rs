@@ -39,7 +39,8 @@ impl Sets {
     }
 }
 
-/// `(x - mean) / sqrt(var + eps) * gamma + beta`, then SiLU if asked; and the means and reciprocal deviations.
+/// `(x - mean) / sqrt(var + eps) * gamma + beta`, then SiLU if asked; and the means and reciprocal
+/// deviations.
 pub(super) fn norm(x: &Array, sets: Sets, affine: Affine<'_, Reference>, with_silu: bool) -> (Array, Array) {
     let mut values = vec![0.0; x.values().len()];
     let mut stats = Vec::new();

@@ -42,7 +42,7 @@ pub(super) fn resize_nearest(x: &Array, size: (usize, usize)) -> Array {
     Array::new(&[x.first(), size.0, size.1, x.channels()], values)
 }
 
-/// Every source gathers the cotangents of its copies.
+/// Every source position sums the cotangents of its copies.
 pub(super) fn resize_nearest_vjp(g: &Array, input: (usize, usize)) -> Array {
     let (channels, positions) = (g.channels(), input.0 * input.1);
     let mut values = vec![0.0; g.first() * positions * channels];
@@ -62,7 +62,7 @@ pub(super) fn embedding(ids: &[u32], shape: (usize, usize), table: WeightRef<'_,
     Array::new(&[shape.0, shape.1, table.channels()], values)
 }
 
-/// Every row of the table gathers the cotangents of the tokens that used it, `[K, V, C]`.
+/// Every row of the table sums the cotangents of the tokens that used it, `[K, V, C]`.
 pub(super) fn embedding_vjp_params(g: &Array, ids: &[u32], rows: usize, lanes: &Lanes) -> Array {
     let channels = g.channels();
     let mut values = vec![0.0; lanes.objectives() * rows * channels];

@@ -5,7 +5,8 @@ use super::{Mode, Tape, Var};
 use crate::Backend;
 
 impl<'m, B: Backend> Tape<'m, B> {
-    /// Runs `segment` on `inputs`. On a checkpointing tape only the inputs are kept; elsewhere this is a call.
+    /// Runs `segment` on `inputs`. On a checkpointing tape only the inputs are kept; on others this is a
+    /// plain call.
     pub fn checkpoint<F>(&mut self, inputs: &[&Var<B>], segment: F) -> Var<B>
     where
         F: Fn(&mut Tape<'m, B>, &[Var<B>]) -> Var<B> + 'm,
@@ -54,7 +55,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         }
     }
 
-    /// Values of another tape on this one: a leaf where tracked, one leaf for what is given twice.
+    /// Values of another tape on this one: tracked ones as leaves, a value given twice as one leaf.
     fn leaves_like(&mut self, inputs: &[Var<B>]) -> Vec<Var<B>> {
         let mut local: Vec<Var<B>> = Vec::with_capacity(inputs.len());
         for (i, input) in inputs.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The tape: runs operations eagerly and records what their backward pass needs, only where something
-//! trainable lies below.
+//! The tape: runs operations eagerly and records what their backward pass needs, for operations that depend
+//! on a parameter or a leaf.
 //!
 //! ```text
 //! forward   x ──op──op──op── y         each op on a tracked input leaves a node: a closure that owns the
@@ -17,7 +17,7 @@ mod structure;
 use crate::observe::{Observer, Op, Phase};
 use crate::{Backend, Lanes, ParamGrads, ParamId, Params};
 
-/// A value on a tape. Cheap to clone. `node` is none for constants: nothing trainable lies below them.
+/// A value on a tape. Cheap to clone. `node` is none for constants, which depend on nothing trainable.
 pub struct Var<B: Backend> {
     value: B::Tensor,
     node: Option<NodeId>,
@@ -45,7 +45,7 @@ impl<B: Backend> Var<B> {
         B::shape(&self.value)
     }
 
-    /// Whether a gradient flows through it.
+    /// True if a gradient flows through it.
     pub fn tracked(&self) -> bool {
         self.node.is_some()
     }
@@ -61,7 +61,7 @@ type Vjp<'m, B> = Box<dyn FnOnce(&mut Pullback<'_, 'm, B>, <B as Backend>::Tenso
 enum Mode {
     /// Keep what the backward pass needs.
     Record,
-    /// Only find out what is tracked: the forward pass of a checkpointed segment.
+    /// Only determine what is tracked: the forward pass of a checkpointed segment.
     Probe,
     /// Track nothing: there will be no backward pass.
     Inference,
@@ -93,7 +93,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         Self { backend, params, observer: None, nodes: Vec::new(), mode: Mode::Record, checkpointing }
     }
 
-    /// A tape that records nothing, for evaluation: every value is freed when the last [`Var`] that holds it goes.
+    /// A tape that records nothing, for evaluation: a value is freed when its last [`Var`] is dropped.
     /// [`Tape::backward`] panics on it.
     pub fn inference(backend: &'m B, params: &'m Params<B>) -> Self {
         Self { mode: Mode::Inference, ..Self::new(backend, params, false) }
@@ -110,7 +110,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         self.backend
     }
 
-    /// A leaf whose gradient is wanted: [`Tape::backward`] returns it. A constant on an inference tape.
+    /// A leaf: [`Tape::backward`] returns its gradient. A constant on an inference tape.
     pub fn leaf(&mut self, value: B::Tensor) -> Var<B> {
         if self.mode == Mode::Inference {
             return Var::constant(value);
@@ -119,9 +119,9 @@ impl<'m, B: Backend> Tape<'m, B> {
         Var { value, node: Some(NodeId(self.nodes.len() - 1)) }
     }
 
-    /// The vector-Jacobian products of `output` with `cotangent [L, ...]`: the gradients of all parameters
-    /// go to `sink`, those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the
-    /// tape: saved tensors are freed as the pass goes. Where no objective sees anything, nothing is computed.
+    /// The vector-Jacobian products of `output` with `cotangent [L, ...]`. Gradients of all parameters go to
+    /// `sink`; those of `leaves` are returned (`[L, ...]`, none where nothing flowed). Consumes the tape:
+    /// saved tensors are freed as the pass goes. Without lanes, nothing is computed.
     ///
     /// # Panics
     /// On a tape made by [`Tape::inference`].
@@ -137,8 +137,8 @@ impl<'m, B: Backend> Tape<'m, B> {
         self.backward_onto(output, cotangent, lanes, leaves, sink)
     }
 
-    /// Like [`Tape::backward`], but adds to what each leaf has gathered elsewhere, in the order in which one
-    /// tape would have added it: a checkpointed segment gives the same bits as a plain one.
+    /// Like [`Tape::backward`], but adds to the gradients that leaves have from elsewhere, in the order in
+    /// which one tape would have added them: a checkpointed segment gives the same bits as a plain one.
     fn backward_onto(
         mut self,
         output: &Var<B>,
@@ -179,8 +179,8 @@ impl<'m, B: Backend> Tape<'m, B> {
         leaves.into_iter().map(|node| node.and_then(|NodeId(id)| pull.grads[id].take())).collect()
     }
 
-    /// Wraps a result: a node with its VJP where `tracked`, a constant elsewhere. `vjp` is only built when it
-    /// will be needed, so that nothing is kept in vain.
+    /// Wraps a result: a node with its VJP if `tracked`, a constant otherwise. `vjp` is only built if it will
+    /// be needed, so that no tensor is kept in vain.
     fn result(&mut self, value: B::Tensor, tracked: bool, vjp: impl FnOnce() -> Vjp<'m, B>) -> Var<B> {
         if !tracked || self.mode == Mode::Inference {
             return Var::constant(value);
@@ -195,7 +195,7 @@ impl<'m, B: Backend> Tape<'m, B> {
 }
 
 impl<'m, B: Backend> Pullback<'_, 'm, B> {
-    /// The gradient gathered so far, to be added to.
+    /// The gradient accumulated so far, to be added to.
     fn take(&mut self, node: NodeId) -> Option<B::Tensor> {
         self.grads[node.0].take()
     }

@@ -42,7 +42,7 @@ fn block_values() -> usize {
 
 /// Values of V and M per thread where all threads take a chunk of tiles through the stages together (4 MiB).
 const SHARED: usize = 1 << 20;
-/// Least tiles of such a chunk.
+/// Minimum tiles of such a chunk.
 const LEAST_TILES: usize = 256;
 
 /// Size beyond which U is in memory, not in the cache (16 MiB).
