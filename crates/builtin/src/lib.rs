@@ -1,6 +1,7 @@
-//! The built-in model: SDXL's architecture and file layout in small, trained by this program on people that this
-//! program drew (`cargo run --release -p xtask -- small-model`; recipes in `recipes/small-model`). It is part of the binary,
-//! so that it is there wherever the binary is; [`unpack`] puts it into a folder that any program can read.
+//! The built-in model: SDXL's architecture and file layout in small, trained by this program on people that
+//! this program drew (`cargo run --release -p xtask -- small-model`; recipes in `recipes/small-model`). It is
+//! part of the binary, so that the program never has to find it; [`unpack`] writes it into a folder that any
+//! program can read.
 //!
 //! ```
 //! let cache = tempfile::tempdir()?;
@@ -44,8 +45,8 @@ files![
 /// Side of the pictures that the model was trained on, in pixels.
 pub const SIZE: usize = 96;
 
-/// Puts the model into a folder of its own in `cache`, unless it is there already and whole, and says where. The folder's
-/// name changes with the model. Several processes may do this at the same time.
+/// Writes the model into a folder of its own in `cache`, unless it is there already and complete, and returns
+/// the path. The folder's name changes with the model. Several processes may do this at the same time.
 ///
 /// # Errors
 /// Files that cannot be written.
@@ -55,7 +56,7 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
         return Ok(folder);
     }
     std::fs::create_dir_all(cache)?;
-    // Gone again when this function is left, unless it has got its name.
+    // Removed when this function returns, unless it was renamed.
     let unfinished = tempfile::Builder::new().prefix("people-").suffix(".partial").tempdir_in(cache)?;
     let partial = unfinished.path().join("model");
     for (path, content) in FILES {
@@ -73,7 +74,7 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether every file is in the folder as it should be.
+/// True if every file is in the folder with its expected content.
 fn is_whole(folder: &Path) -> bool {
     FILES.iter().all(|(path, content)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *content))
 }

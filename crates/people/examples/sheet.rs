@@ -1,5 +1,6 @@
-//! Draws a sheet of pictures to look at: `cargo run -p fairhuman-people --example sheet -- OUT.png SIZE COLUMNS ROWS SEED
-//! FIRST [masks]`. With `masks`, faces are tinted red and hands green. The captions are printed.
+//! Draws a sheet of pictures to look at: `cargo run -p fairhuman-people --example sheet -- OUT.png SIZE
+//! COLUMNS ROWS SEED FIRST [masks]`. With `masks`, faces are tinted red and hands green. The captions are
+//! printed.
 
 use std::error::Error;
 

@@ -6,7 +6,7 @@ use crate::geometry::{V2, ellipse, polyline, rectangle, smooth, v2};
 use crate::pose::Framing;
 use crate::random::Dice;
 
-/// Where people are; captions name it.
+/// The place that people are in; captions name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Grass, trees, sky.

@@ -15,7 +15,7 @@ use crate::things;
 /// Width of outlines, in units of the figure's height.
 pub const LINE: f32 = 0.0048;
 
-/// What was drawn and where: the source of the key points. Points are in figure coordinates.
+/// Positions of the drawn parts, for the key points. Points are in figure coordinates.
 pub struct Drawn {
     /// The joints.
     pub skeleton: Skeleton,
@@ -53,7 +53,7 @@ pub fn draw(pen: &mut Pen, person: &Person, light: f32) -> Drawn {
     }
     hair::behind(pen, person, &bones, light);
     let hidden = |i: usize| matches!(person.pose.arms[i].arm, Arm::Back);
-    // Of someone who walks, the arm on the far side swings behind the trunk.
+    // The far arm of a walking figure swings behind the trunk.
     let far = |i: usize| {
         person.pose.stance == Stance::Walk
             && Side::BOTH[i].sign() != person.pose.turn.signum()
@@ -75,7 +75,7 @@ pub fn draw(pen: &mut Pen, person: &Person, light: f32) -> Drawn {
     Drawn { skeleton: bones, hands, face: points, order }
 }
 
-/// One arm with its sleeve, what the hand holds, and the hand.
+/// One arm with its sleeve, the thing held, and the hand.
 fn arm(
     pen: &mut Pen,
     person: &Person,

@@ -1,7 +1,7 @@
-//! The display list: what is drawn, in order, with the region and body part that each shape belongs to.
+//! The display list: the shapes in drawing order, with the region and body part that each belongs to.
 //!
-//! Everything is kept as filled outlines on a square of side [`SIDE`], whatever the size of the picture: colours,
-//! masks and the visibility of key points are then read from the very same outlines.
+//! Everything is kept as filled outlines on a square of side [`SIDE`], whatever the size of the picture:
+//! colours, masks and the visibility of key points come from the same outlines.
 
 use tiny_skia::{LineCap, LineJoin, Path, Stroke, Transform};
 
@@ -44,7 +44,7 @@ impl Side {
     }
 }
 
-/// What a shape is a part of.
+/// The body part or scenery that a shape belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Background, shadows, furniture.
@@ -65,12 +65,12 @@ pub enum Part {
     Thing,
 }
 
-/// How a shape is filled; points are in the coordinates of the pen that draws.
+/// The fill of a shape; points are in the coordinates of the pen that draws.
 #[derive(Clone, Debug)]
 pub enum Fill {
     /// One colour.
     Flat(Rgb),
-    /// One colour that lets through what is below: alpha in `(0, 1)`.
+    /// One translucent colour: alpha in `(0, 1)`.
     Glaze(Rgb, f32),
     /// From one colour to another between two points.
     Shade(V2, V2, Rgb, Rgb),
@@ -95,7 +95,7 @@ impl Fill {
 pub struct Shape {
     /// The outline, on the square of side [`SIDE`].
     pub path: Path,
-    /// How it is filled.
+    /// Its fill.
     pub fill: Fill,
     /// The region it belongs to; a [`Fill::Glaze`] belongs to none and hides nothing.
     pub region: Region,
@@ -115,11 +115,11 @@ pub struct Pen<'a> {
     shapes: &'a mut Vec<Shape>,
     /// From this pen's coordinates to the square.
     pub to_square: Transform,
-    /// Whose shapes these are.
+    /// The figure that the shapes belong to.
     pub figure: Option<usize>,
-    /// Which part.
+    /// Their part.
     pub part: Part,
-    /// Which region.
+    /// Their region.
     pub region: Region,
 }
 
@@ -178,7 +178,7 @@ impl<'a> Pen<'a> {
         self.fill(path, fill);
     }
 
-    /// How many shapes there are so far: the place in the drawing order of what comes next.
+    /// Number of shapes so far, which is the place of the next shape in the drawing order.
     pub fn order(&self) -> usize {
         self.shapes.len()
     }

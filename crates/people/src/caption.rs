@@ -1,4 +1,4 @@
-//! Captions: one plain sentence in lower case that says what is drawn, from a small fixed set of words.
+//! Captions: one plain sentence in lower case that describes the picture, from a small fixed set of words.
 
 use crate::background::Place;
 use crate::person::{Beard, Bottom, HairStyle, HatStyle, Pattern, Person, Top};
@@ -128,18 +128,18 @@ fn with_article(words: String) -> String {
 /// Words and commas that a caption may have: text encoders read 77 tokens, and most of these words are one.
 const ROOM: usize = 62;
 
-/// How much is said of each person.
+/// Level of detail about each person.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Detail {
-    /// Hair, top, what the hands do, the face.
+    /// Hair, top, gesture, expression.
     Least,
-    /// Also patterns and whether the person walks or sits.
+    /// Also patterns, walking and sitting.
     Main,
-    /// Also skin, hair style, beard, glasses, hat and what covers the legs.
+    /// Also skin, hair style, beard, glasses, hat and trousers or skirt.
     All,
 }
 
-/// The caption of a scene: all of what fits. Of three people not all does.
+/// The caption of a scene, with as much detail as fits; for three people not all of it does.
 pub fn caption(scene: &Scene) -> String {
     let length = |text: &str| text.split(' ').count() + text.matches(',').count();
     let first = if scene.people.len() < 3 { Detail::All } else { Detail::Main };

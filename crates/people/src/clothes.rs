@@ -49,7 +49,7 @@ fn shoe(pen: &mut Pen, ankle: V2, along: V2, colour: Rgb) {
     pen.line(polyline(&[sole(heel, 0.02), sole(toe, 0.015)], false), 0.007, Fill::Flat(colour.darker(0.45)));
 }
 
-/// The trunk with what covers it, and the neck.
+/// The trunk with its clothes, and the neck.
 pub fn trunk(pen: &mut Pen, person: &Person, bones: &Skeleton, light: f32) {
     let b = &person.build;
     let (top, hip) = bones.levels;

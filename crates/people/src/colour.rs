@@ -34,7 +34,7 @@ impl Rgb {
         self.0.abs_diff(other.0).max(self.1.abs_diff(other.1)).max(self.2.abs_diff(other.2))
     }
 
-    /// A near neighbour, so that two red shirts are not the same red.
+    /// A similar colour, so that two red shirts are not the same red.
     pub fn varied(self, dice: &mut Dice) -> Rgb {
         let t = dice.between(0.0, 0.14);
         if dice.chance(0.5) { self.lighter(t) } else { self.darker(t) }

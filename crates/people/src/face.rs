@@ -10,7 +10,7 @@ use crate::skeleton::Skeleton;
 /// The points of a face that are recorded, with their names; right and left are the figure's own.
 pub type FacePoints = Vec<(&'static str, V2)>;
 
-/// How far the head is turned: shifts what is in front to that side and narrows what goes away.
+/// Turn of the head: shifts the features in front to that side and narrows those on the far side.
 #[derive(Clone, Copy)]
 pub struct Turned(f32);
 
@@ -20,7 +20,7 @@ impl Turned {
         Turned(person.pose.turn)
     }
 
-    /// Where a point on the front of the head is seen; `depth` 0 at the ears, 1 at the tip of the nose.
+    /// The projection of a point on the front of the head; `depth` 0 at the ears, 1 at the tip of the nose.
     pub fn at(self, x: f32, y: f32, depth: f32) -> V2 {
         v2(x * (1.0 - 0.1 * self.0 * self.0) + 0.085 * self.0 * depth, y)
     }

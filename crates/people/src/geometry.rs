@@ -61,7 +61,7 @@ impl V2 {
         self + (o - self) * t
     }
 
-    /// Where `transform` takes this point.
+    /// This point mapped by `transform`.
     pub fn through(self, transform: Transform) -> V2 {
         let mut p = tiny_skia::Point::from_xy(self.x, self.y);
         transform.map_point(&mut p);
@@ -69,7 +69,8 @@ impl V2 {
     }
 }
 
-/// The direction at `degrees` from straight down, positive towards `side` (`+1` right of the picture, `-1` left).
+/// The direction at `degrees` from straight down, positive towards `side` (`+1` right of the picture, `-1`
+/// left).
 pub fn direction(degrees: f32, side: f32) -> V2 {
     let a = degrees.to_radians();
     v2(side * a.sin(), a.cos())
@@ -137,7 +138,8 @@ pub fn smooth(points: &[V2], closed: bool) -> Option<Path> {
     path.finish()
 }
 
-/// The points, followed by their mirror images in the axis x = 0, in reverse: a symmetric outline from its right half.
+/// The points, followed by their mirror images in the axis x = 0, in reverse: a symmetric outline from its
+/// right half.
 pub fn mirrored(right: &[V2]) -> Vec<V2> {
     let left = right.iter().rev().filter(|p| p.x != 0.0).map(|p| v2(-p.x, p.y));
     right.iter().copied().chain(left).collect()
@@ -177,7 +179,7 @@ pub fn capsule(a: V2, ra: f32, b: V2, rb: f32) -> Option<Path> {
     hull(&[(a, ra), (b, rb)])
 }
 
-/// Whether `point` lies inside `path` (non-zero winding; curves taken as eight chords).
+/// True if `point` lies inside `path` (non-zero winding; curves taken as eight chords).
 pub fn contains(path: &Path, point: V2) -> bool {
     let b = path.bounds();
     if point.x < b.left() || point.x > b.right() || point.y < b.top() || point.y > b.bottom() {

@@ -1,4 +1,4 @@
-//! Hair and hats, in head coordinates: what lies behind the body, and what lies over the head.
+//! Hair and hats, in head coordinates: the parts behind the body, and those over the head.
 
 use crate::body::LINE;
 use crate::canvas::{Fill, Part, Pen, Region};
@@ -30,7 +30,7 @@ fn discs(pen: &mut Pen, centres: &[(V2, f32)], person: &Person, dark: f32) {
     }
 }
 
-/// What hangs behind the shoulders and stands behind the head.
+/// The hair behind the shoulders and the head.
 pub fn behind(pen: &mut Pen, person: &Person, bones: &Skeleton, _light: f32) {
     let mut pen = pen.part(Part::Hair, Region::Rest);
     let mut pen = pen.within(bones.head);
@@ -88,7 +88,7 @@ pub fn behind(pen: &mut Pen, person: &Person, bones: &Skeleton, _light: f32) {
     }
 }
 
-/// What lies over the head: crown, fringe, side locks, braids and hats.
+/// The parts over the head: crown, fringe, side locks, braids and hats.
 pub fn front(pen: &mut Pen, person: &Person, bones: &Skeleton, light: f32) {
     let mut pen = pen.part(Part::Hair, Region::Rest);
     let mut pen = pen.within(bones.head);

@@ -1,14 +1,16 @@
-//! Hands with joints: 21 points in space per hand, posed by a gesture, rolled about the forearm, projected and drawn.
+//! Hands with joints: 21 points in space per hand, posed by a gesture, rolled about the forearm, projected
+//! and drawn.
 //!
-//! Hand coordinates: x towards the thumb, y along the fingers, z out of the palm; the unit is the length of the hand.
-//! The points are those that hand detectors use: wrist, then four per finger from thumb to little finger.
+//! Hand coordinates: x towards the thumb, y along the fingers, z out of the palm; the unit is the length of
+//! the hand. The points are those that hand detectors use: wrist, then four per finger from thumb to little
+//! finger.
 
 use crate::canvas::{Fill, Part, Pen, Region, Side};
 use crate::colour::Rgb;
 use crate::geometry::{V2, hull, smooth};
 use crate::skeleton::HAND;
 
-/// What the fingers do.
+/// Pose of the fingers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gesture {
     /// Spread.
@@ -86,7 +88,7 @@ fn fingers(gesture: Gesture) -> ([Bent; 4], [Bone; 3]) {
     }
 }
 
-/// Where the fingers join the palm, and the lengths of their bones.
+/// Knuckles of the fingers, and the lengths of their bones.
 const ROOTS: [((f32, f32), [f32; 3]); 4] = [
     ((0.172, 0.50), [0.205, 0.125, 0.09]),
     ((0.060, 0.525), [0.22, 0.145, 0.10]),

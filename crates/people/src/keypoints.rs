@@ -1,4 +1,5 @@
-//! Key points of what was drawn: joints of bodies and hands and points of faces, each visible, hidden or outside.
+//! Key points of the drawn figures: joints of bodies and hands, points of faces, each visible, hidden or
+//! outside.
 
 use serde::Serialize;
 use tiny_skia::Transform;
@@ -46,7 +47,7 @@ pub struct Keypoint {
 pub struct NamedPoint {
     /// "left" and "right" are the figure's own.
     pub name: &'static str,
-    /// Where it is.
+    /// Its position.
     #[serde(flatten)]
     pub point: Keypoint,
 }
@@ -54,7 +55,7 @@ pub struct NamedPoint {
 /// One hand.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hand {
-    /// What its fingers do: open, flat, relaxed, fist, pointing, thumb up, peace or three.
+    /// Pose of its fingers: open, flat, relaxed, fist, pointing, thumb up, peace or three.
     pub gesture: &'static str,
     /// 21 points: wrist, then four from the palm to the tip for thumb, index, middle, ring and little finger.
     pub points: Vec<Keypoint>,
@@ -75,7 +76,8 @@ pub struct Figure {
     pub left_hand: Hand,
 }
 
-/// The key points of every person of a composed picture, from left to right, in pixels of a `size` x `size` picture.
+/// The key points of every person of a composed picture, from left to right, in pixels of a `size` x `size`
+/// picture.
 pub fn figures(composed: &Composed, size: u32) -> Vec<Figure> {
     composed.drawn.iter().enumerate().map(|(i, drawn)| figure(composed, drawn, i, size)).collect()
 }
@@ -135,8 +137,8 @@ fn figure(composed: &Composed, drawn: &Drawn, i: usize, size: u32) -> Figure {
     }
 }
 
-/// Whether a shape drawn later hides a point on `part` of figure `i`. Of the same figure, what the part itself is
-/// made of or dressed in does not.
+/// True if a shape drawn later hides a point on `part` of figure `i`. The part's own shapes and clothes do
+/// not hide it.
 fn hides(shape: &Shape, i: usize, part: Part) -> bool {
     if matches!(shape.fill, Fill::Glaze(..)) || shape.figure.is_none() {
         return false;
@@ -149,7 +151,7 @@ fn hides(shape: &Shape, i: usize, part: Part) -> bool {
         // A wrist is where the hand begins; a shoulder is inside the trunk; the chin's shadow is on the neck.
         (Part::Arm(a), Part::Hand(b)) => a != b,
         (Part::Torso, Part::Head | Part::Arm(_)) => false,
-        // Clothes over hips and knees show where they are.
+        // Hips and knees under clothes count as visible.
         (Part::Leg(_), Part::Torso | Part::Leg(_)) => false,
         _ => true,
     }

@@ -1,8 +1,8 @@
-//! Draws people: pictures with exact face and hand masks, key points and captions, from nothing but a seed.
+//! Draws people: pictures with exact face and hand masks, key points and captions, from a seed.
 //!
-//! A [`Picture`] is a pure function of (seed, index); its size only says how many pixels it has. Everything is drawn from
-//! one list of filled outlines, and the masks are what stays visible of the outlines of faces and hands, so that they are
-//! exact to half a pixel, whatever hides what. Captions are plain sentences from a fixed [`VOCABULARY`].
+//! A [`Picture`] is a pure function of (seed, index); its size is only its resolution. Everything is drawn
+//! from one list of filled outlines, and the masks are the visible parts of the outlines of faces and hands:
+//! exact to half a pixel, with every occlusion. Captions are plain sentences from a fixed [`VOCABULARY`].
 //!
 //! ```
 //! let picture = fairhuman_people::draw(128, 7, 0);
@@ -10,8 +10,8 @@
 //! assert!(picture.caption.split([' ', ',']).filter(|w| !w.is_empty()).all(|w| fairhuman_people::VOCABULARY.contains(&w)));
 //! ```
 //!
-//! [`write_dataset`] makes a dataset folder of them. What this crate does not do: draw from descriptions, or read any file
-//! but its own earlier output.
+//! [`write_dataset`] makes a dataset folder of them. The crate does not draw from descriptions, and reads no
+//! file but its own earlier output.
 
 #![deny(missing_docs)]
 
@@ -42,27 +42,29 @@ pub use write::{MAX_SIZE, MIN_SIZE, MOST_FIGURES, Options, PeopleError, Summary,
 
 use image::{GrayImage, RgbImage};
 
-/// One drawn picture with all that is known about it.
+/// One drawn picture with its annotations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// The picture, `[size, size]`, sRGB.
     pub image: RgbImage,
-    /// 255 where at least half of the pixel is visible face (skin of the head, features, ears, beard, glasses; no hair), else 0.
+    /// 255 where at least half of the pixel is visible face (skin of the head, features, ears, beard,
+    /// glasses; no hair), else 0.
     pub face_mask: GrayImage,
     /// 255 where at least half of the pixel is visible hand (from the wrist to the finger tips), else 0.
     pub hand_mask: GrayImage,
-    /// What is drawn, in lower case, under 60 words.
+    /// A description of the picture, in lower case, under 60 words.
     pub caption: String,
     /// The people from left to right.
     pub figures: Vec<Figure>,
 }
 
-/// Draws picture `index` of `seed` with `size` x `size` pixels; `size` is brought into [`MIN_SIZE`]`..=`[`MAX_SIZE`].
+/// Draws picture `index` of `seed` with `size` x `size` pixels; `size` is clamped to
+/// [`MIN_SIZE`]`..=`[`MAX_SIZE`].
 pub fn draw(size: u32, seed: u64, index: u64) -> Picture {
     draw_mix(size, seed, index, Mix::default())
 }
 
-/// The same from another mix of pictures.
+/// The same with another mix of pictures.
 pub fn draw_mix(size: u32, seed: u64, index: u64, mix: Mix) -> Picture {
     let size = size.clamp(MIN_SIZE, MAX_SIZE);
     let composed = scene::compose(seed, index, mix);

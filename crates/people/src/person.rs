@@ -1,4 +1,4 @@
-//! Who is drawn: everything about one figure that is chosen before anything is drawn.
+//! A figure's description, chosen before anything is drawn.
 
 use crate::colour::{CLOTHES, EYES, HAIR, Named, Rgb, SKIN};
 use crate::pose::Pose;
@@ -28,12 +28,12 @@ impl Kind {
         }
     }
 
-    /// Whether this is a girl or a boy.
+    /// True for girls and boys.
     pub fn is_child(self) -> bool {
         matches!(self, Kind::Girl | Kind::Boy)
     }
 
-    /// Whether this is a woman or a girl.
+    /// True for women and girls.
     pub fn is_female(self) -> bool {
         matches!(self, Kind::Woman | Kind::Girl)
     }
@@ -56,7 +56,7 @@ pub struct Build {
     pub limb: f32,
 }
 
-/// How hair is worn.
+/// Hair styles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HairStyle {
     /// None at all.
@@ -79,7 +79,7 @@ pub enum HairStyle {
     Braids,
 }
 
-/// What is worn on the head.
+/// Hats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HatStyle {
     /// With a peak.
@@ -110,7 +110,7 @@ pub enum Pattern {
     Dotted,
 }
 
-/// What covers the trunk.
+/// Clothes of the trunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Top {
     /// Short sleeves.
@@ -123,7 +123,7 @@ pub enum Top {
     Dress,
 }
 
-/// What covers the legs (nothing more under a dress).
+/// Clothes of the legs (none under a dress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bottom {
     /// To the ankle.
@@ -134,7 +134,7 @@ pub enum Bottom {
     Skirt,
 }
 
-/// What a face shows.
+/// Expressions of the face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expression {
     /// Closed mouth, corners up.
@@ -189,7 +189,7 @@ impl Cloth {
 pub struct Person {
     /// Woman, man, girl or boy.
     pub kind: Kind,
-    /// Whether an adult is old.
+    /// True for old adults.
     pub old: bool,
     /// Proportions.
     pub build: Build,
@@ -203,17 +203,17 @@ pub struct Person {
     pub hair_colour: Named,
     /// The same as drawn.
     pub hair_rgb: Rgb,
-    /// On which side the parting or the tail is.
+    /// The side of the parting or the tail.
     pub parting: f32,
-    /// What is worn on the head.
+    /// The hat, if any.
     pub hat: Option<(HatStyle, Cloth)>,
-    /// Whether there are glasses.
+    /// True with glasses.
     pub glasses: bool,
     /// Hair on the face.
     pub beard: Option<Beard>,
     /// Colour of the irises.
     pub eyes: Rgb,
-    /// What the face shows.
+    /// The expression.
     pub expression: Expression,
     /// On the trunk.
     pub top: Top,
@@ -231,7 +231,7 @@ pub struct Person {
     pub thing: Named,
     /// Roundness of the jaw, 0 narrow to 1 broad.
     pub jaw: f32,
-    /// What the body does.
+    /// The pose.
     pub pose: Pose,
 }
 
@@ -265,12 +265,12 @@ pub fn choose(dice: &mut Dice, pose: impl FnOnce(&mut Dice) -> Pose) -> Person {
     let pattern = dice.weighted(&[(0.62, Pattern::Plain), (0.24, Pattern::Striped), (0.14, Pattern::Dotted)]);
     let mut top_cloth = Cloth::choose(dice);
     while top_cloth.rgb.distance(skin.rgb) < 56 {
-        // A shirt of the skin's colour would read as none.
+        // A shirt of the skin's colour would look like none.
         top_cloth = Cloth::choose(dice);
     }
     let mut bottom_cloth = Cloth::choose(dice);
     if bottom_cloth.named == top_cloth.named {
-        // One colour from neck to foot would read as an overall.
+        // One colour from neck to foot would look like an overall.
         let other = CLOTHES[if top_cloth.named.name == "blue" { 8 } else { 4 }];
         bottom_cloth = Cloth { named: other, rgb: other.rgb.varied(dice) };
     }

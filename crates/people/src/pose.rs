@@ -1,11 +1,11 @@
-//! What a body does: stance, arms and hands, chosen so that they fit the picture. Angles are in degrees from hanging
+//! Poses: stance, arms and hands, chosen so that they fit the picture. Angles are in degrees from hanging
 //! straight down, positive away from the body.
 
 use crate::canvas::Side;
 use crate::hand::Gesture;
 use crate::random::Dice;
 
-/// What the legs do.
+/// Stance of the legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stance {
     /// On both feet.
@@ -18,10 +18,10 @@ pub enum Stance {
     Jump,
 }
 
-/// What the arms and hands do; captions name it.
+/// Gesture of the arms and hands; captions name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Arms hang, or rest on the thighs of who sits.
+    /// Arms hang, or rest on the thighs of a sitting figure.
     Rest,
     /// One open hand beside the head.
     Wave,
@@ -55,7 +55,7 @@ pub enum Action {
     IceCream,
 }
 
-/// How an arm gets to where it is.
+/// Position of an arm, by its angles or by the place of its wrist.
 #[derive(Clone, Copy, Debug)]
 pub enum Arm {
     /// Angles of the upper arm and of the forearm.
@@ -73,38 +73,38 @@ pub enum Arm {
 /// One arm and its hand.
 #[derive(Clone, Copy, Debug)]
 pub struct ArmPose {
-    /// Where the arm is.
+    /// Position of the arm.
     pub arm: Arm,
     /// Angle of the hand against the forearm, positive outwards.
     pub bend: f32,
     /// Roll of the hand about its own axis: 0 shows the palm, 180 the back.
     pub roll: f32,
-    /// What the fingers do.
+    /// Pose of the fingers.
     pub gesture: Gesture,
 }
 
-/// What one figure's body does.
+/// Pose of one figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Pose {
     /// The legs.
     pub stance: Stance,
     /// The hands.
     pub action: Action,
-    /// Whether both hands do it, where that is a choice.
+    /// True if both hands make the gesture, for gestures of one or two hands.
     pub both: bool,
     /// Right and left arm.
     pub arms: [ArmPose; 2],
-    /// To which side the figure faces: sign and amount, `[-1, 1]`.
+    /// Turn of the figure to a side: sign and amount, `[-1, 1]`.
     pub turn: f32,
     /// Tilt of the head in degrees.
     pub tilt: f32,
     /// Lean of the trunk in degrees.
     pub lean: f32,
-    /// How wide the step or the stance is, about 1.
+    /// Width of the step or the stance, about 1.
     pub stride: f32,
 }
 
-/// How much of the figures the picture shows.
+/// Framing: the part of the figures that the picture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// From head to foot.
@@ -231,7 +231,7 @@ fn resting(dice: &mut Dice, stance: Stance, close: bool) -> ArmPose {
         Stance::Sit => Arm::Thigh,
         _ => Arm::Angles(dice.between(5.0, 13.0), dice.between(0.0, 9.0)),
     };
-    // A close view ends at the hips: an arm that hangs leaves it, which is as it should be.
+    // A close view ends at the hips: a hanging arm may leave it.
     let roll = if close { 180.0 } else { dice.pick(&[180.0, 150.0, 205.0]) };
     ArmPose { arm, bend: dice.about(0.0, 6.0), roll, gesture: Gesture::Relaxed }
 }

@@ -1,4 +1,5 @@
-//! Random choices of one picture: a ChaCha stream named by (seed, index), so that no picture depends on another.
+//! Random choices of one picture: a ChaCha stream named by (seed, index), so that no picture depends on
+//! another.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -39,7 +40,7 @@ impl Dice {
         if self.chance(0.5) { 1.0 } else { -1.0 }
     }
 
-    /// One of `choices`, which must not be empty, all alike.
+    /// One of `choices`, which must not be empty, with equal probability.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[(self.unit() * choices.len() as f32) as usize % choices.len()]
     }

@@ -1,4 +1,4 @@
-//! From the display list to pixels: the picture, and the exact masks of what stays visible of each region.
+//! From the display list to pixels: the picture, and exact masks of the visible part of each region.
 
 use image::{GrayImage, RgbImage};
 use tiny_skia::{
@@ -26,7 +26,7 @@ pub fn render(shapes: &[Shape], size: u32) -> Rendered {
     let factor = if size < 200 { 2 } else { 1 };
     let scale = (size * factor) as f32 / SIDE;
     let colours = paint(shapes, size * factor, |shape| Some(shader(&shape.fill, scale)));
-    // Masks are a picture too: faces red, hands green, all else black. What is drawn later hides what was there, and
+    // Masks are a picture too: faces red, hands green, all else black. Later shapes cover earlier ones, and
     // because red and green share a pixel's coverage, no pixel can be at least half of both.
     let first = shapes.iter().position(|s| s.region != Region::Rest).unwrap_or(shapes.len());
     let regions = paint(&shapes[first..], size * factor, |shape| match (&shape.fill, shape.region) {
@@ -120,6 +120,6 @@ fn shader(fill: &Fill, scale: f32) -> Shader<'static> {
             (RadialGradient::new(c, c, radius, stops, SpreadMode::Pad, Transform::identity()), inner)
         }
     };
-    // A gradient without extent is none: its first colour.
+    // A gradient without extent is its first colour.
     made.unwrap_or_else(|| solid(instead, 1.0))
 }

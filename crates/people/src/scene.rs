@@ -1,4 +1,4 @@
-//! One picture before it has pixels: who is in it, where they stand, and the display list of it all.
+//! One picture before rendering: its people, their places, and the display list.
 
 use tiny_skia::Transform;
 
@@ -12,12 +12,12 @@ use crate::pose::{self, Action, Framing};
 use crate::random::Dice;
 use crate::skeleton::skeleton;
 
-/// What kinds of pictures there are among many.
+/// Mix of pictures in a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {
     /// People in a picture at most, 1 to 3.
     pub figures: u32,
-    /// How many of a hundred pictures of one person show them from near: cut off at the hips or the chest.
+    /// Percentage of close views among pictures of one person: cut off at the hips or the chest.
     pub near: u32,
 }
 
@@ -31,27 +31,28 @@ impl Default for Mix {
 pub struct Scene {
     /// From left to right.
     pub people: Vec<Person>,
-    /// Where they are.
+    /// The place.
     pub place: Place,
-    /// How much of them is seen.
+    /// The framing.
     pub framing: Framing,
     /// The side that light comes from.
     pub light: f32,
-    /// For each person the scale and the position of the point below them on the ground, in units of the side.
+    /// For each person the scale and the position of the point below them on the ground, in units of the
+    /// side.
     pub stands: Vec<(f32, V2)>,
 }
 
 /// One picture, composed.
 pub struct Composed {
-    /// What is in it.
+    /// Its description.
     pub scene: Scene,
-    /// What to draw, in order.
+    /// The shapes in drawing order.
     pub shapes: Vec<Shape>,
-    /// Where the parts of each person are; same order as the people.
+    /// Positions of each person's parts, in the order of the people.
     pub drawn: Vec<Drawn>,
 }
 
-/// Composes picture `index` of `seed` and a mix: nothing else decides what is in it.
+/// Composes picture `index` of `seed` and a mix; the result depends on nothing else.
 pub fn compose(seed: u64, index: u64, mix: Mix) -> Composed {
     let mut dice = Dice::new(seed, index);
     let scene = choose(&mut dice, mix);
@@ -62,7 +63,7 @@ pub fn compose(seed: u64, index: u64, mix: Mix) -> Composed {
         let (scale, at) = scene.stands[i];
         Transform::from_translate(at.x, at.y).pre_scale(scale, scale)
     };
-    // Who stands further back, that is higher in the picture, is drawn first.
+    // People further back, that is higher in the picture, are drawn first.
     let mut back_to_front: Vec<usize> = (0..scene.people.len()).collect();
     back_to_front.sort_by(|&a, &b| scene.stands[a].1.y.total_cmp(&scene.stands[b].1.y));
     let mut drawn: Vec<Option<Drawn>> = (0..scene.people.len()).map(|_| None).collect();
@@ -95,7 +96,7 @@ fn choose(dice: &mut Dice, mix: Mix) -> Scene {
     Scene { people, place, framing, light, stands }
 }
 
-/// How far a person reaches, in units of their height: left, right and up.
+/// Extent of a person in units of their height: left, right and up.
 fn extent(person: &Person, framing: Framing) -> (f32, f32, f32) {
     let bones = skeleton(&person.build, &person.pose);
     let head = person.build.head;
@@ -110,7 +111,7 @@ fn extent(person: &Person, framing: Framing) -> (f32, f32, f32) {
         let arm = &person.pose.arms[i];
         let held = matches!(person.pose.action, Action::Balloon) && arm.gesture == hand::Gesture::Fist;
         for p in hand::place(side, bones.wrists[i], bones.hands[i], arm.roll, arm.gesture).points {
-            // What hangs below the edge of a close view need not fit its width.
+            // Parts below the edge of a close view need not fit its width.
             if framing == Framing::Full || p.y < bones.levels.0 * 0.8 {
                 let aside = if held { 0.1 } else { 0.01 };
                 reach.0 = reach.0.min(p.x - aside);
@@ -141,7 +142,8 @@ fn stand(dice: &mut Dice, people: &[Person], framing: Framing) -> Vec<(f32, V2)>
         .enumerate()
         .map(|(i, person)| {
             let (left, right, up) = extent(person, framing);
-            // Alone, a child fills the picture nearly as an adult does; beside others it is as small as it is.
+            // Alone, a child fills the picture nearly as an adult does; beside others it is as small as it
+            // is.
             let height = if n == 1 { 0.5 + 0.5 * person.build.height } else { person.build.height / tallest };
             let mut scale = (size * height).min((1.0 - 2.0 * edge) / (right - left));
             let y = match framing {

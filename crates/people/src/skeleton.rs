@@ -1,4 +1,4 @@
-//! Where the joints of a pose are.
+//! Positions of the joints of a pose.
 //!
 //! Figure coordinates: the unit is the figure's height, the origin is on the ground below it, y points down.
 
@@ -9,7 +9,7 @@ use crate::geometry::{V2, direction, reach, v2};
 use crate::person::Build;
 use crate::pose::{Arm, Pose, Stance};
 
-/// Where the joints are, in figure coordinates; pairs are right, left.
+/// Positions of the joints in figure coordinates; pairs are right, left.
 #[derive(Clone, Copy, Debug)]
 pub struct Skeleton {
     /// From the upright trunk's coordinates to figure coordinates: the lean.
@@ -38,7 +38,8 @@ pub struct Skeleton {
     pub lift: f32,
 }
 
-/// Length of a hand from wrist to the tip of the middle finger, in units of the figure's height: about 1.2 times life.
+/// Length of a hand from wrist to the tip of the middle finger, in units of the figure's height: about 1.2
+/// times life.
 pub const HAND: f32 = 0.128;
 
 /// Places the joints.

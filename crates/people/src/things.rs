@@ -9,7 +9,7 @@ use crate::person::Person;
 use crate::pose::Action;
 use crate::skeleton::Skeleton;
 
-/// A wooden bench below who sits.
+/// A wooden bench below a sitting figure.
 pub fn bench(pen: &mut Pen, bones: &Skeleton, person: &Person) {
     let mut pen = pen.part(Part::Scenery, Region::Rest);
     let (way, seat) = (person.pose.turn.signum(), bones.levels.1 + 0.045);
@@ -27,7 +27,7 @@ pub fn bench(pen: &mut Pen, bones: &Skeleton, person: &Person) {
     pen.fill(rectangle(a, seat, b, seat + 0.01), Fill::Flat(wood.lighter(0.2)));
 }
 
-/// What the hand holds, drawn before the hand so that the fingers close over it.
+/// The thing held, drawn before the hand so that the fingers close over it.
 pub fn held(pen: &mut Pen, person: &Person, hand: &Placed) {
     let grip = hand.points[9].towards(hand.points[0], 0.3);
     let outwards = if grip.x < 0.0 { -1.0 } else { 1.0 };

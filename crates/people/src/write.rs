@@ -1,12 +1,13 @@
 //! A folder of drawn pictures in the layout that training reads.
 //!
 //! ```text
-//! people.json            the options, written first: who made this folder and whether it may be continued
+//! people.json            the options, written first: the folder's origin, and if it can be continued
 //! images/00000.png       masks/face/00000.png      masks/hand/00000.png      keypoints/00000.json
 //! metadata.jsonl         image, text, mask_face, mask_hand, keypoints; written last
 //! ```
-//! A region of which nothing is visible has no mask file and `null` in its column. Every file is written under another
-//! name and renamed, and a picture's key points come after its other files: where they are, the picture is complete.
+//! A region of which nothing is visible has no mask file and `null` in its column. Every file is written
+//! under another name and renamed, and a picture's key points come after its other files: their presence
+//! means that it is complete.
 
 use std::fs;
 use std::io::{self, Cursor};
@@ -28,15 +29,15 @@ pub const MIN_SIZE: u32 = 16;
 pub const MAX_SIZE: u32 = 4096;
 /// People in a picture at most.
 pub const MOST_FIGURES: u32 = 3;
-/// Raised when the same options draw other pictures than before.
+/// Version of the drawing, increased when the same options give other pictures than before.
 const DRAWING: u32 = 1;
 const OPTIONS_FILE: &str = "people.json";
 const METADATA_FILE: &str = "metadata.jsonl";
 
-/// What to draw.
+/// Options of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
-    /// How many pictures.
+    /// Number of pictures.
     pub count: u64,
     /// Side of the pictures in pixels.
     pub size: u32,
@@ -45,7 +46,7 @@ pub struct Options {
     /// People in a picture at most, 1 to 3.
     #[serde(default = "most_figures")]
     pub figures: u32,
-    /// How many of a hundred pictures of one person show them from near, 0 to 100.
+    /// Percentage of close views among pictures of one person, 0 to 100.
     #[serde(default = "half")]
     pub near: u32,
 }
@@ -65,7 +66,7 @@ fn half() -> u32 {
     50
 }
 
-/// What a folder holds now.
+/// Contents of a written folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Pictures in the folder.
@@ -78,17 +79,17 @@ pub struct Summary {
     pub with_hand: u64,
 }
 
-/// Why a dataset was not written.
+/// Failure to write a dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
-    /// An option has no meaning.
+    /// An option is out of range.
     #[error("{option} is {found}, but must be {expected}")]
     Option {
         /// The option's name.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         found: u64,
-        /// What would do.
+        /// The values accepted.
         expected: String,
     },
     /// The folder holds something else.
@@ -96,17 +97,17 @@ pub enum PeopleError {
     Occupied {
         /// The folder.
         folder: PathBuf,
-        /// What is in it.
+        /// The unexpected contents.
         found: String,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A picture could not be made a PNG file.
@@ -114,7 +115,7 @@ pub enum PeopleError {
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// The encoder's error.
         reason: String,
     },
 }
@@ -147,11 +148,13 @@ struct Done {
     mask_hand: Option<String>,
 }
 
-/// Draws `options.count` pictures into the folder `out`, in parallel, and calls `progress` with the number of finished
-/// pictures as it grows. The same call again continues what was interrupted and changes nothing that is complete.
+/// Draws `options.count` pictures into the folder `out`, in parallel, and calls `progress` with the number of
+/// finished pictures as it grows. The same call again continues what was interrupted and changes nothing that
+/// is complete.
 ///
 /// # Errors
-/// An option out of range, a folder with anything but the same pictures in it, or a file that cannot be written.
+/// An option out of range, a folder with anything but the same pictures in it, or a file that cannot be
+/// written.
 pub fn write_dataset(
     options: Options,
     out: &Path,
@@ -192,7 +195,7 @@ pub fn write_dataset(
                     }
                     let done = one(options, out, index, digits, &drawn)
                         .inspect_err(|_| stop.store(true, Ordering::Relaxed));
-                    // Nobody listening only means that the caller's progress function is gone with its thread.
+                    // The receiver is gone only if the caller's progress function panicked.
                     let _ = send.send(());
                     done.map(Some)
                 })
@@ -216,7 +219,7 @@ pub fn write_dataset(
     Ok(summary)
 }
 
-/// Makes `out` ours, or finds that it already is.
+/// Creates `out` with its options, or checks that it is a folder of the same options.
 fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
     let io = |action, path: &Path| {
         let path = path.to_path_buf();
@@ -313,7 +316,7 @@ fn write_png(
     put(path, &bytes.into_inner(), Durable::No)
 }
 
-/// Whether to wait until the disk has a file: yes for the two that describe the others.
+/// Durability of a file: the two that describe the others are synced to disk.
 #[derive(Clone, Copy, PartialEq)]
 enum Durable {
     Yes,

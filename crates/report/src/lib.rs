@@ -1,7 +1,8 @@
-//! Training runs as one web page: a file without network, scripts from elsewhere or other files beside it.
+//! Training runs as one web page: a single file that loads nothing else, from the network or from disk.
 //!
-//! Plain data in, text out. [`Report`] says what is on the page; [`html`] writes it. A [`Run`] is what a run folder
-//! holds ([`Run::read`]), a [`Grid`] is sampled pictures beside each other, with the places to enlarge.
+//! Plain data in, text out. A [`Report`] holds the contents of the page; [`html`] writes it. A [`Run`] is
+//! read from a run folder ([`Run::read`]), a [`Grid`] holds sampled pictures beside each other, with the
+//! places to enlarge.
 //!
 //! ```no_run
 //! use fairhuman_report::{Advice, Crop, Grid, Picture, Report, Row, Run, html};
@@ -34,11 +35,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Runs are compared by the objectives' *names*: a run that trained only the whole picture has no curve for faces.
-//! To compare a plain loss on faces too, train it with the same objectives and
-//! `weighting = { kind = "fixed", weights = [1, 0, 0] }`: held-out losses are then known for all of them.
+//! Runs are compared by the objectives' *names*: a run that trained only the whole picture has no curve for
+//! faces. To compare a plain loss on faces too, train it with the same objectives and `weighting = { kind =
+//! "fixed", weights = [1, 0, 0] }`: held-out losses are then known for all of them.
 //!
-//! What it does not do: print, read the clock, find faces (boxes come from masks or from the caller).
+//! It does not print, read the clock, or find faces (boxes come from masks or from the caller).
 #![deny(missing_docs)]
 
 mod chart;

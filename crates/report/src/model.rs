@@ -1,9 +1,9 @@
-//! What a report is made of: plain data, without files or formats.
+//! The contents of a report as plain data, without files or formats.
 
 use fairhuman_train::events::{Event, Start, Step, Validation};
 use image::{GrayImage, RgbImage};
 
-/// Everything on the page, in the order in which it is told.
+/// Everything on the page, in its order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     /// The heading, and the title of the browser's tab.
@@ -14,7 +14,7 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// Pictures beside each other.
     pub grids: Vec<Grid>,
-    /// What to do next.
+    /// Suggested next steps.
     pub next: Vec<Advice>,
     /// Versions and machine: name and value.
     pub about: Vec<(String, String)>,
@@ -40,7 +40,7 @@ pub struct Run {
     pub pictures: Vec<Masked>,
     /// Pictures of its prompts while it trained, by step.
     pub samples: Vec<Samples>,
-    /// What a reader should know about this run, such as why something is missing.
+    /// Notes for the reader, such as the reason why something is missing.
     pub notes: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Run {
         })
     }
 
-    /// The looks at held-out pictures.
+    /// The validations on held-out pictures.
     pub fn validations(&self) -> impl Iterator<Item = &Validation> {
         self.events.iter().filter_map(|event| match event {
             Event::Validation(validation) => Some(validation),
@@ -99,7 +99,7 @@ pub struct Masked {
     pub name: String,
     /// Its caption.
     pub caption: String,
-    /// Whether it was held out from training.
+    /// True if it was held out from training.
     pub held_out: bool,
     /// The picture as the network sees it.
     pub image: RgbImage,
@@ -121,7 +121,7 @@ pub struct Region {
 pub struct Grid {
     /// Heading.
     pub title: String,
-    /// One sentence on what is to be seen; may be empty.
+    /// One sentence about the pictures; may be empty.
     pub text: String,
     /// Names of the columns.
     pub columns: Vec<String>,
@@ -132,7 +132,7 @@ pub struct Grid {
 /// A row of a [`Grid`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
-    /// What the row has in common: the prompt.
+    /// The prompt, or whatever the row has in common.
     pub label: String,
     /// One picture per column, or none where there is none.
     pub cells: Vec<Option<Picture>>,
@@ -143,7 +143,7 @@ pub struct Row {
 pub struct Picture {
     /// The picture.
     pub image: RgbImage,
-    /// What is enlarged; may be empty.
+    /// The places that are enlarged; may be empty.
     pub crops: Vec<Crop>,
 }
 
@@ -157,10 +157,10 @@ impl Picture {
     }
 }
 
-/// A place in a picture, in pixels. It may reach beyond the picture: what lies inside is shown.
+/// A place in a picture, in pixels. It may reach beyond the picture: the part inside is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crop {
-    /// What is there: `face`, `hand`.
+    /// The content: `face`, `hand`.
     pub name: String,
     /// Left edge.
     pub left: i32,
@@ -182,8 +182,8 @@ impl Crop {
 /// A piece of advice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advice {
-    /// What and why.
+    /// The suggestion and its reason.
     pub text: String,
-    /// What to type.
+    /// The command, if there is one.
     pub command: Option<String>,
 }

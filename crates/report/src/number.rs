@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers in a readable form.
 
-/// Three digits that matter: `0.0123`, `12.3`, `1.23e-7`; a dash for what is no number.
+/// Three significant digits: `0.0123`, `12.3`, `1.23e-7`; a dash for values that are not finite.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -16,7 +16,7 @@ pub fn short(value: f64) -> String {
     minus(format!("{value:.*}", digits as usize))
 }
 
-/// A tick of an axis: no digits that say nothing.
+/// A tick of an axis, without trailing zeros.
 pub fn tick(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
@@ -28,7 +28,7 @@ pub fn tick(value: f64) -> String {
     if !(1e-4..1e6).contains(&size) {
         return minus(format!("{value:e}"));
     }
-    // A product like 3 * 0.1 has digits of its own at the end.
+    // Products such as 3 * 0.1 have rounding errors in the last digits.
     minus(format!("{}", (value * 1e8).round() / 1e8))
 }
 

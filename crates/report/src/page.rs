@@ -1,4 +1,4 @@
-//! The page: its head, its beginning, the order of its sections.
+//! The page: head, introduction, sections in order.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -8,7 +8,7 @@ use crate::view::{View, state};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// Nothing comes from elsewhere: the browser itself sees to it.
+/// The browser refuses to load anything from elsewhere.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'";
 
 /// The report as one HTML file.
@@ -71,7 +71,7 @@ fn page(report: &Report) -> Markup {
     }
 }
 
-/// The runs: name, how far, on what.
+/// The runs: name, state, weighting and objectives.
 fn runs(view: &View<'_>) -> Markup {
     html! {
         @if !view.runs.is_empty() { ul.runs {
@@ -88,17 +88,9 @@ fn runs(view: &View<'_>) -> Markup {
 
 /// The weighting in words, from the recipe.
 fn weighting(run: &crate::model::Run) -> String {
-    let keys = crate::recipe::flat(run);
-    let get = |key: &str| keys.get(key).map(|value| value.trim_matches('"').to_owned());
-    match (get("weighting.kind").as_deref(), get("weighting.alpha").as_deref()) {
+    match crate::recipe::weighting(run) {
         _ if run.objectives().len() == 1 => "one objective,".into(),
-        (Some("alpha-fair"), Some("2.0")) => "Minimum Potential Delay (alpha 2)".into(),
-        (Some("alpha-fair"), Some("0.0")) | (Some("linear"), _) => "plain sum".into(),
-        (Some("alpha-fair"), Some("inf")) => "max-min".into(),
-        (Some("alpha-fair"), Some(alpha)) => format!("alpha-fair, alpha {alpha},"),
-        (Some("fixed"), _) => {
-            format!("fixed weights {}", get("weighting.weights").unwrap_or_default())
-        }
-        _ => "trained".into(),
+        Some(weighting) => weighting.label(),
+        None => "trained".into(),
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures inside the page: encoded, cut out, marked.
+//! Pictures in the page: encoding, crops, overlays of masks.
 
 use std::io::Cursor;
 
@@ -16,9 +16,10 @@ const SMALL: u32 = 160 * 160;
 const SIDE: u32 = 768;
 /// Quality of JPEG.
 const QUALITY: u8 = 90;
-/// Longer side of what is cut out.
+/// Longer side of a crop.
 const CROP: u32 = 256;
-/// Colours of regions over photographs, in the order of the objectives; [`region_colour`] gives them to the page.
+/// Colours of regions over photographs, in the order of the objectives; [`region_colour`] gives them to the
+/// page.
 const REGIONS: [[u8; 3]; 8] = [
     [255, 176, 0],
     [0, 194, 255],
@@ -55,7 +56,7 @@ fn encode(image: &RgbImage) -> String {
 fn png(image: &DynamicImage) -> String {
     let mut bytes = Cursor::new(Vec::new());
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
-    // Writing into memory does not fail; a picture without pixels is shown as none.
+    // Writing into memory does not fail, except for a picture without pixels, which is left out.
     match image.write_with_encoder(encoder) {
         Ok(()) => address("image/png", bytes.get_ref()),
         Err(_) => "data:,".into(),
@@ -66,7 +67,7 @@ fn address(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", STANDARD.encode(bytes))
 }
 
-/// What lies inside the picture of a place, made square with a margin of a fifth; none if nothing does.
+/// A place cut out of the picture, made square with a margin of a fifth; none if it lies outside.
 pub fn cut(image: &RgbImage, crop: &Crop) -> Option<RgbImage> {
     let (width, height) = (i64::from(image.width()), i64::from(image.height()));
     let (w, h) = (i64::from(crop.width), i64::from(crop.height));
@@ -90,8 +91,8 @@ pub fn region_colour(i: usize) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Regions as a transparent picture to lay over theirs: tinted inside, with an outline. `masks` are the regions'
-/// numbers and masks, all of one size.
+/// Regions as a transparent picture to lay over theirs: tinted inside, with an outline. `masks` are the
+/// regions' numbers and masks, all of one size.
 pub fn overlay(masks: &[(usize, &GrayImage)]) -> String {
     let Some((width, height)) = masks.first().map(|(_, mask)| mask.dimensions()) else {
         return "data:,".into();

@@ -9,15 +9,15 @@ use image::{GrayImage, RgbImage};
 
 use crate::model::{Masked, Region, Run};
 
-/// Why a folder is not shown.
+/// A run folder that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is no such folder, or it is not a run's.
     #[error("{}: {problem}; expected the folder of a run, such as runs/smoke (`fairhuman train` makes it)", path.display())]
     NoRun {
-        /// What was given.
+        /// The path given.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The log cannot be read.
@@ -25,12 +25,13 @@ pub enum ReadError {
     Events {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: std::io::Error,
     },
 }
 
-/// What is wrong with a file, with its name: problems of lines have it already, what the system says has not.
+/// The problem of a file, beginning with its name: problems of lines have it already, errors of the system
+/// have not.
 fn named(path: &Path, source: &std::io::Error) -> String {
     let (name, problem) = (path.display().to_string(), source.to_string());
     if problem.starts_with(&name) { problem } else { format!("{name}: {problem}") }
@@ -64,8 +65,9 @@ impl Run {
         Ok(run)
     }
 
-    /// Adds up to `count` pictures of the dataset with their masks, held-out ones first. If that cannot be done, a
-    /// note says why. Relative paths in the recipe are relative to the current folder, as they were in training.
+    /// Adds up to `count` pictures of the dataset with their masks, held-out ones first. If that fails, a
+    /// note gives the reason. Relative paths in the recipe are relative to the current folder, as they were
+    /// in training.
     pub fn add_pictures(&mut self, count: usize) {
         match pictures(self, count) {
             Ok(pictures) => self.pictures = pictures,
@@ -94,7 +96,7 @@ fn pictures(run: &Run, count: usize) -> Result<Vec<Masked>, String> {
     let is_held_out = |i: usize| held_out.contains(&dataset.item(i).image.display().to_string());
     let geometry = GeometrySpec { crop: Crop::Center, flip: 0.0, ..recipe.geometry };
     let mut order: Vec<usize> = (0..dataset.len()).collect();
-    // Pictures that show the most regions first: those say the most about masks.
+    // Pictures with the most regions first: they show the most about masks.
     let regions = |i: usize| dataset.item(i).masks.iter().flatten().count();
     order.sort_by_key(|&i| (!is_held_out(i), std::cmp::Reverse(regions(i))));
     let load = |i: usize| {

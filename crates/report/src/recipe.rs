@@ -1,7 +1,10 @@
-//! Recipes as tables of dotted keys: what differs between runs, and what that forbids to compare.
+//! Recipes as tables of dotted keys: the differences between runs, and the comparisons that these rule out.
 
 use std::collections::BTreeMap;
 
+use fairhuman_fairness::Weighting;
+use fairhuman_train::recipe::flatten;
+use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::model::Run;
@@ -10,30 +13,21 @@ use crate::view::View;
 
 /// A recipe's keys, tables opened up; objectives by name. Empty where the text is no TOML.
 pub fn flat(run: &Run) -> BTreeMap<String, String> {
-    let mut keys = BTreeMap::new();
-    if let Ok(table) = run.recipe.parse::<Table>() {
-        open("", &Value::Table(table), &mut keys);
-    }
-    keys
+    let name = |i: usize, entry: &Value| {
+        entry.get("name").and_then(Value::as_str).map_or(i.to_string(), str::to_owned)
+    };
+    let keys = flatten(&run.recipe, &name).unwrap_or_default();
+    keys.into_iter().map(|(key, value)| (key, value.to_string())).collect()
 }
 
-fn open(prefix: &str, value: &Value, keys: &mut BTreeMap<String, String>) {
-    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-    match value {
-        Value::Table(table) => table.iter().for_each(|(key, value)| open(&join(key), value, keys)),
-        Value::Array(list) if !list.is_empty() && list.iter().all(Value::is_table) => {
-            for (i, value) in list.iter().enumerate() {
-                let name = value.get("name").and_then(Value::as_str).map_or(i.to_string(), str::to_owned);
-                open(&format!("{prefix}[{name}]"), value, keys);
-            }
-        }
-        other => {
-            keys.insert(prefix.to_owned(), other.to_string());
-        }
-    }
+/// The weighting of a run's recipe, if it has one of those that give weights.
+pub fn weighting(run: &Run) -> Option<Weighting> {
+    let table = run.recipe.parse::<Table>().ok()?;
+    Weighting::deserialize(table.get("weighting")?.clone()).ok()
 }
 
-/// Keys in which the runs differ, except where they lie, with each run's value; none where a run does not have the key.
+/// Keys in which the runs differ, except their folders, with each run's value; none where a run does not have
+/// the key.
 pub fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
     let all: Vec<_> = runs.iter().filter(|run| !run.recipe.is_empty()).map(flat).collect();
     if all.len() < 2 || all.len() != runs.len() {
@@ -46,7 +40,7 @@ pub fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
     rows.filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1])).collect()
 }
 
-/// Whether all runs that have the objective define it in the same way. Unknown recipes are trusted.
+/// True if all runs that have the objective define it in the same way. Runs without a recipe are left out.
 pub fn same_objective(view: &View<'_>, name: &str) -> bool {
     let prefix = format!("objective[{name}].");
     let of = |run: &Run| -> Vec<(String, String)> {
@@ -56,7 +50,7 @@ pub fn same_objective(view: &View<'_>, name: &str) -> bool {
     definitions.windows(2).all(|pair| pair[0] == pair[1])
 }
 
-/// What a reader must know before comparing the runs.
+/// Warnings that a reader needs before comparing the runs.
 pub fn cautions(view: &View<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if !view.compares() {

@@ -7,8 +7,8 @@ use fairhuman_train::events::Event;
 use crate::model::{Run, Samples};
 
 impl Run {
-    /// Adds the pictures that the run in `folder` made of its prompts, of at most `most` (2 or more) moments, the first
-    /// and the last among them. A picture that cannot be read is told in a note.
+    /// Adds the pictures that the run in `folder` made of its prompts, at most `most` (2 or more) steps, the
+    /// first and the last among them. A picture that cannot be read gives a note.
     pub fn add_samples(&mut self, folder: &Path, most: usize) {
         let taken = self.events.iter().filter_map(|event| match event {
             Event::Samples { step, files, .. } => Some((*step, files)),

@@ -1,4 +1,4 @@
-//! The runs as the sections see them: objectives by name, series of all steps, colours.
+//! The runs as the sections use them: objectives by name, series of all steps, colours.
 
 use fairhuman_train::events::{Event, Reason, Step};
 use maud::{Markup, html};
@@ -7,7 +7,7 @@ use crate::chart::{LineChart, Point, Scale, Series, bulk, envelope, smooth, thin
 use crate::model::Run;
 use crate::number::{count, short, tick};
 
-/// The colour of what is no run's and no objective's.
+/// The colour of series that belong to no run and no objective.
 pub const NEUTRAL: usize = 7;
 /// Points that a line keeps, and stretches that a faint line keeps.
 const LINE: usize = 300;
@@ -25,9 +25,9 @@ pub struct View<'a> {
 
 /// A series per run, for one chart.
 pub struct Lines {
-    /// What the chart shows.
+    /// The chart's heading.
     pub title: String,
-    /// In what unit; may be empty.
+    /// The unit of the values; may be empty.
     pub unit: &'static str,
     /// One series for each run that has it.
     pub series: Vec<Raw>,
@@ -50,14 +50,14 @@ pub struct Raw {
     pub colour: usize,
     /// All steps.
     pub points: Vec<Point>,
-    /// Measured now and then.
+    /// Points that are measured every few steps.
     pub dots: Vec<Point>,
-    /// Whether steps are noise around a trend; else they are drawn as they are.
+    /// True if steps are noise around a trend, to be smoothed.
     pub noisy: bool,
 }
 
 impl<'a> View<'a> {
-    /// Looks through the runs.
+    /// Collects the objectives and the last step of the runs.
     pub fn new(runs: &'a [Run]) -> Self {
         let mut objectives: Vec<String> = Vec::new();
         for name in runs.iter().flat_map(Run::objectives) {
@@ -71,12 +71,12 @@ impl<'a> View<'a> {
         Self { runs, objectives, x: Scale::exact(-0.02 * last, 1.02 * last) }
     }
 
-    /// Whether colours stand for runs; with one run they stand for objectives.
+    /// True if colours stand for runs; with one run they stand for objectives.
     pub fn compares(&self) -> bool {
         self.runs.len() > 1
     }
 
-    /// What the colours mean.
+    /// The legend of the colours.
     pub fn legend(&self) -> Markup {
         let names: Vec<&String> = if self.compares() {
             self.runs.iter().map(|r| &r.name).collect()
@@ -102,8 +102,8 @@ impl<'a> View<'a> {
         if self.compares() { run } else { NEUTRAL }
     }
 
-    /// The objectives with their series: a line for each run that has the objective. `value` is told the run's own
-    /// number of the objective.
+    /// The objectives with their series: a line for each run that has the objective. `value` gets the index
+    /// of the objective in the run.
     pub fn per_objective(
         &self,
         unit: &'static str,
@@ -144,7 +144,7 @@ impl<'a> View<'a> {
         Lines { title: title.to_owned(), unit, series: series.collect() }
     }
 
-    /// Charts of lines. What is not noisy keeps a linear axis.
+    /// Charts of lines. Series without noise keep a linear axis.
     pub fn charts(&self, lines: &[Lines], axes: Axes) -> Markup {
         let drawn: Vec<(&Lines, Vec<Series>)> =
             lines.iter().map(|l| (l, l.series.iter().map(Raw::draw).collect())).collect();
@@ -180,7 +180,7 @@ impl<'a> View<'a> {
 }
 
 impl Raw {
-    /// Whether there is anything to draw.
+    /// True if there is nothing to draw.
     pub fn is_empty(&self) -> bool {
         !self.points.iter().chain(&self.dots).any(|p| p.1.is_finite())
     }
@@ -227,7 +227,7 @@ pub fn ends(points: &[Point]) -> Option<(Point, Point)> {
     Some((first, finite.next_back().copied().unwrap_or(first)))
 }
 
-/// How far a run is, in words, and whether it is over.
+/// The state of a run in words: its last step, and how it ended if it did.
 pub fn state(run: &Run) -> String {
     let Some(start) = run.start() else { return "not begun".into() };
     let step = run.events.last().map_or(0, Event::step);

@@ -13,21 +13,21 @@ const READINGS: usize = 60;
 /// One chart.
 #[derive(Debug, Clone)]
 pub struct LineChart {
-    /// What it shows.
+    /// The heading.
     pub title: String,
-    /// In what unit, or on what scale; may be empty.
+    /// The unit or scale of the values; may be empty.
     pub unit: String,
     /// Steps, from left to right.
     pub x: Scale,
     /// Values, from the bottom to the top.
     pub y: Scale,
-    /// A value that matters as a boundary.
+    /// A boundary, drawn as a horizontal line.
     pub reference: Option<f64>,
-    /// What is drawn.
+    /// The lines.
     pub series: Vec<Series>,
-    /// How a value is written.
+    /// Writes a value.
     pub value: fn(f64) -> String,
-    /// How a tick of the value axis is written.
+    /// Writes a tick of the value axis.
     pub tick: fn(f64) -> String,
 }
 
@@ -47,7 +47,7 @@ pub struct Series {
 }
 
 impl LineChart {
-    /// Whether there is anything to see.
+    /// True if there is anything to draw.
     pub fn has_data(&self) -> bool {
         let points = |s: &Series| s.line.iter().chain(&s.dots).any(|p| self.place(p).is_some());
         self.series.iter().any(points)
@@ -95,9 +95,9 @@ impl LineChart {
         }
     }
 
-    /// Where a point is; none for a gap.
+    /// The position of a point; none for a gap.
     fn place(&self, &(x, y): &Point) -> Option<(f64, f64)> {
-        // What lies outside is drawn outside, but not so far that numbers become long.
+        // Points outside the axes are drawn outside, but clamped so that numbers stay short.
         let y = self.y.position(y)?.clamp(-1.0, 2.0);
         Some((SIDE * self.x.position(x)?, SIDE * (1.0 - y)))
     }
@@ -124,7 +124,7 @@ impl LineChart {
         path
     }
 
-    /// Lines without length: their round ends stay circles however the drawing is stretched.
+    /// Lines without length: their round ends stay circles when the drawing is stretched.
     fn dots(&self, points: &[Point]) -> String {
         points
             .iter()
@@ -133,7 +133,7 @@ impl LineChart {
             .collect()
     }
 
-    /// Invisible stripes that tell the values below the pointer.
+    /// Invisible stripes with the values at the pointer as tooltips.
     fn readings(&self) -> Vec<Markup> {
         let told =
             |series: &Series| if series.line.is_empty() { series.dots.clone() } else { series.line.clone() };
@@ -169,7 +169,7 @@ impl LineChart {
         stations.iter().enumerate().filter_map(stripe).collect()
     }
 
-    /// What the chart says to who cannot see it.
+    /// The chart in words, for screen readers.
     fn spoken(&self) -> String {
         let ends = self.series.iter().filter_map(|series| {
             let points = if series.line.is_empty() { &series.dots } else { &series.line };

@@ -1,7 +1,7 @@
-//! Charts as SVG that stretches to the width there is, with labels that do not.
+//! Charts as SVG that stretches to the width of the page, with labels that do not.
 //!
-//! The drawing is stretched in both directions (`preserveAspectRatio="none"`), lines keep their width, and all
-//! text is HTML beside it: the same chart is readable on a telephone and on a wide screen.
+//! The drawing is stretched in both directions (`preserveAspectRatio="none"`), lines keep their width, and
+//! all text is HTML beside it: the same chart is readable on a telephone and on a wide screen.
 
 mod line;
 mod scale;
@@ -14,7 +14,7 @@ pub use thin::{envelope, smooth, thin};
 /// A step and a value; a value that is not finite is a gap.
 pub type Point = (f64, f64);
 
-/// The values of `points` between which nearly all lie: spikes of a few steps must not flatten everything else.
+/// The values of `points` without the most extreme ones: spikes of a few steps must not flatten the rest.
 pub fn bulk(points: &[Point]) -> impl Iterator<Item = f64> {
     let mut values: Vec<f64> = points.iter().map(|p| p.1).filter(|v| v.is_finite()).collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Axes: from values to positions, and where the ticks are.
+//! Axes: positions of values and of ticks.
 
 /// An axis from `low` to `high`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,7 +9,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A linear axis that shows all of `values`, with a little air; something sensible without values.
+    /// A linear axis that shows all of `values` with a small margin; a default range without values.
     pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = range(values).unwrap_or((0.0, 1.0));
         let air = if high > low { 0.06 * (high - low) } else { (0.1 * low.abs()).max(1e-9) };
@@ -21,7 +21,7 @@ impl Scale {
         Self { low, high: if high > low { high } else { low + 1.0 }, logarithmic: false }
     }
 
-    /// Logarithmic where all values are positive and far apart, else linear.
+    /// A logarithmic axis if all values are positive and far apart, else a linear one.
     pub fn fitting(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         match range(values.iter().copied()) {
@@ -33,7 +33,7 @@ impl Scale {
         }
     }
 
-    /// 0 at the lower end, 1 at the upper. None for what has no place.
+    /// 0 at the lower end, 1 at the upper. None for values without a position.
     pub fn position(&self, value: f64) -> Option<f64> {
         let at = |v: f64| if self.logarithmic { v.ln() } else { v };
         let position = (at(value) - at(self.low)) / (at(self.high) - at(self.low));

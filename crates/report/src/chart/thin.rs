@@ -1,9 +1,9 @@
-//! Long series made short: a run of 50,000 steps is drawn with a few hundred points.
+//! Reducing long series: a run of 50,000 steps is drawn with a few hundred points.
 
 use super::Point;
 
 /// Running mean with exponentially falling memory of `memory` values, unbiased at the beginning (as Adam's
-/// moments are); gaps stay gaps and are not remembered.
+/// moments are); gaps stay gaps and do not enter the mean.
 pub fn smooth(points: &[Point], memory: usize) -> Vec<Point> {
     let keep = 1.0 - 1.0 / memory.max(1) as f64;
     let (mut sum, mut weight) = (0.0, 0.0);

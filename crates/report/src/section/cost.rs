@@ -1,4 +1,4 @@
-//! Cost: where the time of a step goes, how it develops, and memory.
+//! Cost: the time of a step by its parts and over the run, and memory.
 
 use fairhuman_train::events::Seconds;
 use maud::{Markup, html};

@@ -1,8 +1,11 @@
 //! Curves over steps: training losses, fairness weights, gradient norms and learning rate.
 
+use fairhuman_train::events::StepOutcome;
 use maud::{Markup, html};
 
 use super::section;
+use crate::model::Run;
+use crate::number::listed;
 use crate::view::{Axes, Lines, Raw, View, held_out, present, value};
 
 /// Training losses with held-out points.
@@ -21,17 +24,33 @@ pub fn losses(view: &View<'_>) -> Markup {
 pub fn weights(view: &View<'_>) -> Markup {
     let lines = view.per_objective(
         "fairness weight",
-        // The weight of an only objective says nothing.
+        // The weight of a single objective has no meaning.
         |step, k| value(&step.weights, k).filter(|&w| w > 0.0 && step.weights.len() > 1),
         |_, _| Vec::new(),
     );
-    if view.objectives.len() < 2 || lines.iter().all(nothing) {
+    let without: Vec<String> =
+        view.runs.iter().filter(|run| has_no_weights(run)).map(|run| run.name.clone()).collect();
+    if view.objectives.len() < 2 || (lines.iter().all(nothing) && without.is_empty()) {
         return html! {};
     }
     let lead = "How much each objective's gradient counts in a step. Fair weights rise for an objective that would \
                 otherwise gain little, such as hands; absent regions have none. With the plain sum all are 1.";
-    let body = html! { (view.charts(&together(view, lines, "Weights"), Axes::Shared)) };
+    let body = html! {
+        (view.charts(&together(view, lines, "Weights"), Axes::Shared))
+        @if !without.is_empty() {
+            p.note {
+                @if view.compares() { "Without weights: " (listed(&without)) "." } @else { "This method has no weights." }
+                " The gradients are combined element by element."
+            }
+        }
+    };
     section("weights", "Fairness weights", lead, body)
+}
+
+/// True for a run over several objectives whose method makes its gradient without weights.
+fn has_no_weights(run: &Run) -> bool {
+    let mut steps = run.steps().filter(|step| step.outcome == StepOutcome::Updated).peekable();
+    run.objectives().len() > 1 && steps.peek().is_some() && steps.all(|step| step.weights.is_empty())
 }
 
 /// Gradient norms, the combined gradient and the learning rate.

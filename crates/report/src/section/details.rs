@@ -1,4 +1,4 @@
-//! What a reader needs to do it again: notes, advice, recipes, versions.
+//! Everything needed to repeat a run: notes, advice, recipes, versions.
 
 use fairhuman_train::events::{Event, StepOutcome};
 use maud::{Markup, html};
@@ -9,10 +9,10 @@ use crate::number::count;
 use crate::recipe::differences;
 use crate::view::{View, state};
 
-/// Refused steps that are told one by one.
+/// Refused steps that are listed one by one.
 const REFUSED: usize = 3;
 
-/// What happened in each run that is worth knowing; what holds for all of them is told once.
+/// Notes on each run; a note that holds for several is written once.
 pub fn notes(view: &View<'_>) -> Markup {
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     for run in view.runs {
@@ -83,7 +83,7 @@ fn were(n: usize, noun: &str) -> String {
     format!("{} {}", count(n, noun), if n == 1 { "was" } else { "were" })
 }
 
-/// What to do next.
+/// Suggested next steps.
 pub fn next(advice: &[Advice]) -> Markup {
     if advice.is_empty() {
         return html! {};

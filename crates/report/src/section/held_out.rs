@@ -1,4 +1,4 @@
-//! Held-out losses: before and after, who is lowest where, and whether that may be said at all.
+//! Held-out losses before and after training, and the run with the lowest of each where runs can be compared.
 
 use maud::{Markup, html};
 
@@ -15,12 +15,12 @@ const EQUAL: f64 = 5e-4;
 struct Row {
     objective: String,
     runs: Vec<Option<(Point, Point)>>,
-    /// Whether all runs mean the same by it.
+    /// True if all runs define the objective in the same way.
     comparable: bool,
 }
 
 impl Row {
-    /// The run with the lowest last loss, if that means something and is clear.
+    /// The run with the lowest last loss, if the losses are comparable and the difference is clear.
     fn lowest(&self) -> Option<usize> {
         let mut last: Vec<(usize, f64)> =
             self.runs.iter().enumerate().filter_map(|(r, e)| Some((r, e.as_ref()?.1.1))).collect();
@@ -31,7 +31,7 @@ impl Row {
         }
     }
 
-    /// Whether at least two runs have it.
+    /// True if at least two runs have it.
     fn shared(&self) -> bool {
         self.runs.iter().flatten().count() > 1
     }
@@ -42,7 +42,7 @@ fn relative((first, last): &(Point, Point)) -> f64 {
     last.1 / first.1 - 1.0
 }
 
-/// The section; a sentence on what to do where nothing was held out.
+/// The section; where nothing was held out, a sentence on how to do that.
 pub fn held_out(view: &View<'_>) -> Markup {
     let rows = rows(view);
     let title = "Held-out losses";
@@ -77,7 +77,7 @@ fn rows(view: &View<'_>) -> Vec<Row> {
     view.objectives.iter().filter_map(row).collect()
 }
 
-/// Whether all runs start from the same losses: then one column says it.
+/// True if all runs start from the same losses: one column is enough then.
 fn same_start(rows: &[Row]) -> bool {
     rows.iter().all(|row| {
         let mut firsts = row.runs.iter().flatten().map(|(first, _)| first);
@@ -132,7 +132,7 @@ fn table(view: &View<'_>, rows: &[Row]) -> Markup {
     }
 }
 
-/// The objective that fares worst in a run: what fairness is about.
+/// The objective that improved least in a run, which fair weights are to help.
 fn least(rows: &[Row], r: usize) -> String {
     let changes = rows.iter().filter_map(|row| {
         let ends = row.runs[r].as_ref().filter(|(first, last)| last.0 > first.0)?;
@@ -142,7 +142,7 @@ fn least(rows: &[Row], r: usize) -> String {
     worst.map_or("–".into(), |(name, by)| format!("{name} {}", change(by)))
 }
 
-/// What the table says, in sentences that hold for whatever the numbers are.
+/// The table in sentences, true for any numbers.
 fn verdict(view: &View<'_>, rows: &[Row]) -> Vec<String> {
     if !view.compares() {
         let told = rows.iter().filter_map(|row| {
@@ -200,7 +200,7 @@ fn verdict(view: &View<'_>, rows: &[Row]) -> Vec<String> {
     vec![said.join(" ")].into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-/// Change since the first look in percent, all objectives on one axis.
+/// Change since the first validation in percent, all objectives on one axis.
 fn charts(view: &View<'_>, rows: &[Row]) -> Markup {
     let lines = view.per_objective("", |_, _| None, losses);
     let mut drawn: Vec<(String, Vec<crate::chart::Series>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! The sections of the page, one file each: a heading, a sentence on what it means, the figures.
+//! The sections of the page, one file each: a heading, a sentence that explains it, the figures.
 
 mod conflict;
 mod cost;

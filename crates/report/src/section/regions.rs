@@ -1,4 +1,4 @@
-//! Regions: how many of the pictures have each, how large they are, and some of them to look at.
+//! Regions: the share of pictures that have each, their size, and examples.
 
 use maud::{Markup, html};
 
@@ -24,7 +24,7 @@ fn share(run: &Run, k: usize) -> Option<(f64, f64)> {
     (seen > 0).then(|| (with as f64 / seen as f64, area / seen as f64))
 }
 
-/// How often and how large each objective's region is.
+/// Frequency and size of each objective's region.
 pub fn regions(view: &View<'_>) -> Markup {
     let rows: Vec<_> = view
         .objectives

@@ -1,4 +1,4 @@
-//! Pictures of the recipes' prompts: after training beside each other, and each run on its way.
+//! Pictures of the recipes' prompts: the runs beside each other after training, and each run over its steps.
 
 use maud::{Markup, html};
 

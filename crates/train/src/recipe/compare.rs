@@ -45,7 +45,8 @@ impl std::fmt::Display for Difference {
 /// # Errors
 /// Invalid TOML in either.
 pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de::Error> {
-    let (before, now) = (flatten(before)?, flatten(now)?);
+    let number = |i: usize, _: &Value| i.to_string();
+    let (before, now) = (flatten(before, &number)?, flatten(now, &number)?);
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let show = |value: Option<&Value>| value.map_or("(not set)".to_owned(), |v| v.to_string());
     // A constant rate has no end that could move.
@@ -65,20 +66,27 @@ pub fn differences(before: &str, now: &str) -> Result<Vec<Difference>, toml::de:
     Ok(differing.collect())
 }
 
-/// Tables opened up to dotted keys, lists of tables with numbers: `objective[0].name`.
-fn flatten(text: &str) -> Result<Table, toml::de::Error> {
+/// A recipe with its tables opened up to dotted keys. `entry` names the entries of lists of tables, by index
+/// and value: `objective[0].scale` or `objective[face].scale`.
+///
+/// # Errors
+/// Text that is no TOML.
+pub fn flatten(text: &str, entry: &dyn Fn(usize, &Value) -> String) -> Result<Table, toml::de::Error> {
     let mut flat = Table::new();
-    open("", Value::Table(text.parse::<Table>()?), &mut flat);
+    open("", Value::Table(text.parse::<Table>()?), entry, &mut flat);
     Ok(flat)
 }
 
-fn open(prefix: &str, value: Value, flat: &mut Table) {
+fn open(prefix: &str, value: Value, entry: &dyn Fn(usize, &Value) -> String, flat: &mut Table) {
     let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
-        Value::Table(table) => table.into_iter().for_each(|(key, value)| open(&join(&key), value, flat)),
+        Value::Table(table) => {
+            table.into_iter().for_each(|(key, value)| open(&join(&key), value, entry, flat));
+        }
         Value::Array(list) if list.iter().all(Value::is_table) && !list.is_empty() => {
-            let numbered = list.into_iter().enumerate();
-            numbered.for_each(|(i, value)| open(&format!("{prefix}[{i}]"), value, flat));
+            for (i, value) in list.into_iter().enumerate() {
+                open(&format!("{prefix}[{}]", entry(i, &value)), value, entry, flat);
+            }
         }
         other => {
             flat.insert(prefix.to_owned(), other);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use serde::Serialize;
 
-pub use compare::{Difference, differences};
+pub use compare::{Difference, differences, flatten};
 pub use device::Device;
 pub use raw::{
     RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule, RawValidation,

@@ -1,11 +1,9 @@
-//! The page for all kinds of runs: whole, awkward, long, hostile.
+//! The page for all kinds of runs: complete, incomplete, long, with hostile text.
 
-mod runs;
-
+use crate::runs::{look, page, recipe, run, sections, start, step, text, tree};
 use fairhuman_report::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, html};
 use fairhuman_train::events::{Event, StepOutcome};
 use image::{GrayImage, Luma, RgbImage};
-use runs::{look, page, recipe, run, sections, start, step, text, tree};
 
 const THREE: [&str; 3] = ["global", "face", "hand"];
 
@@ -14,7 +12,7 @@ fn all_but(left_out: &[&str]) -> Vec<String> {
     all.into_iter().filter(|id| !left_out.contains(id)).map(str::to_owned).collect()
 }
 
-/// The rows of the held-out table: name, and which cells are marked as lowest.
+/// The rows of the held-out table: name, and the cells that are marked as lowest.
 fn marks(page: &str) -> Vec<(String, Vec<usize>)> {
     tree(page, |doc| {
         let section = doc.descendants().find(|n| n.attribute("id") == Some("held-out")).unwrap();
@@ -186,6 +184,45 @@ fn absent_regions_refused_steps_and_numbers_that_are_none_leave_gaps() {
             rows.descendants().filter(|n| n.attribute("scope") == Some("row")).map(text).collect();
         assert_eq!(names, ["global"], "an objective without numbers has no row");
     });
+}
+
+#[test]
+fn a_method_without_weights_has_its_losses_cosines_and_norms() {
+    let mut elementwise = run("elementwise", &THREE, 20, &[1.0; 3], &[0.5; 3]);
+    for event in &mut elementwise.events {
+        if let Event::Step(step) = event {
+            step.weights.clear();
+            step.rates.clear();
+        }
+    }
+    let alone = page(vec![elementwise.clone()]);
+    assert_eq!(sections(&alone), all_but(&[]));
+    assert!(alone.contains("This method has no weights."));
+
+    let weighted = run("weighted", &THREE, 20, &[1.0; 3], &[0.6; 3]);
+    assert!(!page(vec![weighted.clone()]).contains("element by element"));
+    let both = page(vec![weighted, elementwise]);
+    assert_eq!(sections(&both), all_but(&[]));
+    assert!(both.contains("Without weights: elementwise."));
+}
+
+#[test]
+fn a_run_is_introduced_with_its_weighting() {
+    let with = |weighting: &str| {
+        let mut run = run("one", &THREE, 3, &[1.0; 3], &[0.5; 3]);
+        run.recipe = run.recipe.replace("kind = \"alpha-fair\"\nalpha = 2.0", weighting);
+        page(vec![run])
+    };
+    for (weighting, words) in [
+        ("kind = \"alpha-fair\"\nalpha = 2.0", "Minimum Potential Delay (alpha 2) over global"),
+        ("kind = \"alpha-fair\"\nalpha = inf", "max-min over global"),
+        ("kind = \"linear\"", "plain sum over global"),
+        ("kind = \"fixed\"\nweights = [1.0, 0.5, 0.0]", "fixed weights [1, 0.5, 0] over global"),
+        ("kind = \"rlw\"", "random weights over global"),
+        ("kind = \"of another program\"", "trained over global"),
+    ] {
+        assert!(with(weighting).contains(words), "{weighting}");
+    }
 }
 
 #[test]

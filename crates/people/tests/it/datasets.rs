@@ -1,4 +1,4 @@
-//! What is true of a written dataset folder.
+//! Theorems about written dataset folders.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Run folders: what is read, what is missing, what is said then.
+//! Run folders: reading them, and the notes on what is missing.
 
 use std::path::Path;
 

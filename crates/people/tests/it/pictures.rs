@@ -1,4 +1,4 @@
-//! What is true of every drawn picture, whoever is in it.
+//! Theorems about every drawn picture.
 
 use fairhuman_people::{Keypoint, Picture, VOCABULARY, draw};
 use image::GrayImage;
@@ -138,7 +138,8 @@ fn sizes_out_of_range_are_brought_into_it() {
 
 #[test]
 fn thumbs_are_on_the_right_side_of_open_hands() {
-    // An open hand with the fingers up shows its palm: the thumb of a right hand is on the right of the picture.
+    // An open hand with the fingers up shows its palm: the thumb of a right hand is on the right of the
+    // picture.
     let mut seen = 0;
     for picture in some(250, 32) {
         for figure in &picture.figures {

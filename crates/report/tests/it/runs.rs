@@ -86,7 +86,7 @@ pub fn page(runs: Vec<Run>) -> String {
     html(&Report { runs, ..Report::new("Runs") })
 }
 
-/// The page with void elements closed, as XML: what is not nested well, or not escaped, does not parse.
+/// The page with void elements closed, as XML: wrong nesting or missing escapes do not parse.
 pub fn xml(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
