@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fairhuman_fairness::Weighting;
+use fairhuman_train::aggregate::Weighting;
 use fairhuman_train::recipe::flatten;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -20,7 +20,7 @@ pub fn flat(run: &Run) -> BTreeMap<String, String> {
     keys.into_iter().map(|(key, value)| (key, value.to_string())).collect()
 }
 
-/// The weighting of a run's recipe, if it has one of those that give weights.
+/// The weighting of a run's recipe, if it is known.
 pub fn weighting(run: &Run) -> Option<Weighting> {
     let table = run.recipe.parse::<Table>().ok()?;
     Weighting::deserialize(table.get("weighting")?.clone()).ok()

@@ -219,6 +219,7 @@ fn a_run_is_introduced_with_its_weighting() {
         ("kind = \"linear\"", "plain sum over global"),
         ("kind = \"fixed\"\nweights = [1.0, 0.5, 0.0]", "fixed weights [1, 0.5, 0] over global"),
         ("kind = \"rlw\"", "random weights over global"),
+        ("kind = \"graddrop\"", "GradDrop over global"),
         ("kind = \"of another program\"", "trained over global"),
     ] {
         assert!(with(weighting).contains(words), "{weighting}");

@@ -47,6 +47,14 @@ impl Weighting {
             Weighting::GradDrop(_) => Ok(()),
         }
     }
+
+    /// The method with its parameters in a few words, for reports.
+    pub fn label(&self) -> String {
+        match self {
+            Weighting::Gram(weighting) => weighting.label(),
+            Weighting::GradDrop(_) => "GradDrop".into(),
+        }
+    }
 }
 
 impl Default for Weighting {
