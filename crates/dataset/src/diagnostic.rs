@@ -118,14 +118,24 @@ impl Diagnostic {
         self
     }
 
-    /// The same about `subject`, which lies in `file`. A missing mask or caption has a kind of its own.
-    pub(crate) fn about(mut self, subject: Subject, file: impl Into<PathBuf>) -> Self {
-        self.kind = match (self.kind, &subject) {
+    /// The same about this file.
+    pub(crate) fn in_file(self, file: impl Into<PathBuf>) -> Self {
+        Diagnostic { file: file.into(), ..self }
+    }
+
+    /// The same about `subject`. A missing mask or caption has a kind of its own.
+    pub(crate) fn on(self, subject: Subject) -> Self {
+        let kind = match (self.kind, &subject) {
             (Kind::Missing, Subject::Mask(_)) => Kind::MaskMissing,
             (Kind::Missing, Subject::Caption) => Kind::CaptionMissing,
             (kind, _) => kind,
         };
-        Diagnostic { subject, file: file.into(), ..self }
+        Diagnostic { subject, kind, ..self }
+    }
+
+    /// The same about `subject`, which lies in `file`.
+    pub(crate) fn about(self, subject: Subject, file: impl Into<PathBuf>) -> Self {
+        self.in_file(file).on(subject)
     }
 
     /// The same, where a line of a list names the file.

@@ -125,11 +125,11 @@ struct CaptionOf {
 /// Reads the annotation file at `path`, or the one that the recipe names in the folder `path`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
-    let (root, list) = locate(path, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
+    let (root, list) = locate(path, &spec.coco)?;
     let file: File = read_json(&root, &list).map_err(|error| problem(&list, error))?;
     let mut listing = Listing::new(root, Layout::Coco);
     listing.used.push(list.clone());
-    let captions = captions(&listing.root, &spec.coco).map_err(|(file, error)| problem(&file, error))?;
+    let captions = captions(&listing.root, &spec.coco)?;
     listing.used.extend(spec.coco.captions.clone());
     let names: HashMap<&str, u64> = file.categories.iter().map(|c| (c.name.as_str(), c.id)).collect();
     let people = file.annotations.iter().any(Annotation::has_parts);
@@ -174,9 +174,8 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
                 with_more += usize::from(written.has_more_lines);
                 item.caption = written.text;
             }
-            Err((file, error)) => {
-                let error = error.about(Subject::Caption, file).of_picture(&item.image);
-                listing.diagnostics.push(error);
+            Err(error) => {
+                listing.diagnostics.push(error.on(Subject::Caption).of_picture(&item.image));
             }
         }
         for region in regions {
@@ -203,13 +202,13 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
 }
 
 /// The dataset's folder and the annotation file in it.
-fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), (PathBuf, Diagnostic)> {
+fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), Diagnostic> {
     if path.is_dir() {
         return match &spec.annotations {
             Some(list) => Ok((path, list.clone())),
             None => {
                 let text = "set `coco.annotations` to the annotation file, or `path` to it";
-                Err((path, Diagnostic::new(Kind::Recipe, text)))
+                Err(Diagnostic::new(Kind::Recipe, text).in_file(path))
             }
         };
     }
@@ -230,9 +229,9 @@ fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnos
 }
 
 /// The first caption of every picture in the captions file.
-fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathBuf, Diagnostic)> {
+fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, Diagnostic> {
     let Some(path) = &spec.captions else { return Ok(HashMap::new()) };
-    let file: Captions = read_json(root, path).map_err(|error| (path.clone(), error))?;
+    let file: Captions = read_json(root, path).map_err(|error| error.in_file(path))?;
     let mut captions = HashMap::new();
     for one in file.annotations {
         captions.entry(one.image_id).or_insert(one.caption);
@@ -240,16 +239,16 @@ fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, (PathB
     Ok(captions)
 }
 
-/// The caption of a picture, or the file and its error.
+/// The caption of a picture.
 fn caption(
     listing: &mut Listing,
     picture: &Picture,
     captions: &HashMap<u64, String>,
     image: &Path,
     spec: &DatasetSpec,
-) -> Result<CaptionFile, (PathBuf, Diagnostic)> {
+) -> Result<CaptionFile, Diagnostic> {
     let whole = |text: &str| {
-        let text = caption::check(text, spec).map_err(|error| (image.to_owned(), error))?;
+        let text = caption::check(text, spec).map_err(|error| error.in_file(image))?;
         Ok(CaptionFile { text, has_more_lines: false })
     };
     if let Some(text) = captions.get(&picture.id).or(picture.caption.as_ref()) {
@@ -263,11 +262,11 @@ fn caption(
             }
             let text =
                 "the picture has no caption: set `coco.captions` to a file of captions, or `default_caption`";
-            Err((image.to_owned(), Diagnostic::new(Kind::CaptionMissing, text)))
+            Err(Diagnostic::new(Kind::CaptionMissing, text).in_file(image))
         }
         read => {
             listing.used.push(beside.clone());
-            read.map_err(|error| (beside, error))
+            read.map_err(|error| error.in_file(beside))
         }
     }
 }

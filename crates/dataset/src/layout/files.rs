@@ -104,9 +104,6 @@ pub(super) fn add_folder(
     for (stem, image) in stems {
         let image = folder.join(image);
         let name = caption_name(folder, &stem, rules);
-        let of_picture = |subject: &Subject, file: PathBuf, error: Diagnostic| {
-            error.about(subject.clone(), file).of_picture(&image)
-        };
         let mut good = located;
         let text = match (caption::read(&listing.root, &name, spec), &rules.default_caption) {
             (Ok(written), _) => {
@@ -119,8 +116,8 @@ pub(super) fn add_folder(
             }
             (Err(error), _) => {
                 good = false;
-                let error = error.with_hint(NO_CAPTION);
-                listing.diagnostics.push(of_picture(&Subject::Caption, name.clone(), error));
+                let error = error.with_hint(NO_CAPTION).about(Subject::Caption, &name);
+                listing.diagnostics.push(error.of_picture(&image));
                 String::new()
             }
         };
@@ -133,10 +130,10 @@ pub(super) fn add_folder(
         for (locator, subject) in &locators {
             let found = match locator.find(&stem) {
                 Ok(found) => Some(found),
-                Err((_, error)) if error.kind == Kind::Missing && may_lack(subject, spec) => None,
-                Err((file, error)) => {
+                Err(error) if error.kind == Kind::Missing && may_lack(subject, spec) => None,
+                Err(error) => {
                     good = false;
-                    listing.diagnostics.push(of_picture(subject, file, error));
+                    listing.diagnostics.push(error.on(subject.clone()).of_picture(&image));
                     None
                 }
             };

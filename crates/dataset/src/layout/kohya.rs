@@ -169,9 +169,7 @@ fn add_config(listing: &mut Listing, name: &Path, config: &Config, spec: &Datase
         match rules.filter(|_| keys.errors.is_empty()) {
             Some((folder, rules)) => add(listing, &folder, &rules, spec, regions),
             None => {
-                for (file, error) in keys.errors {
-                    listing.report(Subject::Dataset, file, error);
-                }
+                listing.diagnostics.extend(keys.errors);
             }
         }
     }
@@ -190,13 +188,13 @@ struct Keys<'a> {
     tables: Tables<'a>,
     list: &'a Path,
     subset: String,
-    errors: Vec<(PathBuf, Diagnostic)>,
+    errors: Vec<Diagnostic>,
 }
 
 impl<'a> Keys<'a> {
     fn wrong(&mut self, text: &str) {
         let text = format!("{}: {text}", self.subset);
-        self.errors.push((self.list.to_owned(), Diagnostic::new(Kind::Recipe, text)));
+        self.errors.push(Diagnostic::new(Kind::Recipe, text).in_file(self.list));
     }
 
     fn get(&self, key: &str) -> Option<&'a Value> {
@@ -275,15 +273,15 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, F
 
 /// A folder of the config, relative to the dataset's. Absolute paths are common in these files; they must lie
 /// in the folder of the config.
-fn within(root: &Path, folder: &str) -> Result<PathBuf, (PathBuf, Diagnostic)> {
+fn within(root: &Path, folder: &str) -> Result<PathBuf, Diagnostic> {
     let path = Path::new(folder);
     if path.is_relative() {
         return Ok(path.strip_prefix(".").unwrap_or(path).to_owned());
     }
-    let real = path.canonicalize().map_err(|e| (path.to_owned(), unreadable(&e)))?;
+    let real = path.canonicalize().map_err(|e| unreadable(&e).in_file(path))?;
     real.strip_prefix(root).map(Path::to_owned).map_err(|_| {
         let text =
             "it does not lie in the folder of the dataset config; put the config above all its folders";
-        (path.to_owned(), Diagnostic::new(Kind::Outside, text))
+        Diagnostic::new(Kind::Outside, text).in_file(path)
     })
 }

@@ -75,7 +75,7 @@ impl Locator {
     }
 
     /// The mask that belongs to the picture of this stem; paths relative to the dataset's folder.
-    pub fn find(&self, stem: &OsStr) -> Result<MaskSource, (PathBuf, Diagnostic)> {
+    pub fn find(&self, stem: &OsStr) -> Result<MaskSource, Diagnostic> {
         let file = |path: PathBuf| MaskSource::Picture(ImageSource::File(path));
         match self {
             Locator::Alpha => Ok(MaskSource::Alpha),
@@ -84,7 +84,7 @@ impl Locator {
                 name.push(ending);
                 let path = folder.join(name);
                 if root.join(&path).symlink_metadata().is_err() {
-                    return Err((path, Diagnostic::missing(IF_ABSENT)));
+                    return Err(Diagnostic::missing(IF_ABSENT).in_file(path));
                 }
                 Ok(file(path))
             }
@@ -93,11 +93,11 @@ impl Locator {
                 None | Some([]) => {
                     let mut name = stem.to_owned();
                     name.push(".png");
-                    Err((folder.join(name), Diagnostic::missing(IF_ABSENT)))
+                    Err(Diagnostic::missing(IF_ABSENT).in_file(folder.join(name)))
                 }
                 Some([first, second, ..]) => {
                     let text = format!("{} has the same name: keep one of them", second.display());
-                    Err((first.clone(), Diagnostic::new(Kind::Ambiguous, text)))
+                    Err(Diagnostic::new(Kind::Ambiguous, text).in_file(first))
                 }
             },
         }
