@@ -17,7 +17,7 @@ pub struct Solution {
     pub rates: Vec<f64>,
     /// K flags: true for objectives with a zero gradient and for those declared absent.
     pub absent: Vec<bool>,
-    /// How the weights were found.
+    /// The method that found the weights.
     pub outcome: Outcome,
     /// Newton (or active-set) iterations; 0 where the weights are given in closed form.
     pub iterations: usize,
@@ -26,7 +26,7 @@ pub struct Solution {
     pub residual: f64,
 }
 
-/// How the weights of a [`Solution`] were found.
+/// The method that found the weights of a [`Solution`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {

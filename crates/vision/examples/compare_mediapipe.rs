@@ -1,4 +1,4 @@
-//! How near our detectors come to Python MediaPipe's, as a table.
+//! Prints a table of the differences between our detectors and Python MediaPipe.
 //!
 //! ```text
 //! python reference/vision/mediapipe_golden.py golden.json PHOTO...
@@ -18,7 +18,7 @@ use fairhuman_vision::landmarks::extent;
 use fairhuman_vision::photo;
 use serde_json::Value;
 
-/// MediaPipe's full-range graph keeps a threshold of its own, whatever its Python interface is told.
+/// Threshold fixed in MediaPipe's full-range graph, regardless of the Python interface's argument.
 const FULL_RANGE: f32 = 0.6;
 
 /// One row of the table: the worst of all photographs.

@@ -29,7 +29,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | networks | [`tflite`] runs MediaPipe's files, `yolo` the user's own ONNX files (`classes`: their class names), [`models`] downloads MediaPipe's |
+//! | networks | [`tflite`] for MediaPipe's files, `yolo` and `classes` for ONNX files, [`models`] |
 //! | detectors | [`crop`], [`ssd`], [`landmarks`], [`detectors`]: MediaPipe's pipelines |
 //! | zoom pass | [`people`], [`mod@detect`], [`mod@evaluate`] |
 //! | datasets | [`pipeline`], [`masks`], [`manual_edits`], [`skeleton`], [`sheet`], [`mod@annotate`] |

@@ -1,4 +1,4 @@
-//! What the measurements were made on.
+//! Describes the machine that measurements are made on.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! Development commands. `cargo run --release -p xtask -- speed` measures the fair training step beside PyTorch's
-//! on this machine and prints the table of the speed goals.
+//! Development commands. `cargo run -p xtask -- tidy` checks the house rules; `cargo run --release -p xtask
+//! -- speed` measures the training step beside PyTorch's on this machine and prints the table of the speed
+//! goals.
 
 mod machine;
 mod measurements;
@@ -15,6 +16,7 @@ mod step;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use xtask::tidy::{RULES, Workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "xtask", about = "Development commands of fairhuman")]
@@ -25,6 +27,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check the house rules: sources, crates and dependencies
+    Tidy,
     /// Time the three-objective step beside PyTorch's, alternating, and print the table of the goals
     Speed(Speed),
     /// Make a small model that draws people from nothing (hours); the same command again goes on
@@ -36,7 +40,7 @@ enum Command {
 /// `xtask sampling`
 #[derive(Debug, Args)]
 struct Sampling {
-    /// How often the comparison is repeated, diffusers and ours in turn
+    /// Repeats of the comparison, diffusers and ours in turn
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// Threads on both sides [default: all cores]
@@ -71,7 +75,7 @@ struct Speed {
     /// One pair of runs, few repeats, without the network of four times the channels: to see that all works
     #[arg(long)]
     quick: bool,
-    /// How often each comparison is repeated, PyTorch and ours in turn [default: 5, or 1 with --quick]
+    /// Repeats of each comparison, PyTorch and ours in turn [default: 5, or 1 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pairs: Option<u16>,
     /// Threads on both sides [default: all cores]
@@ -94,8 +98,25 @@ struct Speed {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Tidy => tidy(),
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
         Command::Sampling(options) => sampling::run(&options),
     }
+}
+
+fn tidy() -> anyhow::Result<()> {
+    let workspace = Workspace::read()?;
+    let mut broken = 0;
+    for rule in RULES {
+        let violations = (rule.violations)(&workspace)?;
+        if violations.is_empty() {
+            println!("ok: {}", rule.text);
+        } else {
+            broken += 1;
+            println!("BROKEN: {}\n  {}", rule.text, violations.join("\n  "));
+        }
+    }
+    anyhow::ensure!(broken == 0, "{broken} house rules are broken");
+    Ok(())
 }

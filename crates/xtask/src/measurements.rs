@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde_json::Value;
 
-/// What one run of either side reports, itself medians over its repeats. Milliseconds and MiB.
+/// The report of one run of either side, itself medians over its repeats. Milliseconds and MiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Measurement {
     pub step: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Measurement {
     pub backward: Option<f64>,
     pub solve: Option<f64>,
     pub memory: Option<f64>,
-    /// What the forward pass saves for the backward pass.
+    /// Memory that the forward pass saves for the backward pass.
     pub activations: Option<f64>,
 }
 

@@ -1,7 +1,8 @@
-//! How close the products of the mini network come to the machine's peak.
+//! Measures the products of the mini network as shares of the machine's peak.
 //!
-//! Sizes and counts are those of one step at batch 4, latents 32x32: forward with 4 samples, input gradients with
-//! 12 lanes. A convolution's operations are those of its definition, so Winograd's method may exceed the peak.
+//! Sizes and counts are those of one step at batch 4, latents 32x32: forward with 4 samples, input gradients
+//! with 12 lanes. A convolution's operations are those of its definition, so Winograd's method may exceed the
+//! peak.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use fairhuman_engine::{Backend, ConvParams, Cpu, Epilogue, WeightData, WeightLay
 
 use crate::measurements::median;
 
-/// Rows of the forward pass, inputs, outputs, uses in a step, and whether the input's gradient is needed (that
-/// of the prompt is not).
+/// Rows of the forward pass, inputs, outputs, uses in a step, and whether the input's gradient is needed
+/// (that of the prompt is not).
 const LINEAR: [(usize, usize, usize, usize, bool); 8] = [
     (1024, 128, 128, 70, true),
     (1024, 128, 1024, 10, true),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::measurements::Measurement;
 
-/// How a step is replayed.
+/// Settings of a replayed step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Variant {
     /// Activations recomputed.

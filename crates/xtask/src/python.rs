@@ -19,7 +19,7 @@ pub(crate) struct Python {
     reference: PathBuf,
 }
 
-/// What PyTorch is asked to time.
+/// Measurement to make in PyTorch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Variant {
     /// Autocast to bfloat16.
@@ -36,8 +36,8 @@ impl Python {
         Self { program: program.into(), reference: root.join("reference") }
     }
 
-    /// The Python of `.venv`, which is made when it is not there or was made from other versions; none where the
-    /// machine has no Python.
+    /// The Python of `.venv`, which is made when it is not there or was made from other versions; none where
+    /// the machine has no Python.
     pub(crate) fn pinned(root: &Path) -> anyhow::Result<Option<Self>> {
         let python3 = |arguments: &[&str]| {
             Command::new("python3").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()
@@ -79,7 +79,8 @@ impl Python {
         self.reference.join("step_reference.py")
     }
 
-    /// Makes pictures by diffusers, and compares them with those in `folder/ours`: `seconds` and `differences`.
+    /// Makes pictures by diffusers, and compares them with those in `folder/ours`: `seconds` and
+    /// `differences`.
     pub(crate) fn sampling(
         &self,
         model: &Path,

@@ -14,7 +14,7 @@ use crate::speed::{
 /// Lines between which a file's report is kept up to date.
 const MARKS: [&str; 2] = ["<!-- speed:begin -->", "<!-- speed:end -->"];
 
-/// What it was measured on and with.
+/// The machine and the versions that were measured.
 pub(crate) struct Machine {
     pub processor: String,
     pub instructions: String,

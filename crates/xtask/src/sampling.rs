@@ -1,4 +1,5 @@
-//! `xtask sampling`: the same pictures by `fairhuman sample` and by diffusers, from the same noise, timed in turn.
+//! `xtask sampling`: the same pictures by `fairhuman sample` and by diffusers, from the same noise, timed in
+//! turn.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

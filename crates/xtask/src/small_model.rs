@@ -1,5 +1,6 @@
-//! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws the people,
-//! makes a random model, trains its autoencoder, in four parts, and then its U-Net and text encoders, in two.
+//! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws
+//! the people, makes a random model, trains its autoencoder, in four parts, and then its U-Net and text
+//! encoders, in two.
 
 use std::path::Path;
 use std::process::Command;

@@ -61,7 +61,7 @@ enum Work {
     Ours { inputs: &'static str, threads: usize, variant: ours::Variant },
 }
 
-/// What runs need.
+/// Inputs of the runs.
 struct Bench {
     binary: PathBuf,
     folder: PathBuf,
@@ -139,7 +139,7 @@ impl Bench {
         Ok(runs)
     }
 
-    /// How far our step is from PyTorch's.
+    /// Difference between our step and PyTorch's.
     fn difference(&self, workload: &Workload) -> anyhow::Result<Option<String>> {
         let Some(python) = &self.python else { return Ok(None) };
         let folder = self.folder(workload);

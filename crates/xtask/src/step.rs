@@ -1,5 +1,5 @@
-//! Inputs of one training step, made from nothing or from others: what is timed when no Python is at hand, and
-//! the variations that PyTorch need not know.
+//! Inputs of one training step, made from nothing or from others: what is timed when no Python is at hand,
+//! and the variations that PyTorch need not know.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -34,7 +34,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("max_grad_norm", "1.0"),
 ];
 
-/// What LoRA adapts.
+/// Modules that LoRA adapts.
 const ADAPTED: [&str; 4] = [".to_q.weight", ".to_k.weight", ".to_v.weight", ".to_out.0.weight"];
 
 /// Values around zero with deviation one: sums of four uniform ones, functions of (seed, index).

@@ -1,7 +1,7 @@
-//! Depthwise convolution, channels last: every channel has a filter of its own.
+//! Depthwise convolution, channels last.
 //!
-//! One vector of channels of four neighbouring output pixels at a time: their sums stay in registers
-//! while the taps that lie inside the image are visited.
+//! Computes one vector of channels of four neighbouring output pixels at a time, whose sums stay in registers
+//! over all taps inside the image.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::{Size, Window};
 
-/// `weight` is `[taps, channels]`; `out` has the size `os`.
+/// `x` of size `xs` to `out` of size `os`; `weight` is `[taps, channels]`.
 pub fn depthwise(
     x: &[f32],
     xs: Size,
@@ -32,8 +32,8 @@ struct Depthwise<'a> {
     os: Size,
 }
 
-/// The taps that meet the image along one axis, for every output position: range of taps and the
-/// coordinate under the first of them.
+/// For every output position along one axis, the range of taps inside the image and the coordinate under the
+/// first of them.
 fn taps(window: &Window, axis: usize, from: usize, to: usize) -> Vec<(Range<usize>, usize)> {
     (0..to)
         .map(|o| {
@@ -56,7 +56,7 @@ impl WithSimd for Depthwise<'_> {
         let rows = taps(window, 0, xs.h, os.h);
         let columns = taps(window, 1, xs.w, os.w);
         let step = [window.dilation[0] * xs.w * channels, window.dilation[1] * channels];
-        // Columns under which every tap meets the image, so that neighbours read alike.
+        // Columns for which every tap is inside the image, so that neighbours can be computed together.
         let all = 0..window.kernel[1];
         let first = columns.iter().position(|(kx, _)| *kx == all).unwrap_or(os.w);
         let last = columns.iter().rposition(|(kx, _)| *kx == all).map_or(first, |i| i + 1);
@@ -106,7 +106,7 @@ struct Area<'a> {
     taps: [usize; 2],
     step: [usize; 2],
     weight_step: [usize; 2],
-    /// From one output pixel's first tap to the next one's.
+    /// Distance from one output pixel's first tap to the next one's.
     next: usize,
     width: usize,
 }
@@ -132,7 +132,7 @@ impl Area<'_> {
     }
 }
 
-/// One vector from `values`, the rest of it zero where they are fewer.
+/// Loads a vector from `values`, padded with zeros.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values).0.first() {

@@ -1,14 +1,14 @@
-//! A bounds-checked reader of FlatBuffers, just what a `.tflite` file needs.
+//! A bounds-checked reader of the parts of FlatBuffers that `.tflite` files use.
 //!
-//! The generated code for TensorFlow Lite's schema is 15,000 lines of which this crate would use
-//! twenty tables, and its unverified accessors are `unsafe`. Model files may come from a path that
-//! a user typed, so every offset here is checked and a bad file is an error, never a crash.
+//! The generated code for TensorFlow Lite's schema is 15,000 lines, of which this crate would use twenty
+//! tables, and its unverified accessors are `unsafe`. Model files may be damaged, so every offset is checked
+//! here and a bad file is an error.
 //!
 //! Layout (FlatBuffers "internals" document): a table starts with a signed offset back to its
 //! vtable; the vtable lists, per field, the offset from the table's start, 0 for a missing field;
 //! strings, vectors and sub-tables are reached through unsigned relative offsets.
 
-/// An offset that leaves the file, with the position where it was met.
+/// An offset beyond the end of the file, with the position where it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an offset leaves the file at byte {0}")]
 pub struct OutOfFile(pub usize);
@@ -49,7 +49,7 @@ pub fn root(file: &[u8]) -> Result<Table<'_>> {
 }
 
 impl<'a> Table<'a> {
-    /// Position of field number `slot`, `None` where the file leaves the default.
+    /// Position of field number `slot`; `None` if the file has the default.
     fn field(&self, slot: usize) -> Result<Option<usize>> {
         let back = i32::from_le_bytes(bytes(self.file, self.at)?) as i64;
         let vtable = usize::try_from(self.at as i64 - back).map_err(|_| OutOfFile(self.at))?;
@@ -62,7 +62,7 @@ impl<'a> Table<'a> {
         Ok((offset != 0).then_some(self.at + offset))
     }
 
-    /// A signed 8-bit field (FlatBuffers enums and bools are stored so).
+    /// A signed 8-bit field, as enums and booleans are stored.
     pub fn i8(&self, slot: usize) -> Result<i8> {
         match self.field(slot)? {
             Some(at) => Ok(i8::from_le_bytes(bytes(self.file, at)?)),
@@ -86,7 +86,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A vector of elements of `size` bytes; empty where the file has none.
+    /// A vector of elements of `size` bytes; empty if the file has none.
     pub fn vector(&self, slot: usize, size: usize) -> Result<Vector<'a>> {
         let Some(field) = self.field(slot)? else {
             return Ok(Vector { file: self.file, at: 0, len: 0 });
@@ -118,7 +118,7 @@ impl<'a> Table<'a> {
         Ok(self.vector(slot, 1)?.bytes(1))
     }
 
-    /// A string, with anything that is not UTF-8 replaced.
+    /// A string; invalid UTF-8 is replaced.
     pub fn string(&self, slot: usize) -> Result<String> {
         Ok(String::from_utf8_lossy(self.bytes(slot)?).into_owned())
     }

@@ -1,15 +1,14 @@
 //! The arithmetic of MediaPipe's operators, one image at a time, channels last.
 //!
-//! Channels last makes a pointwise convolution a matrix product over all pixels and a depthwise one a
-//! loop over neighbouring numbers, which is nearly all that these networks do. A kernel runs on one
-//! thread: photographs and crops run side by side instead. Loops over channels are compiled for
-//! each instruction set and chosen at run time.
+//! With channels last, a pointwise convolution is a matrix product over all pixels and a depthwise one a loop
+//! over contiguous numbers; these take nearly all of the time. Kernels are single-threaded, since photographs
+//! run in parallel. Loops over channels are compiled for each instruction set and selected at run time.
 
 use multiversion::multiversion;
 
 use super::matmul::Packed;
 
-/// What follows a convolution or a sum.
+/// Activation fused into an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -56,21 +55,21 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Step between taps.
     pub dilation: [usize; 2],
-    /// Zeros before the image.
-    pub before: [usize; 2],
+    /// Rows of zeros above and columns to the left.
+    pub padding: [usize; 2],
 }
 
 impl Window {
-    /// The input coordinate under tap `t` for output position `o`, if inside `0..size`.
+    /// Input coordinate under tap `t` for output position `o`, if inside `0..size`.
     #[inline(always)]
     pub fn source(&self, axis: usize, o: usize, t: usize, size: usize) -> Option<usize> {
         (o * self.stride[axis] + t * self.dilation[axis])
-            .checked_sub(self.before[axis])
+            .checked_sub(self.padding[axis])
             .filter(|&at| at < size)
     }
 
     fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1] && self.before == [0, 0]
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 }
 
@@ -79,7 +78,7 @@ pub fn conv(x: &[f32], xs: Size, window: &Window, weight: &Packed, out: &mut [f3
     if window.is_pointwise() {
         return weight.multiply(x, out);
     }
-    // The neighbourhoods of a tile of output pixels as rows, small enough to stay in cache.
+    // im2col for a tile of output pixels, small enough to stay in the cache.
     const TILE: usize = 128;
     let [kh, kw] = window.kernel;
     let k = kh * kw * xs.c;
@@ -104,7 +103,7 @@ pub fn conv(x: &[f32], xs: Size, window: &Window, weight: &Packed, out: &mut [f3
     }
 }
 
-/// Largest value under the window, outside ignored.
+/// Max pooling; positions outside the image are ignored.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 pub fn max_pool(x: &[f32], xs: Size, window: &Window, out: &mut [f32], os: Size) {
     for (pixel, out) in out.chunks_exact_mut(os.c).enumerate() {
@@ -130,7 +129,7 @@ pub fn add(values: &mut [f32], other: &[f32]) {
     values.iter_mut().zip(other).for_each(|(v, o)| *v += o);
 }
 
-/// `x` where positive, `slope * x` where negative, a slope per channel.
+/// PReLU: `x` if positive, `slope * x` if negative, with a slope per channel.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 pub fn prelu(values: &mut [f32], slopes: &[f32]) {
     for pixel in values.chunks_exact_mut(slopes.len()) {
@@ -140,14 +139,14 @@ pub fn prelu(values: &mut [f32], slopes: &[f32]) {
     }
 }
 
-/// Where output positions of a bilinear enlargement lie between input positions.
+/// Coordinate mapping of bilinear resizing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corners {
-    /// First and last positions coincide.
+    /// `align_corners`: first and last positions coincide.
     Aligned,
-    /// Pixel centres at half positions.
+    /// `half_pixel_centers`: pixel centres lie at half positions.
     HalfPixel,
-    /// Position 0 at position 0.
+    /// Neither: position 0 maps to position 0.
     Origin,
 }
 
@@ -173,10 +172,10 @@ pub fn resize(x: &[f32], xs: Size, corners: Corners, out: &mut [f32], os: Size) 
 }
 
 /// Neighbours before and after a position, and the weight of the second.
-type Place = (usize, usize, f32);
+type Sample = (usize, usize, f32);
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
-fn blend(x: &[f32], xs: Size, rows: &[Place], columns: &[Place], out: &mut [f32], os: Size) {
+fn blend(x: &[f32], xs: Size, rows: &[Sample], columns: &[Sample], out: &mut [f32], os: Size) {
     for (pixel, out) in out.chunks_exact_mut(os.c).enumerate() {
         let (y0, y1, fy) = rows[pixel / os.w];
         let (x0, x1, fx) = columns[pixel % os.w];
@@ -190,7 +189,7 @@ fn blend(x: &[f32], xs: Size, rows: &[Place], columns: &[Place], out: &mut [f32]
     }
 }
 
-/// Moves groups of channels into blocks of `block` x `block` pixels.
+/// Rearranges groups of channels into blocks of `block` x `block` pixels.
 pub fn depth_to_space(x: &[f32], xs: Size, block: usize, out: &mut [f32], os: Size) {
     for (pixel, out) in out.chunks_exact_mut(os.c).enumerate() {
         let (y, x_at) = (pixel / os.w, pixel % os.w);
@@ -200,7 +199,7 @@ pub fn depth_to_space(x: &[f32], xs: Size, block: usize, out: &mut [f32], os: Si
     }
 }
 
-/// Zeros around an image, `before` = rows, columns and channels of them in front.
+/// Pads an image with zeros; `before` is the number of rows, columns and channels in front.
 pub fn pad(x: &[f32], xs: Size, before: [usize; 3], out: &mut [f32], os: Size) {
     out.fill(0.0);
     for y in 0..xs.h {

@@ -1,6 +1,6 @@
-//! Matrix product with weights packed once: the work of pointwise and full convolutions.
+//! Matrix product with packed weights, for pointwise and full convolutions.
 //!
-//! The weight `[k, n]` is stored as panels of 16 columns, `[n / 16][k][16]`, the last one filled up with
+//! The weight `[k, n]` is stored as panels of 16 columns, `[n / 16][k][16]`, the last one padded with
 //! zeros. A tile of 8 rows and one panel keeps its 128 sums in registers (8 of AVX-512, 16 of AVX2)
 //! while it runs once along k. These networks' products are small (36 to 9,216 rows, k and n up to
 //! 1,152): weights and rows stay in the cache and no further blocking is needed.
@@ -51,7 +51,7 @@ impl WithSimd for Multiply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (k, n) = (self.weight.k, self.weight.n);
-        // The rows of a tile side by side, `[k][ROWS]`: the innermost loop reads them in order.
+        // The rows of a tile transposed, `[k][ROWS]`, so that the inner loop reads them in order.
         let mut together = vec![[0.0; ROWS]; k];
         for (x, out) in self.x.chunks(ROWS * k).zip(self.out.chunks_mut(ROWS * n)) {
             for (r, row) in x.chunks_exact(k).enumerate() {

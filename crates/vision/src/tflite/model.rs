@@ -1,7 +1,7 @@
 //! A `.tflite` file as plain data: tensors, constants and operators of its first subgraph.
 //!
 //! Field numbers are those of TensorFlow Lite's `schema.fbs` (version 3). Half-precision and sparse
-//! constants are widened to dense f32 here, so that what follows knows f32 and i32 only.
+//! constants are widened to dense f32 here, so that all other code handles f32 and i32 only.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -25,7 +25,7 @@ pub struct Tensor {
     pub name: String,
     /// Shape in TensorFlow's order (images are NHWC).
     pub shape: Vec<usize>,
-    /// Values of a constant; `None` for what the graph computes.
+    /// Values of a constant; `None` for computed tensors.
     pub constant: Option<Values>,
 }
 
@@ -68,21 +68,21 @@ impl Graph<'_> {
     }
 }
 
-/// Why a file could not be read.
+/// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file is cut off or is no FlatBuffers file.
     #[error("damaged or truncated: {0}")]
     Damaged(#[from] OutOfFile),
-    /// The file is something else.
+    /// The file has another format.
     #[error("not a TensorFlow Lite model: expected the mark TFL3 at byte 4, found {0:?}")]
     NotTflite(String),
-    /// A constant that this reader does not know.
+    /// An unsupported or inconsistent constant.
     #[error("constant `{tensor}`: {reason}")]
     Constant {
         /// Tensor name.
         tensor: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }
@@ -114,7 +114,7 @@ pub fn read(file: &[u8]) -> Result<Graph<'_>, ReadError> {
     let mut ops = Vec::new();
     for op in subgraph.tables(3)? {
         let code = codes.get(op.i32(0, 0)?.max(0) as usize).ok_or(ReadError::Damaged(OutOfFile(0)))?;
-        // Old files use the 8-bit code, new ones the 32-bit code; the larger one is meant.
+        // Old files use the 8-bit code, new ones the 32-bit code: the larger one is valid.
         let builtin = code.i32(3, 0)?.max(i32::from(code.i8(0)?));
         let parsed = Op {
             code: builtin,
@@ -130,7 +130,7 @@ pub fn read(file: &[u8]) -> Result<Graph<'_>, ReadError> {
     Ok(Graph { inputs: numbers(&subgraph, 1)?, outputs: numbers(&subgraph, 2)?, tensors, ops })
 }
 
-/// DEQUANTIZE and DENSIFY of a constant: already done when the constant was read.
+/// Folds DEQUANTIZE and DENSIFY of a constant, which were done when the constant was read.
 fn fold(op: &Op, tensors: &mut [Tensor]) -> bool {
     const DEQUANTIZE: i32 = 6;
     const DENSIFY: i32 = 124;
@@ -151,7 +151,7 @@ fn fold(op: &Op, tensors: &mut [Tensor]) -> bool {
 fn tensor(table: &Table, buffers: &[Table]) -> Result<Tensor, ReadError> {
     let name = table.string(3)?;
     let shape: Vec<usize> = table.i32s(0)?.iter().map(|&d| usize::try_from(d).unwrap_or(1)).collect();
-    // Larger than any detector's tensor by far: a damaged file must not exhaust the memory.
+    // Far above any detector's tensor: a damaged file must not exhaust the memory.
     let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if shape.len() > 6 || elements.is_none_or(|n| n > 1 << 27) {
         return Err(ReadError::Constant {

@@ -1,8 +1,8 @@
-//! A `.tflite` network ready to run: its operators checked and laid out once, run many times.
+//! A loaded `.tflite` network: operators are checked and planned once and run many times.
 //!
-//! Only what the wanted outputs need is kept (the pose network's segmentation, for one, is half its
-//! work). Images are NHWC with a batch of one; every shape is checked when loading, so that a run
-//! cannot fail.
+//! Operators that the requested outputs do not need are dropped (the pose network's segmentation is half of
+//! its work). Images are NHWC with a batch of one; every shape is checked when loading, so that a run cannot
+//! fail.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use super::kernels;
 use super::model::{self, ReadError};
 use super::plan::{self, Kernel, PlanError, Step};
 
-/// Why a network could not be loaded.
+/// A network that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// The disk.
+    /// The file cannot be read.
     #[error("{file}: {source}")]
     Io {
         /// The model file.
@@ -24,23 +24,23 @@ pub enum NetworkError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is damaged or no TensorFlow Lite model.
+    /// The file is damaged or not a TensorFlow Lite model.
     #[error("{file}: {source}")]
     Read {
         /// The model file.
         file: PathBuf,
-        /// What was found.
+        /// The reason.
         source: ReadError,
     },
-    /// The file uses what these kernels do not do.
+    /// The file has operators that are not supported.
     #[error("{file}: {source}")]
     Plan {
         /// The model file.
         file: PathBuf,
-        /// Which operator, and why.
+        /// The operator and the reason.
         source: PlanError,
     },
-    /// Another network than the detector expects.
+    /// The file holds another network than the detector expects.
     #[error("{file}: expected {expected}, found {found}: another model's file?")]
     Unexpected {
         /// The model file.
@@ -59,7 +59,7 @@ pub struct Network {
     steps: Vec<Step>,
     /// Side of the square RGB input.
     side: usize,
-    /// Buffers of earlier runs: fresh memory would cost more than some of the operators.
+    /// Buffers of earlier runs, reused because allocating costs more than some of the operators.
     spare: Mutex<Vec<Vec<f32>>>,
 }
 
@@ -129,7 +129,7 @@ impl Step {
     fn run(&self, live: &mut HashMap<i32, Vec<f32>>, spare: &mut Vec<Vec<f32>>) {
         let result = if self.in_place() {
             let first = self.inputs[0];
-            let mut values = if self.dead.contains(&first) {
+            let mut values = if self.last_used.contains(&first) {
                 live.remove(&first).unwrap_or_default()
             } else {
                 let mut copy = buffer(spare, self.len);
@@ -145,15 +145,15 @@ impl Step {
             out
         };
         live.insert(self.output, result);
-        for dead in &self.dead {
-            spare.extend(live.remove(dead));
+        for tensor in &self.last_used {
+            spare.extend(live.remove(tensor));
         }
     }
 
     fn in_place(&self) -> bool {
         matches!(
             self.kernel,
-            Kernel::Same | Kernel::Activate | Kernel::Add | Kernel::Prelu { .. } | Kernel::Sigmoid
+            Kernel::Reshape | Kernel::Activate | Kernel::Add | Kernel::Prelu { .. } | Kernel::Sigmoid
         )
     }
 
@@ -199,13 +199,13 @@ impl Step {
                     at += len;
                 }
             }
-            Kernel::Same | Kernel::Activate | Kernel::Add | Kernel::Prelu { .. } | Kernel::Sigmoid => {}
+            Kernel::Reshape | Kernel::Activate | Kernel::Add | Kernel::Prelu { .. } | Kernel::Sigmoid => {}
         }
         self.activation.apply(out);
     }
 }
 
-/// A buffer of `len` numbers with any content, from the spare ones if one is large enough.
+/// A buffer of `len` numbers with arbitrary content, from the spare ones if one is large enough.
 fn buffer(spare: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
     let fit = (0..spare.len()).filter(|&i| spare[i].capacity() >= len).min_by_key(|&i| spare[i].capacity());
     let mut found = fit.map_or_else(Vec::new, |i| spare.swap_remove(i));

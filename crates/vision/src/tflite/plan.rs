@@ -1,11 +1,12 @@
-//! From the operators of a file to checked steps: weights reordered, paddings computed, lifetimes known.
+//! Plans the operators of a file as checked steps, with packed weights, paddings and the lifetimes of
+//! buffers.
 
 use super::flatbuffers::{OutOfFile, Table};
 use super::kernels::{Activation, Corners, Size, Window};
 use super::matmul::Packed;
 use super::model::{Graph, Op, Values};
 
-/// An operator that cannot be run.
+/// An unsupported operator.
 #[derive(Debug, thiserror::Error)]
 #[error("operator {index} ({op}): {reason}")]
 pub struct PlanError {
@@ -13,20 +14,20 @@ pub struct PlanError {
     pub index: usize,
     /// Custom name or builtin code.
     pub op: String,
-    /// What is unsupported or contradictory.
+    /// The reason.
     pub reason: String,
 }
 
-/// What a step does, with its constants.
+/// A kernel with its constants.
 #[derive(Debug)]
 pub enum Kernel {
-    /// The same numbers under another shape.
-    Same,
+    /// The same values with another shape.
+    Reshape,
     /// Only the activation.
     Activate,
     /// First operand plus second.
     Add,
-    /// Leaky rectifier with a slope per channel.
+    /// Leaky ReLU with a slope per channel.
     Prelu { slopes: Vec<f32> },
     /// `1 / (1 + exp(-x))`
     Sigmoid,
@@ -40,7 +41,7 @@ pub enum Kernel {
     Resize { corners: Corners },
     /// Channels to blocks of pixels.
     DepthToSpace { block: usize },
-    /// Zeros in front (rows, columns, channels).
+    /// Padding with zeros; `before` is (rows, columns, channels).
     Pad { before: [usize; 3] },
     /// Weight `[outputs, inputs]`.
     FullyConnected { weight: Vec<f32>, bias: Option<Vec<f32>> },
@@ -53,21 +54,21 @@ pub enum Kernel {
 /// One operator, ready to run.
 #[derive(Debug)]
 pub struct Step {
-    /// What to do.
+    /// The kernel.
     pub kernel: Kernel,
-    /// What follows at once.
+    /// Activation applied to the result.
     pub activation: Activation,
-    /// Operands that are not constant.
+    /// Tensor numbers of the operands that are not constant.
     pub inputs: Vec<i32>,
-    /// Result.
+    /// Tensor number of the result.
     pub output: i32,
     /// Elements of the result.
     pub len: usize,
-    /// Operands that nobody needs afterwards.
-    pub dead: Vec<i32>,
-    /// First operand as an image.
+    /// Operands that no later step reads.
+    pub last_used: Vec<i32>,
+    /// Size of the first operand.
     pub from: Size,
-    /// Result as an image.
+    /// Size of the result.
     pub to: Size,
 }
 
@@ -101,9 +102,9 @@ pub fn plan(graph: &Graph, ends: &[i32]) -> Result<Vec<Step>, PlanError> {
             reason,
         })?;
         for &i in &step.inputs {
-            // Going backwards, the first reader met is the last one in time.
+            // In reverse order, the first reader seen is the last to run.
             if !needed.contains(&i) {
-                step.dead.push(i);
+                step.last_used.push(i);
                 needed.push(i);
             }
         }
@@ -148,7 +149,7 @@ fn step(graph: &Graph, op: &Op) -> Planned<Step> {
     if inputs.len() != operands {
         return Err(Unsupported(format!("expected {operands} computed operands, found {}", inputs.len())));
     }
-    Ok(Step { kernel, activation, inputs, output, len, dead: Vec::new(), from, to })
+    Ok(Step { kernel, activation, inputs, output, len, last_used: Vec::new(), from, to })
 }
 
 fn kernel(graph: &Graph, op: &Op, from: Size, to: Size, same_len: bool) -> Planned<(Kernel, Activation)> {
@@ -213,7 +214,7 @@ fn kernel(graph: &Graph, op: &Op, from: Size, to: Size, same_len: bool) -> Plann
             Ok((Kernel::MaxPool { window }, fused(5)?))
         }
         19 if same_len => Ok((Kernel::Activate, Activation::Relu)),
-        22 => keep(Kernel::Same),
+        22 => keep(Kernel::Reshape),
         23 => {
             let table = options()?;
             let corners = match (table.i8(2)? != 0, table.i8(3)? != 0) {
@@ -295,7 +296,7 @@ fn window(
     let dilation = if pool { [1, 1] } else { [positive(dilations[1])?, positive(dilations[0])?] };
     let same = table.i8(0)? == 0;
     let [from, to] = ends;
-    let mut before = [0; 2];
+    let mut padding = [0; 2];
     for (axis, (input, output)) in [(from.h, to.h), (from.w, to.w)].into_iter().enumerate() {
         let reach = (kernel[axis] - 1) * dilation[axis] + 1;
         let expected = if same {
@@ -308,10 +309,10 @@ fn window(
         }
         if same {
             let total = ((output.max(1) - 1) * stride[axis] + reach).saturating_sub(input);
-            before[axis] = total / 2;
+            padding[axis] = total / 2;
         }
     }
-    Ok(Window { kernel, stride, dilation, before })
+    Ok(Window { kernel, stride, dilation, padding })
 }
 
 fn pad(graph: &Graph, op: &Op, from: Size, to: Size) -> Planned<(Kernel, Activation)> {

@@ -1,4 +1,4 @@
-//! Sparse constants (DENSIFY): TensorFlow Lite's compressed, possibly blocked, tensors to dense ones.
+//! Expands sparse constants (DENSIFY): TensorFlow Lite's compressed, possibly blocked, tensors.
 //!
 //! A sparse tensor lists its levels from slow to fast (`traversal_order`). Level numbers below the
 //! rank are outer dimensions, the others are blocks of an original dimension (`block_map`). A dense
@@ -7,12 +7,12 @@
 
 use super::flatbuffers::{OutOfFile, Table};
 
-/// Why a sparse constant could not be expanded.
+/// A sparse constant that cannot be expanded.
 #[derive(Debug)]
 pub enum SparseError {
-    /// Offsets that leave the file.
+    /// An offset is beyond the end of the file.
     Damaged(OutOfFile),
-    /// Levels that contradict the shape or the values.
+    /// The levels contradict the shape or the values.
     Layout(String),
 }
 
@@ -25,7 +25,7 @@ impl From<OutOfFile> for SparseError {
 struct Level {
     /// Original dimension that the level indexes.
     dim: usize,
-    /// What one step of the level means in that dimension.
+    /// Step of the level in that dimension.
     stride: usize,
     kind: Kind,
 }

@@ -1,4 +1,4 @@
-//! A folder of photographs becomes a dataset: complete, continued, and with every fault named.
+//! Annotating a folder: a complete dataset, continued after an interruption, with every problem named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use fairhuman_vision::geometry::Box2;
 use fairhuman_vision::pipeline::{Pipeline, RegionDetector};
 use serde_json::Value;
 
-/// Two good photographs (one with a caption, one in a folder), one cut off and one that is none.
+/// Two good photographs (one with a caption, one in a folder), a truncated one and a file that is no
+/// photograph.
 fn photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     fs::create_dir_all(photos.join("more & <less>")).expect("folders");
@@ -104,16 +105,16 @@ fn the_same_command_continues_and_notices_what_changed() {
     let first = first.expect("an interrupted run");
     assert!(first.interrupted && first.photographs < 2);
     assert!(!out.join("metadata.jsonl").exists());
-    // Continued: what is finished is kept.
+    // Continued: finished photographs are kept.
     let (second, log) = run(&photos, &out, &quick(), &only(&detectors));
     assert_eq!(second.photographs, 2);
     assert_eq!(log.iter().filter(|p| p.outcome == Outcome::Kept).count(), first.photographs);
-    // A caption that came later counts; nothing is looked at again.
+    // A caption added later is used; nothing is annotated again.
     fs::write(photos.join("more & <less>/a.txt"), "later").expect("a caption");
     let (third, _) = run(&photos, &out, &quick(), &only(&detectors));
     assert_eq!(third.annotated, 0);
     assert_eq!(lines(&out)[1]["text"], "later");
-    // A file that is gone, another photograph and other settings are looked at again.
+    // A missing file, a changed photograph and other settings are annotated again.
     fs::remove_file(out.join("conditioning/a.b.png.png")).expect("a control image");
     assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.annotated, 1);
     let half = image::open(file("photos/astronaut.png")).expect("the photograph").crop_imm(0, 0, 200, 200);
@@ -153,7 +154,7 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
         assert_eq!((&lines[1]["mask_face"], &lines[1]["mask_hand"]), (&Value::Null, &Value::Null));
     }
     assert_eq!(fs::read(out.join("metadata-before.jsonl")).expect("the list of before"), b"mine");
-    // The way back: without masks and annotation everything is the program's again.
+    // Without masks and annotation the photograph is annotated afresh.
     fs::remove_file(&painted).expect("a mask");
     fs::remove_file(&added).expect("a mask");
     fs::remove_file(out.join("annotations/a.b.png.json")).expect("an annotation");
@@ -170,7 +171,7 @@ fn an_interrupted_change_of_options_is_finished_by_either_command() {
     run(&photos, &out, &quick(), &only(&detectors));
     let mask = out.join("masks/face/a.b.png.png");
     let boxes = fs::read(&mask).expect("the mask");
-    // The control image cannot be written: the change stops after the masks.
+    // The control image cannot be written: the run fails after the masks.
     let control = out.join("conditioning/a.b.png.png");
     fs::remove_file(&control).expect("the control image");
     fs::create_dir_all(control.join("in the way")).expect("a folder");
@@ -240,7 +241,7 @@ fn a_run_without_a_usable_photograph_leaves_the_dataset_and_a_smaller_one_has_no
     assert_eq!(fs::read(out.join("metadata.jsonl")).expect("the list"), list);
 }
 
-/// A network that knows one place.
+/// A detector that always returns the same box.
 struct Fixed(Box2);
 
 impl Fixed {
@@ -306,7 +307,7 @@ fn a_small_face_is_found_by_the_zoom_pass_only() {
     let small = image::imageops::resize(&person, 110, 110, image::imageops::FilterType::Triangle);
     let mut photo = image::RgbImage::from_pixel(1000, 700, image::Rgb([90, 110, 130]));
     image::imageops::replace(&mut photo, &small, 640, 420);
-    // The face of the enlarged original, put into place.
+    // The face in the original, scaled and moved to the small copy.
     let face = &detectors.face_short.detect(&person, 0.5)[0].bbox;
     let place = |v: f32, at: f32| v * 110.0 / 320.0 + at;
     let expected = Box2 {

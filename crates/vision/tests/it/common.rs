@@ -1,4 +1,4 @@
-//! What several tests need: the photograph, the golden file and MediaPipe's networks.
+//! Shared helpers: the photograph, the golden file and MediaPipe's networks.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ pub fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
 }
 
-/// The folder with all networks: `FAIRHUMAN_MODELS`, or one below `target` that is filled by a
-/// download. `None` without network on a developer's machine; a build server must have it.
+/// The folder with all networks: `FAIRHUMAN_MODELS`, or one below `target` that is filled by a download.
+/// `None` if offline, except on a build server, where that is an error.
 pub fn networks() -> Option<PathBuf> {
     let given = std::env::var_os("FAIRHUMAN_MODELS").map(PathBuf::from);
     let folder = given.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("mediapipe"));

