@@ -1,4 +1,4 @@
-//! What is frozen and has nothing trainable below it is not computed in the backward pass.
+//! The backward pass computes nothing for frozen layers that have nothing trainable below them.
 
 use crate::Subject;
 use crate::layers::{Maker, Train};

@@ -19,8 +19,8 @@
 //! fairhuman_engine_conformance::conformance!(crate::subject);
 //! ```
 //!
-//! What is special to a backend (its instruction sets, its memory) is tested beside the backend, with the
-//! same [`numbers`] and [`layers`].
+//! The specialities of a backend (its instruction sets, its memory) are tested beside it, with the same
+//! [`numbers`] and [`layers`].
 #![deny(missing_docs)]
 
 pub mod agreement;

@@ -27,7 +27,7 @@ pub struct Tolerances {
     pub differences: Differences,
 }
 
-/// How central differences are taken.
+/// Step and tolerance of central differences.
 #[derive(Debug, Clone, Copy)]
 pub struct Differences {
     /// Distance of a point from either side: a power of two, from 2^-17 on, so that both sides are exact in

@@ -86,7 +86,7 @@ pub fn averages_are_their_formula<B: Backend>(subject: &Subject<B>) {
     }
 }
 
-/// What changes tensors in place leaves others' copies as they were.
+/// Operations that change tensors in place leave copies as they were.
 pub fn kept_copies_do_not_change<B: Backend>(subject: &Subject<B>) {
     for on in subject.instances() {
         let backend = on.backend;

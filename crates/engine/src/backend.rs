@@ -185,8 +185,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
         0
     }
 
-    /// The highest rate of arithmetic that this backend can reach, measured, for shares of it in profiles. `clock` tells
-    /// seconds since some moment: libraries read no clock.
+    /// The highest rate of arithmetic that this backend can reach, measured, for shares of it in profiles.
+    /// `clock` tells seconds since some moment: libraries read no clock.
     fn measure_peak(&self, clock: &(dyn Fn() -> f64 + Sync)) -> Option<Peak> {
         let _ = clock;
         None

@@ -1,13 +1,14 @@
 //! Memory that cannot be had: an error for callers, although operations return plain tensors.
 //!
-//! Every operation of a pass may run out of memory, and only the caller of the whole pass can do something about it:
-//! take a smaller batch, or save and stop. If each operation returned a `Result`, every layer, network and closure of
-//! the tape would pass on an error that none of them can handle. So a backend unwinds with this type as payload
-//! ([`OutOfMemory::raise`]), and [`Backend::attempt`](crate::Backend::attempt) turns exactly this payload into an `Err`
-//! and lets other panics, which are bugs, go on.
+//! Every operation of a pass may run out of memory, and only the caller of the whole pass can do something
+//! about it: take a smaller batch, or save and stop. If each operation returned a `Result`, every layer,
+//! network and closure of the tape would pass on an error that none of them can handle. So a backend unwinds
+//! with this type as payload ([`OutOfMemory::raise`]), and [`Backend::attempt`](crate::Backend::attempt)
+//! turns exactly this payload into an `Err` and lets other panics, which are bugs, go on.
 //!
-//! [`std::panic::resume_unwind`] does not call the panic hook, so nothing is printed. Rayon hands a payload on from the
-//! worker to whoever waits for it, after all other workers are done with the operation. Tensors are freed on the way.
+//! [`std::panic::resume_unwind`] does not call the panic hook, so nothing is printed. Rayon hands a payload
+//! on from the worker to whoever waits for it, after all other workers are done with the operation. Tensors
+//! are freed on the way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -21,8 +22,8 @@ pub struct OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// Ends the work inside the innermost [`Backend::attempt`](crate::Backend::attempt), for backends to call. It is
-    /// called before an operation changes anything that others can see.
+    /// Ends the work inside the innermost [`Backend::attempt`](crate::Backend::attempt), for backends to
+    /// call. It is called before an operation changes anything that others can see.
     pub fn raise(self) -> ! {
         resume_unwind(Box::new(self))
     }

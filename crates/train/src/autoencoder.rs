@@ -10,8 +10,9 @@
 //! ```
 //!
 //! where E_k is as in [`crate::objective`] and M the step's number of latent elements. The latents are
-//! z = mu + sigma eps, so the pass has two tapes: encoder to (mu, log sigma^2), and decoder from z. The lanes'
-//! cotangents of z go on to the encoder's by the chain rule; where the decoder alone is trained they end at z.
+//! z = mu + sigma eps, so the pass has two tapes: encoder to (mu, log sigma^2), and decoder from z. The
+//! lanes' cotangents of z go on to the encoder's by the chain rule; where the decoder alone is trained they
+//! end at z.
 
 use std::ops::Range;
 

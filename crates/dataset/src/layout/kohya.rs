@@ -1,8 +1,8 @@
 //! sd-scripts' datasets: folders `N_name`, or a TOML file with `[[datasets]]` and their
 //! `[[datasets.subsets]]`.
 //!
-//! What a file says about training rather than data (resolution, batch size, buckets) is the recipe's to say
-//! here; it is ignored and noted.
+//! Settings of training rather than of data (resolution, batch size, buckets) belong to the recipe: they are
+//! ignored, with a note.
 
 mod keys;
 

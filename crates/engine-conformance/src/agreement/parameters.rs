@@ -1,4 +1,4 @@
-//! What is done with gradients.
+//! Operations on gradients and parameters.
 
 use super::{Experiment, Results};
 use crate::numbers::{noise, tensor};

@@ -82,7 +82,7 @@ pub fn activations_at_special_points<B: Backend>(subject: &Subject<B>) {
     subject.assert_agrees(&Points(positive.into_iter().chain(negative_ones.map(|x| -x)).collect()));
 }
 
-/// What is left of the functions far below zero is small and finite.
+/// Far below zero the functions are small and finite.
 pub fn activations_far_below_zero_vanish<B: Backend>(subject: &Subject<B>) {
     let far = Points(vec![-20.0, -60.0, -90.0, -200.0, -1e4, -1e12]);
     for on in subject.instances() {

@@ -1,7 +1,7 @@
 //! Work on parameters and their gradients: Gram matrices, combinations, norms, AdamW and averages.
 //!
-//! Every function takes all parameters. Sums are made parameter by parameter, in parts of a fixed length, and then in
-//! order, so that they do not depend on the number of threads.
+//! Every function takes all parameters. Sums are made parameter by parameter, in parts of a fixed length, and
+//! then in order, so that they do not depend on the number of threads.
 
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
@@ -98,7 +98,8 @@ fn squares(tensor: &CpuTensor) -> f64 {
     parts.iter().sum()
 }
 
-/// Gives each tensor values of its own where others share them. Nothing is changed before all copies are made.
+/// Gives each tensor values of its own where others share them. Nothing is changed before all copies are
+/// made.
 fn unshare(tensors: &mut [&mut CpuTensor]) {
     let copies: Vec<_> = tensors.par_iter().map(|tensor| tensor.copy_if_shared()).collect();
     for (tensor, copy) in tensors.iter_mut().zip(copies) {

@@ -1,4 +1,5 @@
-//! `Reference`, the oracle that other backends are compared with, against central differences and the laws of lanes.
+//! `Reference`, the oracle that other backends are compared with, against central differences and the laws of
+//! lanes.
 
 use fairhuman_engine::Reference;
 use fairhuman_engine_conformance::Subject;

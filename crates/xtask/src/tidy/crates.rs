@@ -75,8 +75,7 @@ pub fn about(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
         };
         let folder = package["manifest_path"].as_str().and_then(|file| file.strip_suffix("Cargo.toml"));
         let readme = folder.zip(package["readme"].as_str()).map(|(folder, file)| format!("{folder}{file}"));
-        let pending = super::PENDING.contains(&name);
-        require(pending || readme.is_some_and(|file| std::path::Path::new(&file).is_file()), "readme");
+        require(readme.is_some_and(|file| std::path::Path::new(&file).is_file()), "readme");
         require(package["description"].is_string(), "description");
         if package["publish"].is_null() {
             let listed = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());

@@ -10,10 +10,6 @@ mod workspace;
 
 pub use workspace::{Source, Workspace};
 
-/// Crates that are still to be brought under the rules about comments and readmes.
-const PENDING: &[&str] =
-    &["builtin", "dataset", "engine", "engine-conformance", "fairhuman", "people", "report", "train"];
-
 /// A house rule.
 pub struct Rule {
     /// The rule as a sentence.

@@ -1,5 +1,5 @@
-//! `Cpu` computes what `Reference` computes on lesser machines, too. Which kernels are used is decided once per
-//! process, so the agreement's tests run again in processes of their own that were told to use less.
+//! `Cpu` computes what `Reference` computes on lesser machines, too. Which kernels are used is decided once
+//! per process, so the agreement's tests run again in processes of their own that were told to use less.
 
 use fairhuman_engine::{Instructions, limit_instructions};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! An operation that cannot have its memory is an error; the tensors that are there stay as they are, and what comes
-//! after it finds the backend whole.
+//! An operation that cannot have its memory is an error; the tensors that are there stay as they are, and
+//! what comes after it finds the backend whole.
 
 use fairhuman_engine::{
     AdamW, AdamWState, Backend, ConvParams, Cpu, DType, Epilogue, WeightLayout, WeightRef,

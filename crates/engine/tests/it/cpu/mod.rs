@@ -1,6 +1,8 @@
-//! `Cpu` conforms, with the same bits whatever the number of threads and wherever its weights lie. Its own theorems:
+//! `Cpu` conforms, with the same bits whatever the number of threads and wherever its weights lie. Its own
+//! theorems:
 //!
-//! - [`instructions`]: the agreement once more with the kernels for machines without AVX-512, and without AVX2.
+//! - [`instructions`]: the agreement once more with the kernels for machines without AVX-512, and without
+//!   AVX2.
 //! - [`memory`]: an operation without memory is an error that changes nothing.
 //! - [`preparation`]: jobs that meet a new weight at the same time do not wait for each other.
 //! - [`scopes`]: workers that are kept awake for a pass never keep it from ending.
@@ -18,8 +20,8 @@ use fairhuman_engine::Cpu;
 use fairhuman_engine_conformance::{Subject, Tolerances, conformance};
 use std::sync::LazyLock;
 
-/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; three with no
-/// room for weights prepared in advance; and sixteen, for which work is cut finer.
+/// One thread; three, a number that divides nothing, with room for the filters of some convolutions; three
+/// with no room for weights prepared in advance; and sixteen, for which work is cut finer.
 static SUBJECT: LazyLock<Subject<Cpu>> = LazyLock::new(|| {
     instructions::limit_to_what_is_asked();
     let roomy = Cpu::new(3).map(|cpu| cpu.with_filter_cache(1 << 20));

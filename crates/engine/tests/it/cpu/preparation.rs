@@ -1,5 +1,5 @@
-//! Weights are prepared when they are first used, by all threads: jobs that meet the same new weight do not wait for each other,
-//! whoever interrupts whom.
+//! Weights are prepared when they are first used, by all threads: jobs that meet the same new weight do not
+//! wait for each other, whoever interrupts whom.
 
 use fairhuman_engine::{
     Backend, ConvParams, Cpu, CpuTensor, CpuWeight, DType, WeightBytes, WeightData, WeightLayout, WeightRef,

@@ -1,5 +1,5 @@
-//! Scopes inside of a scope keep the workers awake: each ends, also where threads are more than cores and operations begin
-//! while the workers are only being told.
+//! Scopes inside of a scope keep the workers awake: each ends, also where threads are more than cores and
+//! operations begin while the workers are only being told.
 
 use fairhuman_engine::{Backend, Cpu};
 use fairhuman_engine_conformance::numbers::tensor;

@@ -1,5 +1,5 @@
-//! Weights beyond the budget, read as they lie in their file, give the same bits as those kept in panels: every type,
-//! sizes around the blocks, and bytes that lie at odd places.
+//! Weights beyond the budget, read as they lie in their file, give the same bits as those kept in panels:
+//! every type, sizes around the blocks, and bytes that lie at odd places.
 
 use fairhuman_engine::{Backend, ConvParams, Cpu, DType, Epilogue, WeightData, WeightLayout, WeightRef};
 use fairhuman_engine_conformance::numbers::{stored, tensor};

@@ -5,7 +5,8 @@ use fairhuman_engine_conformance::numbers::{stored, tensor};
 
 const GEOMETRY: ConvParams = ConvParams { kernel: (3, 3), stride: 1, pad: [1; 4] };
 
-/// A filter too large for one task's cache takes tiles through in chunks; for sixteen threads these tiles are one chunk.
+/// A filter too large for one task's cache takes tiles through in chunks; for sixteen threads these tiles are
+/// one chunk.
 #[test]
 fn chunks_of_tiles_change_no_bit() {
     let pass = |threads| {
