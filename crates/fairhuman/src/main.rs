@@ -18,13 +18,14 @@ mod units;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fairhuman_engine::OutOfMemory;
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     pipe::end_with_the_reader();
     let cli = Cli::parse();
-    let result = match cli.command {
+    let result = OutOfMemory::catch(|| match cli.command {
         Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
@@ -37,8 +38,8 @@ fn main() -> ExitCode {
         Command::InitModel(options) => commands::init_model::run(&options),
         Command::Models(options) => commands::models::run(&options),
         Command::Version => commands::version::run(),
-    };
-    match result {
+    });
+    match result.unwrap_or_else(|error| Err(error.into())) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", chain(&error));

@@ -152,6 +152,9 @@ impl TrainError {
     pub(crate) fn of_step(step: u64, error: &StepError) -> Self {
         match error {
             StepError::Group { problem } => TrainError::Group { step, problem: problem.clone() },
+            StepError::Memory(source) => {
+                TrainError::Memory { during: format!("step {step}"), source: *source }
+            }
             other => TrainError::Misfit { step, problem: other.to_string() },
         }
     }

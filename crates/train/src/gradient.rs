@@ -31,7 +31,8 @@ pub struct Gradients<B: Backend> {
 /// number `first`; gradients are summed objective by objective over all micro-batches of all processes.
 ///
 /// # Errors
-/// Inputs or losses that are not finite, with objective and samples; a group that cannot be reached.
+/// Inputs or losses that are not finite, with objective and samples; memory that cannot be had; a group that cannot be
+/// reached.
 pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
     group: &dyn Group<B>,
@@ -45,7 +46,11 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     let divisors = counts.divisors(objectives);
     context.backend.scope(|| {
         let mut about = Observed::default();
-        let own = passes(context, module, params, objectives, &divisors, (batches, first), &mut about);
+        // Caught here and not further out, so that the other processes are told.
+        let own = context
+            .backend
+            .attempt(|| passes(context, module, params, objectives, &divisors, (batches, first), &mut about));
+        let own = own.unwrap_or_else(|error| Err(error.into()));
         let StepSums { losses, present, grads } = sum_step(group, context.backend, own)?;
         let Observed { prediction, forward, backward } = about;
         Ok(Gradients { losses, present, area: counts.area(), prediction, grads, forward, backward })

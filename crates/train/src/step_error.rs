@@ -1,5 +1,7 @@
 //! Why a training step must not be taken.
 
+use fairhuman_engine::OutOfMemory;
+
 use crate::objective::Objective;
 
 /// Why a step must not be taken. The parameters are as they were.
@@ -33,6 +35,9 @@ pub enum StepError {
         /// The mismatch.
         problem: String,
     },
+    /// Memory that cannot be had.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// Another process of the group refused its part of the step.
     #[error("another process found inputs, losses or gradients that are not finite")]
     Elsewhere,
@@ -71,13 +76,13 @@ impl StepError {
             }
             StepError::Gradient { problem } => format!("{problem} (samples: {})", names.join(", ")),
             StepError::Shape { problem } | StepError::Group { problem } => problem.clone(),
-            StepError::Elsewhere => self.to_string(),
+            StepError::Memory(_) | StepError::Elsewhere => self.to_string(),
         }
     }
 
     /// True if no step of the run could succeed: the run ends.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, StepError::Shape { .. } | StepError::Group { .. })
+        matches!(self, StepError::Shape { .. } | StepError::Group { .. } | StepError::Memory(_))
     }
 }
 

@@ -23,7 +23,7 @@ pub fn decode<B: Backend>(
     let (h, w) = latent_size(parts.vae, settings)?;
     let (factor, shift) = parts.vae.scaling();
     let channels = parts.vae.config().latent_channels;
-    let one = |picture: &Picture, latents: &[f32]| {
+    let decode_one = |picture: &Picture, latents: &[f32]| {
         let z: Vec<f32> = latents.iter().map(|&v| (f64::from(v) / factor + shift) as f32).collect();
         let params = Params::default();
         let z = Var::constant(backend.tensor(&[1, h, w, channels], &z));
@@ -38,6 +38,7 @@ pub fn decode<B: Backend>(
         let byte = |v: f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
         Ok(Rgb { width, height, pixels: values.into_iter().map(byte).collect() })
     };
+    let one = |picture: &Picture, latents: &[f32]| backend.attempt(|| decode_one(picture, latents))?;
     if backend.prefers_side_by_side(widest_activation(parts, (h, w))) {
         return concurrently(backend, pictures, latents, one);
     }

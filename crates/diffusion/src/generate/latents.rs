@@ -27,7 +27,8 @@ pub fn latents<B: Backend>(
 ) -> Result<Vec<f32>, GenerateError> {
     let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
     let x = noise.iter().map(|&v| (trajectory.initial * f64::from(v)) as f32).collect();
-    sample_latents(backend, parts, params, settings, pictures, (&trajectory.steps, x), progress)
+    let steps = (&trajectory.steps[..], x);
+    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, steps, progress))?
 }
 
 /// The same from the clean latents of other pictures, which get as much noise as is left after the share 1 -
@@ -49,8 +50,8 @@ pub(super) fn latents_from<B: Backend>(
     let noise = pictures.iter().flat_map(|p| initial_noise(settings.seed, p.index, length));
     let Level { signal, noise: sigma, .. } = first.from;
     let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
-    let x = clean.iter().zip(noise).map(mix).collect();
-    sample_latents(backend, parts, params, settings, pictures, (steps, x), progress)
+    let steps = (steps, clean.iter().zip(noise).map(mix).collect());
+    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, steps, progress))?
 }
 
 pub(super) fn trajectory(

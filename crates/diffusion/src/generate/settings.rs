@@ -1,5 +1,7 @@
 //! Settings, prompts, pictures and errors of sampling.
 
+use fairhuman_engine::OutOfMemory;
+
 use crate::config_check::ConfigError;
 use crate::net::ModelError;
 use crate::sampler::{Sampler, SamplerError};
@@ -65,6 +67,9 @@ pub enum GenerateError {
     /// The sampler.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// Memory that cannot be had.
+    #[error("{0}; fewer pictures at a time, or smaller ones, need less")]
+    Memory(#[from] OutOfMemory),
     /// A size that has no latents.
     #[error(
         "{width}x{height} pixels: expected sides that are multiples of {multiple}, such as {}x{}",

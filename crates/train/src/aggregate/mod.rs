@@ -155,7 +155,7 @@ pub struct Position<'a> {
 /// The direction of a step.
 ///
 /// # Errors
-/// A gradient that is not finite, with its objective.
+/// A gradient that is not finite, with its objective; memory that cannot be had.
 pub fn fair_direction<B: Backend>(
     context: &PassContext<'_, B>,
     objectives: &[Objective],
@@ -168,17 +168,18 @@ pub fn fair_direction<B: Backend>(
     let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
     let names = objectives.iter().map(|o| o.name.as_str());
     let backend = context.backend;
-    let products = backend.scope(|| gradients.grads.gram(backend));
+    let products = backend.attempt(|| backend.scope(|| gradients.grads.gram(backend)))?;
     let gram = Gram::new(names, products)
         .and_then(|gram| gram.with_absent(&absent))
         .map_err(|e| refuse(e.to_string()))?;
     let Position { seed, step, state } = position;
     let seen = Seen { gram: &gram, gradients, seed, step, state };
-    let (Aggregate { combined, solution, state }, norm) = backend.scope(|| {
+    let aggregate = || {
         let aggregate = weighting.aggregator().aggregate(context, &seen).map_err(refuse)?;
         let norm = backend.norm(&aggregate.combined.iter().flatten().collect::<Vec<_>>());
         Ok::<_, StepError>((aggregate, norm))
-    })?;
+    };
+    let (Aggregate { combined, solution, state }, norm) = backend.attempt(|| backend.scope(aggregate))??;
     if !norm.is_finite() {
         return Err(refuse(format!("the combined gradient's norm is {norm}")));
     }

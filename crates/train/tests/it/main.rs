@@ -1,7 +1,8 @@
-//! Tests of the training crate: one step, autoencoders, recipes, run folders.
+//! Tests of the training crate: one step, autoencoders, recipes, run folders, runs without memory.
 
 mod autoencoder;
 mod group;
+mod out_of_memory;
 mod recipe;
 mod run_folder;
 mod steps;
