@@ -38,7 +38,7 @@ impl Observer for Counts {
     }
 }
 
-/// Frozen layers below everything trained have no backward pass.
+/// The backward pass ends at the lowest trained layer.
 pub fn only_what_lies_above_something_trained_is_computed_backwards<B: Backend>(subject: &Subject<B>) {
     let Some(on) = subject.instances().next() else { return };
     let backend = on.backend;

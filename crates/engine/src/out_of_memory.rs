@@ -28,10 +28,11 @@ impl OutOfMemory {
         resume_unwind(Box::new(self))
     }
 
-    /// [`Backend::attempt`](crate::Backend::attempt) for work with no backend at hand, such as a whole program.
+    /// [`Backend::attempt`](crate::Backend::attempt) for work with no backend at hand, such as a whole
+    /// program.
     ///
     /// # Errors
-    /// What [`OutOfMemory::raise`] threw.
+    /// The error given to [`OutOfMemory::raise`].
     pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Self> {
         // What may be seen half-changed afterwards is documented at `Backend::attempt`.
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Self>() {

@@ -75,7 +75,7 @@ impl<B: Backend> Params<B> {
         self.list.len()
     }
 
-    /// Whether nothing is trained.
+    /// True if nothing is trained.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -142,6 +142,9 @@ impl Pool {
         let mut idle = self.lock();
         idle.lent -= buffer.len();
         idle.add(buffer);
+        let excess = idle.limit.map(|limit| idle.excess(limit));
+        drop(idle);
+        drop(excess);
     }
 }
 

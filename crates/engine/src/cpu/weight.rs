@@ -29,6 +29,26 @@ pub struct CpuWeight {
     room: Arc<AtomicUsize>,
 }
 
+/// Bytes of the room for kept filters, which are given back if no filter comes to be kept, for want of memory too.
+struct Reserved<'a> {
+    room: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl<'a> Reserved<'a> {
+    /// None if there are not so many left.
+    fn new(room: &'a AtomicUsize, bytes: usize) -> Option<Self> {
+        let left = |left: usize| left.checked_sub(bytes);
+        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).ok().map(|_| Self { room, bytes })
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.room.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// B of a product with a frozen matrix.
 pub(super) enum Matrix<'a> {
     Panels(Held<'a>),
@@ -178,14 +198,13 @@ impl CpuWeight {
         }
         let (outputs, inputs, _) = self.dims();
         let bytes = 4 * FREQUENCIES * outputs * inputs;
-        let left = |left: usize| left.checked_sub(bytes);
-        let fits = self.keep && self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
-        if !fits {
+        let reserved = if self.keep { Reserved::new(&self.room, bytes) } else { None };
+        let Some(reserved) = reserved else {
             return Held::Made(make());
-        }
+        };
         let (kept, first) = fill(slot, make);
-        if !first {
-            self.room.fetch_add(bytes, Ordering::Relaxed);
+        if first {
+            std::mem::forget(reserved);
         }
         Held::Kept(kept)
     }

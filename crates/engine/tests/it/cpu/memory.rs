@@ -64,6 +64,22 @@ fn an_operation_that_fails_gives_back_its_memory_and_the_next_one_works() {
     assert!(failed > 3 && worked > 3, "{failed} {worked}");
 }
 
+/// Room that a filter reserved for itself and could not fill serves later.
+#[test]
+fn a_filter_that_could_not_be_made_is_kept_the_next_time() {
+    let cpu = cpu().with_filter_cache(4 * 36 * 16 * 20);
+    let weight = cpu.weight(&stored(DType::F32, &[16, 20, 3, 3]), WeightLayout::Filter);
+    let g = tensor(&cpu, 1, &[1, 24, 24, 16]);
+    let vjp = || cpu.conv2d_vjp(&g, WeightRef::Frozen(&weight), ConvParams::square(3, 1, 1), (24, 24), None);
+    let before = cpu.bytes_in_use();
+    let works = |kib: &usize| {
+        cpu.limit_memory(before + (kib << 10));
+        cpu.attempt(vjp).is_ok()
+    };
+    assert!((0..1000).find(works).is_some_and(|kib| kib > 3));
+    assert!(cpu.bytes_in_use() >= before + 4 * 36 * 16 * 20, "the filter is not kept");
+}
+
 /// The copies that shared tensors need are made before anything changes.
 #[test]
 fn an_update_without_memory_changes_nothing() {
