@@ -64,7 +64,7 @@ fn run(recipe: &Path, out: &Path, when: fn(&Event) -> bool) -> Result<Summary, T
 
 fn world() -> (tempfile::TempDir, PathBuf) {
     let world = tempfile::tempdir().unwrap();
-    init_model(Preset::Tiny, DType::F32, 0, &world.path().join("tiny")).unwrap();
+    init_model(&Cpu::new(1).unwrap(), Preset::Tiny, DType::F32, 0, &world.path().join("tiny")).unwrap();
     let people = Options { count: 6, size: 64, ..Options::default() };
     write_dataset(people, &world.path().join("people"), &mut |_| ()).unwrap();
     let recipe = world.path().join("recipe.toml");
