@@ -1,10 +1,20 @@
-//! Writing files so that a reader never sees half of one: temporary name, sync, rename. An old file stays
-//! until the new one is complete, and stays where writing fails.
+//! Writing files and folders so that a reader never sees half of one: temporary name, sync, rename. An old
+//! one stays until the new one is complete, and stays where writing fails.
+//!
+//! Leftovers of killed processes under temporary names are removed when the same file or folder is written
+//! again.
 
-use std::ffi::OsString;
+mod copy;
+mod folder;
+mod leftover;
+
 use std::fs::File;
-use std::io::{BufWriter, Error, ErrorKind, IntoInnerError, Result, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, IntoInnerError, Result, Write};
+use std::path::Path;
+
+pub use copy::{FileError, copy};
+pub use folder::PartialFolder;
+pub use leftover::remove_leftovers;
 
 /// Writes `bytes` to `path`. When this returns, they are on the disk.
 ///
@@ -42,9 +52,11 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>, sync: bool) -> Result<()> {
-    let temporary = temporary_name(path)?;
+    // Leftovers of many small files would be looked for among all of them, each time.
+    let (temporary, file) =
+        leftover::begin(path, leftover::FILE, sync, |path| File::create_new(path).inspect(leftover::lock))?;
     let written = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(file);
         fill(&mut file)?;
         let file = file.into_inner().map_err(IntoInnerError::into_error)?;
         if sync {
@@ -59,18 +71,6 @@ fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>, s
     written
 }
 
-/// Beside the target, because a rename does not cross file systems; with the process's number, because two
-/// may write.
-fn temporary_name(path: &Path) -> Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a file name"));
-    };
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(hidden))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +82,7 @@ mod tests {
         write_unsynced(&path, b"old").unwrap();
         let failed = write_atomically_with(&path, |file| {
             file.write_all(b"half")?;
-            Err(Error::other("full"))
+            Err(std::io::Error::other("full"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "full");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
@@ -97,5 +97,36 @@ mod tests {
         assert!(write_atomically(&folder.path().join(".."), b"").is_err());
         assert!(write_atomically(folder.path(), b"").is_err());
         assert!(write_unsynced(&folder.path().join("absent").join("file"), b"").is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn leftovers_of_dead_processes_go_when_the_file_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let (dead, other) = (format!(".file.{}-7.tmp", child.id()), format!(".other.{}-7.tmp", child.id()));
+        let living = format!(".file.{}-7.tmp", 1);
+        [&dead, &other, &living].iter().for_each(|name| std::fs::write(at(name), "half").unwrap());
+        write_atomically(&at("file"), b"new").unwrap();
+        assert!(!at(&dead).exists() && at(&other).exists() && at(&living).exists());
+        remove_leftovers(folder.path()).unwrap();
+        assert!(!at(&other).exists() && at(&living).exists());
+    }
+
+    #[test]
+    fn threads_that_write_one_file_do_not_meet_in_its_temporary_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::thread::scope(|scope| {
+            for letter in [b'a', b'b', b'c'] {
+                let path = &path;
+                scope.spawn(move || (0..50).for_each(|_| write_atomically(path, &[letter; 9999]).unwrap()));
+            }
+        });
+        let written = std::fs::read(&path).unwrap();
+        assert!(written.len() == 9999 && written.iter().all(|byte| *byte == written[0]));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

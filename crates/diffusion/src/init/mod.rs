@@ -9,6 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use fairhuman_engine::{Backend, DType};
+use fairhuman_files::PartialFolder;
 use serde_json::{Value, json};
 
 use crate::clip::ClipConfig;
@@ -51,13 +52,42 @@ impl FromStr for Preset {
     }
 }
 
-/// Writes a random model to `folder`: `model_index.json`, `unet/`, `vae/`, `text_encoder/`,
-/// `text_encoder_2/`, `tokenizer/`, `tokenizer_2/`, `scheduler/`. The index comes last: a folder without it
-/// is unfinished.
+/// Writes a random model to `folder`, which must be a new one or empty: `model_index.json`, `unet/`, `vae/`,
+/// `text_encoder/`, `text_encoder_2/`, `tokenizer/`, `tokenizer_2/`, `scheduler/`. It appears under its name
+/// when all of it is there.
 ///
 /// # Errors
-/// Files that cannot be written.
+/// Files that cannot be written, something that is there as `folder`.
 pub fn init_model<B: Backend>(
+    backend: &B,
+    preset: Preset,
+    dtype: DType,
+    seed: u64,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    refuse_existing(folder)?;
+    let io = |source| ModelError::Io { path: folder.into(), source };
+    let partial = PartialFolder::new(folder).map_err(io)?;
+    fill(backend, preset, dtype, seed, partial.path())?;
+    partial.publish_new().map_err(io)
+}
+
+/// A model is not mixed with what a folder holds.
+fn refuse_existing(folder: &Path) -> Result<(), ModelError> {
+    let first = match folder.read_dir() {
+        _ if folder.join("model_index.json").exists() => "a model".to_owned(),
+        Ok(entries) => match entries.flatten().map(|entry| entry.file_name()).min() {
+            Some(name) => name.display().to_string(),
+            None => return Ok(()),
+        },
+        // What is wrong with it, if anything is, is said when it is written.
+        Err(_) => return Ok(()),
+    };
+    let problem = format!("holds {first} already; choose another folder, or delete it first");
+    Err(ModelError::Folder { path: folder.into(), problem })
+}
+
+fn fill<B: Backend>(
     backend: &B,
     preset: Preset,
     dtype: DType,

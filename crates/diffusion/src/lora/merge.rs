@@ -9,7 +9,7 @@ use super::read_loras;
 use crate::clip::{self, ClipConfig};
 use crate::lora_file::{LoraFile, LoraModule};
 use crate::net::{ModelError, StoredTensor, write_component};
-use crate::pipeline::{ModelFolder, copy_model};
+use crate::pipeline::{ModelFolder, copy_model_new};
 use crate::unet::{self, UNetConfig};
 use crate::weights::{WeightError, WeightFiles, narrow_finite};
 
@@ -54,7 +54,7 @@ pub fn merge_loras<B: Backend>(
     };
     let changed: Vec<&str> =
         networks.iter().map(|(component, _)| *component).filter(|c| !updates(c).is_empty()).collect();
-    copy_model(from, to, &changed, |component, folder| {
+    copy_model_new(from, to, &changed, |component, folder| {
         let base = from.join(component);
         match component {
             "unet" => merge(

@@ -55,6 +55,12 @@ pub enum ModelError {
     },
 }
 
+impl From<fairhuman_files::FileError> for ModelError {
+    fn from(error: fairhuman_files::FileError) -> Self {
+        Self::Io { path: error.path, source: error.source }
+    }
+}
+
 impl ModelError {
     pub(crate) fn lora(problem: impl Into<String>) -> Self {
         Self::Lora { problem: problem.into() }

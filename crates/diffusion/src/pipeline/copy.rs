@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use fairhuman_files::PartialFolder;
+
 use super::ModelFolder;
 use crate::net::ModelError;
 
@@ -17,18 +19,29 @@ pub fn copy_model(
     replaced: &[&str],
     write: impl Fn(&str, &Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
+    copied(from, to, replaced, write)?.replace().map_err(io(to))
+}
+
+/// [`copy_model`] for a `to` that is new; the second of two that write it is told.
+pub(crate) fn copy_model_new(
+    from: &Path,
+    to: &Path,
+    replaced: &[&str],
+    write: impl Fn(&str, &Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    copied(from, to, replaced, write)?.publish_new().map_err(io(to))
+}
+
+fn copied(
+    from: &Path,
+    to: &Path,
+    replaced: &[&str],
+    write: impl Fn(&str, &Path) -> Result<(), ModelError>,
+) -> Result<PartialFolder, ModelError> {
     let model = ModelFolder::open(from)?;
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = to.with_file_name(name);
-    remove(&partial)?;
-    if let Err(error) = fill(&model, &partial, replaced, write) {
-        // The first error is the one to report, whether or not the leftover can be removed.
-        let _ = remove(&partial);
-        return Err(error);
-    }
-    remove(to)?;
-    std::fs::rename(&partial, to).map_err(io(to))
+    let partial = PartialFolder::new(to).map_err(io(to))?;
+    fill(&model, partial.path(), replaced, write)?;
+    Ok(partial)
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
@@ -43,13 +56,12 @@ fn fill(
     write: impl Fn(&str, &Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
     let from = &model.path;
-    std::fs::create_dir_all(partial).map_err(io(partial))?;
     for entry in std::fs::read_dir(from).map_err(io(from))? {
         let entry = entry.map_err(io(from))?;
         let (path, copy) = (entry.path(), partial.join(entry.file_name()));
         if path.is_file() {
             if path.extension().is_some_and(|e| e == "json") {
-                std::fs::copy(&path, &copy).map_err(io(&path))?;
+                fairhuman_files::copy(&path, &copy)?;
             }
         } else if path.is_dir() && model.components.iter().any(|name| entry.file_name() == **name) {
             std::fs::create_dir_all(&copy).map_err(io(&copy))?;
@@ -68,15 +80,8 @@ fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelErro
         let path = entry.map_err(io(from))?.path();
         let name = path.file_name().unwrap_or_default();
         if path.is_file() && (!only_config || name == "config.json") {
-            std::fs::copy(&path, to.join(name)).map_err(io(&path))?;
+            fairhuman_files::copy(&path, &to.join(name))?;
         }
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> Result<(), ModelError> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(path)(e)),
-        _ => Ok(()),
-    }
 }

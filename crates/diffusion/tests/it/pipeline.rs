@@ -144,3 +144,55 @@ fn a_copied_model_has_every_folder_that_its_index_names_and_nothing_is_left_of_a
     assert_eq!(read("copy.v2/unet/diffusion_pytorch_model.safetensors"), b"new");
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "the model and its copy");
 }
+
+#[test]
+fn a_copied_model_is_in_place_at_any_time_and_its_folder_is_nobody_elses() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, &at("model")).unwrap();
+    let partials = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let copy = |text: &str| {
+        copy_model(&at("model"), &at("copy"), &["unet"], |_, folder| {
+            partials.lock().unwrap().insert(folder.to_path_buf());
+            std::fs::write(folder.join("diffusion_pytorch_model.safetensors"), text).unwrap();
+            Ok(())
+        })
+        .unwrap();
+    };
+    copy("0");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let copies = 5;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let weights = at("copy").join("unet/diffusion_pytorch_model.safetensors");
+                assert!(std::fs::read_to_string(&weights).is_ok_and(|text| !text.is_empty()));
+            }
+        });
+        (1..copies).for_each(|i| copy(&i.to_string()));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(partials.lock().unwrap().len(), copies, "each has a name of its own");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "the model and its copy");
+}
+
+#[test]
+fn a_random_model_is_not_mixed_with_what_is_there() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("model");
+    std::fs::create_dir_all(folder.join("unet")).unwrap();
+    std::fs::write(folder.join("unet/diffusion_pytorch_model.safetensors"), "mine").unwrap();
+    let init = || init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, &folder);
+    let error = init().unwrap_err().to_string();
+    assert!(error.contains("holds unet already"), "{error}");
+    assert_eq!(std::fs::read(folder.join("unet/diffusion_pytorch_model.safetensors")).unwrap(), b"mine");
+    std::fs::remove_dir_all(&folder).unwrap();
+    // Of a process that was killed; its number is none that a system gives.
+    let unfinished = place.path().join(format!(".model.{}-0.partial", i32::MAX));
+    std::fs::create_dir_all(unfinished.join("unet")).unwrap();
+    init().unwrap();
+    ModelFolder::open(&folder).unwrap();
+    assert!(!unfinished.exists());
+    let error = init().unwrap_err().to_string();
+    assert!(error.contains("holds a model already"), "{error}");
+}

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use fairhuman_diffusion::init;
 use fairhuman_engine::{Cpu, DType};
 
@@ -11,9 +11,6 @@ use crate::cli::{Dtype, InitModel, Preset};
 /// Writes the model.
 pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
     let folder = &options.out;
-    if folder.join("model_index.json").exists() {
-        bail!("{} holds a model already; choose another folder, or delete it first", folder.display());
-    }
     let preset = match options.preset {
         Preset::Tiny => init::Preset::Tiny,
         Preset::Small => init::Preset::Small,
