@@ -31,8 +31,8 @@ pub struct Gradients<B: Backend> {
 /// number `first`; gradients are summed objective by objective over all micro-batches of all processes.
 ///
 /// # Errors
-/// Inputs or losses that are not finite, with objective and samples; memory that cannot be had; a group that cannot be
-/// reached.
+/// Inputs or losses that are not finite, with objective and samples; memory that cannot be had; a group that
+/// cannot be reached.
 pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
     group: &dyn Group<B>,

@@ -29,7 +29,8 @@ pub struct CpuWeight {
     room: Arc<AtomicUsize>,
 }
 
-/// Bytes of the room for kept filters, which are given back if no filter comes to be kept, for want of memory too.
+/// Bytes of the room for kept filters, which are given back if no filter comes to be kept, for want of memory
+/// too.
 struct Reserved<'a> {
     room: &'a AtomicUsize,
     bytes: usize,
