@@ -44,7 +44,7 @@ impl Reporter for Limit<'_> {
     fn preparing(&mut self, _: &str, _: usize, _: usize) {}
 }
 
-fn run(recipe: &Path, out: &Path, when: fn(&Event) -> bool) -> Result<Summary, TrainError> {
+fn run(recipe: &Path, out: &Path, when: fn(&Event) -> bool) -> Result<Summary, Box<TrainError>> {
     let mut recipe = Recipe::read(recipe).unwrap();
     recipe.move_to(out).unwrap();
     let cpu = Cpu::new(2).unwrap();
@@ -59,7 +59,7 @@ fn run(recipe: &Path, out: &Path, when: fn(&Event) -> bool) -> Result<Summary, T
         until: None,
         record: None,
     };
-    train(&cpu, &recipe, environment)
+    train(&cpu, &recipe, environment).map_err(Box::new)
 }
 
 fn world() -> (tempfile::TempDir, PathBuf) {
@@ -89,7 +89,7 @@ fn a_run_out_of_memory_saves_its_steps_and_goes_on_later_with_the_same_bits() {
     let out = world.path().join("broken");
     let second = |event: &Event| matches!(event, Event::Step(step) if step.step == 2);
     let error = run(&recipe, &out, second).unwrap_err();
-    assert!(matches!(&error, TrainError::Memory { during, .. } if during == "step 3"), "{error}");
+    assert!(matches!(&*error, TrainError::Memory { during, .. } if during == "step 3"), "{error}");
     let message = error.to_string();
     assert!(message.starts_with("step 3: out of memory: ") && message.contains("batch"), "{message}");
     let events = events::read(&out.join("events.jsonl")).unwrap();
