@@ -10,11 +10,11 @@ and two text encoders of one layer.
 and text encoders, saved by diffusers (PEFT and old keys), in kohya's form with diffusers' and with sgm names,
 and as attention processors; `expected.safetensors` is the neutral form, `modules.json` all layers of the model.
 
-`check`: each file that the Rust tests wrote (the modules of rank 2 of the same LoRA, alpha 1) is loaded with
-`load_lora_weights`; U-Net and text encoders must then compute what they compute with W + alpha / rank * up @ down
-added by hand, within 1e-4. Alpha in a PEFT file is read by diffusers 0.35 and later, not by 0.32.2: put a later
-one first on PYTHONPATH to check that. One rank and one alpha, because diffusers (both versions) mixes up the
-alphas of kohya files whose modules differ.
+`check`: each file that the Rust tests wrote (the modules of rank 2 of the same LoRA; alpha 1, in `peft_alphas` their own)
+is loaded with `load_lora_weights`; U-Net and text encoders must then compute what they compute with W + alpha / rank *
+up @ down added by hand, within 1e-4. Alpha is not the rank there, and diffusers below 0.35 reads none from a PEFT file,
+so its factors must hold it. One rank, and one alpha in kohya's file, because diffusers (0.32 and 0.35) mixes up those of modules
+that differ.
 """
 
 import json
@@ -22,7 +22,6 @@ import pathlib
 import re
 import sys
 
-import diffusers
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_lora_to_diffusers, _maybe_map_sgm_blocks_to_diffusers
@@ -182,14 +181,12 @@ def check():
     tensors = load_file(OUT / "expected.safetensors")
     plain = outputs(pipeline())
     for file in sorted((OUT / "written").iterdir()):
-        if file.name == "peft.safetensors" and diffusers.__version__ < "0.35":
-            print(f"{file.name}: alpha is not the rank, which diffusers {diffusers.__version__} does not read; skipped")
-            continue
         by_hand = pipeline()
         for path, layer in layers(by_hand).items():
             if f"{path}|down" in tensors and len(tensors[f"{path}|down"]) == 2:
                 down, up = tensors[f"{path}|down"].float(), tensors[f"{path}|up"].float()
-                layer.weight.data += 1 / 2 * (up.flatten(1) @ down.flatten(1)).reshape(layer.weight.shape)
+                alpha = tensors[f"{path}|alpha"].item() if file.stem == "peft_alphas" else 1
+                layer.weight.data += alpha / 2 * (up.flatten(1) @ down.flatten(1)).reshape(layer.weight.shape)
         loaded = pipeline()
         loaded.load_lora_weights(OUT / "written", weight_name=file.name)
         errors = []

@@ -13,6 +13,9 @@ use crate::schedule::Prediction;
 /// Header key under which diffusers keeps the PEFT configurations.
 pub(super) const ADAPTER_KEY: &str = "lora_adapter_metadata";
 
+/// Header key under which kohya's scripts note alpha.
+pub(super) const NETWORK_ALPHA: &str = "ss_network_alpha";
+
 /// The model family a LoRA was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseModel {
@@ -46,12 +49,6 @@ pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, St
         (BaseModel::Sd2, _) => ("sd_v2", "stable-diffusion-v2-512/lora"),
         (BaseModel::Sdxl, _) => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
     };
-    let same = |value: &dyn Fn(&LoraModule) -> String| {
-        let mut values = lora.modules.values().map(value);
-        let first = values.next().unwrap_or_else(|| "0".into());
-        // kohya's own word for files whose modules differ.
-        if values.all(|v| v == first) { first } else { "Dynamic".into() }
-    };
     let prediction = match about.prediction {
         Prediction::Epsilon => "epsilon",
         Prediction::Velocity => "v",
@@ -60,8 +57,8 @@ pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, St
     let (width, height) = about.resolution;
     [
         ("ss_network_module", "networks.lora".into()),
-        ("ss_network_dim", same(&|m| m.rank().to_string())),
-        ("ss_network_alpha", same(&|m| format!("{:?}", m.alpha))),
+        ("ss_network_dim", common(&lora.modules, |m| m.rank().to_string())),
+        (NETWORK_ALPHA, network_alpha(&lora.modules)),
         ("ss_base_model_version", version.into()),
         ("ss_v2", if about.base == BaseModel::Sd2 { "True" } else { "False" }.into()),
         ("modelspec.sai_model_spec", "1.0.0".into()),
@@ -74,6 +71,18 @@ pub fn kohya_metadata(lora: &LoraFile, about: &LoraAbout) -> BTreeMap<String, St
     .into_iter()
     .map(|(key, value): (&str, String)| (key.to_owned(), value))
     .collect()
+}
+
+/// Alpha of all modules, as kohya's scripts note it.
+pub(super) fn network_alpha(modules: &BTreeMap<String, LoraModule>) -> String {
+    common(modules, |m| format!("{:?}", m.alpha))
+}
+
+fn common(modules: &BTreeMap<String, LoraModule>, value: impl Fn(&LoraModule) -> String) -> String {
+    let mut values = modules.values().map(value);
+    let first = values.next().unwrap_or_else(|| "0".into());
+    // kohya's own word for files whose modules differ.
+    if values.all(|v| v == first) { first } else { "Dynamic".into() }
 }
 
 /// The PEFT configuration of every component, as diffusers packs them into one JSON string.
@@ -154,7 +163,10 @@ impl PeftAlpha {
         let key = |name: &str| self.config.get(&format!("{component}.{name}"));
         let truthy = |name: &str| matches!(key(name), Some(Value::Bool(true)));
         if truthy("use_dora") {
-            return Err(format!("{ADAPTER_KEY}: \"{component}.use_dora\" is true; DoRA is not supported"));
+            return Err(format!(
+                "{ADAPTER_KEY}: \"{component}.use_dora\" is true; {}",
+                super::advice("DoRA")
+            ));
         }
         let mut alpha = key("lora_alpha").and_then(Value::as_f64);
         if let Some(Value::Object(patterns)) = key("alpha_pattern") {

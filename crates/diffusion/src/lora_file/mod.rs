@@ -6,12 +6,12 @@
 //! | convention | key | alpha |
 //! |---|---|---|
 //! | kohya | `lora_unet_input_blocks_4_1_..._to_q.lora_down.weight` | `.alpha` tensor |
-//! | PEFT | `unet.down_blocks.1.attentions.0...to_q.lora_A.weight` | header key `lora_adapter_metadata` |
+//! | PEFT | `unet.down_blocks.1.attentions.0...to_q.lora_A.weight` | header key `lora_adapter_metadata`; written: the rank |
 //! | old diffusers | `unet.down_blocks.1.attentions.0...to_q.lora.down.weight` | none: alpha is the rank |
 //!
 //! Kohya names join a path with `_`, which cannot be undone by looking at the name (`to_q` has one of its
 //! own). So reading starts from the paths of the modules that the model has, and looks names up.
-//! Other adapters (LoHa, LoKr, DoRA, Tucker) are refused by the names of their tensors.
+//! Other adapters (LoHa, LoKr, DoRA, Tucker and so on) are refused by the names of their tensors.
 
 mod layout;
 mod metadata;
@@ -37,9 +37,12 @@ pub enum Convention {
     /// Stable Diffusion code (`input_blocks`, `middle_block`, `output_blocks`) for SDXL, diffusers' names
     /// else.
     Kohya,
-    /// PEFT keys as diffusers writes them; alpha is in the header, which diffusers reads from 0.35 on.
+    /// PEFT keys as diffusers writes them. Alpha has a place in the header, which diffusers reads from 0.35
+    /// on. For readers that do not, alpha / rank is multiplied into the factors, and the header says alpha =
+    /// rank.
     Peft,
-    /// diffusers' keys from before PEFT. There is no place for alpha: alpha / rank is multiplied into `up`.
+    /// diffusers' keys from before PEFT. There is no place for alpha: alpha / rank is multiplied into the
+    /// factors.
     OldDiffusers,
 }
 
@@ -116,6 +119,13 @@ pub enum LoraFileError {
         /// Expected and found.
         problem: String,
     },
+}
+
+/// Says that an adapter of another kind is not read, and a way out.
+fn advice(kind: &str) -> String {
+    format!(
+        "{kind} is not supported: merge it into its base with the program that made it and use the merged model, or train a plain LoRA"
+    )
 }
 
 /// Checks that `down` and `up` are one update; the problem in words where they are not.

@@ -126,14 +126,25 @@ fn peft_alpha(
 /// Adapters of other kinds are told by their tensors.
 fn hint(keys: &[String]) -> String {
     let kinds = [
-        ("hada_", "LoHa"),
-        ("lokr_", "LoKr"),
+        ("bundle_emb", ""),
         ("dora_scale", "DoRA"),
         ("lora_magnitude_vector", "DoRA"),
-        ("lora_mid", "a Tucker-decomposed LoCon"),
+        ("hada_", "LoHa"),
+        ("lokr_", "LoKr"),
+        ("lora_mid", "a LoCon in Tucker's form"),
+        ("oft_", "OFT"),
+        ("on_input", "IA3"),
+        (".diff", "a full difference of weights"),
+        ("w_norm", "a LoRA that also changes normalisations"),
     ];
-    let kind = kinds.iter().find(|(mark, _)| keys.iter().any(|key| key.contains(mark)));
-    kind.map_or(String::new(), |(_, kind)| format!(" (this looks like {kind}, which is not supported)"))
+    match kinds.iter().find(|(mark, _)| keys.iter().any(|key| key.contains(mark))) {
+        Some(("bundle_emb", _)) => {
+            "; bundle_emb.* are embeddings that OneTrainer puts into its files, which are not read: export the LoRA without them"
+                .into()
+        }
+        Some((_, kind)) => format!("; {}", super::advice(kind)),
+        None => "; is it for another base model?".into(),
+    }
 }
 
 /// Every name by which a module may be called.
@@ -169,6 +180,8 @@ impl<'a> Names<'a> {
     }
 
     fn resolve(&self, key: &str) -> Option<(String, Role)> {
+        // A model that was compiled when its LoRA was saved has another level of modules.
+        let key = &key.replace("_orig_mod_", "");
         let (stem, role) = ROLES.iter().find_map(|(end, role)| Some((key.strip_suffix(end)?, *role)))?;
         if let Some(module) = self.aliases.get(stem) {
             return Some(((*module).to_owned(), role));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fairhuman_engine::DType;
 
-use super::metadata::{ADAPTER_KEY, adapter_json};
+use super::metadata::{ADAPTER_KEY, NETWORK_ALPHA, adapter_json, network_alpha};
 use super::read::flat;
 use super::{Convention, LoraFile, LoraFileError, LoraModule, UnetLayout, check};
 use crate::weights::{TensorBytes, narrow_finite, write_safetensors};
@@ -31,19 +31,20 @@ pub fn write_lora(
     layout: &UnetLayout,
 ) -> Result<(), LoraFileError> {
     let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
+    let mut modules = BTreeMap::new();
     for (name, module) in &lora.modules {
         let fail =
             |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
         check(module).map_err(fail)?;
+        // Readers of PEFT files agree on alpha only where it is the rank: diffusers below 0.35 knows no
+        // other.
+        let module = match convention {
+            Convention::Kohya => module.clone(),
+            Convention::Peft | Convention::OldDiffusers => fold_alpha(module),
+        };
         let (down, up, alpha) = keys(name, convention, layout)
             .ok_or_else(|| fail(format!("this module has no name in the {convention:?} convention")))?;
-        let folded;
-        let mut written = module;
-        if convention == Convention::OldDiffusers {
-            folded = fold_alpha(module);
-            written = &folded;
-        }
-        for (key, tensor) in [(down, &written.down), (up, &written.up)] {
+        for (key, tensor) in [(down, &module.down), (up, &module.up)] {
             let bytes = narrow_finite(&tensor.data, tensor.dtype)
                 .map_err(|value| fail(format!("{value} in {key} is too large for {:?}", tensor.dtype)))?;
             let stored = Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes };
@@ -55,9 +56,11 @@ pub fn write_lora(
             let bytes = module.alpha.to_le_bytes().to_vec();
             tensors.insert(alpha, Stored { dtype: DType::F32, shape: Vec::new(), bytes });
         }
+        modules.insert(name.clone(), module);
     }
     let mut metadata = lora.metadata.clone();
     metadata.insert("format".into(), "pt".into());
+    metadata.entry(NETWORK_ALPHA.into()).and_modify(|alpha| *alpha = network_alpha(&modules));
     let size: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
     if size > MAX_METADATA {
         let problem =
@@ -65,7 +68,7 @@ pub fn write_lora(
         return Err(LoraFileError::Metadata { path: path.into(), problem });
     }
     if convention == Convention::Peft {
-        metadata.insert(ADAPTER_KEY.into(), adapter_json(&lora.modules));
+        metadata.insert(ADAPTER_KEY.into(), adapter_json(&modules));
     }
     let views = tensors
         .iter()
@@ -104,13 +107,16 @@ fn keys(
     }
 }
 
-/// The same update with alpha = rank.
+/// The same update with alpha = rank. Of a scale far from 1, a power of two near its root goes into `down`,
+/// which is exact, so that neither factor leaves the numbers that F16 holds well.
 fn fold_alpha(module: &LoraModule) -> LoraModule {
     let rank = module.rank() as f32;
     let scale = module.alpha / rank;
+    let half = if scale == 0.0 { 0.0 } else { (scale.abs().log2() / 2.0).trunc() };
+    let of_down = half.exp2();
     let mut folded = module.clone();
-    for value in &mut folded.up.data {
-        *value *= scale;
+    for (tensor, factor) in [(&mut folded.down, of_down), (&mut folded.up, scale / of_down)] {
+        tensor.data.iter_mut().for_each(|value| *value *= factor);
     }
     folded.alpha = rank;
     folded

@@ -69,11 +69,11 @@ pub(super) fn open_index(path: &Path) -> Result<WeightFiles, WeightError> {
     let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
         return Err(corrupt("expected an object \"weight_map\" of tensor -> file".into()));
     };
-    let mut shards: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut shards: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (tensor, file) in map {
         match file.as_str() {
             Some(file) if Path::new(file).file_name().is_some_and(|n| n == file) => {
-                shards.entry(file).or_default().insert(tensor);
+                shards.entry(file).or_default().insert(uncompiled(tensor));
             }
             _ => {
                 return Err(corrupt(format!(
@@ -124,6 +124,7 @@ impl WeightFiles {
         })?;
         let start = header + 8;
         for (name, info) in metadata.tensors() {
+            let name = uncompiled(&name);
             if wanted(&name) {
                 let (from, to) = info.data_offsets;
                 let entry = Entry {
@@ -133,7 +134,11 @@ impl WeightFiles {
                     range: start + from..start + to,
                     used: AtomicBool::new(false),
                 };
-                self.entries.insert(name, entry);
+                if self.entries.insert(name.clone(), entry).is_some() {
+                    let problem =
+                        format!("two tensors stand for \"{name}\", one with _orig_mod. in its name");
+                    return Err(WeightError::Corrupt { path: path.into(), problem });
+                }
             }
         }
         if self.files.is_empty()
@@ -144,6 +149,11 @@ impl WeightFiles {
         self.files.push(MappedFile { path: path.into(), map: Arc::new(map) });
         Ok(())
     }
+}
+
+/// A tensor's name without the level of modules that `torch.compile` adds.
+fn uncompiled(name: &str) -> String {
+    name.replace("_orig_mod.", "")
 }
 
 fn io(path: &Path, source: std::io::Error) -> WeightError {

@@ -13,6 +13,8 @@ use fairhuman_diffusion::weights::{TensorBytes, WeightFiles, write_safetensors};
 use fairhuman_engine::DType;
 use serde_json::{Value, json};
 
+use crate::golden::assert_close;
+
 const CONVENTIONS: [Convention; 3] = [Convention::Kohya, Convention::Peft, Convention::OldDiffusers];
 
 fn data(name: &str) -> PathBuf {
@@ -106,9 +108,57 @@ fn what_is_written_reads_back_in_every_convention() {
 fn alphas_and_ranks_of_their_own_survive_where_the_convention_has_a_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lora.safetensors");
-    for convention in [Convention::Kohya, Convention::Peft] {
-        write_lora(&path, &expected(), convention, &layout()).unwrap();
-        assert_eq!(read_lora(&path, &modules(), &layout()).unwrap(), expected(), "{convention:?}");
+    write_lora(&path, &expected(), Convention::Kohya, &layout()).unwrap();
+    assert_eq!(read_lora(&path, &modules(), &layout()).unwrap(), expected());
+}
+
+/// alpha / rank * up * down.
+fn update(module: &LoraModule) -> Vec<f32> {
+    let rank = module.rank();
+    let (scale, columns) = (module.alpha / rank as f32, module.down.data.len() / rank);
+    let row = |row: &[f32], column: usize| -> f32 {
+        row.iter().enumerate().map(|(r, up)| scale * up * module.down.data[r * columns + column]).sum()
+    };
+    let rows = module.up.data.chunks_exact(rank);
+    rows.flat_map(|up| (0..columns).map(move |column| row(up, column))).collect()
+}
+
+#[test]
+fn readers_that_know_no_alpha_get_the_same_update_from_peft_files_and_old_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lora.safetensors");
+    for convention in [Convention::Peft, Convention::OldDiffusers] {
+        for scale in [None, Some(1.0 / 128.0), Some(48.0), Some(0.0)] {
+            let mut lora = expected();
+            for module in lora.modules.values_mut() {
+                module.alpha = scale.map_or(module.alpha, |scale| scale * module.rank() as f32);
+            }
+            lora.metadata = kohya_metadata(&lora, &about());
+            write_lora(&path, &lora, convention, &layout()).unwrap();
+            let read = read_lora(&path, &modules(), &layout()).unwrap();
+            assert_eq!(read.metadata["ss_network_alpha"], "Dynamic", "as the ranks");
+            for (path, module) in &lora.modules {
+                let found = &read.modules[path];
+                assert_eq!(found.alpha, found.rank() as f32, "{convention:?}");
+                // The factors are F16.
+                assert_close(path, &update(found), &update(module), 1e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_a_compiled_model_are_those_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lora.safetensors");
+    for [down, up] in [
+        ["unet._orig_mod.conv_in.lora_A.weight", "unet._orig_mod.conv_in.lora_B.weight"],
+        ["_orig_mod.conv_in.lora_A.weight", "_orig_mod.conv_in.lora_B.weight"],
+        ["lora_unet__orig_mod_conv_in.lora_down.weight", "lora_unet__orig_mod_conv_in.lora_up.weight"],
+    ] {
+        file_of(&path, &[(down, &[2, 4, 3, 3]), (up, &[8, 2, 1, 1])], &[]);
+        let lora = read_lora(&path, &modules(), &layout()).unwrap();
+        assert_eq!(lora.modules.keys().collect::<Vec<_>>(), ["unet.conv_in"]);
     }
 }
 
@@ -133,11 +183,16 @@ fn without_a_place_for_alpha_the_update_stays_the_same() {
 #[test]
 fn the_files_shown_to_diffusers_are_those_written_today() {
     let folder = tempfile::tempdir().unwrap();
-    for (convention, name) in
-        [(Convention::Kohya, "kohya"), (Convention::Peft, "peft"), (Convention::OldDiffusers, "old")]
-    {
+    let mut own_alphas = expected();
+    own_alphas.modules.retain(|_, module| module.rank() == 2);
+    for (convention, name, lora) in [
+        (Convention::Kohya, "kohya", &uniform()),
+        (Convention::Peft, "peft", &uniform()),
+        (Convention::Peft, "peft_alphas", &own_alphas),
+        (Convention::OldDiffusers, "old", &uniform()),
+    ] {
         let path = folder.path().join(name);
-        write_lora(&path, &uniform(), convention, &layout()).unwrap();
+        write_lora(&path, lora, convention, &layout()).unwrap();
         let shown = data(&format!("written/{name}.safetensors"));
         if std::env::var_os("FAIRHUMAN_WRITE_GOLDEN").is_some() {
             std::fs::create_dir_all(data("written")).unwrap();
@@ -251,6 +306,13 @@ fn unknown_keys_are_an_error_that_lists_them() {
         ("lora_unet_middle_block_1_proj_in.lokr_w1", "LoKr"),
         ("lora_unet_middle_block_1_proj_in.dora_scale", "DoRA"),
         ("unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", "DoRA"),
+        ("lora_unet_middle_block_1_proj_in.dora_scale", "use the merged model"),
+        ("bundle_emb.word.clip_l", "export the LoRA without them"),
+        ("lora_unet_middle_block_1_proj_in.lora_mid.weight", "Tucker"),
+        ("lora_unet_middle_block_1_proj_in.diff", "full difference"),
+        ("lora_unet_middle_block_1_proj_in.on_input", "IA3"),
+        ("lora_unet_middle_block_1_norm.w_norm", "normalisations"),
+        ("lora_unet_middle_block_1_proj_in.oft_blocks", "OFT"),
     ] {
         file_of(&path, &[(key, &[2, 16]), ("another one", &[1])], &[]);
         let error = read_lora(&path, &modules(), &layout()).expect_err(key).to_string();
