@@ -9,7 +9,6 @@ mod detect;
 mod files;
 mod imagefolder;
 pub(crate) mod infer_regions;
-mod json;
 mod kohya;
 mod locator;
 mod metadata;
@@ -20,6 +19,8 @@ mod whole_body;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use fairhuman_files::json;
 
 use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
 use crate::item::Item;

@@ -4,8 +4,10 @@
 //! otherwise than it was trained is worse than an error. So reading a key takes it out of the file's
 //! object, and [`Config::finish`] names whatever is left.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use fairhuman_files::json;
 use serde_json::{Map, Value};
 
 /// Why a configuration was refused.
@@ -61,6 +63,48 @@ pub enum ConfigError {
     },
 }
 
+/// Accepted ranges of whole numbers, by key. Far above every published model, and low enough that no size
+/// that follows from them overflows, or takes much memory before the first missing tensor is found.
+const BOUNDS: [(&str, RangeInclusive<usize>); 25] = [
+    ("addition_time_embed_dim", WIDTH),
+    ("attention_head_dim", WIDTH),
+    ("block_out_channels", WIDTH),
+    ("conv_in_kernel", 1..=31),
+    ("conv_out_kernel", 1..=31),
+    ("cross_attention_dim", WIDTH),
+    ("hidden_size", WIDTH),
+    ("in_channels", CHANNELS),
+    ("intermediate_size", WIDTH),
+    ("latent_channels", CHANNELS),
+    ("layers_per_block", 1..=32),
+    ("max_position_embeddings", WIDTH),
+    ("norm_num_groups", WIDTH),
+    ("num_attention_heads", WIDTH),
+    ("num_hidden_layers", 1..=256),
+    ("num_train_timesteps", 1..=1_000_000),
+    ("out_channels", CHANNELS),
+    ("projection_class_embeddings_input_dim", 1..=1 << 20),
+    ("projection_dim", WIDTH),
+    ("reverse_transformer_layers_per_block", DEPTH),
+    // Latents of pictures of 16,384 pixels a side.
+    ("sample_size", 1..=2048),
+    ("steps_offset", 0..=1_000_000),
+    ("time_embedding_dim", WIDTH),
+    ("transformer_layers_per_block", DEPTH),
+    ("vocab_size", 1..=1 << 20),
+];
+const WIDTH: RangeInclusive<usize> = 1..=65_536;
+const CHANNELS: RangeInclusive<usize> = 1..=4096;
+const DEPTH: RangeInclusive<usize> = 0..=64;
+/// Blocks of a network at most; each halves the picture.
+const BLOCKS: usize = 16;
+
+/// Range of the whole numbers of a key.
+fn bounds(key: &str) -> RangeInclusive<usize> {
+    let known = BOUNDS.iter().find(|(name, _)| *name == key);
+    known.map_or(0..=u32::MAX as usize, |(_, range)| range.clone())
+}
+
 /// A JSON object whose keys are taken out one by one. A `null` counts as an absent key everywhere.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -74,11 +118,18 @@ impl Config {
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
-        let value = serde_json::from_str(&text)
-            .map_err(|e| ConfigError::Malformed { path: path.into(), problem: format!("not JSON: {e}") })?;
-        Self::from_value(path, value)
+        Self::from_value(path, Self::parse(path)?)
+    }
+
+    /// A JSON file, as Python writes it: a `NaN` or an infinity, which no configuration that is read here
+    /// can mean, is an error only where its key is asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not JSON.
+    pub(crate) fn parse(path: &Path) -> Result<Value, ConfigError> {
+        let text = std::fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+        serde_json::from_slice(&json::with_marks(&text))
+            .map_err(|e| ConfigError::Malformed { path: path.into(), problem: format!("not JSON: {e}") })
     }
 
     /// A configuration that is already parsed; `path` serves the messages.
@@ -113,12 +164,12 @@ impl Config {
         self.map.remove(key)
     }
 
-    /// A whole number of at least 0.
+    /// A whole number within the bounds of its key.
     ///
     /// # Errors
-    /// Another type of value.
+    /// Another type of value, or a number out of bounds.
     pub fn usize(&mut self, key: &str) -> Result<Option<usize>, ConfigError> {
-        self.typed(key, "a whole number", as_usize)
+        self.typed(key, &whole(key), |v| bounded(key, v))
     }
 
     /// A finite number.
@@ -169,22 +220,23 @@ impl Config {
         self.typed(key, "a list of numbers", |v| list(v, Value::as_f64))
     }
 
-    /// A list of whole numbers.
+    /// A list of whole numbers within the bounds of their key, one per block.
     ///
     /// # Errors
-    /// Another type of value.
+    /// Another type of value, a number out of bounds, or more than 16 blocks.
     pub fn usizes(&mut self, key: &str) -> Result<Option<Vec<usize>>, ConfigError> {
-        self.typed(key, "a list of whole numbers", |v| list(v, as_usize))
+        let expected = format!("a list of at most {BLOCKS}, each {}", whole(key));
+        self.typed(key, &expected, |v| list(v, |v| bounded(key, v)).filter(|l| l.len() <= BLOCKS))
     }
 
     /// One whole number for all of `count` blocks, or a list of `count`: one per block.
     ///
     /// # Errors
-    /// Another type of value, or a list of another length.
+    /// Another type of value, a number out of the key's bounds, or a list of another length.
     pub fn usize_per_block(&mut self, key: &str, count: usize) -> Result<Option<Vec<usize>>, ConfigError> {
-        self.typed(key, &format!("a whole number or a list of {count}"), |v| match as_usize(v) {
+        self.typed(key, &format!("{} or a list of {count}", whole(key)), |v| match bounded(key, v) {
             Some(one) => Some(vec![one; count]),
-            None => list(v, as_usize).filter(|l| l.len() == count),
+            None => list(v, |v| bounded(key, v)).filter(|l| l.len() == count),
         })
     }
 
@@ -208,7 +260,7 @@ impl Config {
             Some(found) if !supported.contains(&found) => {
                 let supported: Vec<String> = supported.iter().map(Value::to_string).collect();
                 let supported = if supported.is_empty() { "absent".into() } else { supported.join(", ") };
-                Err(self.unsupported(key, found, supported))
+                Err(self.unsupported(key, shown(&found), supported))
             }
             _ => Ok(()),
         }
@@ -227,7 +279,7 @@ impl Config {
     /// [`ConfigError::Unknown`] with every key that nobody took.
     pub fn finish(self) -> Result<(), ConfigError> {
         let left = self.map.iter().filter(|(key, _)| !key.starts_with('_'));
-        let keys: Vec<String> = left.map(|(key, value)| format!("\"{key}\" = {value}")).collect();
+        let keys: Vec<String> = left.map(|(key, value)| format!("\"{key}\" = {}", shown(value))).collect();
         if keys.is_empty() { Ok(()) } else { Err(ConfigError::Unknown { path: self.path, keys }) }
     }
 
@@ -271,10 +323,29 @@ impl Config {
             None => Ok(None),
             Some(value) => match read(&value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(self.wrong(key, expected, value)),
+                None => Err(self.wrong(key, expected, shown(&value))),
             },
         }
     }
+}
+
+/// A value as its file has it, abridged where it is long.
+fn shown(value: &Value) -> String {
+    let text = value.as_str().and_then(json::marked).map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+fn whole(key: &str) -> String {
+    let range = bounds(key);
+    format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+/// A whole number within the bounds of its key.
+pub(crate) fn bounded(key: &str, value: &Value) -> Option<usize> {
+    as_usize(value).filter(|number| bounds(key).contains(number))
 }
 
 /// Also 4.0: some programs write whole numbers so.

@@ -6,18 +6,18 @@ use std::borrow::Cow;
 const NOT_NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
 /// The text with every `NaN` and infinity as `null`.
-pub(super) fn with_null(text: &[u8]) -> Cow<'_, [u8]> {
+pub fn with_null(text: &[u8]) -> Cow<'_, [u8]> {
     replace_nan(text, |_| "null".into())
 }
 
 /// The text with every `NaN` and infinity as a string that [`marked`] recognises: no caption or path holds a
 /// NUL.
-pub(super) fn with_marks(text: &[u8]) -> Cow<'_, [u8]> {
+pub fn with_marks(text: &[u8]) -> Cow<'_, [u8]> {
     replace_nan(text, |word| format!("\"\\u0000{word}\""))
 }
 
 /// The number that a string stands for, if [`with_marks`] made it.
-pub(super) fn marked(text: &str) -> Option<&str> {
+pub fn marked(text: &str) -> Option<&str> {
     text.strip_prefix('\0').filter(|word| NOT_NUMBERS.contains(word))
 }
 

@@ -3,9 +3,12 @@
 //!
 //! Leftovers of killed processes under temporary names are removed when the same file or folder is written
 //! again.
+//!
+//! [`json`] prepares JSON as Python writes it for a parser: for every crate that reads files of others.
 
 mod copy;
 mod folder;
+pub mod json;
 mod leftover;
 
 use std::fs::File;

@@ -89,7 +89,7 @@ impl ClipConfig {
             end_token: u32::try_from(end_token).map_err(|_| c.wrong("eos_token_id", "a token", end_token))?,
             projection: projects.then_some(projection),
         };
-        if config.heads == 0 || !config.width.is_multiple_of(config.heads) {
+        if !config.width.is_multiple_of(config.heads) {
             return Err(c.wrong(
                 "num_attention_heads",
                 format!("a divisor of hidden_size, {}", config.width),

@@ -34,7 +34,7 @@ pub fn decode<B: Backend>(
         }
         let (height, width) = (decoded.shape()[1], decoded.shape()[2]);
         let values = backend.read(decoded.value());
-        check_finite(std::slice::from_ref(picture), &values, || "the VAE".into())?;
+        check_finite(std::slice::from_ref(picture), &values, &parts.folder.vae(), || "the VAE".into())?;
         let byte = |v: f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
         Ok(Rgb { width, height, pixels: values.into_iter().map(byte).collect() })
     };

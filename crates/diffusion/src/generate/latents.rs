@@ -112,7 +112,9 @@ fn sample_latents<B: Backend>(
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
-        check_finite(pictures, &clean, || format!("the U-Net at time step {}", level.timestep))?;
+        check_finite(pictures, &clean, &parts.folder.unet(), || {
+            format!("the U-Net at time step {}", level.timestep)
+        })?;
         done += 1;
         progress(Progress { done, of });
         Ok(clean)

@@ -14,7 +14,7 @@ use fairhuman_engine::{Backend, Params};
 pub use autoencode::{decode, encode};
 pub use latents::latents;
 pub use lora::attach_loras;
-pub use settings::{GenerateError, Picture, Progress, Rgb, Settings};
+pub use settings::{GenerateError, MAX_SIDE, Picture, Progress, Rgb, Settings};
 
 use crate::config_check::Config;
 use crate::net::{Init, random};
@@ -140,6 +140,9 @@ fn latent_size<B: Backend>(
 ) -> Result<(usize, usize), GenerateError> {
     let Settings { width, height, .. } = *settings;
     let multiple = vae.config().reduction();
+    if width.max(height) > MAX_SIDE {
+        return Err(GenerateError::TooLarge { width, height });
+    }
     match [width, height].iter().all(|&side| side > 0 && side % multiple == 0) {
         true => Ok((height / multiple, width / multiple)),
         false => Err(GenerateError::Size { width, height, multiple }),

@@ -2,9 +2,15 @@
 
 use fairhuman_engine::OutOfMemory;
 
+use std::path::Path;
+
 use crate::config_check::ConfigError;
 use crate::net::ModelError;
 use crate::sampler::{Sampler, SamplerError};
+use crate::weights::WeightFiles;
+
+/// Pixels of a picture's side at most.
+pub const MAX_SIDE: usize = 16_384;
 
 /// Settings of all pictures of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +22,7 @@ pub struct Settings {
     /// Scale g of classifier-free guidance (Ho and Salimans 2022): p = p_negative + g (p_prompt -
     /// p_negative). At 1 or less the negative prompt is not looked at, as in diffusers.
     pub guidance: f64,
-    /// Width in pixels, a multiple of the autoencoder's reduction (8).
+    /// Width in pixels, a multiple of the autoencoder's reduction (8), up to [`MAX_SIDE`].
     pub width: usize,
     /// Height in pixels, likewise.
     pub height: usize,
@@ -84,6 +90,14 @@ pub enum GenerateError {
         /// Sides must be multiples of this.
         multiple: usize,
     },
+    /// A size that nothing here is made for.
+    #[error("{width}x{height} pixels: expected sides of at most {MAX_SIDE}")]
+    TooLarge {
+        /// Width asked for.
+        width: usize,
+        /// Height asked for.
+        height: usize,
+    },
     /// A guidance scale that is not a number.
     #[error("guidance {0}: expected a finite number")]
     Guidance(f64),
@@ -103,15 +117,20 @@ fn rounded(side: usize, multiple: usize) -> usize {
     (side.saturating_add(multiple / 2) / multiple).max(1) * multiple
 }
 
-/// Fails with the index of the first of `pictures` whose part of `values` is not finite.
+/// Fails with the index of the first of `pictures` whose part of `values` is not finite, or the weight in the
+/// network's `folder` that is not.
 pub(super) fn check_finite(
     pictures: &[Picture],
     values: &[f32],
+    folder: &Path,
     what: impl Fn() -> String,
 ) -> Result<(), GenerateError> {
     let each = (values.len() / pictures.len().max(1)).max(1);
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(i) => Err(GenerateError::NotFinite { index: pictures[i / each].index, what: what() }),
+        Some(i) => match WeightFiles::open(folder).ok().and_then(|files| files.find_not_finite()) {
+            Some(damaged) => Err(ModelError::from(damaged).into()),
+            None => Err(GenerateError::NotFinite { index: pictures[i / each].index, what: what() }),
+        },
     }
 }

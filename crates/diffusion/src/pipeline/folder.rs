@@ -45,7 +45,8 @@ impl ModelFolder {
         // [library, class]; both are null where there is no such component.
         let present = |entry: &Value| entry.as_array().is_some_and(|e| e.iter().all(Value::is_string));
         let components = index.entries().filter(|(_, entry)| present(entry)).map(|(name, _)| name.to_owned());
-        let components = components.collect();
+        let components: Vec<String> = components.collect();
+        let has = |name: &str| components.iter().any(|component| component == name);
         let class = index.string("_class_name")?.unwrap_or_default();
         let variant = |start: &str| {
             class.strip_prefix(start).is_some_and(|rest| matches!(rest, "Pipeline" | "Img2ImgPipeline"))
@@ -58,6 +59,12 @@ impl ModelFolder {
                 return Err(index.unsupported("_class_name", class, supported).into());
             }
         };
+        let refines = index.bool("requires_aesthetics_score")?.unwrap_or(false);
+        if family == Family::Sdxl && (refines || (!has("text_encoder") && has("text_encoder_2"))) {
+            let problem =
+                "is SDXL's refiner, which only finishes pictures; use the base model instead".into();
+            return Err(ModelError::Folder { path: path.into(), problem });
+        }
         let text = ["CLIPTextModel", "CLIPTextModelWithProjection"];
         let mut expected =
             vec![("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"), ("text_encoder", text[0])];

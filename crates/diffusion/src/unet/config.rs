@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config_check::{Config, ConfigError};
+use crate::config_check::{Config, ConfigError, bounded};
 use crate::lora_file::{BlockLayout, UnetLayout};
 
 /// Keys that change nothing here: the nominal size, precision switches (everything is f32), settings of what
@@ -98,11 +98,7 @@ impl UNetConfig {
     /// A file that cannot be read, a key with an impossible value, a key that asks for mathematics that is
     /// not here.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
-        let value = serde_json::from_str(&text)
-            .map_err(|e| ConfigError::Malformed { path: path.into(), problem: format!("not JSON: {e}") })?;
-        Self::from_value(path, value)
+        Self::from_value(path, Config::parse(path)?)
     }
 
     /// Reads settings that are already parsed; `path` serves the messages.
@@ -120,12 +116,8 @@ impl UNetConfig {
         unsupported(&mut c)?;
         let channels = c.usizes("block_out_channels")?.unwrap_or(vec![320, 640, 1280, 1280]);
         let n = channels.len();
-        if n == 0 || channels.contains(&0) {
-            return Err(c.wrong(
-                "block_out_channels",
-                "at least one block, each with channels",
-                format!("{channels:?}"),
-            ));
+        if n == 0 {
+            return Err(c.wrong("block_out_channels", "at least one block, each with channels", "[]"));
         }
         let layers = c.usize_per_block("layers_per_block", n)?.unwrap_or(vec![2; n]);
         let (depth, middle_depth, up_depth) = depths(&mut c, &layers)?;
@@ -236,7 +228,7 @@ fn attends(
 fn heads(c: &mut Config, channels: &[usize]) -> Result<Vec<usize>, ConfigError> {
     let key = "attention_head_dim";
     let heads = c.usize_per_block(key, channels.len())?.unwrap_or(vec![8; channels.len()]);
-    match heads.iter().zip(channels).find(|&(&h, &w)| h == 0 || w % h != 0) {
+    match heads.iter().zip(channels).find(|&(&h, &w)| w % h != 0) {
         Some((h, w)) => Err(c.wrong(key, format!("numbers of heads that divide the channels, here {w}"), h)),
         None => Ok(heads),
     }
@@ -254,7 +246,7 @@ fn text_width(c: &mut Config, n: usize) -> Result<usize, ConfigError> {
 fn groups(c: &mut Config, channels: &[usize]) -> Result<usize, ConfigError> {
     let key = "norm_num_groups";
     let groups = c.usize(key)?.unwrap_or(32);
-    match channels.iter().find(|&&w| groups == 0 || w % groups != 0) {
+    match channels.iter().find(|&&w| w % groups != 0) {
         Some(w) => {
             Err(c.wrong(key, format!("a number of groups that divides the channels, here {w}"), groups))
         }
@@ -298,36 +290,35 @@ fn depths(c: &mut Config, layers: &[usize]) -> Result<Depths, ConfigError> {
         Some(one) => vec![one.clone(); n],
     };
     let expected =
-        format!("a number, or for each of {n} blocks a number or a list with one number per layer");
+        format!("a number up to 64, or for each of {n} blocks a number or a list with one number per layer");
     let wrong = |key, found: Option<&Value>| {
         c.wrong(key, &expected, found.map_or("nothing".into(), Value::to_string))
     };
-    let depth: Option<Vec<_>> = list.iter().zip(layers).map(|(v, &count)| per_layer(v, count)).collect();
+    let depth: Option<Vec<_>> =
+        list.iter().zip(layers).map(|(v, &count)| per_layer(DEPTH, v, count)).collect();
     let depth = depth.ok_or_else(|| wrong(DEPTH, down.as_ref()))?;
     let middle = match &list[n - 1] {
-        Value::Array(each) => each.first().and_then(Value::as_u64),
-        one => one.as_u64(),
+        Value::Array(each) => each.first().and_then(|v| bounded(DEPTH, v)),
+        one => bounded(DEPTH, one),
     };
     let up_layers = layers.iter().rev().map(|l| l + 1);
     let up_depth: Option<Vec<_>> = match &up {
         Some(Value::Array(each)) if each.len() == n => {
-            each.iter().zip(up_layers).map(|(v, count)| per_layer(v, count)).collect()
+            each.iter().zip(up_layers).map(|(v, count)| per_layer(UP_DEPTH, v, count)).collect()
         }
         None if !list.iter().any(Value::is_array) => {
-            list.iter().rev().zip(up_layers).map(|(v, count)| per_layer(v, count)).collect()
+            list.iter().rev().zip(up_layers).map(|(v, count)| per_layer(UP_DEPTH, v, count)).collect()
         }
         _ => None,
     };
     let up_depth = up_depth.ok_or_else(|| wrong(UP_DEPTH, up.as_ref()))?;
-    Ok((depth, middle.unwrap_or(1) as usize, up_depth))
+    Ok((depth, middle.unwrap_or(1), up_depth))
 }
 
-fn per_layer(value: &Value, layers: usize) -> Option<Vec<usize>> {
+fn per_layer(key: &str, value: &Value, layers: usize) -> Option<Vec<usize>> {
     match value {
-        Value::Array(list) if list.len() == layers => {
-            list.iter().map(|v| v.as_u64().map(|v| v as usize)).collect()
-        }
+        Value::Array(list) if list.len() == layers => list.iter().map(|v| bounded(key, v)).collect(),
         Value::Array(_) => None,
-        one => one.as_u64().map(|v| vec![v as usize; layers]),
+        one => bounded(key, one).map(|v| vec![v; layers]),
     }
 }

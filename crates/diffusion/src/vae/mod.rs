@@ -4,7 +4,7 @@
 
 mod structure;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fairhuman_engine::{Backend, Tape, Var};
 use serde_json::{Value, json};
@@ -108,14 +108,9 @@ impl VaeConfig {
             middle_attends: c.bool("mid_block_add_attention")?.unwrap_or(true),
             channels,
         };
-        if let Some(w) =
-            config.channels.iter().find(|&&w| w == 0 || config.groups == 0 || w % config.groups != 0)
-        {
+        if let Some(w) = config.channels.iter().find(|&&w| w % config.groups != 0) {
             let expected = format!("a number of groups that divides the channels, here {w}");
             return Err(c.wrong("norm_num_groups", expected, config.groups));
-        }
-        if config.latent_channels == 0 {
-            return Err(c.wrong("latent_channels", "at least one channel", 0));
         }
         if config.scaling_factor == 0.0 {
             return Err(c.wrong("scaling_factor", "a number other than 0", 0));
@@ -142,6 +137,7 @@ pub struct AutoencoderKl<B: Backend> {
     config: VaeConfig,
     structure: Structure,
     layers: Layers<B>,
+    folder: PathBuf,
 }
 
 impl<B: Backend> AutoencoderKl<B> {
@@ -160,7 +156,7 @@ impl<B: Backend> AutoencoderKl<B> {
         let mut plan = Plan::default();
         let structure = Structure::new(&config, &mut plan);
         let layers = Layers::load(backend, &files, plan, "vae", trainable, &[])?;
-        Ok(Self { config, structure, layers })
+        Ok(Self { config, structure, layers, folder: folder.into() })
     }
 
     /// Its configuration.
@@ -203,7 +199,13 @@ impl<B: Backend> AutoencoderKl<B> {
         let mut tape = Tape::inference(backend, &params);
         let moments = self.encode(&mut tape, &Var::constant(pictures.clone()))?;
         let (mean, log_variance) = backend.split(moments.value(), self.config.latent_channels);
-        let log_variance = backend.read(&log_variance).into_iter().map(|v| clamp_log_variance(v).0).collect();
+        let log_variance = backend.read(&log_variance);
+        if log_variance.iter().any(|v| !v.is_finite())
+            && let Some(damaged) = WeightFiles::open(&self.folder)?.find_not_finite()
+        {
+            return Err(damaged.into());
+        }
+        let log_variance = log_variance.into_iter().map(|v| clamp_log_variance(v).0).collect();
         Ok((mean, log_variance))
     }
 

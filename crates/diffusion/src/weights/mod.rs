@@ -68,7 +68,7 @@ pub enum WeightError {
         found: Vec<usize>,
     },
     /// A tensor is stored in a type that is not one of F32, F16 and BF16.
-    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16 or BF16", path.display())]
+    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16 or BF16: use the file from before it was quantised, or convert it", path.display())]
     Type {
         /// The file.
         path: PathBuf,
@@ -231,6 +231,20 @@ impl WeightFiles {
     pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
         self.entries = self.entries.into_iter().map(|(old, entry)| (name(&old), entry)).collect();
         self
+    }
+
+    /// The first tensor with an infinite number or NaN, as the error of a damaged file: for a network whose
+    /// output is not finite. Reads all weights.
+    pub fn find_not_finite(&self) -> Option<WeightError> {
+        self.names().find_map(|name| {
+            let values = self.get_any_shape(name).ok()?.to_f32();
+            let at = values.iter().position(|value| !value.is_finite())?;
+            let problem = format!(
+                "the tensor \"{name}\" holds {} at element {at}: the weights are damaged, or were saved after a training that failed; download or make them again",
+                values[at]
+            );
+            Some(WeightError::Corrupt { path: self.file_of(name).into(), problem })
+        })
     }
 
     /// True if there is a tensor of this name.

@@ -331,3 +331,14 @@ fn the_default_size_is_the_model_s_own() {
     let World { pipeline, .. } = world();
     assert_eq!(generate::default_size(&pipeline.parts()).unwrap(), (256, 256));
 }
+
+#[test]
+fn sides_beyond_every_model_are_refused_before_anything_is_allocated() {
+    let World { pipeline, .. } = &world();
+    let parts = pipeline.parts();
+    for (width, height) in [(1 << 31, 64), (64, usize::MAX), (generate::MAX_SIDE + 8, 64)] {
+        let settings = Settings { width, height, ..SETTINGS };
+        let error = generate::validate(parts.folder, parts.schedule, parts.vae, &settings).unwrap_err();
+        assert!(error.to_string().contains("sides of at most 16384"), "{error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A whole random model, made from nothing, against diffusers' reading of the same folder. The golden values
 //! are made by reference/pipeline_golden.py.
 
+use fairhuman_diffusion::clip::ClipConfig;
 use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline, copy_model};
@@ -79,6 +80,62 @@ fn other_pipelines_and_components_are_refused_by_name() {
     assert!(no_latents.contains("latent_channels"), "{no_latents}");
     let clip = refusal("text_encoder/config.json", |c| c["hidden_act"] = "mish".into());
     assert!(clip.contains("hidden_act"), "{clip}");
+}
+
+#[test]
+fn the_refiner_is_refused_by_name() {
+    let said = refusal("model_index.json", |c| c["text_encoder"] = serde_json::json!([null, null]));
+    assert!(said.contains("refiner") && said.contains("base model"), "{said}");
+    let said = refusal("model_index.json", |c| c["requires_aesthetics_score"] = true.into());
+    assert!(said.contains("refiner"), "{said}");
+}
+
+#[test]
+fn sizes_out_of_bounds_are_refused_by_key_value_and_bound_before_anything_is_allocated() {
+    let keys = [
+        ("unet", "layers_per_block", "from 1 to 32"),
+        ("unet", "in_channels", "from 1 to 4096"),
+        ("unet", "cross_attention_dim", "from 1 to 65536"),
+        ("unet", "transformer_layers_per_block", "up to 64"),
+        ("unet", "norm_num_groups", "from 1 to"),
+        ("unet", "conv_in_kernel", "from 1 to 31"),
+        ("vae", "layers_per_block", "from 1 to 32"),
+        ("vae", "latent_channels", "from 1 to 4096"),
+        ("text_encoder", "num_hidden_layers", "from 1 to 256"),
+        ("text_encoder", "hidden_size", "from 1 to 65536"),
+        ("text_encoder_2", "vocab_size", "from 1 to 1048576"),
+        ("text_encoder_2", "num_attention_heads", "from 1 to"),
+    ];
+    let model = tempfile::tempdir().unwrap();
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::BF16, 0, model.path()).unwrap();
+    let refused = |component: &str, key: &str, value: serde_json::Value| {
+        let path = model.path().join(component).join("config.json");
+        let mut config: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        config[key] = value;
+        let result = match component {
+            "unet" => UNetConfig::from_value(&path, config).map(|_| ()),
+            "vae" => VaeConfig::from_value(&path, config).map(|_| ()),
+            _ => ClipConfig::from_value(&path, config).map(|_| ()),
+        };
+        result.unwrap_err().to_string()
+    };
+    for (component, key, bound) in keys {
+        for value in [0_u64, 1 << 31, u64::MAX] {
+            // No transformer blocks are what blocks without attention have.
+            if value == 0 && key == "transformer_layers_per_block" {
+                continue;
+            }
+            let said = refused(component, key, value.into());
+            for word in [&format!("{component}/config.json"), key, bound, &value.to_string()] {
+                assert!(said.contains(word), "{key} = {value}: {said}");
+            }
+        }
+    }
+    for channels in [serde_json::json!([32, 1_u64 << 31]), serde_json::json!([0, 32]), vec![32; 99].into()] {
+        let said = refused("unet", "block_out_channels", channels);
+        assert!(said.contains("block_out_channels") && said.contains("at most 16, each a whole"), "{said}");
+    }
 }
 
 #[test]

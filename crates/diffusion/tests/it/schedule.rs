@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fairhuman_diffusion::config_check::{Config, ConfigError};
+use fairhuman_diffusion::sampler::Spacing;
 use fairhuman_diffusion::schedule::{NoiseSchedule, Prediction};
 use serde_json::{Value, json};
 
@@ -115,6 +116,24 @@ fn sampling_keys_do_not_matter() {
         "skip_prk_steps": true, "set_alpha_to_one": false, "use_karras_sigmas": true, "trained_betas": null});
     assert_eq!(ddpm(more), ddpm(json!({})));
     assert_eq!(ddpm(json!({})).prediction(), Prediction::Epsilon);
+}
+
+#[test]
+fn infinities_that_python_writes_are_no_error_where_nobody_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scheduler_config.json");
+    let read = |more: &str| {
+        let text = format!(
+            r#"{{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, {more}}}"#
+        );
+        std::fs::write(&path, text).unwrap();
+        NoiseSchedule::read(&path)
+    };
+    let plain = schedule(json!({"_class_name": "DPMSolverMultistepScheduler"})).unwrap();
+    assert_eq!(read(r#""sigma_max": Infinity"#).unwrap(), plain);
+    Spacing::read(&path).unwrap();
+    let error = read(r#""beta_start": NaN"#).unwrap_err().to_string();
+    assert!(error.contains("\"beta_start\": expected a number, found NaN"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::vae::AutoencoderKl;
-use fairhuman_diffusion::weights::WeightFiles;
+use fairhuman_diffusion::weights::{TensorBytes, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Cpu, DType, Params, Tape, Var};
 
 fn check(case: &str) {
@@ -57,6 +57,34 @@ fn a_decoder_that_was_trained_in_an_old_folder_is_written_under_todays_names() {
 #[test]
 fn an_autoencoder_without_attention_and_outer_convolutions_equals_diffusers_at_odd_sizes() {
     check("bare");
+}
+
+#[test]
+fn a_weight_that_is_not_a_number_is_named_when_a_picture_is_encoded() {
+    let (backend, base) = (Cpu::new(1).unwrap(), folder("vae", "sd").join("vae"));
+    let place = tempfile::tempdir().unwrap();
+    std::fs::copy(base.join("config.json"), place.path().join("config.json")).unwrap();
+    let files = WeightFiles::open(&base).unwrap();
+    let damaged = "encoder.conv_norm_out.bias";
+    let tensors: Vec<_> = files
+        .names()
+        .map(|name| {
+            let data = files.get_any_shape(name).unwrap();
+            let mut values = data.to_f32();
+            if name == damaged {
+                values[1] = f32::NAN;
+            }
+            (name, data.shape().to_vec(), values)
+        })
+        .collect();
+    let tensors = tensors.iter().map(|(name, s, v)| ((*name).to_owned(), TensorBytes::f32(s, v)));
+    let file = place.path().join("diffusion_pytorch_model.safetensors");
+    write_safetensors(&file, &tensors.collect(), &Default::default()).unwrap();
+    let vae = AutoencoderKl::load(&backend, place.path(), Trainable::None).unwrap();
+    let error = vae.encode_moments(&backend, &backend.zeros(&[1, 16, 16, 3])).err().unwrap().to_string();
+    for word in [&file.display().to_string(), damaged, "NaN at element 1", "damaged"] {
+        assert!(error.contains(word), "{error}");
+    }
 }
 
 #[test]

@@ -170,6 +170,32 @@ fn other_types_can_be_listed_but_not_fetched() {
 }
 
 #[test]
+fn quantised_weights_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let header = br#"{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}"#;
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), &header[..], &[0, 0]].concat()).unwrap();
+    let error = WeightFiles::open_file(&path).unwrap().get("a", &[2]).unwrap_err().to_string();
+    assert!(error.contains("F8_E4M3") && error.contains("before it was quantised"), "{error}");
+}
+
+#[test]
+fn the_names_of_a_compiled_model_are_read_as_those_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    write(&path, &[("_orig_mod.a.weight", DType::F32, 2)]);
+    assert!(WeightFiles::open(folder.path()).unwrap().get("a.weight", &[2]).is_ok());
+    write(&path, &[("_orig_mod.a.weight", DType::F32, 2), ("a.weight", DType::F32, 2)]);
+    let error = WeightFiles::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("two tensors stand for \"a.weight\""), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    write(&folder.path().join("shard.safetensors"), &[("_orig_mod.a.weight", DType::F32, 2)]);
+    let index = json!({"weight_map": {"_orig_mod.a.weight": "shard.safetensors"}});
+    write_json(&folder.path().join("model.safetensors.index.json"), &index).unwrap();
+    assert!(WeightFiles::open(folder.path()).unwrap().get("a.weight", &[2]).is_ok());
+}
+
+#[test]
 fn headers_that_contradict_the_file_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
