@@ -76,8 +76,7 @@ pub(crate) fn remove(path: &Path) {
 /// Paths that dead processes left of `target`.
 pub(crate) fn leftovers(target: &Path, kind: &str) -> Vec<PathBuf> {
     let Some(name) = target.file_name() else { return Vec::new() };
-    let of_target = |(owner, of): (u32, &[u8])| (of == name.as_encoded_bytes()).then_some(owner);
-    all(folder_of(target), &[kind], &of_target)
+    all(folder_of(target), &[kind], |of| of == name.as_encoded_bytes())
 }
 
 /// Removes every temporary file and unfinished folder in `folder` whose process is dead, whatever it was to
@@ -88,7 +87,7 @@ pub(crate) fn leftovers(target: &Path, kind: &str) -> Vec<PathBuf> {
 pub fn remove_leftovers(folder: &Path) -> Result<()> {
     std::fs::read_dir(folder)?;
     let _guard = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
-    all(folder, &[FILE, FOLDER], &|(owner, _)| Some(owner)).iter().for_each(|path| remove(path));
+    all(folder, &[FILE, FOLDER], |_| true).iter().for_each(|path| remove(path));
     Ok(())
 }
 
@@ -96,12 +95,13 @@ pub(crate) fn folder_of(target: &Path) -> &Path {
     target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn all(folder: &Path, kinds: &[&str], owner: &dyn Fn((u32, &[u8])) -> Option<u32>) -> Vec<PathBuf> {
+/// Paths in `folder` that dead processes left, of the targets whose names are `wanted`.
+fn all(folder: &Path, kinds: &[&str], wanted: impl Fn(&[u8]) -> bool) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let dead = |entry: std::fs::DirEntry| {
         let name = entry.file_name();
-        let owner = kinds.iter().find_map(|kind| parse(name.as_encoded_bytes(), kind)).and_then(owner)?;
-        is_abandoned(&entry.path(), owner).then(|| entry.path())
+        let (owner, of) = kinds.iter().find_map(|kind| parse(name.as_encoded_bytes(), kind))?;
+        (wanted(of) && is_abandoned(&entry.path(), owner)).then(|| entry.path())
     };
     entries.flatten().filter_map(dead).collect()
 }
