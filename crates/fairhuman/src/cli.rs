@@ -24,7 +24,7 @@ pub use model::{Dtype, InitModel, Merge, Preset};
 To begin, without a download or a GPU, in three minutes:
   fairhuman quickstart
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted (training: saved first)."
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, SIGTERM or SIGHUP (training: saved first)."
 )]
 pub struct Cli {
     /// The command.

@@ -1,6 +1,9 @@
 //! The `fairhuman` command: parse, run, exit code. The only crate that prints, reads the clock or hears
 //! Ctrl-C.
 
+#[macro_use]
+mod output;
+
 mod activations;
 mod cache;
 mod cli;
@@ -10,9 +13,9 @@ mod device;
 mod interrupt;
 mod machine;
 mod meter;
-mod pipe;
 mod profile;
 mod progress;
+mod signals;
 mod units;
 
 use std::process::ExitCode;
@@ -23,8 +26,10 @@ use fairhuman_engine::OutOfMemory;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    pipe::end_with_the_reader();
+    signals::prefer_errors();
     let cli = Cli::parse();
+    // Training is worth finishing although nobody watches; its results are files.
+    let prints_results = !matches!(cli.command, Command::Train(_) | Command::Quickstart(_));
     let result = OutOfMemory::catch(|| match cli.command {
         Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),
@@ -39,10 +44,14 @@ fn main() -> ExitCode {
         Command::Models(options) => commands::models::run(&options),
         Command::Version => commands::version::run(),
     });
-    match result.unwrap_or_else(|error| Err(error.into())) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {}", chain(&error));
+    match (result.unwrap_or_else(|error| Err(error.into())), output::failure()) {
+        (Ok(_), Some(problem)) if prints_results => {
+            errln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+        (Ok(code), _) => code,
+        (Err(error), _) => {
+            errln!("error: {}", chain(&error));
             ExitCode::FAILURE
         }
     }

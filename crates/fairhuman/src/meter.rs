@@ -65,12 +65,12 @@ impl Meter {
             state.spoke = Instant::now();
             format!("{done}/{total} {} {pace}", self.unit)
         };
-        eprintln!("{line}");
+        errln!("{line}");
     }
 
     /// A line above the bar.
     pub fn say(&self, line: &str) {
-        if self.terminal { self.bar.suspend(|| eprintln!("{line}")) } else { eprintln!("{line}") }
+        if self.terminal { self.bar.suspend(|| errln!("{line}")) } else { errln!("{line}") }
     }
 
     /// Takes the bar away; seconds that passed.

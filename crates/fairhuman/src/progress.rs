@@ -44,7 +44,7 @@ impl Screen {
 
     /// A line above the bar.
     fn say(&self, line: &str) {
-        if self.terminal { self.bar.suspend(|| eprintln!("{line}")) } else { eprintln!("{line}") }
+        if self.terminal { self.bar.suspend(|| errln!("{line}")) } else { errln!("{line}") }
     }
 
     fn start(&mut self, start: &Start) {
@@ -131,6 +131,7 @@ impl Reporter for Screen {
                 }
             }
             Event::Checkpoint { .. } => {}
+            Event::Note { text, .. } => self.say(&format!("note: {text}")),
             Event::End { .. } => self.bar.finish_and_clear(),
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! [`json`] prepares JSON as Python writes it for a parser: for every crate that reads files of others.
 
+mod apart;
 mod copy;
 mod folder;
 pub mod json;
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Result, Write};
 use std::path::Path;
 
+pub use apart::{Overlap, Relation, ensure_apart};
 pub use copy::{FileError, copy};
 pub use folder::PartialFolder;
 pub use leftover::remove_leftovers;

@@ -21,7 +21,7 @@ impl Run {
             let mut pictures = Vec::new();
             for (i, file) in files.iter().enumerate() {
                 let prompt = prompts.get(i).cloned().unwrap_or_else(|| format!("prompt {}", i + 1));
-                match image::open(folder.join(file)) {
+                match inside(folder, file).and_then(|path| image::open(path).map_err(|e| e.to_string())) {
                     Ok(picture) => pictures.push((prompt, picture.to_rgb8())),
                     Err(error) => problem = Some(format!("{} cannot be shown: {error}.", file.display())),
                 }
@@ -30,6 +30,16 @@ impl Run {
         }
         self.samples = samples;
         self.notes.extend(problem);
+    }
+}
+
+/// The path of a run's file. Pages are passed on: no file from elsewhere gets into one because a log names it.
+fn inside(folder: &Path, file: &Path) -> Result<PathBuf, String> {
+    let real = |path: &Path| path.canonicalize().map_err(|e| e.to_string());
+    let path = real(&folder.join(file))?;
+    match path.starts_with(real(folder)?) {
+        true => Ok(path),
+        false => Err("it lies outside of the run folder".into()),
     }
 }
 
@@ -47,7 +57,9 @@ fn spread(count: usize, most: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::spread;
+    use std::path::Path;
+
+    use super::{inside, spread};
 
     #[test]
     fn first_and_last_are_always_shown() {
@@ -56,5 +68,24 @@ mod tests {
         assert_eq!(spread(3, 5), [0, 1, 2]);
         assert_eq!(spread(9, 5), [0, 2, 4, 6, 8]);
         assert_eq!(spread(100, 2), [0, 99]);
+    }
+
+    #[test]
+    fn pictures_from_outside_of_the_run_folder_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        std::fs::create_dir_all(run.join("samples")).unwrap();
+        for file in [folder.path().join("private.png"), run.join("samples/0.png")] {
+            std::fs::write(file, b"png").unwrap();
+        }
+        assert!(inside(&run, Path::new("samples/0.png")).is_ok());
+        for outside in [Path::new("../private.png"), &folder.path().join("private.png")] {
+            assert!(inside(&run, outside).unwrap_err().contains("outside"), "{outside:?}");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(folder.path().join("private.png"), run.join("link.png")).unwrap();
+            assert!(inside(&run, Path::new("link.png")).is_err());
+        }
     }
 }

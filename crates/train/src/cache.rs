@@ -7,8 +7,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
+use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles};
+
+use crate::file_hashes::FileHashes;
+use crate::sealed;
 
 /// Changes whenever the content of entries does.
 const VERSION: &str = "fairhuman cache 1";
@@ -59,25 +64,6 @@ pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts as
-/// empty.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn hash_folders(folders: &[PathBuf]) -> io::Result<[u8; 32]> {
-    let mut key = Key::new("files");
-    for folder in folders {
-        key = key.with(b"folder");
-        for file in files(folder)? {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(std::fs::File::open(&file)?)?;
-            key = key.with(name.as_bytes()).with(hasher.finalize().as_bytes());
-        }
-    }
-    Ok(key.finish())
-}
-
 /// An entry: named lists of numbers with their shapes.
 pub type Entry = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
@@ -85,17 +71,53 @@ pub type Entry = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
+    /// Damaged entries that were met; shared by all clones.
+    damaged: Arc<AtomicUsize>,
 }
 
 impl Cache {
     /// Entries in `folder`, which is made when the first one is stored.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), damaged: Arc::default() }
     }
 
-    /// The entry of `key`; none if there is none, or it cannot be read (it is then made again).
+    /// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts as
+    /// empty.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn hash_folders(&self, folders: &[PathBuf]) -> io::Result<[u8; 32]> {
+        let mut hashes = FileHashes::open(&self.folder);
+        let mut key = Key::new("files");
+        for folder in folders {
+            key = key.with(b"folder");
+            for file in files(folder)? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                key = key.with(name.as_bytes()).with(hashes.of(&file)?.as_bytes());
+            }
+        }
+        Ok(key.finish())
+    }
+
+    /// The entry of `key`; none if there is none, or it is damaged (it is then made again).
     pub fn get(&self, key: &[u8; 32]) -> Option<Entry> {
-        let files = WeightFiles::open_file(&self.path(key)).ok()?;
+        let path = self.path(key);
+        if !path.exists() {
+            return None;
+        }
+        let entry = sealed::open(&path).ok().and_then(|files| Self::read(&files));
+        if entry.is_none() {
+            self.damaged.fetch_add(1, Ordering::Relaxed);
+        }
+        entry
+    }
+
+    /// The number of damaged entries met since this was last asked.
+    pub fn take_damaged(&self) -> usize {
+        self.damaged.swap(0, Ordering::Relaxed)
+    }
+
+    fn read(files: &WeightFiles) -> Option<Entry> {
         let read = |name: &str| {
             let data = files.get_any_shape(name).ok()?;
             Some((name.to_owned(), (data.shape().to_vec(), data.to_f32())))
@@ -118,7 +140,7 @@ impl Cache {
         }
         let views =
             entry.iter().map(|(name, (shape, values))| (name.clone(), TensorBytes::f32(shape, values)));
-        write_safetensors(&path, &views.collect(), &BTreeMap::new())
+        sealed::write(&path, &views.collect(), BTreeMap::new())
     }
 
     /// 256 folders, so that none grows too long to list.
@@ -167,12 +189,14 @@ mod tests {
         let list = [folder.path().to_path_buf(), folder.path().join("absent")];
         let file = folder.path().join("weights");
         std::fs::write(&file, b"1").unwrap();
-        let first = hash_folders(&list).unwrap();
-        assert_eq!(first, hash_folders(&list).unwrap());
+        let cache = Cache::new(&folder.path().join("cache"));
+        let hash = || cache.hash_folders(&list).unwrap();
+        let first = hash();
+        assert_eq!(first, hash());
         std::fs::write(&file, b"2").unwrap();
-        let second = hash_folders(&list).unwrap();
+        let second = hash();
         std::fs::rename(&file, folder.path().join("other")).unwrap();
-        let third = hash_folders(&list).unwrap();
+        let third = hash();
         assert!(first != second && second != third && first != third);
     }
 }

@@ -1,13 +1,14 @@
 //! Checkpoints: the trained values and their averages, what AdamW remembers, and where the run is, in one
 //! safetensors file.
 //!
-//! A checkpoint is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
+//! A checkpoint holds a digest of itself (see [`crate::sealed`]), so that a damaged one is noticed before anything
+//! of it is used. It is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
 //! whole. Older ones are deleted only after the new one is in place.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles, write_safetensors};
+use fairhuman_diffusion::weights::{TensorBytes, WeightError, WeightFiles};
 use fairhuman_engine::{Backend, Params};
 use fairhuman_fairness::State;
 
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use crate::average::Averages;
 use crate::optimizer::Moments;
+use crate::sealed;
 
 /// The position of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,10 +47,7 @@ pub enum CheckpointError {
     #[error(transparent)]
     File(#[from] WeightError),
     /// The file is not a checkpoint of this run.
-    #[error(
-        "{}: {problem}; delete it to go on from the checkpoint before it, or start anew with another --out",
-        path.display()
-    )]
+    #[error("{}: {problem}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -65,6 +64,17 @@ pub enum CheckpointError {
         name: String,
         /// Steps done.
         step: u64,
+    },
+    /// Checkpoints, and all are damaged.
+    #[error(
+        "no checkpoint in {} is whole: {problem}; put a copy back to go on, or start anew with another --out",
+        folder.display()
+    )]
+    NoneWhole {
+        /// The folder.
+        folder: PathBuf,
+        /// The problem of the newest.
+        problem: String,
     },
     /// The folder of checkpoints.
     #[error("{}: {source}", path.display())]
@@ -130,7 +140,7 @@ pub fn save<B: Backend>(
         ("model".to_owned(), identity.model.clone()),
     ]);
     let path = folder.join(file_name(progress.step));
-    write_safetensors(&path, &views.collect(), &metadata)?;
+    sealed::write(&path, &views.collect(), metadata)?;
     Ok(path)
 }
 
@@ -191,12 +201,41 @@ pub struct Saved {
     pub identity: Identity,
 }
 
-/// Opens a checkpoint.
+/// The newest checkpoint in `folder` that is whole, and a note for each newer one that is damaged; none where there are
+/// no checkpoints.
 ///
 /// # Errors
-/// A file that cannot be read or is no checkpoint.
+/// A folder or file that cannot be read; checkpoints of which none is whole.
+pub fn newest(folder: &Path) -> Result<(Option<Saved>, Vec<String>), CheckpointError> {
+    let mut damaged = Vec::new();
+    for (_, path) in list(folder)?.into_iter().rev() {
+        match open(&path) {
+            Ok(saved) => {
+                let step = saved.progress.step;
+                let note = |e: CheckpointError| format!("{e}: going on from the checkpoint of step {step}");
+                return Ok((Some(saved), damaged.into_iter().map(note).collect()));
+            }
+            Err(CheckpointError::File(WeightError::Io { path, source })) => {
+                return Err(CheckpointError::Io { path, source });
+            }
+            Err(error) => damaged.push(error),
+        }
+    }
+    match damaged.into_iter().next() {
+        None => Ok((None, Vec::new())),
+        Some(newest) => {
+            let (folder, problem) = (folder.into(), newest.to_string());
+            Err(CheckpointError::NoneWhole { folder, problem })
+        }
+    }
+}
+
+/// Opens a checkpoint after its digest has been checked.
+///
+/// # Errors
+/// A file that cannot be read, is damaged or is no checkpoint.
 pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
-    let files = WeightFiles::open_file(path)?;
+    let files = sealed::open(path)?;
     let text = |key: &str| -> Result<String, CheckpointError> {
         files.metadata().get(key).cloned().ok_or_else(|| CheckpointError::Foreign {
             path: path.into(),
@@ -216,6 +255,10 @@ pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
         problem: format!("\"weighting\" in the header is {weighting:?}: {e}"),
     })?;
     let progress = Progress { step: number("step")?, bad_in_a_row: number("bad_in_a_row")?, weighting };
+    if path.file_name().is_none_or(|name| name != file_name(progress.step).as_str()) {
+        let problem = format!("its header says step {}", progress.step);
+        return Err(CheckpointError::Foreign { path: path.into(), problem });
+    }
     let identity = Identity { recipe: text("recipe")?, dataset: text("dataset")?, model: text("model")? };
     Ok(Saved { path: path.into(), updates: number("updates")?, progress, identity, files })
 }

@@ -6,6 +6,7 @@ use fairhuman_diffusion::generate::GenerateError;
 use fairhuman_diffusion::lora_file::LoraFileError;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_engine::OutOfMemory;
+use fairhuman_files::Overlap;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
@@ -47,6 +48,9 @@ pub enum TrainError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The run would write where it reads.
+    #[error("out: {0}")]
+    Overlap(#[from] Overlap),
     /// Another process trains in this folder.
     #[error("{} is in use by another training run; wait for it, or give this one another --out", path.display())]
     InUse {

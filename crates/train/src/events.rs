@@ -37,6 +37,13 @@ pub enum Event {
         /// Its file, relative to the run folder.
         file: PathBuf,
     },
+    /// Something that a person should know.
+    Note {
+        /// Steps done.
+        step: u64,
+        /// What it is.
+        text: String,
+    },
     /// The command ended normally.
     End {
         /// Steps done.
@@ -183,7 +190,10 @@ impl Event {
             Event::Start(start) => start.step,
             Event::Step(step) => step.step,
             Event::Validation(validation) => validation.step,
-            Event::Samples { step, .. } | Event::Checkpoint { step, .. } | Event::End { step, .. } => *step,
+            Event::Samples { step, .. }
+            | Event::Checkpoint { step, .. }
+            | Event::Note { step, .. }
+            | Event::End { step, .. } => *step,
         }
     }
 }
@@ -195,24 +205,38 @@ pub struct EventLog {
 
 impl EventLog {
     /// Opens the log for a run with `step` steps done: what came later, and a last line cut off by a crash,
-    /// are removed. A run without a step begins an empty log.
+    /// are removed. A run without a step begins an empty log. Also what the log says of that step.
     ///
     /// # Errors
     /// A file that cannot be read or written.
-    pub fn resume(path: &Path, step: u64) -> io::Result<Self> {
+    pub fn resume(path: &Path, step: u64) -> io::Result<(Self, Resumed)> {
+        let mut resumed = Resumed::default();
         if path.exists() {
             let mut kept = Vec::new();
-            for line in BufReader::new(File::open(path)?).split(b'\n') {
+            let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
+            while let Some((number, line)) = lines.next() {
                 let line = line?;
-                let event: Result<At, _> = serde_json::from_slice(&line);
-                if step > 0 && event.is_ok_and(|at| at.step <= step) {
+                // Only the last line can be one that was never finished.
+                let last = lines.peek().is_none();
+                match serde_json::from_slice::<At>(&line) {
+                    Err(_) if last => continue,
+                    Ok(at) if at.step > step => continue,
+                    Ok(at) if at.step == step => resumed.see(&line),
+                    Ok(_) => {}
+                    Err(_) => {
+                        resumed.damaged.push(number + 1);
+                        continue;
+                    }
+                }
+                if step > 0 {
                     kept.extend_from_slice(&line);
                     kept.push(b'\n');
                 }
             }
             write_atomically(path, &kept)?;
         }
-        Ok(Self { file: OpenOptions::new().create(true).append(true).open(path)? })
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok((Self { file }, if step > 0 { resumed } else { Resumed::default() }))
     }
 
     /// Adds a line.
@@ -231,6 +255,27 @@ impl EventLog {
     /// The system's error.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+/// What a log says of the step after which a run goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// True if the step's held-out losses are there.
+    pub validated: bool,
+    /// True if the step's previews are there.
+    pub previewed: bool,
+    /// Numbers of lines that are no events.
+    pub damaged: Vec<usize>,
+}
+
+impl Resumed {
+    fn see(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(Event::Validation(_)) => self.validated = true,
+            Ok(Event::Samples { .. }) => self.previewed = true,
+            _ => {}
+        }
     }
 }
 
@@ -282,16 +327,31 @@ mod tests {
     fn resuming_removes_what_came_later_and_half_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut log = EventLog::resume(&path, 0).unwrap();
+        let (mut log, _) = EventLog::resume(&path, 0).unwrap();
         (1..=5).for_each(|step| log.write(&checkpoint(step)).unwrap());
         log.file.write_all(b"{\"event\":\"step\",\"st").unwrap();
         assert_eq!(read(&path).unwrap().len(), 5);
 
-        let mut log = EventLog::resume(&path, 3).unwrap();
+        let (mut log, resumed) = EventLog::resume(&path, 3).unwrap();
+        assert_eq!(resumed, Resumed::default());
         log.write(&checkpoint(4)).unwrap();
         assert_eq!(read(&path).unwrap(), (1..=4).map(checkpoint).collect::<Vec<_>>());
         EventLog::resume(&path, 0).unwrap();
         assert_eq!(read(&path).unwrap(), []);
+    }
+
+    #[test]
+    fn resuming_tells_what_the_step_has_and_which_lines_are_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let (mut log, _) = EventLog::resume(&path, 0).unwrap();
+        log.write(&checkpoint(1)).unwrap();
+        log.file.write_all(b"{\"event\":\"ste\xff\x00\n").unwrap();
+        let validation = Validation { step: 2, losses: vec![1.5], present: vec![1], seconds: 0.0 };
+        log.write(&Event::Validation(validation)).unwrap();
+        let (_, resumed) = EventLog::resume(&path, 2).unwrap();
+        assert_eq!(resumed, Resumed { validated: true, previewed: false, damaged: vec![2] });
+        assert_eq!(read(&path).unwrap().len(), 2, "the damaged line is gone");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use fairhuman_diffusion::weights::write_atomically;
 
 use crate::error::TrainError;
-use crate::events::{Event, EventLog};
+use crate::events::{Event, EventLog, Resumed};
 use crate::recipe::Recipe;
 
 /// An open run folder.
@@ -44,11 +44,12 @@ impl RunFolder {
         }
     }
 
-    /// Opens a locked folder for a run with `step` steps done and saves the recipe in it.
+    /// Opens a locked folder for a run with `step` steps done and saves the recipe in it; also what its log says of that
+    /// step.
     ///
     /// # Errors
     /// Files that cannot be written.
-    pub fn open(path: &Path, lock: File, recipe: &Recipe, step: u64) -> Result<Self, TrainError> {
+    pub fn open(path: &Path, lock: File, recipe: &Recipe, step: u64) -> Result<(Self, Resumed), TrainError> {
         let file = path.join("recipe.toml");
         let text = format!(
             "# The resolved recipe of this run: every default is written out.\n\n{}",
@@ -56,8 +57,9 @@ impl RunFolder {
         );
         write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
         let file = path.join("events.jsonl");
-        let log = EventLog::resume(&file, step).map_err(|source| TrainError::Io { path: file, source })?;
-        Ok(Self { path: path.into(), log, _lock: lock })
+        let (log, resumed) =
+            EventLog::resume(&file, step).map_err(|source| TrainError::Io { path: file, source })?;
+        Ok((Self { path: path.into(), log, _lock: lock }, resumed))
     }
 
     /// Writes an event.
@@ -87,6 +89,15 @@ impl RunFolder {
     pub fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.path).unwrap_or(path).to_path_buf()
     }
+}
+
+/// Everything that a run writes.
+pub fn written(run: &Path, cache: &Path) -> Vec<PathBuf> {
+    let names = ["recipe.toml", "events.jsonl", "checkpoints", "lora.safetensors", "lora_peft.safetensors"];
+    let folders = ["model", "samples", "record"];
+    let mut paths: Vec<PathBuf> = names.iter().chain(&folders).map(|name| run.join(name)).collect();
+    paths.push(cache.to_path_buf());
+    paths
 }
 
 /// Where the checkpoints of a run are.

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_engine::{Backend, Params};
+use fairhuman_files::ensure_apart;
 
 use crate::aggregate::Direction;
 use crate::batch::Batch;
 use crate::checkpoint::{self, Identity, Progress, Saved};
 use crate::data::{Data, DataError, Preparing, StepData};
 use crate::error::TrainError;
-use crate::events::{Event, Start, Validation};
+use crate::events::{Event, Resumed, Start, Validation};
+use crate::file_hashes::FileHashes;
 use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
@@ -44,6 +46,10 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
     identity: Identity,
     /// The last checkpoint's step; none before the first.
     saved: Option<u64>,
+    /// What the log says of the step after which the run goes on.
+    pub resumed: Resumed,
+    /// Notes about what was found in the run folder.
+    notes: Vec<String>,
 }
 
 impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
@@ -59,9 +65,12 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         owner: bool,
         preparing: Preparing<'_>,
     ) -> Result<Self, TrainError> {
+        ensure_apart(
+            &folder::written(&recipe.out, &recipe.cache),
+            &[("the model", &recipe.model.path), ("the dataset", &recipe.dataset.path)],
+        )?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
-        let newest = checkpoint::list(&folder::checkpoints(&recipe.out))?.pop();
-        let saved = newest.map(|(_, path)| checkpoint::open(&path)).transpose()?;
+        let (saved, mut notes) = checkpoint::newest(&folder::checkpoints(&recipe.out))?;
         let model = check_identity(recipe, saved.as_ref())?;
         let setup = Setup {
             backend,
@@ -94,7 +103,12 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             None => (Moments::new(backend, &model.params), Progress::default()),
         };
         let open = |lock| RunFolder::open(&recipe.out, lock, recipe, progress.step);
-        let folder = lock.map(open).transpose()?;
+        let (folder, resumed) = lock.map(open).transpose()?.unzip();
+        let resumed = resumed.unwrap_or_default();
+        if !resumed.damaged.is_empty() {
+            let lines: Vec<String> = resumed.damaged.iter().map(usize::to_string).collect();
+            notes.push(format!("events.jsonl: damaged lines were left out: {}", lines.join(", ")));
+        }
         let saved = saved.map(|saved| saved.progress.step);
         Ok(Self {
             recipe,
@@ -108,6 +122,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             previews,
             identity,
             saved,
+            resumed,
+            notes,
         })
     }
 
@@ -121,7 +137,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             held_out: self.data.held_out(),
             trained_values: self.model.params.values(),
             truncated_captions: self.data.truncated_captions(),
-            notes: self.data.notes(),
+            notes: self.notes.iter().cloned().chain(self.data.notes()).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: machine.to_owned(),
         })
@@ -171,6 +187,11 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         Ok(Some(Event::Checkpoint { step, file: run.relative(&path) }))
     }
 
+    /// True if this process validates and there are held-out pictures.
+    pub fn validates(&self) -> bool {
+        self.data.validates() && self.folder.is_some()
+    }
+
     /// The held-out losses of the network as it is, or of its averages; none without held-out pictures, where
     /// it is told to stop, and in processes that do not own the run folder.
     ///
@@ -181,7 +202,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         context: &PassContext<'_, B>,
         stop: &AtomicBool,
     ) -> Result<Option<Event>, TrainError> {
-        if !self.data.validates() || self.folder.is_none() {
+        if !self.validates() {
             return Ok(None);
         }
         let start = (context.clock)();
@@ -280,7 +301,7 @@ fn check_identity(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, Trai
             return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
         }
     }
-    let model = fingerprint::of_model(&recipe.model.path)?;
+    let model = fingerprint::of_model(&recipe.model.path, &mut FileHashes::open(&recipe.cache))?;
     if saved.is_some_and(|saved| saved.identity.model != model) {
         let (path, model) = (recipe.out.clone(), recipe.model.path.clone());
         return Err(TrainError::ModelChanged { path, model });

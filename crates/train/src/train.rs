@@ -7,7 +7,7 @@ use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
 use crate::aggregate::{Direction, Position, fair_direction};
-use crate::data::DataError;
+use crate::data::{DataError, Source};
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
 use crate::gradient::{Gradients, clip_factor, objective_gradients};
@@ -92,7 +92,9 @@ fn run<B: Backend, M: Method<B>>(
         environment;
     let until = until.unwrap_or(recipe.steps);
     let passes = PassContext { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
-    let mut command = Command { recipe, passes, group, until, record, stop, peak_memory, reporter };
+    let cut_short = false;
+    let mut command =
+        Command { recipe, passes, group, until, record, stop, peak_memory, reporter, cut_short };
     command.check()?;
     let opened = backend.attempt(|| command.open::<M>(settings));
     let no_memory = |source| Err(TrainError::Memory { during: "opening the run".into(), source });
@@ -117,7 +119,8 @@ fn run<B: Backend, M: Method<B>>(
     command.emit(&mut run, saved)?;
     let step = run.progress.step;
     let files = if step > 0 { run.export()? } else { Vec::new() };
-    let reason = if step < until { Reason::Stopped } else { Reason::Done };
+    // Told to stop in the last validation, the run is not done: the same command makes up for it.
+    let reason = if step < until || command.cut_short { Reason::Stopped } else { Reason::Done };
     command.emit(&mut run, Event::End { step, reason, files: files.clone() })?;
     run.sync()?;
     Ok(Summary { step, reason, files })
@@ -133,6 +136,8 @@ struct Command<'a, 'r, B: Backend> {
     stop: &'a AtomicBool,
     peak_memory: &'a dyn Fn() -> Option<f64>,
     reporter: &'r mut dyn Reporter,
+    /// True if a validation or previews were interrupted.
+    cut_short: bool,
 }
 
 impl<'a, B: Backend> Command<'a, '_, B> {
@@ -188,10 +193,14 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
     }
 
-    /// Validation and previews of the untrained network, before the first step.
+    /// Validation and previews before the first step of this command: those of the untrained network, and those that an
+    /// earlier command was interrupted in.
     fn begin<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
-        if run.progress.step == 0 {
+        let resumed = run.resumed.clone();
+        if self.validates_after(run.progress.step) && !resumed.validated {
             self.validate(run)?;
+        }
+        if self.previews_after(run.progress.step) && !resumed.previewed {
             self.sample(run)?;
         }
         Ok(())
@@ -204,12 +213,12 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             let number = run.progress.step + 1;
             let failure = self.attempt(run, format!("step {number}"), Self::step)?;
             let step = run.progress.step;
+            self.note_damage(run)?;
             let last = step == self.until;
-            if step.is_multiple_of(self.recipe.validation.every) || last {
+            if self.validates_after(step) {
                 self.validate(run)?;
             }
-            if self.recipe.samples.as_ref().is_some_and(|samples| step.is_multiple_of(samples.every)) || last
-            {
+            if self.previews_after(step) {
                 self.sample(run)?;
             }
             // A run that could take none of its steps has failed, however few they were.
@@ -285,15 +294,36 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
     }
 
+    /// Tells of damaged entries of the cache that were met since this was last asked.
+    fn note_damage<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
+        let (step, damaged) = (run.progress.step, run.data.source().take_damaged());
+        if damaged == 0 {
+            return Ok(());
+        }
+        let text = format!("damaged entries of the cache, made anew: {damaged}");
+        self.emit(run, Event::Note { step, text })
+    }
+
+    fn validates_after(&self, step: u64) -> bool {
+        step.is_multiple_of(self.recipe.validation.every) || step == self.until
+    }
+
+    fn previews_after(&self, step: u64) -> bool {
+        let every = self.recipe.samples.as_ref().map(|samples| samples.every);
+        every.is_some_and(|every| step.is_multiple_of(every) || step == self.until)
+    }
+
     fn validate<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let during = format!("validation after step {}", run.progress.step);
         let validation = self.attempt(run, during, |this, run| run.validate(&this.passes, this.stop))?;
+        self.cut_short |= validation.is_none() && run.validates() && self.stopped();
         self.emit(run, validation)
     }
 
     fn sample<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let during = format!("[samples] after step {}", run.progress.step);
         let pictures = self.attempt(run, during, |this, run| run.render_previews(&this.passes, this.stop))?;
+        self.cut_short |= pictures.is_none() && self.stopped();
         self.emit(run, pictures)
     }
 

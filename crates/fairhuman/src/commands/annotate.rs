@@ -82,7 +82,7 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
         0 => String::new(),
         n => format!(", {:.2} photographs per second", n as f64 / seconds.max(1e-9)),
     };
-    println!(
+    outln!(
         "{} photographs in {}: {} with a face, {} with a hand; {} skipped",
         summary.photographs,
         out.display(),
@@ -90,14 +90,14 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
         summary.with_hands,
         summary.problems.len()
     );
-    println!("{} looked at now, {kept} kept from before; {}{rate}", summary.annotated, duration(seconds));
+    outln!("{} looked at now, {kept} kept from before; {}{rate}", summary.annotated, duration(seconds));
     if summary.edited > 0 {
-        println!("{} masks that were painted, added or deleted by hand stay as they are", summary.edited);
+        outln!("{} masks that were painted, added or deleted by hand stay as they are", summary.edited);
     }
     match summary {
-        Summary { interrupted: true, .. } => println!("interrupted: the same command again continues"),
-        Summary { photographs: 0, .. } => println!("nothing to make a dataset of"),
-        _ => println!("to look at: {}", out.join("index.html").display()),
+        Summary { interrupted: true, .. } => outln!("interrupted: the same command again continues"),
+        Summary { photographs: 0, .. } => outln!("nothing to make a dataset of"),
+        _ => outln!("to look at: {}", out.join("index.html").display()),
     }
 }
 
@@ -112,23 +112,29 @@ fn count(photos: &Path, annotations: &Path, pipeline: &Pipeline) -> anyhow::Resu
     let result = evaluate(&truths, pipeline, &|done| meter.advance(done, all, true))
         .context("the annotated photographs cannot be counted")?;
     meter.finish();
-    println!("{all} photographs; found: at an intersection over union of {OVERLAP} or more\n");
-    println!(
+    outln!("{all} photographs; found: at an intersection over union of {OVERLAP} or more\n");
+    outln!(
         "{:10} {:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
-        "", "", "annotated", "found", "false", "recall", "precision"
+        "",
+        "",
+        "annotated",
+        "found",
+        "false",
+        "recall",
+        "precision"
     );
     for (pass, scores) in [("whole", result.whole), ("with zoom", result.zoom)] {
         let Scores { faces, hands, max_false_positives } = scores;
         row(pass, "faces", faces);
         row("", "hands", hands);
-        println!("{:10} most false regions in one photograph: {max_false_positives}", "");
+        outln!("{:10} most false regions in one photograph: {max_false_positives}", "");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn row(pass: &str, what: &str, score: Score) {
     let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share));
-    println!(
+    outln!(
         "{pass:10} {what:6} {:>9} {:>6} {:>6} {:>7} {:>10}",
         score.annotated,
         score.true_positives,

@@ -10,6 +10,7 @@ use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_files::ensure_apart;
 use fairhuman_train::method::LossSpace;
 use fairhuman_train::recipe::Recipe;
 
@@ -33,6 +34,9 @@ struct Plan {
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     let plan = if is_recipe(&options.path)? { of_recipe(&options.path)? } else { of_dataset(options) };
+    if let Some(page) = &options.html {
+        ensure_apart(std::slice::from_ref(page), &[("what is checked", &options.path)])?;
+    }
     // Before everything is read: a page that has no place is told at once.
     if let Some(folder) = options.html.as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder)
@@ -52,15 +56,15 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     });
     meter.finish();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", text(&report));
+        out!("{}", text(&report));
     }
     if let Some(file) = &options.html {
         let page = html(&report, options.pictures);
         write_atomically(file, page.as_bytes())
             .with_context(|| format!("cannot write {}", file.display()))?;
-        eprintln!("contact sheet: {}", file.display());
+        errln!("contact sheet: {}", file.display());
     }
     Ok(if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -84,7 +88,7 @@ fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
         Ok((vae.reduction(), tokenizer.transpose()?))
     });
     let (latent_factor, tokenizer) = parts.unwrap_or_else(|error| {
-        eprintln!(
+        errln!(
             "the model in {} is not at hand ({error}): tokens are estimated, and latent cells taken to be 8 x 8 pixels",
             model.display()
         );

@@ -23,6 +23,6 @@ pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
         Dtype::Bf16 => DType::BF16,
     };
     init::init_model(&Cpu::new(0).context("cannot start the threads")?, preset, dtype, options.seed, folder)?;
-    println!("a random model is in {}", folder.display());
+    outln!("a random model is in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use fairhuman_diffusion::lora::merge_loras;
 use fairhuman_engine::Cpu;
+use fairhuman_files::ensure_apart;
 
 use super::sample::loras;
 use crate::cli::Merge;
@@ -12,7 +13,10 @@ use crate::cli::Merge;
 /// Writes the merged model's folder.
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
+    let mut read = vec![("the model", options.model.as_path())];
+    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.as_path())));
+    ensure_apart(std::slice::from_ref(&options.out), &read)?;
     merge_loras(&Cpu::new(0).context("cannot start the threads")?, &options.model, &loras, &options.out)?;
-    println!("a merged model is in {}", options.out.display());
+    outln!("a merged model is in {}", options.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ pub fn run(options: &Models) -> anyhow::Result<ExitCode> {
     match &options.action {
         ModelsAction::Get(options) => get(options),
         ModelsAction::Builtin => {
-            println!("{}", cache::builtin_model()?.display());
+            outln!("{}", cache::builtin_model()?.display());
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -41,20 +41,20 @@ fn get(options: &GetModels) -> anyhow::Result<ExitCode> {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut stored = 0;
     models::get(&source, &folder, &mut |progress| match progress {
-        Progress::Downloading { wheel } => eprintln!("downloading {wheel}"),
+        Progress::Downloading { wheel } => errln!("downloading {wheel}"),
         Progress::Received { bytes, total } => {
             total.into_iter().for_each(|total| bar.set_length(total));
             bar.set_position(bytes);
         }
         Progress::Stored { model } => {
             stored += 1;
-            bar.suspend(|| println!("{}", folder.join(model).display()));
+            bar.suspend(|| outln!("{}", folder.join(model).display()));
         }
     })?;
     bar.finish_and_clear();
     match stored {
-        0 => println!("all networks are already in {}", folder.display()),
-        n => println!("{n} networks stored, each with its published SHA-256"),
+        0 => outln!("all networks are already in {}", folder.display()),
+        n => outln!("{n} networks stored, each with its published SHA-256"),
     }
     Ok(ExitCode::SUCCESS)
 }

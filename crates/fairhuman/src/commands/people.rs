@@ -19,7 +19,7 @@ pub fn run(options: &People) -> anyhow::Result<ExitCode> {
     let what = Options { count, size, seed, figures, near };
     let summary = write_dataset(what, &options.out, &mut |done| bar.set_position(done))?;
     bar.finish_and_clear();
-    println!(
+    outln!(
         "{} in {} ({} drawn now): {} with a face, {} with a hand",
         units::count(summary.pictures, "picture"),
         options.out.display(),

@@ -57,7 +57,7 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     let recipes = recipes(out, &model, options.steps)?;
     let stop = interrupt::flag()?;
 
-    eprintln!("1/4  drawing {} people", options.people);
+    errln!("1/4  drawing {} people", options.people);
     let people = out.join("people");
     let size = fairhuman_builtin::SIZE as u32;
     let what = fairhuman_people::Options { count: options.people, size, seed: 20, figures: 1, near: NEAR };
@@ -65,10 +65,10 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
 
     let mut runs = Vec::new();
     for (i, recipe) in recipes.iter().enumerate() {
-        eprintln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
+        errln!("{}/4  fine-tuning: {}", i + 2, story::ABOUT[i]);
         shown_on_screen(backend, recipe, &stop, None, None)?;
         if stop.load(Ordering::SeqCst) {
-            eprintln!("stopped; the same command goes on");
+            errln!("stopped; the same command goes on");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         let mut run = Run::read(&recipe.out)?.named(WAYS[i].1);
@@ -76,14 +76,14 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
         runs.push(run);
     }
 
-    eprintln!("4/4  making pictures with all three");
+    errln!("4/4  making pictures with all three");
     let loras: Vec<PathBuf> = WAYS.iter().map(|way| out.join(way.0).join("lora.safetensors")).collect();
     let held_out = runs[0].start().map(|start| start.held_out.clone()).unwrap_or_default();
     let shown = (people.as_path(), held_out.as_slice());
     let steps = usize::try_from(options.sampling_steps)?;
     let grids = pictures::grids(backend, &model, &loras, steps, shown, &stop)?;
     let Some(grids) = grids else {
-        eprintln!("stopped; the same command goes on");
+        errln!("stopped; the same command goes on");
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let losses = Losses::of(&runs).context("the runs have no held-out losses")?;
@@ -101,16 +101,16 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     write_atomically(&page, html(&report).as_bytes())
         .with_context(|| format!("cannot write {}", page.display()))?;
 
-    println!("{}", losses.table());
+    outln!("{}", losses.table());
     for line in story::conclusion(&losses) {
-        println!("{line}");
+        outln!("{line}");
     }
-    println!("\nThe page with pictures and curves ({}):\n  {}", units::duration(clock()), page.display());
-    println!("\nNext, with your own photographs:");
+    outln!("\nThe page with pictures and curves ({}):\n  {}", units::duration(clock()), page.display());
+    outln!("\nNext, with your own photographs:");
     for advice in story::next(out) {
-        println!("  {}", advice.text);
+        outln!("  {}", advice.text);
         if let Some(command) = advice.command {
-            println!("    {command}");
+            outln!("    {command}");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
+use fairhuman_files::ensure_apart;
 use fairhuman_train::module::PassContext;
 use fairhuman_train::recorded::{RecordedStep, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
@@ -21,6 +22,8 @@ const WARM_UP: usize = 2;
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
+    let read = [("the model", options.model.as_path()), ("the recorded step", options.inputs.as_path())];
+    ensure_apart(std::slice::from_ref(&options.outputs), &read)?;
     let resources = Resources { threads: options.threads, ..Resources::default() };
     device::run(options.device, resources, Timing { step: &inputs, options })
 }
@@ -59,9 +62,9 @@ fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow
     if options.profile {
         // The pool's threads are idle by now.
         let mean = times.iter().map(|t| t.step).sum::<f64>() / times.len() as f64;
-        println!("{}", profile.table(times.len(), mean, backend.measure_peak(&clock)));
+        outln!("{}", profile.table(times.len(), mean, backend.measure_peak(&clock)));
     }
-    println!(
+    outln!(
         "{}",
         json!({
             "forward_ms": median(|t| t.forward),

@@ -1,10 +1,11 @@
 //! `fairhuman report`: run folders to one web page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_files::ensure_apart;
 use fairhuman_report::{Run, html};
 
 use crate::cli::Report;
@@ -19,6 +20,11 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
         let (runs, names) = (options.runs.len(), options.name.len());
         bail!("runs: {runs}, --name: {names}; give a name for each run, or none");
     }
+    let files = ["events.jsonl", "recipe.toml"];
+    let read: Vec<PathBuf> =
+        options.runs.iter().flat_map(|run| files.iter().map(|file| run.join(file))).collect();
+    let read: Vec<(&str, &Path)> = read.iter().map(|file| ("a run's file", file.as_path())).collect();
+    ensure_apart(std::slice::from_ref(&options.out), &read)?;
     let mut runs = options.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let names = names(&options.name, &options.runs, &runs);
     for ((run, name), folder) in runs.iter_mut().zip(names).zip(&options.runs) {
@@ -48,9 +54,9 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     write_atomically(&options.out, page.as_bytes())
         .with_context(|| format!("cannot write {}", options.out.display()))?;
     for note in report.runs.iter().flat_map(|run| &run.notes) {
-        eprintln!("note: {note}");
+        errln!("note: {note}");
     }
-    println!("{} ({:.1} MB): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
+    outln!("{} ({:.1} MB): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
+use fairhuman_files::ensure_apart;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Sample;
@@ -34,10 +35,22 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
+    let mut written: Vec<PathBuf> = pictures.iter().map(|p| options.out.join(file_name(p))).collect();
+    written.push(options.out.join("grid.png"));
+    let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
+    read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
+    read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
+    ensure_apart(&written, &read)?;
     let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
     let sampling = Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures };
     device::run(options.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A picture's file in the folder.
+fn file_name(picture: &Picture) -> String {
+    format!("{:04}.png", picture.index)
 }
 
 struct Sampling<'a> {
@@ -100,7 +113,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         for (picture, rgb) in batch.iter().zip(&made) {
             let init = options.init.as_deref().map(|file| (file, options.strength));
             let about = About { settings: &settings, picture, model: &model, loras, init };
-            write(&options.out.join(format!("{:04}.png", picture.index)), rgb, &about.chunks())?;
+            write(&options.out.join(file_name(picture)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }
         first = last;
@@ -111,8 +124,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     write(&sheet, &grid.draw(prompts, usize::try_from(options.count)?), &[])?;
     let count = units::count(pictures.len() as u64, "picture");
     let each = units::short(time / pictures.len() as f64);
-    println!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));
-    println!("  {}", sheet.display());
+    outln!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));
+    outln!("  {}", sheet.display());
     Ok(())
 }
 
@@ -166,7 +179,7 @@ fn note_truncated<B: Backend>(pipeline: &Pipeline<B>, prompts: &[String], negati
     for prompt in prompts.iter().map(String::as_str).chain(negative) {
         if pipeline.text.encoders.iter().any(|(tokenizer, _)| tokenizer.encode(prompt).truncated) {
             let beginning: String = prompt.chars().take(60).collect();
-            eprintln!("note: longer than the text encoder reads, its end is cut off: {beginning}...");
+            errln!("note: longer than the text encoder reads, its end is cut off: {beginning}...");
         }
     }
 }
@@ -205,7 +218,7 @@ impl Screen {
         self.bar.set_position((first * self.evaluations + (last - first) * done) as u64);
         if !self.terminal && self.spoke.elapsed() >= PAUSE {
             self.spoke = Instant::now();
-            eprintln!("{line}");
+            errln!("{line}");
         }
         self.bar.set_message(line);
     }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
+use fairhuman_files::ensure_apart;
 use fairhuman_train::events::Reason;
+use fairhuman_train::folder;
 use fairhuman_train::group::Single;
 use fairhuman_train::recipe::Recipe;
 use fairhuman_train::train::{Environment, Summary, train};
@@ -23,7 +25,9 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
-    println!("{}", recipe.to_toml());
+    let out = &recipe.out;
+    ensure_apart(&folder::written(out, &recipe.cache), &[("the recipe", &options.recipe)])?;
+    outln!("{}", recipe.to_toml());
     let stop = interrupt::flag()?;
     let resources = Resources { threads: recipe.threads, ..Resources::default() };
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
@@ -55,15 +59,15 @@ fn run_on(
     let time = units::duration(clock());
     match summary.reason {
         Reason::Stopped if summary.step == 0 => {
-            println!("stopped before a step was made ({time}); the same command goes on")
+            outln!("stopped before a step was made ({time}); the same command goes on")
         }
         Reason::Stopped => {
-            println!("saved after step {} in {folder} ({time}); the same command goes on", summary.step)
+            outln!("saved after step {} in {folder} ({time}); the same command goes on", summary.step)
         }
-        _ => println!("{} done in {folder} ({time})", units::count(summary.step, "step")),
+        _ => outln!("{} done in {folder} ({time})", units::count(summary.step, "step")),
     }
     for file in &summary.files {
-        println!("  {}", recipe.out.join(file).display());
+        outln!("  {}", recipe.out.join(file).display());
     }
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }

@@ -6,8 +6,8 @@ use crate::machine;
 
 /// Prints version and machine.
 pub fn run() -> anyhow::Result<ExitCode> {
-    println!("fairhuman {}", env!("CARGO_PKG_VERSION"));
-    println!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-    println!("{} cores, {}", machine::cores(), machine::vector_instructions());
+    outln!("fairhuman {}", env!("CARGO_PKG_VERSION"));
+    outln!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    outln!("{} cores, {}", machine::cores(), machine::vector_instructions());
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ fn start(held_out: Vec<String>) -> Event {
 }
 
 fn write_run(folder: &Path, events: &[Event], recipe: &str) {
-    let mut log = EventLog::resume(&folder.join("events.jsonl"), 0).unwrap();
+    let (mut log, _) = EventLog::resume(&folder.join("events.jsonl"), 0).unwrap();
     events.iter().for_each(|event| log.write(event).unwrap());
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
 }

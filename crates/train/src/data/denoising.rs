@@ -40,6 +40,7 @@ pub struct DenoisingSource<B: Backend> {
     schedule: NoiseSchedule,
     text: Text<B>,
     latents: Latents<B>,
+    cache: Cache,
     size_conditions: bool,
 }
 
@@ -69,9 +70,14 @@ impl<B: Backend> DenoisingSource<B> {
                 };
                 Text::Tokens(model.texts().iter().map(open).collect::<Result<_, _>>()?)
             }
-            CaptionUse::Embedded => {
-                Text::Embedded(Captions::prepare(setup.backend, model, cache, dataset, &unet, preparing)?)
-            }
+            CaptionUse::Embedded => Text::Embedded(Captions::prepare(
+                setup.backend,
+                model,
+                cache.clone(),
+                dataset,
+                &unet,
+                preparing,
+            )?),
         };
         Ok(Self {
             seed: setup.seed,
@@ -79,6 +85,7 @@ impl<B: Backend> DenoisingSource<B> {
             schedule,
             text,
             latents,
+            cache,
             size_conditions: unet.added.is_some(),
         })
     }
@@ -150,6 +157,10 @@ impl<B: Backend> Source<B> for DenoisingSource<B> {
         let time_ids = if self.size_conditions { sample.time_ids.to_vec() } else { Vec::new() };
         let inputs = DenoisingInputs { noisy: noised.noisy, timesteps: vec![timestep], text, time_ids };
         Ok(Batch { targets, inputs })
+    }
+
+    fn take_damaged(&self) -> usize {
+        self.cache.take_damaged()
     }
 
     fn truncated_captions(&self, dataset: &Dataset) -> usize {

@@ -9,7 +9,7 @@ use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig};
 use fairhuman_engine::Backend;
 
 use super::DataError;
-use crate::cache::{Cache, Entry, Key, hash_folders};
+use crate::cache::{Cache, Entry, Key};
 use crate::random::{Purpose, normal, stream};
 
 /// Mean and log-variance of a picture's latents, `[h, w, C]`.
@@ -59,7 +59,7 @@ impl<B: Backend> Latents<B> {
         let config = VaeConfig::open(&folder.join("config.json"))?;
         let cache = match cached {
             true => {
-                let hash = hash_folders(std::slice::from_ref(&folder));
+                let hash = cache.hash_folders(std::slice::from_ref(&folder));
                 Some((cache, hash.map_err(|source| DataError::Io { path: folder.clone(), source })?))
             }
             false => None,

@@ -58,6 +58,9 @@ impl<I: Inputs> StepData<I> {
     }
 }
 
+/// Receives batches one after the other.
+pub type Each<'a, I> = &'a mut dyn FnMut(&Batch<I>) -> Result<(), DataError>;
+
 /// The data of a run.
 pub struct Data<'b, B: Backend, S> {
     backend: &'b B,
@@ -195,11 +198,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
-    pub fn validate(
-        &mut self,
-        batch: usize,
-        each: &mut dyn FnMut(&Batch<S::Inputs>) -> Result<(), DataError>,
-    ) -> Result<(), DataError> {
+    pub fn validate(&mut self, batch: usize, each: Each<'_, S::Inputs>) -> Result<(), DataError> {
         let geometry = self.fixed_geometry();
         let draws = self.source.validation_draws(self.validation.draws);
         let mut flush =

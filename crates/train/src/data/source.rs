@@ -35,6 +35,11 @@ pub trait Source<B: Backend> {
         key: DrawKey,
     ) -> Result<Batch<Self::Inputs>, DataError>;
 
+    /// The number of damaged cache entries that were made anew since this was last asked.
+    fn take_damaged(&self) -> usize {
+        0
+    }
+
     /// Captions of which the end is cut off.
     fn truncated_captions(&self, _dataset: &Dataset) -> usize {
         0

@@ -13,7 +13,7 @@ use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_engine::Backend;
 
 use super::{DataError, Preparing};
-use crate::cache::{Cache, Entry, Key, hash_folders};
+use crate::cache::{Cache, Entry, Key};
 
 /// Captions that are encoded together.
 const BATCH: usize = 16;
@@ -51,8 +51,9 @@ impl<B: Backend> Captions<B> {
         let parts = model.texts();
         let folders: Vec<_> =
             parts.iter().flat_map(|(tokens, weights, _)| [tokens.clone(), weights.clone()]).collect();
-        let hash =
-            hash_folders(&folders).map_err(|source| DataError::Io { path: model.path.clone(), source })?;
+        let hash = cache
+            .hash_folders(&folders)
+            .map_err(|source| DataError::Io { path: model.path.clone(), source })?;
         let mut seen = HashSet::new();
         let captions: Vec<&str> = dataset.items().iter().map(|item| item.caption.as_str()).collect();
         // Captions that are left out are empty ones.

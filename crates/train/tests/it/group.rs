@@ -111,7 +111,7 @@ impl Reporter for Silent {
     fn preparing(&mut self, _: &str, _: usize, _: usize) {}
 }
 
-fn run(recipe: &Recipe, until: u64, group: &dyn Group<Cpu>) -> Result<Summary, TrainError> {
+fn run(recipe: &Recipe, until: u64, group: &dyn Group<Cpu>) -> Result<Summary, Box<TrainError>> {
     let environment = Environment {
         clock: &|| 0.0,
         peak_memory: &|| None,
@@ -123,7 +123,7 @@ fn run(recipe: &Recipe, until: u64, group: &dyn Group<Cpu>) -> Result<Summary, T
         until: Some(until),
         record: None,
     };
-    train(&Cpu::new(1).unwrap(), recipe, environment)
+    train(&Cpu::new(1).unwrap(), recipe, environment).map_err(Box::new)
 }
 
 #[test]

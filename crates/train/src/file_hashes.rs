@@ -1,0 +1,155 @@
+//! Hashes of whole files, remembered by path, size, time and inode, so that a model of many gigabytes is not read
+//! anew whenever a run goes on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fairhuman_files::write_unsynced;
+use serde::{Deserialize, Serialize};
+
+/// A file that was changed so shortly before its hash was remembered may have been changed again within the
+/// same tick of the file system's clock: such hashes are not believed.
+const TICK: Duration = Duration::from_secs(2);
+
+/// The memory of hashes, a file in the cache folder. What cannot be read or written is hashed anew next time.
+pub struct FileHashes {
+    path: PathBuf,
+    known: BTreeMap<PathBuf, Known>,
+    changed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Known {
+    stamp: Stamp,
+    hash: String,
+}
+
+/// What the system tells of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    size: u64,
+    /// Nanoseconds since 1970 of the last change.
+    modified: u64,
+    inode: u64,
+}
+
+impl FileHashes {
+    /// The memory in `folder`.
+    pub fn open(folder: &Path) -> Self {
+        let path = folder.join("file-hashes.json");
+        let known = read(&path).unwrap_or_default();
+        Self { path, known, changed: false }
+    }
+
+    /// BLAKE3 hash of a file's content, in hexadecimal digits.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of(&mut self, file: &Path) -> io::Result<String> {
+        let key = std::path::absolute(file)?;
+        let stamp = stamp(file)?;
+        if let Some(known) = self.known.get(&key)
+            && known.stamp == stamp
+        {
+            return Ok(known.hash.clone());
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(file)?)?;
+        let hash = hasher.finalize().to_hex().to_string();
+        // A file that changes while it is read has no hash to remember.
+        if self::stamp(file)? == stamp {
+            self.known.insert(key, Known { stamp, hash: hash.clone() });
+            self.changed = true;
+        }
+        Ok(hash)
+    }
+
+    /// Writes the memory, if there is anything new. It is only a shortcut: failing to write it is no error.
+    pub fn save(&mut self) {
+        if !self.changed {
+            return;
+        }
+        self.changed = false;
+        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(&self.known))
+            && std::fs::create_dir_all(folder).is_ok()
+        {
+            let _ = write_unsynced(&self.path, &bytes);
+        }
+    }
+}
+
+impl Drop for FileHashes {
+    fn drop(&mut self) {
+        self.save();
+    }
+}
+
+/// The hashes of files that had been at rest when they were remembered.
+fn read(path: &Path) -> Option<BTreeMap<PathBuf, Known>> {
+    let written = std::fs::metadata(path).ok()?.modified().ok()?;
+    let limit = nanoseconds(written.checked_sub(TICK)?);
+    let mut known: BTreeMap<PathBuf, Known> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    known.retain(|_, known| known.stamp.modified < limit);
+    Some(known)
+}
+
+fn stamp(file: &Path) -> io::Result<Stamp> {
+    let about = std::fs::metadata(file)?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&about);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Ok(Stamp { size: about.len(), modified: nanoseconds(about.modified()?), inode })
+}
+
+fn nanoseconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn touch(path: &Path, time: SystemTime) {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn a_change_in_the_middle_is_noticed_and_an_unchanged_file_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, past) = (folder.path().join("weights"), SystemTime::now() - Duration::from_secs(60));
+        let write = |middle: u8, time| {
+            let mut bytes = vec![0u8; 4 << 20];
+            bytes[2 << 20] = middle;
+            std::fs::write(&file, bytes).unwrap();
+            touch(&file, time);
+        };
+        let hash = || FileHashes::open(folder.path()).of(&file).unwrap();
+        write(1, past);
+        let first = hash();
+        write(2, past + Duration::from_secs(1));
+        let second = hash();
+        assert_ne!(first, second);
+        // With the same size, time and inode, a memory that is believed gives the remembered hash.
+        let memory = folder.path().join("file-hashes.json");
+        let text = std::fs::read_to_string(&memory).unwrap();
+        std::fs::write(&memory, text.replace(&second, &first)).unwrap();
+        assert_eq!(hash(), first);
+    }
+
+    #[test]
+    fn the_hash_of_a_file_that_has_just_changed_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("weights");
+        std::fs::write(&file, b"one").unwrap();
+        let now = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let hash = || FileHashes::open(folder.path()).of(&file).unwrap();
+        let first = hash();
+        std::fs::write(&file, b"two").unwrap();
+        touch(&file, now);
+        assert_ne!(first, hash());
+    }
+}
