@@ -1,7 +1,7 @@
 //! The theorems that every backend of the engine is held to, as functions of a [`Subject`]: instances of the
 //! backend, its tolerances, and a statement of whether its bits repeat.
 //!
-//! - [`agreement`]: every operation gives what [`Reference`](fairhuman_engine::Reference) gives.
+//! - [`mod@agreement`]: every operation gives what [`Reference`](fairhuman_engine::Reference) gives.
 //! - [`finite_differences`]: every vector-Jacobian product, against central differences.
 //! - [`lanes`]: one pass with lanes is the separate passes; one combined pass is their combination.
 //! - [`checkpoint`]: recomputing changes no result.

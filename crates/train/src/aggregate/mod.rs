@@ -1,7 +1,7 @@
 //! From the objectives' gradients to the one gradient that the parameters are given: `weighting` in a recipe.
 //!
 //! Weightings that need no more than the Gram matrix and the losses live in `fairhuman_fairness`, one file
-//! each, and are all used through [`gram`]. A method that looks at gradients element by element is an
+//! each, and are all used through `gram.rs`. A method that looks at gradients element by element is an
 //! [`Aggregator`] of its own, one file here and one line in [`Weighting`]; it has a direction but no weights.
 
 mod graddrop;

@@ -5,9 +5,6 @@
 //! previews, and the files that it leaves. [`MethodSettings`] is the list of all methods: a new one is a file
 //! and a line there.
 
-pub mod full;
-pub mod lora;
-pub mod vae;
 mod whole_model;
 
 use std::collections::BTreeMap;
@@ -32,23 +29,26 @@ use crate::module::TrainingModule;
 use crate::problems::Problems;
 use crate::recorded::{Tensor, TensorFile};
 
-/// Implements [`MethodSettings`] for a list of methods, the default first.
+/// Declares the modules of a list of methods, the default first, and implements [`MethodSettings`] for them. (`cargo fmt`
+/// does not look into modules that a macro declares: run `rustfmt` on a new file.)
 macro_rules! methods {
-    ($($variant:ident($settings:ty)),+ $(,)?) => {
+    ($($module:ident::$variant:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
         /// The training method of a recipe, with its settings.
         #[derive(Debug, Clone, PartialEq)]
         pub enum MethodSettings {
-            $(#[doc = concat!("See [`", stringify!($settings), "`].")] $variant($settings),)+
+            $(#[doc = concat!("See [`", stringify!($module), "::", stringify!($variant), "`].")] $variant($module::$variant),)+
         }
 
         impl MethodSettings {
             /// The methods' names, which are those of their tables, too; the first is the default.
-            pub const NAMES: &[&str] = &[$(<$settings>::NAME),+];
+            pub const NAMES: &[&str] = &[$($module::$variant::NAME),+];
 
             /// The keys that may change when a run is resumed, such as `lora.formats`.
             pub fn free_keys() -> Vec<String> {
                 let mut keys = Vec::new();
-                $(keys.extend(<$settings>::FREE_KEYS.iter().map(|key| format!("{}.{key}", <$settings>::NAME)));)+
+                $(keys.extend($module::$variant::FREE_KEYS.iter().map(|key| format!("{}.{key}", $module::$variant::NAME)));)+
                 keys
             }
 
@@ -61,9 +61,9 @@ macro_rules! methods {
                 table: Option<Spanned<DeValue<'_>>>,
                 problems: &mut Problems,
             ) -> Result<Self, toml::de::Error> {
-                $(if name == <$settings>::NAME {
+                $(if name == $module::$variant::NAME {
                     let table = read_table(table)?;
-                    return Ok(Self::$variant(<$settings>::resolve(table, problems)));
+                    return Ok(Self::$variant($module::$variant::resolve(table, problems)));
                 })+
                 Err(serde::de::Error::unknown_variant(name, Self::NAMES))
             }
@@ -78,21 +78,21 @@ macro_rules! methods {
             /// The method's name.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$variant(_) => <$settings>::NAME,)+
+                    $(Self::$variant(_) => $module::$variant::NAME,)+
                 }
             }
 
             /// The space of its losses.
             pub fn space(&self) -> LossSpace {
                 match self {
-                    $(Self::$variant(_) => <$settings>::SPACE,)+
+                    $(Self::$variant(_) => $module::$variant::SPACE,)+
                 }
             }
 
             /// True if its steps can be recorded.
             pub fn records(&self) -> bool {
                 match self {
-                    $(Self::$variant(_) => <$settings>::RECORDS,)+
+                    $(Self::$variant(_) => $module::$variant::RECORDS,)+
                 }
             }
         }
@@ -103,7 +103,7 @@ macro_rules! methods {
                 let mut map = serializer.serialize_map(Some(2))?;
                 map.serialize_entry("method", self.name())?;
                 match self {
-                    $(Self::$variant(settings) => map.serialize_entry(<$settings>::NAME, settings)?,)+
+                    $(Self::$variant(settings) => map.serialize_entry($module::$variant::NAME, settings)?,)+
                 }
                 map.end()
             }
@@ -112,9 +112,9 @@ macro_rules! methods {
 }
 
 methods! {
-    Lora(lora::Lora),
-    Full(full::Full),
-    Vae(vae::Vae),
+    lora::Lora,
+    full::Full,
+    vae::Vae,
 }
 
 /// The settings of a training method: its table of the recipe, resolved.
