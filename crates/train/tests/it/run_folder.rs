@@ -8,6 +8,7 @@ use fairhuman_train::checkpoint::{self, CheckpointError, Identity, Progress};
 use fairhuman_train::error::TrainError;
 use fairhuman_train::folder::RunFolder;
 use fairhuman_train::optimizer::Moments;
+use fairhuman_train::sealed;
 
 fn params(backend: &Cpu, value: f32) -> Params<Cpu> {
     let mut params = Params::default();
@@ -97,6 +98,8 @@ fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
 fn a_file_that_is_no_checkpoint_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("step-00000001.safetensors");
-    fairhuman_diffusion::weights::write_safetensors(&path, &BTreeMap::new(), &BTreeMap::new()).unwrap();
+    sealed::write(&path, &BTreeMap::new(), BTreeMap::new()).unwrap();
     assert!(matches!(checkpoint::open(&path), Err(CheckpointError::Foreign { .. })));
+    fairhuman_diffusion::weights::write_safetensors(&path, &BTreeMap::new(), &BTreeMap::new()).unwrap();
+    assert!(matches!(checkpoint::open(&path), Err(CheckpointError::File { .. })));
 }

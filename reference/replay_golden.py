@@ -1,13 +1,13 @@
-"""Makes the golden step of this folder: a small U-Net in SDXL's form, one recorded step, what PyTorch gives.
+"""Makes the golden step of `fairhuman replay`: a small U-Net in SDXL's form, one recorded step, what PyTorch gives.
 
-    pip install torch==2.11.0 diffusers==0.32.2 peft safetensors numpy
-    python make.py            # rewrites model/, inputs.safetensors and expected.safetensors
+    .venv/bin/python replay_golden.py ../crates/fairhuman/tests/golden   # rewrites all files in it
 
 The weights are rounded to bf16 before anything is computed, so that the stored 16-bit file is exact.
 Objectives: global, face (absent in sample 1), hand (absent everywhere), torso (an objective of another name).
 Weights are the solution of G w = w^(-1/2) over the objectives that are present, by fixed-point iteration.
 """
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(sys.argv[1])
 ALPHA, SCALE, RANK = 2.0, 5.0, 2
 NAMES = ["face", "hand", "torso"]
 
