@@ -67,6 +67,8 @@ pub fn write<B: Backend, M: Method<B>>(
     inputs.tensors.extend(values(&model.params)?);
     add_targets(&mut inputs.tensors, &batch.targets, &recipe.objective);
     add_header(&mut inputs.metadata, recipe, &optimizer);
+    inputs.metadata.insert("seed".into(), recipe.seed.to_string());
+    inputs.metadata.insert("step".into(), step.to_string());
     write_tensors(&folder.join("inputs.safetensors"), &inputs)?;
 
     let mut params = Params::default();

@@ -7,7 +7,7 @@
 //! pooled_prompt_embeds [B,P], time_ids [B,6] (SDXL)     mask_<objective> [B,1,h,w]
 //! lora.<module>.lora_{A,B}.weight   sample_weights [B] (min-SNR; optional)
 //! header: alpha (or weighting), local_scale (or scale_<objective>, normalisation_<objective>), objectives,
-//!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm   (strings)
+//!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm, seed, step   (strings)
 //! ```
 //! The first objective is `global` without a mask, then one per `mask_...`: in the order of the header's
 //! `objectives` where there is one, else by name.
@@ -117,6 +117,8 @@ pub struct RecordedStep {
     pub optimizer: Optimizer,
     /// Largest gradient norm.
     pub max_grad_norm: f64,
+    /// Seed and step, which random weightings depend on; 0 and 1 where the file does not say.
+    pub position: (u64, u64),
 }
 
 /// Reads a safetensors file into memory.
@@ -384,5 +386,13 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
     };
     let lora_alpha = r.checked("lora_alpha", "a finite number", f64::is_finite)?;
     let max_grad_norm = r.checked("max_grad_norm", "more than 0 (inf for none)", |n| n > 0.0)?;
-    Ok(RecordedStep { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm })
+    let number = |key: &str, default: u64| match r.file.metadata.get(key) {
+        None => Ok(default),
+        Some(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| r.fail(format!("\"{key}\" in the header is {text:?}, expected a whole number"))),
+    };
+    let position = (number("seed", 0)?, number("step", 1)?);
+    Ok(RecordedStep { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm, position })
 }

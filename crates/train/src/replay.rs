@@ -73,8 +73,9 @@ pub fn replay<B: Backend>(
         let start = (context.clock)();
         let gradients =
             objective_gradients(context, &Single, &adapted, &params, &step.objectives, (batches, 0))?;
-        // A recorded step stands alone: the first of a run with seed 0.
-        let position = Position { seed: 0, step: 1, state: &State::default() };
+        // A recorded step stands alone, without the memory of the steps before it.
+        let (seed, number) = step.position;
+        let position = Position { seed, step: number, state: &State::default() };
         let direction = fair_direction(context, &step.objectives, &step.weighting, &gradients, position)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);

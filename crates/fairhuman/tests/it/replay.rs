@@ -69,6 +69,17 @@ fn the_last_line_is_one_json_object_of_times() {
     }
 }
 
+/// Its weights are a function of the run's seed and the step, which the file must hold.
+#[test]
+fn a_recorded_step_with_random_weights_replays_with_the_same_weights() {
+    let world = World::new(&[("steps = 6", "steps = 3\nseed = 5\nweighting = { kind = \"rlw\" }")]);
+    world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
+    let folder = world.path("run/record/step-00000003");
+    let inputs = folder.join("inputs.safetensors").display().to_string();
+    world.ok(&["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "outputs.safetensors"]);
+    assert_agrees(&world.path("outputs.safetensors"), &folder.join("expected.safetensors"), 1e-5);
+}
+
 #[test]
 fn a_recorded_step_replays_to_what_the_training_step_gave() {
     // The objective without a mask is the first, whatever it is called.
