@@ -1,5 +1,5 @@
-//! Ctrl-C, and the signals of schedulers and closed terminals (SIGTERM, SIGHUP): once to save and leave, twice to
-//! leave at once.
+//! Ctrl-C, and the signals of schedulers and closed terminals (SIGTERM, SIGHUP): once to save and leave,
+//! twice to leave at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,9 @@
-//! Standard output and standard error, which may go away while a command works: a closed pipe, a closed terminal, a
-//! full disk. Work goes on then, and nothing panics; a command whose result is what it prints ends with an error.
+//! Standard output and standard error, which may go away while a command works: a closed pipe, a closed
+//! terminal, a full disk. Work goes on then, and nothing panics; a command whose result is what it prints
+//! ends with an error.
 //!
-//! Control characters other than newlines and tabs are written as escapes: names of files and texts of datasets must
-//! not reach a terminal as commands.
+//! Control characters other than newlines and tabs are written as escapes: names of files and texts of
+//! datasets must not reach a terminal as commands.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};

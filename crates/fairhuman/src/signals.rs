@@ -1,7 +1,7 @@
 //! Signals that the system would end the process with, although an error of the write says it better.
 
-/// Ignores the signal for files that outgrow `ulimit -f`: the write fails instead, and its error names the file. (Rust
-/// ignores the signal of closed pipes already.)
+/// Ignores the signal for files that outgrow `ulimit -f`: the write fails instead, and its error names the
+/// file. (Rust ignores the signal of closed pipes already.)
 pub fn prefer_errors() {
     #[cfg(unix)]
     // SAFETY: ignoring a signal, before there is another thread.
@@ -15,8 +15,8 @@ pub fn hangup_is_ignored() -> bool {
     #[cfg(unix)]
     {
         let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: with a null pointer nothing is set, and the current action is written to `action`, which zeros
-        // are a valid value of.
+        // SAFETY: with a null pointer nothing is set, and the current action is written to `action`, which
+        // zeros are a valid value of.
         unsafe {
             libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
             action.assume_init().sa_sigaction == libc::SIG_IGN

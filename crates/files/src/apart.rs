@@ -1,4 +1,4 @@
-//! What is written must not be what is read: a result that replaces its own source is lost work.
+//! Keeps written paths apart from those that are read: a result that replaces its own source is lost work.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 /// A path that would be written, and one that is read, which are not apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
-    /// What would be written.
+    /// The path that would be written.
     pub written: PathBuf,
-    /// How it lies to what is read.
+    /// Its relation to the path that is read.
     pub relation: Relation,
-    /// What is read, in words.
+    /// The name of what is read, in words.
     pub what: String,
     /// Where that is.
     pub read: PathBuf,
 }
 
-/// How a written path lies to one that is read.
+/// The relation of a written path to one that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// It is the same file or folder.

@@ -33,7 +33,8 @@ impl Run {
     }
 }
 
-/// The path of a run's file. Pages are passed on: no file from elsewhere gets into one because a log names it.
+/// The path of a run's file. Pages are passed on: no file from elsewhere gets into one because a log names
+/// it.
 fn inside(folder: &Path, file: &Path) -> Result<PathBuf, String> {
     let real = |path: &Path| path.canonicalize().map_err(|e| e.to_string());
     let path = real(&folder.join(file))?;

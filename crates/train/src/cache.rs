@@ -81,8 +81,8 @@ impl Cache {
         Self { folder: folder.into(), damaged: Arc::default() }
     }
 
-    /// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts as
-    /// empty.
+    /// Hash of the names and contents of all files directly in `folders`; a folder that is not there counts
+    /// as empty.
     ///
     /// # Errors
     /// A file that cannot be read.

@@ -1,9 +1,9 @@
 //! Checkpoints: the trained values and their averages, what AdamW remembers, and where the run is, in one
 //! safetensors file.
 //!
-//! A checkpoint holds a digest of itself (see [`crate::sealed`]), so that a damaged one is noticed before anything
-//! of it is used. It is written to a temporary name, synced and renamed, so a file with a checkpoint's name is
-//! whole. Older ones are deleted only after the new one is in place.
+//! A checkpoint holds a digest of itself (see [`crate::sealed`]), so that a damaged one is noticed before
+//! anything of it is used. It is written to a temporary name, synced and renamed, so a file with a
+//! checkpoint's name is whole. Older ones are deleted only after the new one is in place.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -201,8 +201,8 @@ pub struct Saved {
     pub identity: Identity,
 }
 
-/// The newest checkpoint in `folder` that is whole, and a note for each newer one that is damaged; none where there are
-/// no checkpoints.
+/// The newest checkpoint in `folder` that is whole, and a note for each newer one that is damaged; none where
+/// there are no checkpoints.
 ///
 /// # Errors
 /// A folder or file that cannot be read; checkpoints of which none is whole.

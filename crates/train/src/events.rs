@@ -41,7 +41,7 @@ pub enum Event {
     Note {
         /// Steps done.
         step: u64,
-        /// What it is.
+        /// The note.
         text: String,
     },
     /// The command ended normally.
@@ -258,7 +258,7 @@ impl EventLog {
     }
 }
 
-/// What a log says of the step after which a run goes on.
+/// The log's content about the step after which a run goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resumed {
     /// True if the step's held-out losses are there.

@@ -1,5 +1,5 @@
-//! Hashes of whole files, remembered by path, size, time and inode, so that a model of many gigabytes is not read
-//! anew whenever a run goes on.
+//! Hashes of whole files, remembered by path, size, time and inode, so that a model of many gigabytes is not
+//! read anew whenever a run goes on.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,7 @@ struct Known {
     hash: String,
 }
 
-/// What the system tells of a file without reading it.
+/// The system's facts about a file, known without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     size: u64,
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_change_in_the_middle_is_noticed_and_an_unchanged_file_is_not_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, past) = (folder.path().join("weights"), SystemTime::now() - Duration::from_secs(60));
+        let (file, past) = (folder.path().join("weights"), UNIX_EPOCH + Duration::from_secs(1_000_000));
         let write = |middle: u8, time| {
             let mut bytes = vec![0u8; 4 << 20];
             bytes[2 << 20] = middle;

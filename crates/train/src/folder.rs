@@ -44,8 +44,8 @@ impl RunFolder {
         }
     }
 
-    /// Opens a locked folder for a run with `step` steps done and saves the recipe in it; also what its log says of that
-    /// step.
+    /// Opens a locked folder for a run with `step` steps done and saves the recipe in it; also what its log
+    /// says of that step.
     ///
     /// # Errors
     /// Files that cannot be written.

@@ -46,7 +46,7 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
     identity: Identity,
     /// The last checkpoint's step; none before the first.
     saved: Option<u64>,
-    /// What the log says of the step after which the run goes on.
+    /// The log's content about the step after which the run goes on.
     pub resumed: Resumed,
     /// Notes about what was found in the run folder.
     notes: Vec<String>,

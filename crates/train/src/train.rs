@@ -193,8 +193,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
     }
 
-    /// Validation and previews before the first step of this command: those of the untrained network, and those that an
-    /// earlier command was interrupted in.
+    /// Validation and previews before the first step of this command: those of the untrained network, and
+    /// those that an earlier command was interrupted in.
     fn begin<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let resumed = run.resumed.clone();
         if self.validates_after(run.progress.step) && !resumed.validated {

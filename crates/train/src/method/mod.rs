@@ -29,8 +29,8 @@ use crate::module::TrainingModule;
 use crate::problems::Problems;
 use crate::recorded::{Tensor, TensorFile};
 
-/// Declares the modules of a list of methods, the default first, and implements [`MethodSettings`] for them. (`cargo fmt`
-/// does not look into modules that a macro declares: run `rustfmt` on a new file.)
+/// Declares the modules of a list of methods, the default first, and implements [`MethodSettings`] for them.
+/// (`cargo fmt` does not look into modules that a macro declares: run `rustfmt` on a new file.)
 macro_rules! methods {
     ($($module:ident::$variant:ident),+ $(,)?) => {
         $(pub mod $module;)+
