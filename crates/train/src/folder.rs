@@ -15,6 +15,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_files::remove_leftovers;
 
 use crate::error::TrainError;
 use crate::events::{Event, EventLog, Resumed};
@@ -29,7 +30,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder if need be and locks it.
+    /// Makes the folder if need be and locks it. Temporary files of processes that were killed are removed.
     ///
     /// # Errors
     /// A folder that cannot be written, or that another process trains in.
@@ -38,7 +39,13 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(fail)?;
         let lock = File::create(path.join(".lock")).map_err(fail)?;
         match lock.try_lock() {
-            Ok(()) => Ok(lock),
+            Ok(()) => {
+                for folder in [path.to_path_buf(), checkpoints(path)] {
+                    // They are in nobody's way: what cannot be listed or removed stays.
+                    let _ = remove_leftovers(&folder);
+                }
+                Ok(lock)
+            }
             Err(TryLockError::WouldBlock) => Err(TrainError::InUse { path: path.into() }),
             Err(TryLockError::Error(source)) => Err(fail(source)),
         }

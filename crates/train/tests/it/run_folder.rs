@@ -22,6 +22,23 @@ fn values(backend: &Cpu, params: &Params<Cpu>) -> Vec<f32> {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_killed_processes_left_is_removed_under_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    std::fs::create_dir(&checkpoints).unwrap();
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let leftover = checkpoints.join(format!(".step-00000009.safetensors.{}-3.tmp", gone.id()));
+    let checkpoint = checkpoints.join("step-00000008.safetensors");
+    for file in [&leftover, &checkpoint] {
+        std::fs::write(file, b"half").unwrap();
+    }
+    RunFolder::lock(folder.path()).unwrap();
+    assert!(!leftover.exists() && checkpoint.exists());
+}
+
+#[test]
 fn two_runs_cannot_share_a_folder_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let first = RunFolder::lock(folder.path()).unwrap();
