@@ -59,6 +59,8 @@ mod dataset;
 mod decode;
 mod diagnostic;
 mod geometry;
+#[cfg(feature = "parquet")]
+mod guard;
 mod header;
 mod item;
 mod layout;

@@ -2,7 +2,9 @@
 //! -- speed` measures the training step beside PyTorch's on this machine and prints the table of the speed
 //! goals.
 
+mod faults;
 mod machine;
+mod marked;
 mod measurements;
 mod operations;
 mod ours;
@@ -33,6 +35,8 @@ enum Command {
     Speed(Speed),
     /// Make a small model that draws people from nothing (hours); the same command again goes on
     SmallModel(SmallModel),
+    /// Kill, damage, interrupt and starve runs, and count what ended as promised
+    Faults(faults::Faults),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
     Sampling(Sampling),
 }
@@ -101,6 +105,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy => tidy(),
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Sampling(options) => sampling::run(&options),
     }
 }

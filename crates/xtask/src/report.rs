@@ -1,18 +1,12 @@
 //! The report: what was measured beside what was wanted, as Markdown.
 
 use std::fmt::Write;
-use std::path::Path;
-
-use anyhow::Context;
 
 use crate::measurements::{Measurement, Ratio, Series, ratios};
 use crate::operations::{Operation, rate};
 use crate::speed::{
     BF16, BF16_LAST, CHECKPOINTED, F32, F32_LAST, NO_HAND, ONE_THREAD, OURS, PLAIN, Runs, Workload,
 };
-
-/// Lines between which a file's report is kept up to date.
-const MARKS: [&str; 2] = ["<!-- speed:begin -->", "<!-- speed:end -->"];
 
 /// The machine and the versions that were measured.
 pub(crate) struct Machine {
@@ -264,26 +258,6 @@ fn operations(report: &Report, text: &mut String) -> std::fmt::Result {
     )
 }
 
-/// Writes the report to a file: between its marks, or as the whole file.
-pub(crate) fn write(path: &Path, report: &str) -> anyhow::Result<()> {
-    let old = std::fs::read_to_string(path).unwrap_or_default();
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    std::fs::write(path, merged(&old, report)).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn merged(old: &str, report: &str) -> String {
-    let parts =
-        old.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-    match parts {
-        Some((before, after)) => {
-            format!("{before}{}\n\n{}\n\n{}{after}", MARKS[0], report.trim_end(), MARKS[1])
-        }
-        None => format!("# Speed\n\n{report}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,14 +301,5 @@ mod tests {
         assert_eq!(judged("checkpointing / without: peak"), ("0.25 (150 MiB / 600 MiB)", None));
         assert_eq!(judged("fair solve"), ("1.00 %", Some(true)));
         assert!(main_goals(&Runs::new(), None).is_empty());
-    }
-
-    #[test]
-    fn prose_around_the_report_is_kept() {
-        let old = "# Title\n\nProse.\n\n<!-- speed:begin -->\nold\n<!-- speed:end -->\n\nMore.\n";
-        let new = merged(old, "new\n");
-        assert_eq!(new, "# Title\n\nProse.\n\n<!-- speed:begin -->\n\nnew\n\n<!-- speed:end -->\n\nMore.\n");
-        assert_eq!(merged(&new, "new\n"), new);
-        assert_eq!(merged("", "new\n"), "# Speed\n\nnew\n");
     }
 }

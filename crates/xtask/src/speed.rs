@@ -11,7 +11,7 @@ use crate::measurements::Series;
 use crate::python::Python;
 use crate::report::{Machine, Report};
 use crate::step::{StepSize, write_synthetic, write_without_hands};
-use crate::{Speed, machine, operations, ours, python, report};
+use crate::{Speed, machine, marked, operations, ours, python, report};
 
 /// Names of the runs.
 pub(crate) const F32: &str = "PyTorch f32, exact";
@@ -262,7 +262,7 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
     let text = report::markdown(&report);
     println!("{text}");
     if let Some(path) = &options.out {
-        report::write(path, &text)?;
+        marked::write(path, "speed", &text)?;
         eprintln!("written to {}", path.display());
     }
     Ok(())

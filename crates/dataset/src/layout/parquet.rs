@@ -17,6 +17,7 @@ use super::imagefolder::aliases;
 use super::table::{Column, columns, missing_column};
 use super::{Listing, caption};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
+use crate::guard::guarded;
 use crate::header::truncated;
 use crate::item::Item;
 use crate::paths::{cannot_read, resolve, unreadable};
@@ -45,7 +46,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     }
     for table in tables {
         let added = resolve(&listing.root, &table)
-            .and_then(|file| add_table(&mut listing, &file, &table, spec, regions));
+            .and_then(|file| guarded(|| add_table(&mut listing, &file, &table, spec, regions)));
         if let Err(error) = added {
             listing.report(Subject::Dataset, &table, error);
         }
@@ -59,6 +60,10 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
 
 /// The bytes in a cell of the table at `file`.
 pub(crate) fn cell(file: &Path, cell: &TableCell) -> Result<Vec<u8>, Diagnostic> {
+    guarded(|| cell_of_group(file, cell))
+}
+
+fn cell_of_group(file: &Path, cell: &TableCell) -> Result<Vec<u8>, Diagnostic> {
     let group = reader(file)?;
     let group = group.get_row_group(cell.group).map_err(table_error)?;
     let mut column = byte_column(&*group, cell.column)?;
@@ -80,7 +85,7 @@ pub(crate) fn column_names(path: &Path, spec: &DatasetSpec) -> Vec<String> {
         let tables = tables(path, spec.split.as_deref()).unwrap_or_default();
         tables.first().map(|table| path.join(table))
     };
-    let Some(reader) = file.and_then(|file| reader(&file).ok()) else { return Vec::new() };
+    let Some(reader) = file.and_then(|file| guarded(|| reader(&file)).ok()) else { return Vec::new() };
     let fields = reader.metadata().file_metadata().schema().get_fields();
     fields.iter().map(|f| f.name().to_owned()).collect()
 }
@@ -304,7 +309,7 @@ fn each(
 }
 
 fn values(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<Option<Vec<u8>>>, Diagnostic> {
-    let mut values = Vec::with_capacity(count);
+    let mut values = Vec::new();
     each(group, leaf, count, &mut |value| values.push(value.map(|bytes| bytes.data().to_vec())))?;
     Ok(values)
 }
@@ -312,10 +317,12 @@ fn values(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<O
 /// For each row: true if the column has a value there.
 fn present(group: &dyn RowGroupReader, leaf: usize, count: usize) -> Result<Vec<bool>, Diagnostic> {
     let statistics = group.metadata().column(leaf).statistics();
-    if statistics.and_then(|s| s.null_count_opt()) == Some(0) {
+    let (full, chunks) =
+        (statistics.and_then(|s| s.null_count_opt()) == Some(0), group.metadata().column(leaf));
+    if full && usize::try_from(chunks.num_values()) == Ok(count) {
         return Ok(vec![true; count]);
     }
-    let mut there = Vec::with_capacity(count);
+    let mut there = Vec::new();
     each(group, leaf, count, &mut |value| there.push(value.is_some_and(|v| !v.is_empty())))?;
     Ok(there)
 }

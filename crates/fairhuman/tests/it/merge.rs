@@ -33,3 +33,26 @@ fn a_merged_model_draws_what_its_base_draws_with_the_lora() {
     let error = world.fails(&[&["merge", "--model", "tiny", "--out", "merged"], &lora[..]].concat());
     assert!(error.contains("merged") && error.contains("new folder"), "{error}");
 }
+
+#[test]
+fn of_two_merges_into_one_folder_one_wins_and_the_other_is_told() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let merge = || {
+        let lora = ["--lora", "run/lora.safetensors", "--out", "merged"];
+        world.run(&[&["merge", "--model", "tiny"], &lora[..]].concat())
+    };
+    let outputs = std::thread::scope(|scope| {
+        let both = [scope.spawn(merge), scope.spawn(merge)];
+        both.map(|one| one.join().unwrap())
+    });
+    let told = outputs.iter().find(|output| !output.status.success()).unwrap();
+    assert_eq!(outputs.iter().filter(|output| output.status.success()).count(), 1);
+    let error = String::from_utf8_lossy(&told.stderr);
+    assert!(error.contains("merged") && error.contains("there already"), "{error}");
+    world.ok(&["sample", "--model", "merged", "--out", "a", "--steps", "1", "--prompt", "a woman"]);
+    let unfinished = std::fs::read_dir(world.path(".")).unwrap().flatten();
+    let unfinished: Vec<_> =
+        unfinished.filter(|e| e.path().extension().is_some_and(|e| e == "partial")).collect();
+    assert!(unfinished.is_empty(), "{unfinished:?}");
+}

@@ -33,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "builtin",
         ],
     ),
+    ("fuzz", &["report", "train", "dataset", "diffusion", "vision"]),
     ("xtask", &["diffusion", "engine"]),
 ];
 

@@ -1,0 +1,54 @@
+//! Every reader of files that people bring, as a function of bytes, and mutations to feed them with. A target
+//! returns for any input: what it makes of the file does not matter, only that it does not panic, overflow
+//! the stack, hang or take all memory.
+#![deny(missing_docs)]
+
+mod mutate;
+mod process;
+mod targets;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub use mutate::mutation;
+pub use process::{Outcome, limit_memory, run_apart};
+pub use targets::{TARGETS, Target};
+
+/// The longest time one input may take.
+pub const SLOWEST: Duration = Duration::from_secs(10);
+
+/// The address space of a process that executes a target, in bytes. A reader that reserves what a damaged file
+/// claims to hold ends it.
+pub const MEMORY: u64 = 4 << 30;
+
+/// The target of that name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+impl Target {
+    /// Executes the target on inputs `first..first + count` in `scratch`, an empty folder. `before` is called
+    /// with each number first, so that it is known which one a process died of.
+    ///
+    /// # Errors
+    /// Seeds or scratch files that cannot be read or written; an input that took longer than [`SLOWEST`].
+    pub fn execute(
+        &self,
+        scratch: &Path,
+        seed: u64,
+        (first, count): (u64, u64),
+        mut before: impl FnMut(u64),
+    ) -> anyhow::Result<()> {
+        let seeds = self.seeds()?;
+        anyhow::ensure!(!seeds.is_empty(), "{}: there are no seeds", self.name);
+        for number in first..first + count {
+            before(number);
+            let input = mutation(&seeds, seed, number);
+            let start = Instant::now();
+            (self.run)(scratch, &input)?;
+            let took = start.elapsed();
+            anyhow::ensure!(took < SLOWEST, "{}: input {number} took {took:.1?}", self.name);
+        }
+        Ok(())
+    }
+}
