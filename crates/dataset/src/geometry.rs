@@ -65,6 +65,14 @@ impl GeometrySpec {
         sizes.into_iter().try_for_each(|(width, height)| check_size(width, height, latent_factor))
     }
 
+    /// All sizes that pictures are trained at.
+    pub fn sizes(&self) -> Vec<(u32, u32)> {
+        match &self.buckets {
+            Some(spec) => buckets::list(spec, self.width, self.height),
+            None => vec![(self.width, self.height)],
+        }
+    }
+
     /// The target size of a picture of size `original`: its bucket, or the one size that there is.
     pub fn target(&self, original: (u32, u32)) -> (u32, u32) {
         let assign = |b: &BucketSpec| buckets::assign(&buckets::list(b, self.width, self.height), original);

@@ -58,7 +58,7 @@ pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Diagnos
     let (mut file, length) = content.open()?;
     let mut magic = Vec::new();
     let io = |e: std::io::Error| unreadable(&e);
-    file.by_ref().take(32).read_to_end(&mut magic).map_err(io)?;
+    file.by_ref().take(crate::foreign::ENOUGH as u64).read_to_end(&mut magic).map_err(io)?;
     if magic.is_empty() {
         return Err(truncated("it is empty"));
     }
@@ -99,6 +99,7 @@ pub(crate) fn read(content: &Content, max_pixels: u64) -> Result<Header, Diagnos
             ));
         }
         Err(_) => {
+            crate::foreign::refuse(&magic)?;
             return Err(Diagnostic::new(
                 Kind::NotAPicture,
                 "its content is no picture that is known here: PNG, JPEG and WebP are read",

@@ -14,6 +14,8 @@ mod locator;
 mod metadata;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+#[cfg(feature = "parquet")]
+mod shards;
 mod table;
 mod whole_body;
 
@@ -31,6 +33,9 @@ use crate::spec::{DatasetSpec, Layout, Region};
 #[cfg(not(feature = "parquet"))]
 pub(crate) const NO_PARQUET: &str =
     "this program was built without Parquet: build it with the feature `parquet`";
+
+/// Samples of an epoch at most, all repeats counted: their order is kept in memory.
+const MOST_IN_EPOCH: u64 = 20_000_000;
 
 /// The result of reading a layout: items whose size is still (0, 0), and diagnostics about names and
 /// captions.
@@ -110,7 +115,10 @@ fn no_region(why: &str) -> Diagnostic {
 pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, path);
     let real = path.canonicalize().map_err(|e| {
-        let hint = ": set `path` to the dataset's folder";
+        let hint = match path.to_string_lossy().contains('\\') {
+            true => ": set `path` to the dataset's folder, with / between folders instead of \\",
+            false => ": set `path` to the dataset's folder",
+        };
         dataset(unreadable(&e).with_hint(hint))
     })?;
     let layout = match spec.layout {
@@ -166,6 +174,12 @@ fn apply_folders(listing: &mut Listing, spec: &DatasetSpec) {
             item.repeats = folder.repeats.unwrap_or(item.repeats);
             item.weight = folder.weight;
         }
+    }
+    let epoch: u64 = listing.items.iter().map(|item| u64::from(item.repeats)).sum();
+    if epoch > MOST_IN_EPOCH {
+        let text =
+            format!("an epoch has {epoch} samples: expected at most {MOST_IN_EPOCH}; lower the repeats");
+        listing.report(Subject::Dataset, "", Diagnostic::new(Kind::Recipe, text));
     }
     for (folder, _) in spec.folders.iter().zip(seen).filter(|(_, seen)| !seen) {
         if !listing.errors().any(|e| e.file == folder.path) {

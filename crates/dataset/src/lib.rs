@@ -58,6 +58,7 @@ mod content;
 mod dataset;
 mod decode;
 mod diagnostic;
+mod foreign;
 mod geometry;
 #[cfg(feature = "parquet")]
 mod guard;
@@ -71,6 +72,7 @@ mod resample;
 mod sample;
 mod source;
 mod spec;
+mod spelling;
 
 pub use captions::{CaptionSpec, caption};
 pub use dataset::Dataset;

@@ -24,6 +24,11 @@ pub(crate) fn inside(root: &Path, relative: &Path) -> Result<PathBuf, Diagnostic
         Err(Diagnostic::new(Kind::Outside, format!("{why}: {rule}")))
     };
     let mut depth = 0i64;
+    if let [letter, b':', b'\\' | b'/', ..] = relative.as_os_str().as_encoded_bytes()
+        && letter.is_ascii_alphabetic()
+    {
+        return outside("the path is absolute");
+    }
     for part in relative.components() {
         match part {
             Component::Normal(_) => depth += 1,

@@ -15,6 +15,11 @@ pub(crate) const OTHER_PICTURES: [&str; 9] =
 /// them.
 pub(crate) const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
 
+/// Folders of small versions and of what archives and network drives leave.
+const SIDE_FOLDERS: [&str; 3] = ["@eadir", "__macosx", "thumbnails"];
+/// Folders are searched to this depth.
+pub(crate) const DEPTH: usize = 8;
+
 /// The names of the files in a folder, sorted, without dot files.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let io = |e: std::io::Error| unreadable(&e);
@@ -44,4 +49,25 @@ pub(crate) fn is_picture(extension: &str) -> bool {
 pub(crate) fn holds_pictures(folder: &Path) -> bool {
     let names = entries(folder).unwrap_or_default();
     names.iter().any(|n| extension(n).is_some_and(|e| is_picture(&e)))
+}
+
+/// The files of a folder, relative to `root`, without dot files. Symbolic links to folders are not followed.
+pub(crate) fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = folder.join(entry.file_name());
+        let name = entry.file_name().to_ascii_lowercase();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && SIDE_FOLDERS.iter().any(|side| name == *side) => {}
+            Ok(kind) if kind.is_dir() && depth > 0 => walk(root, &path, depth - 1, files),
+            Ok(kind) if kind.is_dir() => {}
+            Ok(_) => files.push(path),
+            Err(_) => {}
+        }
+    }
 }

@@ -72,10 +72,24 @@ pub(crate) fn alpha(picture: &DynamicImage) -> DynamicImage {
     DynamicImage::ImageLuma8(gray.unwrap_or_default())
 }
 
-/// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour.
+/// True if a mask is all black and has its shape in its alpha channel: drawn in black on nothing.
+pub(crate) fn is_shaped_by_alpha(picture: &DynamicImage) -> bool {
+    if !picture.color().has_alpha() {
+        return false;
+    }
+    let rgba = picture.to_rgba8();
+    let mut pixels = rgba.pixels();
+    let black = pixels.clone().all(|p| p.0[3] == 0 || p.0[..3] == [0; 3]);
+    let first = pixels.next().map(|p| p.0[3]);
+    black && pixels.any(|p| Some(p.0[3]) != first)
+}
+
+/// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour, or
+/// the alpha channel of a mask that is drawn in black on nothing.
 pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Diagnostic> {
     let values = match picture {
         DynamicImage::ImageLuma8(gray) => gray.into_raw(),
+        shaped if is_shaped_by_alpha(&shaped) => alpha(&shaped).into_luma8().into_raw(),
         other => {
             let rgb = rgb(other, Background::Black);
             let brightest = |p: &[u8; 3]| p[0].max(p[1]).max(p[2]);

@@ -101,6 +101,13 @@ fn caption_extension() -> String {
     "txt".into()
 }
 
+/// The most that [`DatasetSpec::max_pixels`] may be.
+const MOST_PIXELS: u64 = 1 << 32;
+/// Times that a picture may come in an epoch.
+pub(crate) const MOST_REPEATS: u32 = 1_000_000;
+/// The most that a folder's squared errors may be multiplied by.
+const MOST_WEIGHT: f32 = 1e6;
+
 impl DatasetSpec {
     /// The defaults for the dataset at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -134,14 +141,26 @@ impl DatasetSpec {
         if self.max_pixels == 0 {
             error("max_pixels is 0: no picture could be read".into());
         }
+        if self.max_pixels > MOST_PIXELS {
+            error(format!("max_pixels is {}; it must be at most {MOST_PIXELS}", self.max_pixels));
+        }
+        if !(0.0..=1024.0).contains(&self.coco.dilate) {
+            error(format!("coco.dilate is {}; it must be from 0 to 1024 pixels", self.coco.dilate));
+        }
         self.captions.errors().into_iter().for_each(&mut error);
         for folder in &self.folders {
             let path = folder.path.display();
-            if folder.repeats == Some(0) {
-                error(format!("folder {path}: repeats is 0; it must be at least 1"));
+            match folder.repeats {
+                Some(0) => error(format!("folder {path}: repeats is 0; it must be at least 1")),
+                Some(n) if n > MOST_REPEATS => {
+                    error(format!("folder {path}: repeats is {n}; it must be at most {MOST_REPEATS}"));
+                }
+                _ => {}
             }
-            if !(folder.weight >= 0.0 && folder.weight.is_finite()) {
-                error(format!("folder {path}: weight is {}; it must be 0 or more", folder.weight));
+            let weight = folder.weight;
+            if !(0.0..=MOST_WEIGHT).contains(&weight) {
+                let rule = format!("it must be 0 or more, and at most {MOST_WEIGHT}");
+                error(format!("folder {path}: weight is {weight}; {rule}"));
             }
         }
         for (i, region) in regions.iter().enumerate() {

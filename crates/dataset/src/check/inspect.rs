@@ -200,6 +200,11 @@ fn companion(
         warn(Kind::Mislabelled, text);
     }
     if let Some(region) = image.region {
+        if pixels::is_shaped_by_alpha(&decoded) {
+            let text = "is all black, and its shape is in its alpha channel: the region is where it is opaque; \
+                        if it should be the opposite, save it white on black";
+            warn(Kind::Doubtful, text.into());
+        }
         let width = decoded.width() as usize;
         let mask = pixels::mask(decoded)?;
         masks::inspect(&mask, width).into_iter().for_each(|(kind, text)| warn(kind, text));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Kind, Subject};
-use crate::picture_files::{COMPANION_ENDINGS, extension, is_picture};
+use crate::picture_files::{COMPANION_ENDINGS, DEPTH, extension, is_picture, walk};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Files that go with datasets: lists, notes, what other programs leave.
@@ -12,12 +12,8 @@ const COMPANIONS: [&str; 12] =
     ["csv", "html", "ini", "json", "jsonl", "log", "md", "npz", "parquet", "safetensors", "toml", "yaml"];
 /// Beginnings of names of files that go with datasets.
 const COMPANION_NAMES: [&str; 4] = ["contact-sheet", "licence", "license", "readme"];
-/// Folders of small versions and of what archives and network drives leave.
-const SIDE_FOLDERS: [&str; 3] = ["@eadir", "__macosx", "thumbnails"];
 /// Up to this many unused files of a folder are reported one by one; more are reported together.
 const ONE_BY_ONE: usize = 3;
-/// Folders are searched to this depth.
-const DEPTH: usize = 8;
 
 /// The dataset's files, as far as they are known.
 pub(super) struct Known<'a> {
@@ -113,25 +109,4 @@ fn is_beside(file: &Path) -> bool {
 fn is_mask(file: &Path, folder: &Path, mask_folders: &HashSet<PathBuf>, regions: &[Region]) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     mask_folders.contains(folder) || regions.iter().any(|r| r.mask.contains('.') && name.ends_with(&r.mask))
-}
-
-/// The files of a folder, relative to `root`, without dot files. Symbolic links to folders are not followed.
-fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
-    let mut entries: Vec<_> = entries.flatten().collect();
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = folder.join(entry.file_name());
-        let name = entry.file_name().to_ascii_lowercase();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() && SIDE_FOLDERS.iter().any(|side| name == *side) => {}
-            Ok(kind) if kind.is_dir() && depth > 0 => walk(root, &path, depth - 1, files),
-            Ok(kind) if kind.is_dir() => {}
-            Ok(_) => files.push(path),
-            Err(_) => {}
-        }
-    }
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     Unreadable,
     /// Not a picture, or damaged.
     NotAPicture,
+    /// Something else than its place in the dataset asks for: an archive, a pointer of Git LFS.
+    Foreign,
     /// Cut off.
     Truncated,
     /// More pixels than allowed: a decompression bomb, or a very large photograph.
@@ -95,7 +97,7 @@ impl Kind {
     pub fn severity(self) -> Severity {
         use Kind::*;
         match self {
-            Recipe | List | Missing | Outside | Unreadable | NotAPicture | Truncated | TooLarge
+            Recipe | List | Missing | Outside | Unreadable | NotAPicture | Foreign | Truncated | TooLarge
             | Ambiguous | CaptionMissing | CaptionEncoding | MaskMissing | Size | MaskDark => Severity::Error,
             Mislabelled | Animated | Alpha | Cmyk | MaskFull | MaskInverted | MaskSoft | UnusedMask
             | CaptionLong | Duplicate | NearDuplicate | Vanishing | RegionEmpty | Doubtful | UnusedFile => {
@@ -115,6 +117,7 @@ impl Kind {
             Outside => "paths that leave the folder",
             Unreadable => "unreadable files",
             NotAPicture => "not a picture, or damaged",
+            Foreign => "archives, pointers and the like",
             Truncated => "files that are cut off",
             TooLarge => "too many pixels",
             Ambiguous => "two files of one name",

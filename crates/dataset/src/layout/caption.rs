@@ -19,6 +19,7 @@ pub(super) struct CaptionFile {
 /// in sd-scripts: some write one caption per line to choose from.
 pub(super) fn read(root: &Path, name: &Path, spec: &DatasetSpec) -> Result<CaptionFile, Diagnostic> {
     let bytes = std::fs::read(resolve(root, name)?).map_err(|e| unreadable(&e))?;
+    crate::foreign::refuse(&bytes)?;
     let mut lines = utf8(&bytes)?.lines().filter(|line| !is_blank(line));
     let text = check(lines.next().unwrap_or_default(), spec)?;
     Ok(CaptionFile { text, has_more_lines: lines.next().is_some() })

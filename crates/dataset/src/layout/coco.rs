@@ -1,126 +1,26 @@
 //! COCO and COCO-WholeBody annotations: regions as shapes that are drawn when they are needed.
 
-use std::collections::{BTreeMap, HashMap};
+mod faults;
+mod record;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::caption::CaptionFile;
 use super::whole_body::{self, PARTS};
 use super::{Listing, caption, json, no_region};
 use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::item::Item;
-use crate::paths::{inside, resolve, unreadable};
+use crate::paths::{resolve, unreadable};
 use crate::source::{ImageSource, MaskSource, Shape, Shapes};
 use crate::spec::{CocoShape, CocoSpec, DatasetSpec, Layout, Region};
-
-#[derive(Deserialize)]
-struct File {
-    images: Vec<Picture>,
-    #[serde(default)]
-    annotations: Vec<Annotation>,
-    #[serde(default)]
-    categories: Vec<Category>,
-}
-
-#[derive(Deserialize)]
-struct Picture {
-    id: u64,
-    file_name: String,
-    width: u32,
-    height: u32,
-    #[serde(default)]
-    caption: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Category {
-    id: u64,
-    name: String,
-}
-
-/// One object or person. Every key that is used is a field: files have hundreds of megabytes, and a tree of
-/// values takes ten times as much.
-#[derive(Deserialize)]
-pub(super) struct Annotation {
-    image_id: u64,
-    #[serde(default)]
-    category_id: Option<u64>,
-    #[serde(default)]
-    bbox: Option<[f32; 4]>,
-    #[serde(default)]
-    segmentation: Segmentation,
-    /// x, y and visibility of COCO's 17 body points.
-    #[serde(default)]
-    pub keypoints: Vec<f32>,
-    // COCO-WholeBody's parts; see [`Annotation::part`].
-    face_valid: Option<bool>,
-    face_box: Option<Vec<f32>>,
-    face_kpts: Option<Vec<f32>>,
-    lefthand_valid: Option<bool>,
-    lefthand_box: Option<Vec<f32>>,
-    lefthand_kpts: Option<Vec<f32>>,
-    righthand_valid: Option<bool>,
-    righthand_box: Option<Vec<f32>>,
-    righthand_kpts: Option<Vec<f32>>,
-}
-
-/// A face or hand as COCO-WholeBody has it.
-pub(super) struct BodyPart<'a> {
-    pub valid: bool,
-    /// Left, top, width, height.
-    pub frame: &'a [f32],
-    /// x, y and score of each point.
-    pub points: &'a [f32],
-}
-
-impl Annotation {
-    /// The part called `name`, where the annotation says if it is there.
-    pub fn part(&self, name: &str) -> Option<BodyPart<'_>> {
-        let (valid, frame, points) = match name {
-            "face" => (self.face_valid, &self.face_box, &self.face_kpts),
-            "lefthand" => (self.lefthand_valid, &self.lefthand_box, &self.lefthand_kpts),
-            "righthand" => (self.righthand_valid, &self.righthand_box, &self.righthand_kpts),
-            _ => return None,
-        };
-        let (frame, points) = (frame.as_deref(), points.as_deref());
-        Some(BodyPart { valid: valid?, frame: frame.unwrap_or_default(), points: points.unwrap_or_default() })
-    }
-
-    /// True if it says anything about faces or hands.
-    fn has_parts(&self) -> bool {
-        !self.keypoints.is_empty() || PARTS.iter().any(|name| self.part(name).is_some())
-    }
-}
-
-/// The outline of an object.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Segmentation {
-    /// Corners of polygons, x and y in turn.
-    Polygons(Vec<Vec<f32>>),
-    /// Run lengths and the like, which are not read.
-    Other(IgnoredAny),
-}
-
-impl Default for Segmentation {
-    fn default() -> Self {
-        Segmentation::Other(IgnoredAny)
-    }
-}
-
-#[derive(Deserialize)]
-struct Captions {
-    annotations: Vec<CaptionOf>,
-}
-
-#[derive(Deserialize)]
-struct CaptionOf {
-    image_id: u64,
-    caption: String,
-}
+use crate::spelling::Spellings;
+use faults::Asked;
+pub(super) use record::Annotation;
+use record::{Captions, File, Id, Picture};
 
 /// Reads the annotation file at `path`, or the one that the recipe names in the folder `path`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
@@ -131,11 +31,19 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     listing.used.push(list.clone());
     let captions = captions(&listing.root, &spec.coco)?;
     listing.used.extend(spec.coco.captions.clone());
-    let names: HashMap<&str, u64> = file.categories.iter().map(|c| (c.name.as_str(), c.id)).collect();
+    // Several categories may have one name.
+    let mut names: HashMap<&str, Vec<&Id>> = HashMap::new();
+    for category in &file.categories {
+        names.entry(&category.name).or_default().push(&category.id);
+    }
     let people = file.annotations.iter().any(Annotation::has_parts);
+    let mut asked = Asked::default();
     for region in regions {
         let subject = Subject::Mask(region.name.clone());
-        let mut parts = region.mask.split('+').map(str::trim).filter(|n| !names.contains_key(n));
+        let all = region.mask.split('+').map(str::trim);
+        asked.categories.extend(all.clone().filter_map(|name| names.get(name)).flatten());
+        let mut parts = all.filter(|n| !names.contains_key(n));
+        parts.clone().for_each(|name| asked.add_part(name));
         match parts.clone().find(|name| !PARTS.contains(name)) {
             Some(name) => {
                 let mut known: Vec<&str> = names.keys().copied().chain(PARTS).collect();
@@ -154,19 +62,24 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             }
         }
     }
-    let mut of_picture: BTreeMap<u64, Vec<&Annotation>> = BTreeMap::new();
+    listing.diagnostics.extend(faults::find(&file, &asked, &spec.coco, &list));
+    let mut of_picture: HashMap<&Id, Vec<&Annotation>> = HashMap::new();
     for annotation in &file.annotations {
-        of_picture.entry(annotation.image_id).or_default().push(annotation);
+        of_picture.entry(&annotation.image_id).or_default().push(annotation);
     }
-    let folder = folder(&listing.root, &list, &file, &spec.coco);
+    let root = listing.root.clone();
+    let spellings = Spellings::new(&root);
+    let folder = folder(&spellings, &list, &file, &spec.coco);
     let mut with_more = 0;
     for picture in &file.images {
+        // One without a name has been reported.
+        let Some(file_name) = &picture.file_name else { continue };
         let annotations = of_picture.get(&picture.id).map_or(&[][..], Vec::as_slice);
         if annotations.is_empty() && spec.coco.annotated_only {
             continue;
         }
-        let image = folder.join(&picture.file_name);
-        let caption = caption(&mut listing, picture, &captions, &image, spec);
+        let image = spellings.find(folder.join(file_name));
+        let caption = caption(&mut listing, picture, &captions, &image, (spec, &spellings));
         let good = caption.is_ok();
         let mut item = Item::new(ImageSource::File(image), String::new());
         match caption {
@@ -179,14 +92,18 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             }
         }
         for region in regions {
-            let shapes = shapes(annotations, &region.mask, &names, picture, &spec.coco);
-            let size = (picture.width, picture.height);
-            let mask = (!shapes.is_empty()).then(|| Shapes { list: list.clone(), size, shapes });
+            // Without a size, which has been reported, nothing can be drawn.
+            let shapes = picture.size().map(|size| Shapes {
+                list: list.clone(),
+                size,
+                shapes: shapes(annotations, &region.mask, &names, size, &spec.coco),
+            });
+            let mask = shapes.filter(|shapes| !shapes.shapes.is_empty());
             item.masks.push(mask.map(|m| MaskSource::Shapes(Arc::new(m))));
         }
         item.conditioning = spec.conditioning.as_ref().map(|folder| {
-            let name = Path::new(&picture.file_name).with_extension("png");
-            ImageSource::File(Path::new(folder).join(name))
+            let name = Path::new(file_name).with_extension("png");
+            ImageSource::File(spellings.find(Path::new(folder).join(name)))
         });
         if good {
             listing.items.push(item);
@@ -224,12 +141,18 @@ fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), Diagnost
 
 fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
     let bytes = std::fs::read(resolve(root, file)?).map_err(|e| unreadable(&e))?;
-    serde_json::from_slice(&json::with_null(&bytes))
-        .map_err(|e| Diagnostic::new(Kind::List, format!("is not a COCO annotation file: {e}")))
+    crate::foreign::refuse(&bytes)?;
+    serde_json::from_slice(&json::with_null(&bytes)).map_err(|e| {
+        let hint = match bytes.trim_ascii_start().starts_with(b"[") {
+            true => " (a list of pictures has one JSON object per line, and is called .jsonl)",
+            false => "",
+        };
+        Diagnostic::new(Kind::List, format!("is not a COCO annotation file: {e}{hint}"))
+    })
 }
 
 /// The first caption of every picture in the captions file.
-fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, Diagnostic> {
+fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<Id, String>, Diagnostic> {
     let Some(path) = &spec.captions else { return Ok(HashMap::new()) };
     let file: Captions = read_json(root, path).map_err(|error| error.in_file(path))?;
     let mut captions = HashMap::new();
@@ -243,9 +166,9 @@ fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<u64, String>, Diagno
 fn caption(
     listing: &mut Listing,
     picture: &Picture,
-    captions: &HashMap<u64, String>,
+    captions: &HashMap<Id, String>,
     image: &Path,
-    spec: &DatasetSpec,
+    (spec, spellings): (&DatasetSpec, &Spellings),
 ) -> Result<CaptionFile, Diagnostic> {
     let whole = |text: &str| {
         let text = caption::check(text, spec).map_err(|error| error.in_file(image))?;
@@ -254,7 +177,7 @@ fn caption(
     if let Some(text) = captions.get(&picture.id).or(picture.caption.as_ref()) {
         return whole(text);
     }
-    let beside = image.with_extension(spec.caption_extension.trim_start_matches('.'));
+    let beside = spellings.find(image.with_extension(spec.caption_extension.trim_start_matches('.')));
     match caption::read(&listing.root, &beside, spec) {
         Err(error) if error.kind == Kind::Missing => {
             if spec.default_caption.is_some() || spec.allow_empty_captions {
@@ -272,33 +195,35 @@ fn caption(
 }
 
 /// The pictures' folder, relative to the dataset's.
-fn folder(root: &Path, list: &Path, file: &File, spec: &CocoSpec) -> PathBuf {
+fn folder(spellings: &Spellings, list: &Path, file: &File, spec: &CocoSpec) -> PathBuf {
     if let Some(folder) = &spec.images {
         return folder.clone();
     }
-    let Some(first) = file.images.first() else { return PathBuf::new() };
+    let Some(first) = file.images.iter().find_map(|picture| picture.file_name.as_ref()) else {
+        return PathBuf::new();
+    };
     let stem = list.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
     let year = stem.rsplit('_').next().unwrap_or_default();
     let beside = list.parent().unwrap_or(Path::new(""));
     let places = [beside, Path::new(""), Path::new("images"), Path::new(year)];
-    let holds = |p: &&Path| inside(root, &p.join(&first.file_name)).is_ok();
+    let holds = |p: &&Path| spellings.holds(p.join(first));
     places.into_iter().find(holds).unwrap_or(Path::new("")).to_owned()
 }
 
-/// The shapes of a region, widened.
+/// The shapes of a region, widened, in a picture of the size (width, height).
 fn shapes(
     annotations: &[&Annotation],
     mask: &str,
-    categories: &HashMap<&str, u64>,
-    picture: &Picture,
+    categories: &HashMap<&str, Vec<&Id>>,
+    (width, height): (u32, u32),
     spec: &CocoSpec,
 ) -> Vec<Shape> {
-    let dilate = spec.dilate * picture.width.max(picture.height) as f32 / 1024.0;
+    let dilate = spec.dilate * width.max(height) as f32 / 1024.0;
     let mut found = Vec::new();
     for name in mask.split('+').map(str::trim) {
         for annotation in annotations {
             match categories.get(name) {
-                Some(id) if annotation.category_id == Some(*id) => {
+                Some(ids) if ids.contains(&&annotation.category_id) => {
                     found.extend(object(annotation, spec.shape));
                 }
                 Some(_) => {}
@@ -311,11 +236,13 @@ fn shapes(
 
 /// An annotated object: its box, or its polygons where it has any.
 fn object(annotation: &Annotation, shape: CocoShape) -> Vec<Shape> {
-    match &annotation.segmentation {
-        Segmentation::Polygons(polygons) if shape == CocoShape::Points => {
-            let polygons = polygons.iter().filter(|values| values.len() >= 6);
-            polygons.map(|values| Shape::Polygon(values.as_chunks::<2>().0.to_vec())).collect()
-        }
-        _ => annotation.bbox.and_then(whole_body::box_shape).into_iter().collect(),
+    let polygons = match shape {
+        CocoShape::Points => annotation.segmentation.polygons(),
+        CocoShape::Box => Vec::new(),
+    };
+    if !polygons.is_empty() {
+        return polygons.into_iter().map(Shape::Polygon).collect();
     }
+    let frame = annotation.bbox.as_deref().and_then(|frame| <[f32; 4]>::try_from(frame).ok());
+    frame.and_then(whole_body::box_shape).into_iter().collect()
 }

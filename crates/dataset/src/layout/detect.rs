@@ -5,6 +5,7 @@ use std::path::Path;
 use super::imagefolder::SPLITS;
 use super::{json, kohya};
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::foreign;
 use crate::paths::unreadable;
 use crate::picture_files::{entries, extension, holds_pictures};
 use crate::spec::{DatasetSpec, Layout};
@@ -12,6 +13,9 @@ use crate::spec::{DatasetSpec, Layout};
 /// The layout of the file or folder at `path`, which exists.
 pub(super) fn layout(path: &Path, spec: &DatasetSpec) -> Result<Layout, Diagnostic> {
     if path.is_file() {
+        if foreign::is_archive(path) {
+            foreign::refuse_file(path)?;
+        }
         let extension = extension(path).unwrap_or_default();
         return Ok(match extension.as_str() {
             "json" => Layout::Coco,

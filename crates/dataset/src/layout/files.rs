@@ -12,15 +12,41 @@ use super::locator::Locator;
 use super::{Listing, caption};
 use crate::captions::CaptionSpec;
 use crate::diagnostic::{Diagnostic, Kind, Subject};
+use crate::foreign;
 use crate::item::Item;
 use crate::paths::inside;
 use crate::picture_files::{COMPANION_ENDINGS, OTHER_PICTURES, entries, extension, is_picture};
 use crate::source::MaskSource;
 use crate::spec::{DatasetSpec, Layout, MissingMask, Region};
+use crate::spelling::{Folded, fold};
 
 /// The advice where a picture has no caption.
 const NO_CAPTION: &str =
     ": every picture needs a caption (one for all that have none: set `default_caption`)";
+
+/// That advice for a folder with these files.
+fn no_caption(names: &[PathBuf], other_captions: bool) -> String {
+    let mut text = NO_CAPTION.to_owned();
+    if other_captions {
+        text.push_str("; there are .caption files: for them set `caption_extension = \"caption\"`");
+    }
+    let list = names.iter().find_map(|name| Some((name, foreign::list_by_name(name)?)));
+    if let Some((name, what)) = list {
+        text.push_str(&format!("; {} {what}", name.display()));
+    }
+    text
+}
+
+/// Warns of files beside pictures that people expect to be read: archives, and lists of another name.
+fn note_foreign(listing: &mut Listing, folder: &Path, names: &[PathBuf]) {
+    let is_list = |name: &Path| name.file_stem().is_some_and(|stem| fold(stem).starts_with("metadata"));
+    for name in names.iter().filter(|name| is_list(name) || foreign::is_archive(name)) {
+        if let Some(what) = foreign::by_name(name) {
+            listing.warn(folder.join(name), what);
+            listing.used.push(folder.join(name));
+        }
+    }
+}
 
 /// Settings for reading one folder of pictures.
 pub(super) struct FolderRules {
@@ -67,7 +93,11 @@ pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         add_folder(&mut listing, path, &rules, spec, regions);
     }
     if listing.is_empty() {
-        let text = "holds neither a metadata.jsonl nor pictures (.png, .jpg, .jpeg, .webp)";
+        let mut text = "holds neither a metadata.jsonl nor pictures (.png, .jpg, .jpeg, .webp)".to_owned();
+        let names = entries(&listing.root).unwrap_or_default();
+        for (name, what) in names.iter().filter_map(|name| Some((name, foreign::by_name(name)?))).take(3) {
+            text.push_str(&format!("; {} {what}", name.display()));
+        }
         return Err(Diagnostic::new(Kind::Recipe, text).about(Subject::Dataset, listing.root));
     }
     Ok(listing)
@@ -96,14 +126,24 @@ pub(super) fn add_folder(
         Ok(names) => names,
         Err(error) => return listing.report(Subject::Dataset, folder, error),
     };
-    let other_captions = names.iter().any(|name| extension(name).as_deref() == Some("caption"));
+    let other_captions = rules.caption_extension != "caption"
+        && names.iter().any(|name| extension(name).as_deref() == Some("caption"));
+    let no_caption = no_caption(&names, other_captions);
+    let by_look = Folded::new(names.iter().cloned());
+    note_foreign(listing, folder, &names);
     let stems = pictures(listing, folder, names, &locators);
+    let stems_by_look = Folded::new(stems.keys().map(PathBuf::from));
     // A region without a locator has been reported; its pictures could not be.
     let located = locators.len() == regions.len() + usize::from(spec.conditioning.is_some());
     let (pictures, mut stand_ins, mut with_more) = (stems.len(), 0, 0);
     for (stem, image) in stems {
         let image = folder.join(image);
-        let name = caption_name(folder, &stem, rules);
+        let alone = stems_by_look.only(&stem).is_some();
+        let mut name = caption_name(folder, &stem, rules);
+        if alone && listing.root.join(&name).symlink_metadata().is_err() {
+            let other = name.file_name().and_then(|name| by_look.only(name));
+            name = other.map_or(name.clone(), |other| folder.join(other));
+        }
         let mut good = located;
         let text = match (caption::read(&listing.root, &name, spec), &rules.default_caption) {
             (Ok(written), _) => {
@@ -116,7 +156,7 @@ pub(super) fn add_folder(
             }
             (Err(error), _) => {
                 good = false;
-                let error = error.with_hint(NO_CAPTION).about(Subject::Caption, &name);
+                let error = error.with_hint(&no_caption).about(Subject::Caption, &name);
                 listing.diagnostics.push(error.of_picture(&image));
                 String::new()
             }
@@ -128,7 +168,7 @@ pub(super) fn add_folder(
         item.repeats = rules.repeats;
         item.captions = rules.captions.clone();
         for (locator, subject) in &locators {
-            let found = match locator.find(&stem) {
+            let found = match locator.find(&stem, alone) {
                 Ok(found) => Some(found),
                 Err(error) if error.kind == Kind::Missing && may_lack(subject, spec) => None,
                 Err(error) => {
@@ -160,7 +200,7 @@ pub(super) fn add_folder(
             rules.caption_extension,
             rules.default_caption.as_deref().unwrap_or_default()
         );
-        if other_captions && rules.caption_extension != "caption" {
+        if other_captions {
             text.push_str("; there are .caption files: for them set `caption_extension = \"caption\"`");
         }
         listing.warn(folder, text);
@@ -216,7 +256,7 @@ fn may_lack(subject: &Subject, spec: &DatasetSpec) -> bool {
 
 /// True if a picture file is a mask or conditioning image beside another picture.
 fn is_beside(name: &Path, stem: &OsStr, locators: &[(Locator, Subject)]) -> bool {
-    let ends = |text: &OsStr, end: &str| text.as_encoded_bytes().ends_with(end.as_bytes());
+    let ends = |text: &OsStr, end: &str| fold(text).ends_with(&fold(end.as_ref()));
     COMPANION_ENDINGS.iter().any(|end| ends(stem, end))
         || locators.iter().any(|(locator, _)| match locator {
             Locator::Beside { ending, .. } => ends(name.as_os_str(), ending),

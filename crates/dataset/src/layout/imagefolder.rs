@@ -1,6 +1,7 @@
 //! Hugging Face's `imagefolder`: a list with a column `file_name`, in the folder of a split or above the
 //! splits.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,7 +9,10 @@ use serde_json::Value;
 use super::table::{Row, add_rows};
 use super::{Listing, metadata};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
+use crate::foreign;
+use crate::picture_files::{COMPANION_ENDINGS, DEPTH, extension, is_picture, walk};
 use crate::spec::{DatasetSpec, Layout, Region};
+use crate::spelling::fold;
 
 /// Splits and the folder names that stand for them.
 pub(super) const SPLITS: [(&str, &[&str]); 3] = [
@@ -49,6 +53,9 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     };
     let custom = spec.image_column != "image";
     let image = if custom { spec.image_column.as_str() } else { "file_name" };
+    if LISTS.iter().any(|name| list.file_name().is_some_and(|own| own == *name)) {
+        note_unlisted(&mut listing, &rows, &folder);
+    }
     keep_split(&mut rows, image, spec.split.as_deref(), &folder);
     add_rows(&mut listing, &list, &folder, rows, image, spec, regions);
     if listing.is_empty() {
@@ -67,6 +74,53 @@ fn find(root: &Path, split: Option<&str>) -> Option<PathBuf> {
     names.iter().find_map(|name| in_folder(name)).or_else(|| in_folder(""))
 }
 
+/// Warns of pictures that no row names, and of archives, in the folder of a list.
+fn note_unlisted(listing: &mut Listing, rows: &[(Origin, Row)], folder: &Path) {
+    let plain = |path: &Path| -> PathBuf {
+        path.components().filter(|part| *part != std::path::Component::CurDir).collect()
+    };
+    let texts = rows.iter().flat_map(|(_, row)| row.0.iter()).filter_map(|(_, value)| value.as_str());
+    let named: HashSet<String> = texts
+        .filter(|text| extension(Path::new(text)).is_some_and(|e| is_picture(&e)))
+        .map(|text| fold(plain(&folder.join(text.replace('\\', "/"))).as_os_str()))
+        .collect();
+    let mut files = Vec::new();
+    walk(&listing.root, folder, DEPTH, &mut files);
+    // A folder with a list of its own is another split.
+    let others: HashSet<PathBuf> = files
+        .iter()
+        .filter(|file| LISTS.iter().any(|name| file.file_name().is_some_and(|own| own == *name)))
+        .filter_map(|file| Some(file.parent()?.to_owned()))
+        .filter(|parent| parent != folder)
+        .collect();
+    let is_beside = |file: &Path| {
+        let stem = file.file_stem().map(fold).unwrap_or_default();
+        COMPANION_ENDINGS.iter().any(|end| stem.ends_with(end))
+    };
+    let unlisted: Vec<&PathBuf> = files
+        .iter()
+        .filter(|file| extension(file).is_some_and(|e| is_picture(&e)) && !is_beside(file))
+        .filter(|file| !file.ancestors().any(|above| others.contains(above)))
+        .filter(|file| !named.contains(&fold(file.as_os_str())))
+        .collect();
+    if let Some(first) = unlisted.first() {
+        let (what, are) = match unlisted.len() {
+            1 => ("1 picture".to_owned(), "is"),
+            n => (format!("{n} pictures"), "are"),
+        };
+        let text = format!(
+            "{what} of its folder {are} in no line, and not used{} {}",
+            if unlisted.len() == 1 { ":" } else { ", such as" },
+            first.display()
+        );
+        listing.warn(folder, text);
+    }
+    for archive in files.iter().filter(|file| foreign::is_archive(file)) {
+        listing.warn(archive, foreign::by_name(archive).unwrap_or_default());
+        listing.used.push(archive.clone());
+    }
+}
+
 /// Leaves the rows of one split, where a list above the splits names them by their folders.
 fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, folder: &Path) {
     if !folder.as_os_str().is_empty() {
@@ -74,6 +128,7 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
     }
     let first = |row: &Row| {
         let name = row.get(image).and_then(Value::as_str)?;
+        let name = name.replace('\\', "/");
         let (folder, _) = name.trim_start_matches("./").split_once('/')?;
         Some(folder.to_owned())
     };
@@ -88,6 +143,7 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
 fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     let bytes = std::fs::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
+    foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     listing.used.push(name.to_owned());
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);

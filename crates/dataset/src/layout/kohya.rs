@@ -20,11 +20,12 @@ use crate::captions::CaptionSpec;
 use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::paths::unreadable;
 use crate::picture_files::holds_pictures;
-use crate::spec::{DatasetSpec, Layout, Region};
+use crate::spec::{DatasetSpec, Layout, MOST_REPEATS, Region};
+use crate::spelling::Spellings;
 use keys::{Meaning, meaning};
 
 /// Accepted range of repeat counts.
-const REPEATS: RangeInclusive<u64> = 1..=1_000_000;
+const REPEATS: RangeInclusive<u64> = 1..=MOST_REPEATS as u64;
 /// A repeat count above this is reported: the number may be something else, a date or a size.
 const MANY: u32 = 1000;
 
@@ -276,7 +277,8 @@ fn rules(root: &Path, keys: &mut Keys, spec: &DatasetSpec) -> Option<(PathBuf, F
 fn within(root: &Path, folder: &str) -> Result<PathBuf, Diagnostic> {
     let path = Path::new(folder);
     if path.is_relative() {
-        return Ok(path.strip_prefix(".").unwrap_or(path).to_owned());
+        let path = path.strip_prefix(".").unwrap_or(path);
+        return Ok(Spellings::new(root).find(path.to_owned()));
     }
     let real = path.canonicalize().map_err(|e| unreadable(&e).in_file(path))?;
     real.strip_prefix(root).map(Path::to_owned).map_err(|_| {

@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::inside;
 use crate::picture_files::{PICTURES, entries, extension, is_picture};
 use crate::source::{ImageSource, MaskSource};
+use crate::spelling::Folded;
 
 /// A rule by which the mask of a picture is found.
 pub(super) enum Locator {
@@ -20,9 +21,11 @@ pub(super) enum Locator {
         /// The pictures' folder, relative to it.
         folder: PathBuf,
         ending: String,
+        /// The names of the files there.
+        names: Folded,
     },
     /// In a folder: its path in the dataset, and the files found there by stem.
-    Folder { folder: PathBuf, by_stem: BTreeMap<OsString, Vec<PathBuf>> },
+    Folder { folder: PathBuf, by_stem: BTreeMap<OsString, Vec<PathBuf>>, stems: Folded },
 }
 
 impl Locator {
@@ -46,8 +49,9 @@ impl Locator {
                 );
                 return Err(Diagnostic::new(Kind::Recipe, text));
             }
-            let (root, folder) = (root.to_owned(), folder.to_owned());
-            return Ok(Locator::Beside { root, folder, ending: name.to_owned() });
+            let names = inside(root, folder).and_then(|path| entries(&path)).unwrap_or_default();
+            let (root, folder, names) = (root.to_owned(), folder.to_owned(), Folded::new(names));
+            return Ok(Locator::Beside { root, folder, ending: name.to_owned(), names });
         }
         let masks = match conditioning {
             Some(conditioning) if name == "conditioning" => conditioning.to_owned(),
@@ -71,24 +75,35 @@ impl Locator {
                 by_stem.entry(stem).or_default().push(masks.join(file));
             }
         }
-        Ok(Locator::Folder { folder: masks, by_stem })
+        let stems = Folded::new(by_stem.keys().map(PathBuf::from));
+        Ok(Locator::Folder { folder: masks, by_stem, stems })
     }
 
-    /// The mask that belongs to the picture of this stem; paths relative to the dataset's folder.
-    pub fn find(&self, stem: &OsStr) -> Result<MaskSource, Diagnostic> {
+    /// The mask that belongs to the picture of this stem; paths relative to the dataset's folder. Where the
+    /// picture is the only one whose name looks so (`alone`), the mask's may be spelt otherwise.
+    pub fn find(&self, stem: &OsStr, alone: bool) -> Result<MaskSource, Diagnostic> {
         let file = |path: PathBuf| MaskSource::Picture(ImageSource::File(path));
         match self {
             Locator::Alpha => Ok(MaskSource::Alpha),
-            Locator::Beside { root, folder, ending } => {
+            Locator::Beside { root, folder, ending, names } => {
                 let mut name = stem.to_owned();
                 name.push(ending);
-                let path = folder.join(name);
+                let path = folder.join(&name);
+                if let Some(other) = names.only(&name).filter(|_| alone)
+                    && root.join(&path).symlink_metadata().is_err()
+                {
+                    return Ok(file(folder.join(other)));
+                }
                 if root.join(&path).symlink_metadata().is_err() {
                     return Err(Diagnostic::missing(IF_ABSENT).in_file(path));
                 }
                 Ok(file(path))
             }
-            Locator::Folder { folder, by_stem } => match by_stem.get(stem).map(Vec::as_slice) {
+            Locator::Folder { folder, by_stem, stems } => match by_stem
+                .get(stem)
+                .or_else(|| by_stem.get(stems.only(stem).filter(|_| alone)?.as_os_str()))
+                .map(Vec::as_slice)
+            {
                 Some([one]) => Ok(file(one.clone())),
                 None | Some([]) => {
                     let mut name = stem.to_owned();

@@ -40,6 +40,7 @@ pub(super) fn rows(
 ) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     let bytes = std::fs::read(list).map_err(|e| dataset(unreadable(&e)))?;
+    crate::foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
         let text = "is one JSON array: write one object per line instead (JSON Lines)";

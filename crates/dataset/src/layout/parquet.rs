@@ -15,7 +15,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::imagefolder::aliases;
 use super::table::{Column, columns, missing_column};
-use super::{Listing, caption};
+use super::{Listing, caption, shards};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::guard::guarded;
 use crate::header::truncated;
@@ -24,6 +24,7 @@ use crate::paths::{cannot_read, resolve, unreadable};
 use crate::picture_files::{entries, extension};
 use crate::source::{ImageSource, MaskSource, TableCell};
 use crate::spec::{DatasetSpec, Layout, Region};
+use crate::spelling::Spellings;
 
 /// Number of rows decoded at once where only their presence matters.
 const CHUNK: usize = 64;
@@ -43,6 +44,9 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let split = spec.split.as_deref().map_or(String::new(), |s| format!(" of the split {s:?}"));
         let text = format!("holds no Parquet file{split}, nor does its folder data");
         return Err(dataset(&listing.root, Diagnostic::new(Kind::Recipe, text)));
+    }
+    for (table, text) in shards::incomplete(&tables) {
+        listing.warn(table, text);
     }
     for table in tables {
         let added = resolve(&listing.root, &table)
@@ -184,6 +188,8 @@ fn add_rows(
 ) -> Result<usize, Diagnostic> {
     let count = group.metadata().num_rows().max(0) as usize;
     let texts = texts.map(|leaf| values(group, leaf, count)).transpose()?;
+    let root = listing.root.clone();
+    let spellings = Spellings::new(&root);
     let mut cells = Vec::new();
     for (_, column) in pictures {
         let paths = column.path.map(|leaf| values(group, leaf, count)).transpose()?;
@@ -211,7 +217,8 @@ fn add_rows(
                 }
                 // Without bytes the cell is a reference to a file.
                 (false, Some(path)) => {
-                    Some(ImageSource::File(String::from_utf8_lossy(path).into_owned().into()))
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    Some(ImageSource::File(spellings.find(path.into())))
                 }
                 (false, None) => None,
             };
@@ -258,6 +265,7 @@ fn add_rows(
 }
 
 fn reader(file: &Path) -> Result<SerializedFileReader<File>, Diagnostic> {
+    crate::foreign::refuse_file(file)?;
     let file = File::open(file).map_err(|e| unreadable(&e))?;
     SerializedFileReader::new(file).map_err(table_error)
 }

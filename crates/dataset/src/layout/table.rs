@@ -12,6 +12,7 @@ use crate::item::Item;
 use crate::picture_files::{extension, is_picture};
 use crate::source::{ImageSource, MaskSource};
 use crate::spec::{DatasetSpec, Region};
+use crate::spelling::Spellings;
 
 /// One row: names and values in order, all names different.
 pub(super) struct Row(pub Vec<(String, Value)>);
@@ -95,11 +96,13 @@ pub(super) fn add_rows(
         let error = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()));
         listing.report(column.subject.clone(), list, error);
     }
+    let root = listing.root.clone();
+    let spellings = Spellings::new(&root);
     for (origin, row) in rows {
         // Pictures of columns that this recipe does not ask for are not unused.
         let other = |(name, value): &'_ (String, Value)| {
             let path = Path::new(value.as_str().filter(|_| columns.iter().all(|c| c.name != *name))?);
-            extension(path).is_some_and(|e| is_picture(&e)).then(|| folder.join(path))
+            extension(path).is_some_and(|e| is_picture(&e)).then(|| spellings.find(folder.join(path)))
         };
         listing.used.extend(row.0.iter().filter_map(other));
         let mut fields = Vec::with_capacity(columns.len());
@@ -118,7 +121,7 @@ pub(super) fn add_rows(
             };
             fields.push((&column.subject, field));
         }
-        if let Some(item) = item(origin, fields, folder) {
+        if let Some(item) = item(origin, fields, folder, &spellings) {
             if good {
                 listing.items.push(item);
             } else {
@@ -129,10 +132,15 @@ pub(super) fn add_rows(
 }
 
 /// An item of its fields, unless there is no picture.
-fn item(origin: Origin, fields: Vec<(&Subject, Option<String>)>, folder: &Path) -> Option<Item> {
+fn item(
+    origin: Origin,
+    fields: Vec<(&Subject, Option<String>)>,
+    folder: &Path,
+    spellings: &Spellings,
+) -> Option<Item> {
     let mut item = Item::new(ImageSource::File(Default::default()), String::new());
     item.origin = Some(origin);
-    let file = |name: String| ImageSource::File(folder.join(name));
+    let file = |name: String| ImageSource::File(spellings.find(folder.join(name)));
     for (subject, value) in fields {
         match subject {
             Subject::Picture => {

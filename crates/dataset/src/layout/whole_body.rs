@@ -36,7 +36,7 @@ pub(super) fn shapes(person: &Annotation, name: &str, shape: CocoShape) -> Vec<S
 /// A box around a face or hand from body points: nose, eyes, ears (0 to 4), elbows (7, 8), wrists (9, 10).
 /// Proportions of the human body: a head is 1.2 ear distances wide, a hand three quarters of a forearm long.
 fn estimate(person: &Annotation, name: &str) -> Option<Shape> {
-    let points = person.keypoints.as_chunks::<3>().0;
+    let points = person.body().as_chunks::<3>().0;
     let point = |i: usize| points.get(i).filter(|p| p[2] > 0.0).map(|p| [p[0], p[1]]);
     let between = |a: usize, b: usize| {
         let (a, b) = (point(a)?, point(b)?);

@@ -1,8 +1,8 @@
 //! COCO and COCO-WholeBody annotations become masks of the right pixels.
 
-use crate::common::{put, spec, write_all_sized};
+use crate::common::{messages, put, spec, write_all_sized};
 use fairhuman_dataset::check::infer_regions;
-use fairhuman_dataset::{Dataset, GeometrySpec, Layout, Region, Wanted, draw};
+use fairhuman_dataset::{Dataset, GeometrySpec, Layout, MaskSource, Region, Shape, Wanted, draw};
 use tempfile::TempDir;
 
 const ANNOTATIONS: &str = r#"{
@@ -149,4 +149,135 @@ fn annotations_may_hold_pythons_nan_where_it_is_not_read() {
     let data =
         Dataset::open(dir.path(), &spec("path = \"instances.json\""), &[Region::new("glove", "glove")]);
     assert!(data.unwrap().item(0).masks[0].is_some());
+}
+
+/// The annotations `list` of `a.png`, 64 x 32 with the id 7, and what they give for the category `glove`:
+/// errors, or the warnings and the mask's shapes.
+fn gloves(list: &str, spec_text: &str) -> Result<(Vec<String>, Vec<Shape>), String> {
+    let dir = dataset();
+    let file = format!(
+        r#"{{"images": [{{"id": 7, "file_name": "val2017/a.png", "width": 64, "height": 32, "caption": "x"}}],
+            "categories": [{{"id": 3, "name": "glove"}}], "annotations": [{list}]}}"#
+    );
+    put(&dir, "instances.json", file);
+    let text = format!("path = \"instances.json\"\ncoco.dilate = 0\n{spec_text}");
+    let data = Dataset::open(dir.path(), &spec(&text), &[Region::new("glove", "glove")]);
+    let data = data.map_err(|e| e.to_string())?;
+    let shapes = match &data.item(0).masks[0] {
+        Some(MaskSource::Shapes(shapes)) => shapes.shapes.clone(),
+        _ => Vec::new(),
+    };
+    Ok((messages(&data), shapes))
+}
+
+const BOX: [Shape; 1] = [Shape::Box([8.0, 4.0, 16.0, 12.0])];
+
+#[test]
+fn an_outline_that_cannot_be_drawn_leaves_the_box() {
+    for outline in ["[]", "[[1, 2, 3, 4]]", "null", "[[]]", "{\"size\": [32, 64], \"counts\": [1, 2]}", "3"] {
+        let list = format!(
+            r#"{{"id": 5, "image_id": 7, "category_id": 3, "bbox": [8, 4, 8, 8], "segmentation": {outline}}}"#
+        );
+        for shape in ["box", "points"] {
+            let (warnings, shapes) = gloves(&list, &format!("coco.shape = \"{shape}\"")).unwrap();
+            assert_eq!(shapes, BOX, "{outline} {shape}");
+            assert!(warnings.iter().all(|w| w.contains("annotation 5: its segmentation")), "{warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn boxes_that_are_no_boxes_are_told_by_their_annotation() {
+    for (bbox, told) in [
+        ("[1, NaN, 3, 4]", "annotation 5: its bbox [1.0, NaN, 3.0, 4.0] must be four finite numbers"),
+        ("[1, null, 3, 4]", "must be four finite numbers"),
+        ("[1, 2, 3]", "annotation 5: its bbox [1.0, 2.0, 3.0] must be four"),
+        ("\"1 2 3 4\"", "must be four finite numbers"),
+        ("[1e300, 2, 3, 4]", "must be four finite numbers"),
+        ("[0.125, 0.25, 0.5, 0.5]", "annotation 5: its bbox [0.125, 0.25, 0.5, 0.5] seems to be in shares"),
+    ] {
+        let list = format!(r#"{{"id": 5, "image_id": 7, "category_id": 3, "bbox": {bbox}}}"#);
+        let error = gloves(&list, "").unwrap_err();
+        assert!(error.contains(told), "{bbox}: {error}");
+        // What no region asks for does not matter.
+        assert!(gloves(&list.replace("\"category_id\": 3", "\"category_id\": 4"), "").is_ok(), "{bbox}");
+    }
+    for (bbox, told) in [
+        ("null", "annotation 5: it has no bbox"),
+        ("[1, 2, 0, 4]", "annotation 5: its bbox [1.0, 2.0, 0.0, 4.0] is empty"),
+        (
+            "[90, 2, 3, 4]",
+            "annotation 5: its bbox [90.0, 2.0, 3.0, 4.0] lies outside of its picture, 64 x 32",
+        ),
+        ("[0, 0, 0.5, 0.5]", "annotation 5: its bbox [0.0, 0.0, 0.5, 0.5] seems to be in shares"),
+    ] {
+        let list = format!(
+            r#"{{"id": 5, "image_id": 7, "category_id": 3, "bbox": {bbox}}},
+               {{"id": 6, "image_id": 7, "category_id": 3, "bbox": [8, 4, 8, 8]}}"#
+        );
+        let (warnings, shapes) = gloves(&list, "").unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains(told), "{bbox}: {warnings:?}");
+        assert!(shapes.contains(&BOX[0]), "{shapes:?}");
+    }
+}
+
+#[test]
+fn ids_and_sizes_may_be_written_as_text_or_with_a_point() {
+    for (id, size) in [("\"7\"", "\"64\""), ("7.0", "64.0"), ("\"a7\"", "64")] {
+        let dir = dataset();
+        let file = format!(
+            r#"{{"images": [{{"id": {id}, "file_name": "val2017/a.png", "width": {size}, "height": 32, "caption": "x"}}],
+            "categories": [{{"id": {id}, "name": "glove"}}],
+            "annotations": [{{"id": {id}, "image_id": {id}, "category_id": {id}, "bbox": [8.0, "4", 8, 8]}}]}}"#
+        );
+        put(&dir, "instances.json", file);
+        let regions = [Region::new("glove", "glove")];
+        let data = Dataset::open(dir.path(), &spec("path = \"instances.json\""), &regions).unwrap();
+        assert!(data.item(0).masks[0].is_some(), "{id}");
+        assert!(messages(&data).is_empty(), "{:?}", messages(&data));
+    }
+}
+
+#[test]
+fn records_that_belong_to_nothing_are_told() {
+    let one = |id: u32, image: &str| {
+        format!(r#"{{"id": {id}, "image_id": {image}, "category_id": 3, "bbox": [8, 4, 8, 8]}}"#)
+    };
+    let list: Vec<String> = (1..=12).map(|id| one(id, "99")).chain([one(13, "7")]).collect();
+    let (warnings, shapes) = gloves(&list.join(","), "").unwrap();
+    assert_eq!(shapes, BOX);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("annotation 1: its image_id 99 is no picture of this file; likewise"));
+    assert!(warnings[0].ends_with("annotations 2, 3, 4, 5, 6, 7, 8 and 4 more"), "{warnings:?}");
+    let other_size = r#"{"id": 5, "image_id": 7, "category_id": 3, "bbox": [8, 4, 8, 8],
+        "segmentation": {"size": [64, 128], "counts": "abc"}}"#;
+    let error = gloves(other_size, "").unwrap_err();
+    assert!(error.contains("annotation 5: its segmentation is of a picture of 128 x 64 pixels"), "{error}");
+}
+
+#[test]
+fn pictures_without_a_size_or_of_the_same_id_are_errors() {
+    let open = |pictures: &str| {
+        let dir = dataset();
+        let file = format!(
+            r#"{{"images": [{pictures}], "categories": [{{"id": 3, "name": "glove"}}],
+                "annotations": [{{"id": 5, "image_id": 7, "category_id": 3, "bbox": [8, 4, 8, 8]}}]}}"#
+        );
+        put(&dir, "instances.json", file);
+        let regions = [Region::new("glove", "glove")];
+        Dataset::open(dir.path(), &spec("path = \"instances.json\""), &regions).unwrap_err().to_string()
+    };
+    let picture = |rest: &str| format!(r#"{{"file_name": "val2017/a.png", "caption": "x", {rest}}}"#);
+    let error = open(&picture(r#""id": 7, "width": null, "height": 32.5"#));
+    assert!(
+        error.contains("picture 7: its width and height, NaN and 32.5, must be whole numbers"),
+        "{error}"
+    );
+    let good = picture(r#""id": 7, "width": 64, "height": 32"#);
+    let error = open(&format!("{good}, {good}"));
+    assert!(error.contains("picture 7: another picture has the same id"), "{error}");
+    let error = open(&format!("{good}, {}", picture(r#""width": 64, "height": 32"#)));
+    assert!(error.contains("picture number 2 of the list: it has no id"), "{error}");
+    let error = open(&format!("{good}, {{\"id\": 9, \"width\": 1, \"height\": 1}}"));
+    assert!(error.contains("picture 9: it has no file_name"), "{error}");
 }

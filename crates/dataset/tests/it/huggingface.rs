@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{put, spec, write_all};
+use crate::common::{messages, put, spec, write_all};
 use fairhuman_dataset::{Dataset, DatasetError, GeometrySpec, ImageSource, Layout, Region, Wanted, draw};
 use tempfile::TempDir;
 
@@ -162,4 +162,102 @@ fn captions_of_parquet_files_that_are_not_utf_8_are_errors() {
     put(&dir, "people.parquet", bytes);
     let error = Dataset::open(dir.path(), &spec("path = \"people.parquet\""), &[]).unwrap_err().to_string();
     assert!(error.contains("people.parquet line 1: caption: is not UTF-8 text (byte 1)"), "{error}");
+}
+
+#[test]
+fn pictures_in_no_line_are_counted() {
+    let dir = TempDir::new().unwrap();
+    write_all(
+        &dir,
+        &["train/a.png", "train/more/b.png", "train/C.png", "val/d.png", "train/a-masklabel.png"],
+    );
+    put(&dir, "train/metadata.jsonl", "{\"file_name\":\"a.png\",\"text\":\"a\"}");
+    put(&dir, "train/rest.zip", "PK\x03\x04");
+    let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
+    let told = messages(&data);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].contains("train: 2 pictures of its folder are in no line, and not used, such as train/C.png")
+    );
+    assert!(told[1].contains("train/rest.zip: is an archive, which is not read: unpack it"), "{told:?}");
+    // A list of some of the pictures, under a name of its own, is meant so.
+    std::fs::rename(dir.path().join("train/metadata.jsonl"), dir.path().join("train/some.jsonl")).unwrap();
+    let data = Dataset::open(dir.path(), &spec("path = \"train/some.jsonl\""), &[]).unwrap();
+    assert!(messages(&data).is_empty(), "{:?}", messages(&data));
+}
+
+#[test]
+fn parts_of_tables_that_are_missing_are_told() {
+    let dir = TempDir::new().unwrap();
+    let copy = |name: &str| {
+        std::fs::create_dir_all(dir.path().join("data")).unwrap();
+        std::fs::copy(tables().join("people.parquet"), dir.path().join("data").join(name)).unwrap();
+    };
+    copy("train-00000-of-00002.parquet");
+    for path in [".", "data/train-00000-of-00002.parquet"] {
+        let data = Dataset::open(dir.path(), &spec(&format!("path = \"{path}\"")), &[]).unwrap();
+        let told = messages(&data);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let text =
+            "is one of 2 parts of a table, and only 1 of them are read: missing train-00001-of-00002.parquet";
+        assert!(told[0].contains(text), "{told:?}");
+    }
+    copy("train-00001-of-00002.parquet");
+    let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
+    assert_eq!((data.len(), messages(&data).len()), (10, 0));
+}
+
+#[test]
+fn files_are_named_for_what_they_are() {
+    const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    let open = |files: &[(&str, &str)], text: &str| {
+        let dir = TempDir::new().unwrap();
+        write_all(&dir, &["a.png"]);
+        files.iter().for_each(|(name, bytes)| put(&dir, name, bytes));
+        Dataset::open(dir.path(), &spec(text), &[]).map(|data| messages(&data)).map_err(|e| e.to_string())
+    };
+    let here = "path = \".\"";
+    let lfs = "is a pointer of Git LFS, not the file itself: run `git lfs pull`";
+    let line = "{\"file_name\":\"a.png\",\"text\":\"a\"}";
+    for (files, text, told) in [
+        (&[("a.png", POINTER), ("a.txt", "x")][..], here, lfs),
+        (&[("a.txt", POINTER)], here, lfs),
+        (&[("metadata.jsonl", POINTER)], here, lfs),
+        (&[("metadata.csv", POINTER)], here, lfs),
+        (&[("t/train.parquet", POINTER)], "path = \"t\"", lfs),
+        (&[("coco.json", POINTER)], "path = \"coco.json\"", lfs),
+        (&[("a.zip", "PK\x03\x04..")], "path = \"a.zip\"", "a.zip: is a zip archive: unpack it"),
+        (
+            &[("t/a.zip", "PK\x03\x04..")],
+            "path = \"t\"",
+            "; a.zip is an archive, which is not read: unpack it",
+        ),
+        (
+            &[("metadata1000.jsonl", line)],
+            here,
+            "; metadata1000.jsonl is a list, but is not read under this name",
+        ),
+        (&[("t/metadata1000.jsonl", line)], "path = \"t\"", "; metadata1000.jsonl is a list"),
+        (&[("metadata.json", "[]")], here, "metadata.json is not read: a list has one JSON object per line"),
+        (
+            &[("metadata.json", "[]")],
+            "path = \"metadata.json\"",
+            "(a list of pictures has one JSON object per line",
+        ),
+        (
+            &[("a.caption", "x")],
+            here,
+            "there are .caption files: for them set `caption_extension = \"caption\"`",
+        ),
+        (&[("t/data.arrow", "ARROW1")], "path = \"t\"", "; data.arrow is an Arrow file"),
+        (&[("a.png", "<!DOCTYPE html>"), ("a.txt", "x")], here, "a.png: is a web page"),
+    ] {
+        let error = open(files, text).unwrap_err();
+        assert!(error.contains(told), "{files:?}: {error}");
+    }
+    // Where there are captions, what is not read is a warning.
+    let files = [("a.txt", "x"), ("metadata1000.jsonl", line), ("more.zip", "PK")];
+    let told = open(&files, here).unwrap();
+    assert!(told.len() == 2 && told[0].contains("metadata1000.jsonl: is a list"), "{told:?}");
+    assert!(told[1].contains("more.zip: is an archive"), "{told:?}");
 }

@@ -15,3 +15,4 @@ mod masks;
 mod pixels;
 mod problems;
 mod same_geometry;
+mod spelling;

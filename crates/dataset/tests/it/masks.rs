@@ -207,3 +207,25 @@ fn masks_may_be_coloured_transparent_or_16_bit() {
         assert_eq!(only(&s).cells, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], "{kind}");
     }
 }
+
+#[test]
+fn a_mask_drawn_in_black_on_nothing_has_its_shape_in_alpha() {
+    let dir = TempDir::new().unwrap();
+    let left = |x: u32| if x < 8 { 255 } else { 0 };
+    let path = dir.path().join("mask.png");
+    let geometry = GeometrySpec { width: 16, height: 16, ..GeometrySpec::default() };
+    let cells = || only(&load_in(&dir, (16, 16), &geometry, None).unwrap()).cells.clone();
+    RgbaImage::from_fn(16, 16, |x, _| Rgba([0, 0, 0, left(x)])).save(&path).unwrap();
+    assert_eq!(cells(), [1.0, 0.0, 1.0, 0.0]);
+    let options = fairhuman_dataset::check::Options { geometry, ..Default::default() };
+    let regions = [Region::new("thing", "mask")];
+    let report =
+        fairhuman_dataset::check::check(dir.path(), &DatasetSpec::new(""), &regions, &options, &|_, _| {});
+    let told = report.diagnostics.iter().any(|d| d.message.contains("its shape is in its alpha channel"));
+    assert!(told, "{:?}", report.diagnostics);
+    // White on nothing, and colours, are masks by their colour; nothing at all is none.
+    RgbaImage::from_fn(16, 16, |x, _| Rgba([left(15 - x); 4])).save(&path).unwrap();
+    assert_eq!(cells(), [0.0, 1.0, 0.0, 1.0]);
+    RgbaImage::from_fn(16, 16, |_, _| Rgba([0, 0, 0, 255])).save(&path).unwrap();
+    assert!(load_in(&dir, (16, 16), &geometry, None).unwrap().masks[0].is_none());
+}
