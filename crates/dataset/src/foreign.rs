@@ -28,7 +28,7 @@ pub(crate) const ENOUGH: usize = 64;
 const ARCHIVES: [&str; 9] = ["7z", "bz2", "gz", "rar", "tar", "tgz", "xz", "zip", "zst"];
 
 /// # Errors
-/// What a file that begins so is, where it is nothing that datasets have.
+/// The name of what begins so, where it is nothing that datasets have.
 pub(crate) fn refuse(beginning: &[u8]) -> Result<(), Diagnostic> {
     match BEGINNINGS.iter().find(|(bytes, _)| beginning.starts_with(bytes)) {
         Some((_, text)) => Err(Diagnostic::new(Kind::Foreign, *text)),
