@@ -65,13 +65,17 @@ pub enum ConfigError {
 
 /// Accepted ranges of whole numbers, by key. Far above every published model, and low enough that no size
 /// that follows from them overflows, or takes much memory before the first missing tensor is found.
-const BOUNDS: [(&str, RangeInclusive<usize>); 25] = [
+const BOUNDS: [(&str, RangeInclusive<usize>); 30] = [
     ("addition_time_embed_dim", WIDTH),
     ("attention_head_dim", WIDTH),
     ("block_out_channels", WIDTH),
+    ("channels", WIDTH),
+    ("conditioning_channels", CHANNELS),
+    ("conditioning_embedding_out_channels", WIDTH),
     ("conv_in_kernel", 1..=31),
     ("conv_out_kernel", 1..=31),
     ("cross_attention_dim", WIDTH),
+    ("downscale_factor", 1..=256),
     ("hidden_size", WIDTH),
     ("in_channels", CHANNELS),
     ("intermediate_size", WIDTH),
@@ -81,6 +85,7 @@ const BOUNDS: [(&str, RangeInclusive<usize>); 25] = [
     ("norm_num_groups", WIDTH),
     ("num_attention_heads", WIDTH),
     ("num_hidden_layers", 1..=256),
+    ("num_res_blocks", 1..=32),
     ("num_train_timesteps", 1..=1_000_000),
     ("out_channels", CHANNELS),
     ("projection_class_embeddings_input_dim", 1..=1 << 20),

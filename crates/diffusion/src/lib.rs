@@ -12,6 +12,8 @@
 //!
 //! - [`pipeline`] opens a whole folder; [`unet`], [`vae`] and [`clip`] are its networks, [`tokenizer`] and
 //!   [`schedule`] the rest. All networks are generic over the engine's backend and run on its tape.
+//! - [`controlnet`] and [`adapter`] are networks that a control image steers a U-Net with; [`control`] tells
+//!   them apart.
 //! - [`net`] has their building blocks: a plan of named layers, filled from files, a seed or a trainer.
 //! - [`lora`] puts LoRAs on a network and merges them; [`lora_file`] reads and writes their files.
 //! - [`weights`] maps safetensors files; [`config_check`] reads configurations and refuses keys it does not
@@ -24,8 +26,11 @@
 //!
 //! Not here: training, picture files, pickled weights, single-file checkpoints.
 
+pub mod adapter;
 pub mod clip;
 pub mod config_check;
+pub mod control;
+pub mod controlnet;
 pub mod generate;
 pub mod init;
 pub mod lora;

@@ -232,7 +232,8 @@ pub fn attention_over_other_tokens_and_over_earlier_ones<B: Backend>(subject: &S
 /// Pointwise functions, out to where they saturate.
 pub fn activations<B: Backend>(subject: &Subject<B>) {
     for bench in Bench::new(subject) {
-        for kind in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu] {
+        use Activation::{Gelu, GeluTanh, QuickGelu, Relu, Silu};
+        for kind in [Silu, Gelu, GeluTanh, QuickGelu, Relu] {
             bench.assert_plain("activation", &[&[2, 7]], |tape, (), v| {
                 let x = tape.scale(&v[0], 6.0);
                 tape.activation(&x, kind)
@@ -251,13 +252,17 @@ pub fn sums_and_scales<B: Backend>(subject: &Subject<B>) {
     }
 }
 
-/// Operations that move values.
+/// Operations that move values, and the mean of neighbours.
 pub fn moved_values<B: Backend>(subject: &Subject<B>) {
     for bench in Bench::new(subject) {
         bench.assert_plain("concat", &[&[2, 3, 2], &[2, 3, 4]], |tape, (), v| tape.concat(&v[0], &v[1]));
         bench.assert_plain("reshape", &[&[2, 3, 4]], |tape, (), v| tape.reshape(&v[0], &[2, 2, 6]));
         for size in [(4, 6), (3, 5), (1, 2), (5, 4)] {
             bench.assert_plain("resize", &[&[2, 2, 3, 2]], |tape, (), v| tape.resize_nearest(&v[0], size));
+        }
+        for size in [(4, 2), (3, 3), (1, 2), (5, 1)] {
+            let shape = [2, size.0, size.1, 2];
+            bench.assert_plain("pool", &[&shape], |tape, (), v| tape.avg_pool2(&v[0]));
         }
         bench.assert_plain("pick token", &[&[3, 4, 2]], |tape, (), v| tape.pick_token(&v[0], &[3, 0, 2]));
     }

@@ -117,6 +117,8 @@ pub enum Activation {
     GeluTanh,
     /// `x * sigmoid(1.702 x)`, as in OpenAI's CLIP.
     QuickGelu,
+    /// `max(x, 0)`; its derivative at 0 is 0.
+    Relu,
 }
 
 /// A normalisation's affine part and constants.
@@ -381,6 +383,11 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn resize_nearest(&self, x: &Self::Tensor, size: (usize, usize)) -> Self::Tensor;
     /// `g [L, H', W', C] -> [L, H, W, C]`.
     fn resize_nearest_vjp(&self, g: &Self::Tensor, input: (usize, usize)) -> Self::Tensor;
+    /// Means of 2x2 windows of stride 2, `[N, H, W, C] -> [N, ceil(H / 2), ceil(W / 2), C]`; those at an odd
+    /// end are over the cells that exist.
+    fn avg_pool2(&self, x: &Self::Tensor) -> Self::Tensor;
+    /// `g [L, H', W', C] -> [L, H, W, C]`.
+    fn avg_pool2_vjp(&self, g: &Self::Tensor, input: (usize, usize)) -> Self::Tensor;
     /// Rows of a table: `ids` of shape `[N, T]` give `[N, T, C]`.
     fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> Self::Tensor;
     /// Gradient of a trained table, `[K, V, C]`.

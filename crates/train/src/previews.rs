@@ -69,7 +69,7 @@ impl<B: Backend> Previews<B> {
     ) -> Result<Vec<PathBuf>, TrainError> {
         let Some((unet, trained)) = network.painter() else { return Ok(Vec::new()) };
         let Self { folder, text, vae, schedule, settings, pictures } = self;
-        let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule };
+        let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule, guides: &[] };
         let folder = folder::samples(run, step);
         let failed = |path: &Path| {
             let path = path.to_owned();

@@ -2,29 +2,31 @@
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
+use super::guide::{Ready, Texts};
 use super::{Picture, Settings, zeros_for_negative};
 use crate::net::ModelError;
 use crate::pipeline::Parts;
 use crate::unet::{Added, Residuals, TextContext, TextKeyValues, UNetInput};
 
-/// Texts and sizes of a batch: of guided pictures first all negatives, then all prompts.
-pub(super) struct Conditions<B: Backend> {
+/// Texts, sizes and control images of a batch: of guided pictures first all negatives, then all prompts.
+pub(super) struct Conditions<'a, B: Backend> {
     text: TextKeyValues<B>,
     samples: usize,
     pooled: Option<B::Tensor>,
     size: [f32; 6],
     /// The guidance scale, where there is guidance.
     guidance: Option<f64>,
+    guides: Vec<Ready<'a, B>>,
 }
 
 /// Embedding and pooled embedding of one text.
 type Encoded = (Vec<f32>, Vec<f32>);
 
-impl<B: Backend> Conditions<B> {
-    /// Encodes the texts of `pictures`, each text once.
+impl<'a, B: Backend> Conditions<'a, B> {
+    /// Encodes the texts of `pictures`, each text once, and what control images need.
     pub fn new(
         backend: &B,
-        parts: &Parts<'_, B>,
+        parts: &Parts<'a, B>,
         params: &Params<B>,
         settings: &Settings,
         pictures: &[Picture],
@@ -60,7 +62,11 @@ impl<B: Backend> Conditions<B> {
         let (text, pooled): (Vec<_>, Vec<_>) = wanted.iter().map(look_up).unzip();
         let n = wanted.len();
         let (height, width_of_picture) = (settings.height as f32, settings.width as f32);
-        let text = backend.tensor(&[n, tokens, width], &text.concat());
+        let (shape, values) = ([n, tokens, width], text.concat());
+        let text = backend.tensor(&shape, &values);
+        let texts = Texts { shape, values: &values, guided: guidance.is_some() };
+        let ready = |guide| Ready::new(backend, guide, settings, pictures, &texts);
+        let guides = parts.guides.iter().filter(|guide| guide.weight != 0.0).map(ready);
         Ok(Self {
             text: parts.unet.cache_text(backend, params, &text)?,
             samples: n,
@@ -68,10 +74,12 @@ impl<B: Backend> Conditions<B> {
             // As large as the original, nothing cropped.
             size: [height, width_of_picture, 0.0, 0.0, height, width_of_picture],
             guidance,
+            guides: guides.collect::<Result<_, _>>()?,
         })
     }
 
-    /// The guided prediction at `x`, which has `shape [N, h, w, C]`.
+    /// The guided prediction at `x`, which has `shape [N, h, w, C]`, in evaluation `at` (i of n) of the
+    /// network.
     pub fn predict(
         &self,
         backend: &B,
@@ -79,11 +87,12 @@ impl<B: Backend> Conditions<B> {
         params: &Params<B>,
         shape: &[usize; 4],
         x: &[f32],
-        timestep: f64,
+        (timestep, at): (f64, (usize, usize)),
     ) -> Result<Vec<f32>, ModelError> {
         let &[pictures, h, w, channels] = shape;
         let n = self.samples;
-        let input =
+        let mut tape = Tape::inference(backend, params);
+        let mut input =
             UNetInput {
                 latents: backend.tensor(&[n, h, w, channels], &x.repeat(n / pictures)),
                 timesteps: vec![timestep as f32; n],
@@ -94,7 +103,11 @@ impl<B: Backend> Conditions<B> {
                 }),
                 residuals: Residuals::default(),
             };
-        let prediction = parts.unet.forward(&mut Tape::inference(backend, params), &input)?;
+        for guide in &self.guides {
+            let more = guide.residuals(&mut tape, &input, at)?;
+            input.residuals = std::mem::take(&mut input.residuals).plus(&mut tape, more)?;
+        }
+        let prediction = parts.unet.forward(&mut tape, &input)?;
         let prediction = backend.read(prediction.value());
         let Some(scale) = self.guidance else { return Ok(prediction) };
         let (negative, prompt) = prediction.split_at(prediction.len() / 2);

@@ -108,7 +108,8 @@ fn sample_latents<B: Backend>(
     let prediction = parts.schedule.prediction();
     let (mut done, of) = (0, sampler.evaluations(steps.len()));
     let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
-        let p = conditions.predict(backend, parts, params, &shape, x, level.timestep)?;
+        let at = (level.timestep, (done, of));
+        let p = conditions.predict(backend, parts, params, &shape, x, at)?;
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();

@@ -5,6 +5,7 @@
 
 mod autoencode;
 mod conditions;
+mod guide;
 mod latents;
 mod lora;
 mod settings;
@@ -12,6 +13,7 @@ mod settings;
 use fairhuman_engine::{Backend, Params};
 
 pub use autoencode::{decode, encode};
+pub use guide::Guide;
 pub use latents::latents;
 pub use lora::attach_loras;
 pub use settings::{GenerateError, MAX_SIDE, Picture, Progress, Rgb, Settings};
@@ -100,13 +102,20 @@ pub fn initial_noise(seed: u64, index: u64, length: usize) -> Vec<f32> {
 /// # Errors
 /// Configurations that cannot be read.
 pub fn default_size<B: Backend>(parts: &Parts<'_, B>) -> Result<(usize, usize), GenerateError> {
-    let mut config = Config::read(&parts.folder.unet().join("config.json"))?;
-    let usual = match parts.folder.family {
+    nominal_size(parts.folder, parts.vae.config().reduction())
+}
+
+/// The same of a model folder whose autoencoder has `reduction` pixels for each cell of the latents.
+///
+/// # Errors
+/// As [`default_size`].
+pub fn nominal_size(folder: &ModelFolder, reduction: usize) -> Result<(usize, usize), GenerateError> {
+    let mut config = Config::read(&folder.unet().join("config.json"))?;
+    let usual = match folder.family {
         Family::Sd => 64,
         Family::Sdxl => 128,
     };
     let sides = config.usize_per_block("sample_size", 2)?.unwrap_or(vec![usual; 2]);
-    let reduction = parts.vae.config().reduction();
     Ok((sides[1] * reduction, sides[0] * reduction))
 }
 

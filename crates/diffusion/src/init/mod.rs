@@ -1,8 +1,10 @@
-//! Making a complete random model in SDXL's layout: something to train, test and measure with, no download.
+//! Making a complete random model in SDXL's layout, something to train, test and measure with, no download;
+//! and control networks for models.
 //!
 //! Weights start as PyTorch's layers do and are functions of (seed, component, tensor). Tensors are written
 //! as they are drawn, so that even SDXL's full size needs little memory.
 
+mod control;
 mod preset;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ use crate::tokenizer::{PadToken, write_tokenizer};
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 use crate::weights::{narrow, write_json};
+pub use control::{ControlInit, init_control};
 use preset::Sizes;
 
 /// Sizes of a model.

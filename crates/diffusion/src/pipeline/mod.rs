@@ -14,6 +14,7 @@ pub(crate) use copy::copy_model_new;
 pub use folder::{Family, ModelFolder};
 pub use text::{TextEmbeddings, TextEncoders};
 
+use crate::generate::Guide;
 use crate::net::{ModelError, Trainable};
 use crate::schedule::NoiseSchedule;
 use crate::unet::UNet;
@@ -45,13 +46,15 @@ pub struct Parts<'a, B: Backend> {
     pub vae: &'a AutoencoderKl<B>,
     /// Noise levels.
     pub schedule: &'a NoiseSchedule,
+    /// Control networks; none by default.
+    pub guides: &'a [Guide<'a, B>],
 }
 
 impl<B: Backend> Pipeline<B> {
     /// All parts.
     pub fn parts(&self) -> Parts<'_, B> {
         let Self { folder, text, unet, vae, schedule } = self;
-        Parts { folder, text, unet, vae, schedule }
+        Parts { folder, text, unet, vae, schedule, guides: &[] }
     }
 
     /// Reads `model_index.json` and all components of `folder`.

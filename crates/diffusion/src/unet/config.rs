@@ -47,6 +47,9 @@ pub struct UNetConfig {
     pub up_attends: Vec<bool>,
     /// True if there is a middle block.
     pub middle: bool,
+    /// True if it has an attention between two resnets (UNetMidBlock2DCrossAttn), false for one resnet alone
+    /// (UNetMidBlock2D).
+    pub middle_attends: bool,
     /// Transformer blocks in each attention of each down block.
     pub depth: Vec<Vec<usize>>,
     /// Transformer blocks of the middle block's attention.
@@ -114,6 +117,14 @@ impl UNetConfig {
             return Err(c.unsupported("norm_num_groups", "null", "a number of groups"));
         }
         unsupported(&mut c)?;
+        let middle_attends = match c.string("mid_block_type")?.as_deref() {
+            None | Some("UNetMidBlock2DCrossAttn") => true,
+            Some("UNetMidBlock2D") => false,
+            Some(other) => {
+                let supported = "\"UNetMidBlock2DCrossAttn\", \"UNetMidBlock2D\"";
+                return Err(c.unsupported("mid_block_type", other, supported));
+            }
+        };
         let channels = c.usizes("block_out_channels")?.unwrap_or(vec![320, 640, 1280, 1280]);
         let n = channels.len();
         if n == 0 {
@@ -128,6 +139,7 @@ impl UNetConfig {
                 .unwrap_or(vec![true, true, true, false]),
             up_attends: attends(&mut c, "up_block_types", n, UP)?.unwrap_or(vec![false, true, true, true]),
             middle: !no_middle,
+            middle_attends,
             depth,
             middle_depth,
             up_depth,
@@ -202,7 +214,6 @@ fn unsupported(c: &mut Config) -> Result<(), ConfigError> {
     c.only("resnet_time_scale_shift", &[json!("default")])?;
     c.only("time_embedding_type", &[json!("positional")])?;
     c.only("attention_type", &[json!("default")])?;
-    c.only("mid_block_type", &[json!("UNetMidBlock2DCrossAttn")])?;
     c.only("act_fn", &[json!("silu"), json!("swish")])?;
     c.ignore(&HARMLESS);
     Ok(())

@@ -28,12 +28,11 @@ struct DownBlock {
     downsample: Option<ConvId>,
 }
 
-/// UNetMidBlock2DCrossAttn.
+/// UNetMidBlock2DCrossAttn, or UNetMidBlock2D, which is one resnet.
 #[derive(Debug, Clone)]
 struct MidBlock {
     first: Resnet,
-    attention: SpatialTransformer,
-    last: Resnet,
+    rest: Option<(SpatialTransformer, Resnet)>,
 }
 
 #[derive(Debug, Clone)]
@@ -143,8 +142,10 @@ impl Encoder {
         }
         if let Some(mid) = &self.mid {
             x = mid.first.forward(net, tape, &x, time);
-            x = mid.attention.forward(net, tape, &x, context);
-            x = mid.last.forward(net, tape, &x, time);
+            if let Some((attention, last)) = &mid.rest {
+                x = attention.forward(net, tape, &x, context);
+                x = last.forward(net, tape, &x, time);
+            }
             x = plus(tape, x, features.next());
         }
         Encoded { skips, mid: x }
@@ -185,7 +186,8 @@ impl Encoder {
     pub(crate) fn transformers(&self) -> impl Iterator<Item = &SpatialTransformer> {
         let down = self.down.iter().flat_map(|block| &block.layers);
         let down = down.filter_map(|(_, attention)| attention.as_ref());
-        down.chain(self.mid.as_ref().map(|mid| &mid.attention))
+        let mid = self.mid.as_ref().and_then(|mid| mid.rest.as_ref());
+        down.chain(mid.map(|(attention, _)| attention))
     }
 }
 
@@ -232,11 +234,12 @@ impl MidBlock {
         // only_cross_attention is not for the middle: diffusers' UNetMidBlock2DCrossAttn always attends to
         // itself.
         let config = TransformerConfig { only_cross: false, ..transformer_config(c, c.channels.len() - 1) };
-        Self {
-            first: Resnet::plan(plan, "mid_block.resnets.0", width, width, resnet_config(c)),
-            attention: SpatialTransformer::plan(plan, "mid_block.attentions.0", c.middle_depth, config),
-            last: Resnet::plan(plan, "mid_block.resnets.1", width, width, resnet_config(c)),
-        }
+        let first = Resnet::plan(plan, "mid_block.resnets.0", width, width, resnet_config(c));
+        let rest = c.middle_attends.then(|| {
+            let attention = SpatialTransformer::plan(plan, "mid_block.attentions.0", c.middle_depth, config);
+            (attention, Resnet::plan(plan, "mid_block.resnets.1", width, width, resnet_config(c)))
+        });
+        Self { first, rest }
     }
 }
 

@@ -4,10 +4,11 @@
 //! resnet and each transformer block is a checkpoint of the tape.
 
 pub(crate) mod blocks;
+mod check;
 mod config;
 mod context;
 mod decoder;
-mod embed;
+pub(crate) mod embed;
 mod encoder;
 mod kv_cache;
 mod residuals;
@@ -16,13 +17,13 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 
+pub(crate) use check::Given;
 pub use config::{AddedConfig, UNetConfig};
-use context::ContextCursor;
+pub(crate) use context::ContextCursor;
 pub use context::{TextContext, TextKeyValues};
 use decoder::Decoder;
-pub(crate) use encoder::downsample;
-use encoder::{Encoder, EncoderInput};
-use kv_cache::TextAttentions;
+pub(crate) use encoder::{Encoder, EncoderInput, downsample};
+pub(crate) use kv_cache::TextAttentions;
 pub use residuals::Residuals;
 
 use crate::lora::{AdaptedModule, LoraSpec};
@@ -75,6 +76,19 @@ fn parts(config: &UNetConfig) -> (Plan, Encoder, Decoder) {
     let encoder = Encoder::plan(config, &mut plan);
     let decoder = Decoder::plan(config, &mut plan, encoder.skip_channels());
     (plan, encoder, decoder)
+}
+
+/// Shapes `[h, w, C]` of a ControlNet's residuals of the skips, and of a T2I-Adapter's features with the one
+/// of the middle, for latents of size `(h, w)`.
+pub(crate) fn residual_shapes(
+    config: &UNetConfig,
+    latents: (usize, usize),
+) -> (Vec<[usize; 3]>, Vec<[usize; 3]>) {
+    let mut plan = Plan::default();
+    let shapes = Encoder::plan(config, &mut plan).shapes(&plan, 1, latents);
+    let one = |&[_, h, w, c]: &[usize; 4]| [h, w, c];
+    let mid = shapes.has_mid.then_some(&shapes.mid);
+    (shapes.skips.iter().map(one).collect(), shapes.features.iter().chain(mid).map(one).collect())
 }
 
 impl<B: Backend> UNet<B> {
@@ -149,46 +163,14 @@ impl<B: Backend> UNet<B> {
     }
 
     fn check(&self, input: &UNetInput<B>) -> Result<(), ModelError> {
-        let c = &self.config;
-        let latents = B::shape(&input.latents);
-        let (n, size) = match *latents {
-            [n, h, w, channels] if n > 0 && h > 0 && w > 0 && channels == c.in_channels => (n, (h, w)),
-            _ => {
-                return Err(ModelError::shape(
-                    MODEL,
-                    "latents",
-                    latents,
-                    &format!("[N, h, w, {}]", c.in_channels),
-                ));
-            }
-        };
-        self.text_attentions().check(&input.text, n)?;
-        input.residuals.check(MODEL, &self.encoder.shapes(self.layers.plan(), n, size))?;
-        let one_each = |input, found: usize| match found == n {
-            true => Ok(()),
-            false => Err(ModelError::shape(MODEL, input, &[found], &format!("[{n}], one for each sample"))),
-        };
-        one_each("timesteps", input.timesteps.len())?;
-        let problem = |problem: &str| {
-            Err(ModelError::Input { model: MODEL, input: "added conditions", problem: problem.into() })
-        };
-        match (&input.added, c.added) {
-            (None, None) => Ok(()),
-            (Some(_), None) => problem("are given, but this network has none (it is not SDXL's)"),
-            (None, Some(_)) => problem("are absent, but this network (SDXL's) needs pooled text and sizes"),
-            (Some(added), Some(settings)) => {
-                let pooled = added.pooled.shape();
-                if pooled != [n, settings.pooled] {
-                    return Err(ModelError::shape(
-                        MODEL,
-                        "pooled text",
-                        pooled,
-                        &format!("[{n}, {}]", settings.pooled),
-                    ));
-                }
-                one_each("time_ids", added.time_ids.len())
-            }
+        let (n, size) = Given {
+            latents: B::shape(&input.latents),
+            timesteps: &input.timesteps,
+            text: &input.text,
+            added: input.added.as_ref(),
         }
+        .check(&self.config, &self.text_attentions())?;
+        input.residuals.check(MODEL, &self.encoder.shapes(self.layers.plan(), n, size))
     }
 }
 

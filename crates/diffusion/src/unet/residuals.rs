@@ -45,6 +45,50 @@ pub(crate) struct Shapes {
 }
 
 impl<B: Backend> Residuals<B> {
+    /// All of them times `weight`. With `soft` those of a ControlNet times a factor that grows from the first
+    /// skip's 0.1 to the middle's 1 by equal ratios: diffusers' guess mode.
+    pub fn scaled(self, tape: &mut Tape<'_, B>, weight: f32, soft: bool) -> Self {
+        let count = self.skips.len();
+        let factor = |i: usize| match soft {
+            true => weight * 10f64.powf(i as f64 / count.max(1) as f64 - 1.0) as f32,
+            false => weight,
+        };
+        let mut scale = |var: Var<B>, factor: f32| match factor == 1.0 {
+            true => var,
+            false => tape.scale(&var, factor),
+        };
+        Self {
+            skips: self.skips.into_iter().enumerate().map(|(i, var)| scale(var, factor(i))).collect(),
+            mid: self.mid.map(|var| scale(var, factor(count))),
+            features: self.features.into_iter().map(|var| scale(var, weight)).collect(),
+        }
+    }
+
+    /// The sum with those of another network. Where one has none, the other's stay as they are.
+    ///
+    /// # Errors
+    /// Numbers or shapes that differ: networks for different models.
+    pub fn plus(self, tape: &mut Tape<'_, B>, other: Self) -> Result<Self, ModelError> {
+        let mut sum = |input, a: Vec<Var<B>>, b: Vec<Var<B>>| {
+            if a.is_empty() || b.is_empty() {
+                return Ok([a, b].concat());
+            }
+            let shapes = |list: &[Var<B>]| list.iter().map(|v| v.shape().to_vec()).collect::<Vec<_>>();
+            let (first, second) = (shapes(&a), shapes(&b));
+            if first != second {
+                let problem = format!("have shapes {first:?} of one network and {second:?} of another");
+                return Err(ModelError::Input { model: "U-Net", input, problem });
+            }
+            Ok(a.iter().zip(&b).map(|(a, b)| tape.add(a, b)).collect())
+        };
+        let list = |var: Option<Var<B>>| var.into_iter().collect();
+        Ok(Self {
+            skips: sum("residuals of the skips", self.skips, other.skips)?,
+            mid: sum("residuals of the middle", list(self.mid), list(other.mid))?.pop(),
+            features: sum("features", self.features, other.features)?,
+        })
+    }
+
     /// Adds the residuals of the skips and of the middle.
     pub(super) fn add_to(&self, tape: &mut Tape<'_, B>, mut encoded: Encoded<B>) -> Encoded<B> {
         for (skip, residual) in encoded.skips.iter_mut().zip(&self.skips) {

@@ -139,17 +139,17 @@ impl WeightFiles {
         }
     }
 
+    /// No tensors, for networks that are drawn.
+    pub fn none() -> Self {
+        Self { path: PathBuf::new(), files: Vec::new(), entries: BTreeMap::new(), metadata: BTreeMap::new() }
+    }
+
     /// Opens one safetensors file.
     ///
     /// # Errors
     /// A file that cannot be read, is truncated, or whose header contradicts its length.
     pub fn open_file(path: &Path) -> Result<Self, WeightError> {
-        let mut weights = Self {
-            path: path.into(),
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-        };
+        let mut weights = Self { path: path.into(), ..Self::none() };
         weights.add_file(path, &|_| true)?;
         Ok(weights)
     }
@@ -230,6 +230,13 @@ impl WeightFiles {
     /// The same tensors under other names.
     pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
         self.entries = self.entries.into_iter().map(|(old, entry)| (name(&old), entry)).collect();
+        self
+    }
+
+    /// The tensors whose names begin with `prefix`, without it.
+    pub fn part(mut self, prefix: &str) -> Self {
+        let under = |(name, entry): (String, Entry)| Some((name.strip_prefix(prefix)?.to_owned(), entry));
+        self.entries = self.entries.into_iter().filter_map(under).collect();
         self
     }
 

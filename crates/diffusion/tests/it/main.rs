@@ -2,6 +2,8 @@
 //! random models.
 
 mod clip;
+mod control;
+mod control_files;
 mod golden;
 mod lora_apply;
 mod lora_file;

@@ -43,7 +43,7 @@ pub fn lora_of(file: &WeightFiles, alpha: f32) -> LoraFile {
 }
 
 /// Cotangents of the objectives global, face and hand, lane by lane, and the lanes.
-fn cotangent(file: &WeightFiles, prediction: &[f32]) -> (Vec<f32>, Lanes) {
+pub fn cotangent(file: &WeightFiles, prediction: &[f32]) -> (Vec<f32>, Lanes) {
     let target = channels_last(&get(file, "target"));
     let &[n, h, w, c] = target.shape.as_slice() else { panic!() };
     let masks = [None, Some(get(file, "mask_face").values), Some(get(file, "mask_hand").values)];
@@ -88,6 +88,11 @@ fn gradients(
     shape[0] = lanes.len();
     let mut grads = ParamGrads::new(params, &lanes);
     tape.backward(&prediction, backend.tensor(&shape, &cotangent), &lanes, &[], &mut grads);
+    (by_name(backend, params, &grads), grads.gram(backend))
+}
+
+/// Gradients in the files' layout by parameter.
+pub fn by_name(backend: &Cpu, params: &Params<Cpu>, grads: &ParamGrads<Cpu>) -> BTreeMap<String, Vec<f32>> {
     let mut by_name = BTreeMap::new();
     for (id, param) in params.ids().zip(params.iter()) {
         let grad = grads.get(id).unwrap_or_else(|| panic!("no gradient for {}", param.name));
@@ -99,7 +104,7 @@ fn gradients(
         };
         by_name.insert(param.name.clone(), values);
     }
-    (by_name, grads.gram(backend))
+    by_name
 }
 
 fn channels_last_to_first(values: &[f32], filters: usize, taps: usize, inputs: usize) -> Vec<f32> {
@@ -108,13 +113,13 @@ fn channels_last_to_first(values: &[f32], filters: usize, taps: usize, inputs: u
     (0..filters).flat_map(filter).map(|(f, i, t)| index(f, i, t)).collect()
 }
 
-fn assert_agrees(file: &WeightFiles, grads: &BTreeMap<String, Vec<f32>>, gram: &[f64], prefix: &str) {
+pub fn assert_agrees(file: &WeightFiles, grads: &BTreeMap<String, Vec<f32>>, gram: &[f64], prefix: &str) {
     let expected: Vec<&str> = file.names().filter_map(|n| n.strip_prefix("grad.")).collect();
     assert_eq!(grads.len(), expected.len());
     for name in expected {
         let golden = get(file, &format!("grad.{name}"));
         let scale = golden.values.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let found = &grads[&format!("{prefix}.{name}")];
+        let found = &grads[&format!("{prefix}{name}")];
         if scale > 1e-7 {
             assert_close(name, found, &golden.values, 1e-3);
         } else {
@@ -137,7 +142,7 @@ fn check_lora_case(case: &str) {
     let mut unet = UNet::load(&backend, &folder.join("unet"), Trainable::None).unwrap();
     unet.attach_lora(&backend, &mut params, &[(&lora, 1.0)]).unwrap();
     let (grads, gram) = gradients(&backend, &unet, &params, &file, false);
-    assert_agrees(&file, &grads, &gram, "lora");
+    assert_agrees(&file, &grads, &gram, "lora.");
     let (again, _) = gradients(&backend, &unet, &params, &file, true);
     for (name, grad) in &grads {
         assert_close(name, &again[name], grad, 1e-5);
@@ -192,7 +197,7 @@ fn gradients_of_every_parameter_equal_diffusers_where_rare_settings_are_used() {
     let mut params = Params::default();
     let unet = UNet::load(&backend, &folder.join("unet"), Trainable::All(&mut params)).unwrap();
     let (grads, gram) = gradients(&backend, &unet, &params, &file, false);
-    assert_agrees(&file, &grads, &gram, "unet");
+    assert_agrees(&file, &grads, &gram, "unet.");
 }
 
 /// The sdxl case's model in a new folder, with its config changed.

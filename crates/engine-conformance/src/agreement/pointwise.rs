@@ -5,8 +5,8 @@ use crate::numbers::{noise, tensor};
 use crate::{Instance, Subject};
 use fairhuman_engine::{Activation, Backend};
 
-const KINDS: [Activation; 4] =
-    [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu];
+const KINDS: [Activation; 5] =
+    [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Relu];
 
 /// All pointwise work on `[samples, positions, channels]` values of a size.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Operations that move values: exact.
+//! Operations that move values: exact; and the mean of neighbours.
 
 use super::{Experiment, Results, STORED, Stored, lanes_with_gaps, weight};
 use crate::numbers::tensor;
@@ -35,6 +35,10 @@ impl Experiment for StructureCase {
             let g = tensor(b, 7, &[lanes.len(), size.0, size.1, channels]);
             results.push(on, "resize's input", &b.resize_nearest_vjp(&g, (h, w)));
         }
+
+        results.push(on, "pooled", &b.avg_pool2(&x));
+        let g = tensor(b, 10, &[lanes.len(), h.div_ceil(2), w.div_ceil(2), channels]);
+        results.push(on, "pooling's input", &b.avg_pool2_vjp(&g, (h, w)));
 
         let (rows, tokens) = (11, h * w);
         let table = weight(b, stored, WeightLayout::Table, &[rows, channels]);

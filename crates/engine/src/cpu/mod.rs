@@ -390,6 +390,14 @@ impl Backend for Cpu {
         self.run(|| structure::resize_nearest_vjp(self, g, input))
     }
 
+    fn avg_pool2(&self, x: &CpuTensor) -> CpuTensor {
+        self.run(|| structure::avg_pool2(self, x))
+    }
+
+    fn avg_pool2_vjp(&self, g: &CpuTensor, input: (usize, usize)) -> CpuTensor {
+        self.run(|| structure::avg_pool2_vjp(self, g, input))
+    }
+
     fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> CpuTensor {
         structure::embedding(self, ids, shape, table)
     }

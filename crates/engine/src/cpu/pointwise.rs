@@ -23,6 +23,8 @@ fn forward(x: &[f32], kind: Activation, y: &mut [f32]) {
             *y = 0.5 * x * (1.0 + tanh(TANH_SCALE * (x + TANH_CUBIC * x * x * x)));
         }),
         Activation::QuickGelu => x.iter().zip(y).for_each(|(&x, y)| *y = x * sigmoid(QUICK * x)),
+        // Not max, which would make 0 of NaN.
+        Activation::Relu => x.iter().zip(y).for_each(|(&x, y)| *y = if x < 0.0 { 0.0 } else { x }),
     }
 }
 
@@ -44,6 +46,7 @@ fn backward(g: &[f32], x: &[f32], kind: Activation, dx: &mut [f32]) {
             let s = sigmoid(QUICK * x);
             *dx = g * s * (1.0 + QUICK * x * (1.0 - s));
         }),
+        Activation::Relu => all.for_each(|((&g, &x), dx)| *dx = if x > 0.0 { g } else { 0.0 }),
     }
 }
 

@@ -135,6 +135,50 @@ pub(super) fn resize_nearest_vjp(cpu: &Cpu, g: &CpuTensor, (h, w): (usize, usize
     CpuTensor::new(&[lanes, h, w, channels], dx)
 }
 
+/// Indices of the window that starts at `2 * index`, of which an odd end leaves one.
+fn window(index: usize, end: usize) -> std::ops::Range<usize> {
+    2 * index..end.min(2 * index + 2)
+}
+
+pub(super) fn avg_pool2(cpu: &Cpu, x: &CpuTensor) -> CpuTensor {
+    let [samples, h, w, channels] = dims(x);
+    let (height, width) = (h.div_ceil(2), w.div_ceil(2));
+    let mut out = Buffer::new(&cpu.pool, samples * height * width * channels);
+    out.par_chunks_mut(width * channels).enumerate().for_each(|(line, out)| {
+        let (sample, ys) = (line / height, window(line % height, h));
+        for (to, out) in out.chunks_exact_mut(channels).enumerate() {
+            let xs = window(to, w);
+            out.fill(0.0);
+            for y in ys.clone() {
+                let from = ((sample * h + y) * w + xs.start) * channels;
+                for cell in x.data()[from..from + xs.len() * channels].chunks_exact(channels) {
+                    out.iter_mut().zip(cell).for_each(|(sum, value)| *sum += value);
+                }
+            }
+            // 1, 1/2 or 1/4: exact.
+            let share = 1.0 / (ys.len() * xs.len()) as f32;
+            out.iter_mut().for_each(|sum| *sum *= share);
+        }
+    });
+    CpuTensor::new(&[samples, height, width, channels], out)
+}
+
+pub(super) fn avg_pool2_vjp(cpu: &Cpu, g: &CpuTensor, (h, w): (usize, usize)) -> CpuTensor {
+    let [lanes, height, width, channels] = dims(g);
+    let mut dx = Buffer::new(&cpu.pool, lanes * h * w * channels);
+    dx.par_chunks_mut(w * channels).enumerate().for_each(|(line, dx)| {
+        let (lane, y) = (line / h, line % h / 2);
+        for (x, dx) in dx.chunks_exact_mut(channels).enumerate() {
+            let from = ((lane * height + y) * width + x / 2) * channels;
+            let share = 1.0 / (window(y, h).len() * window(x / 2, w).len()) as f32;
+            for (dx, g) in dx.iter_mut().zip(&g.data()[from..from + channels]) {
+                *dx = g * share;
+            }
+        }
+    });
+    CpuTensor::new(&[lanes, h, w, channels], dx)
+}
+
 pub(super) fn embedding(
     cpu: &Cpu,
     ids: &[u32],

@@ -260,6 +260,14 @@ impl Backend for Reference {
         structure::resize_nearest_vjp(g, input)
     }
 
+    fn avg_pool2(&self, x: &Array) -> Array {
+        structure::avg_pool2(x)
+    }
+
+    fn avg_pool2_vjp(&self, g: &Array, input: (usize, usize)) -> Array {
+        structure::avg_pool2_vjp(g, input)
+    }
+
     fn embedding(&self, ids: &[u32], shape: (usize, usize), table: WeightRef<'_, Self>) -> Array {
         structure::embedding(ids, shape, table)
     }

@@ -43,6 +43,14 @@ fn value(kind: Activation, x: f64) -> f64 {
         Activation::Gelu => gelu(x),
         Activation::GeluTanh => 0.5 * x * (1.0 + tanh_argument(x).0.tanh()),
         Activation::QuickGelu => x * sigmoid(1.702 * x),
+        // Not max, which would make 0 of NaN.
+        Activation::Relu => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
     }
 }
 
@@ -55,6 +63,7 @@ fn slope(kind: Activation, x: f64) -> f64 {
             0.5 * (1.0 + u.tanh()) + 0.5 * x * (1.0 - u.tanh().powi(2)) * du
         }
         Activation::QuickGelu => silu_slope(1.702 * x),
+        Activation::Relu => f64::from(u8::from(x > 0.0)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Operations that move values without arithmetic.
+//! Operations on the structure of tensors: values moved and values of neighbours averaged.
 
 use super::array::{Array, add_scaled};
 use super::product::each_row;
@@ -50,6 +50,42 @@ pub(super) fn resize_nearest_vjp(g: &Array, input: (usize, usize)) -> Array {
         for (to, source) in sources(input, (g.shape()[1], g.shape()[2])).into_iter().enumerate() {
             let start = (lane * positions + source) * channels;
             add_scaled(&mut values[start..start + channels], 1.0, g.row(lane * g.positions() + to));
+        }
+    }
+    Array::new(&[g.first(), input.0, input.1, channels], values)
+}
+
+/// Positions of the window that ends up at `to` of the pooled image.
+fn window((h, w): (usize, usize), to: usize) -> impl Iterator<Item = usize> {
+    let (y, x) = (to / w.div_ceil(2), to % w.div_ceil(2));
+    (2 * y..h.min(2 * y + 2)).flat_map(move |y| (2 * x..w.min(2 * x + 2)).map(move |x| y * w + x))
+}
+
+/// Means of 2x2 windows.
+pub(super) fn avg_pool2(x: &Array) -> Array {
+    let (h, w) = (x.shape()[1], x.shape()[2]);
+    let (size, channels) = ((h.div_ceil(2), w.div_ceil(2)), x.channels());
+    let mut values = vec![0.0; x.first() * size.0 * size.1 * channels];
+    for (i, mean) in values.chunks_exact_mut(channels).enumerate() {
+        let (n, to) = (i / (size.0 * size.1), i % (size.0 * size.1));
+        let count = window((h, w), to).count() as f64;
+        for position in window((h, w), to) {
+            add_scaled(mean, 1.0 / count, x.row(n * x.positions() + position));
+        }
+    }
+    Array::new(&[x.first(), size.0, size.1, channels], values)
+}
+
+/// Every cell of a window has its share of the mean's cotangent.
+pub(super) fn avg_pool2_vjp(g: &Array, input: (usize, usize)) -> Array {
+    let (channels, positions) = (g.channels(), input.0 * input.1);
+    let mut values = vec![0.0; g.first() * positions * channels];
+    for i in 0..g.first() * g.positions() {
+        let (lane, to) = (i / g.positions(), i % g.positions());
+        let count = window(input, to).count() as f64;
+        for position in window(input, to) {
+            let start = (lane * positions + position) * channels;
+            add_scaled(&mut values[start..start + channels], 1.0 / count, g.row(i));
         }
     }
     Array::new(&[g.first(), input.0, input.1, channels], values)

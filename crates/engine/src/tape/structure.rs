@@ -1,4 +1,4 @@
-//! Operations that move values without arithmetic.
+//! Operations on the structure of tensors: values moved and values of neighbours averaged.
 
 use super::{Tape, Var, count};
 use crate::observe::Op;
@@ -46,6 +46,21 @@ impl<'m, B: Backend> Tape<'m, B> {
                 let grad = pull.observe(
                     || Op::memory("resize vjp", count(B::shape(&g))),
                     |b| b.resize_nearest_vjp(&g, input),
+                );
+                pull.add(node, grad);
+            })
+        })
+    }
+
+    /// Means of 2x2 windows of `[N, H, W, C]`; at odd ends of those cells that exist.
+    pub fn avg_pool2(&mut self, x: &Var<B>) -> Var<B> {
+        let value = self.observe(|| Op::memory("pool", count(x.shape())), |b| b.avg_pool2(&x.value));
+        let (node, input) = (x.node, (x.shape()[1], x.shape()[2]));
+        self.result(value, node.is_some(), || {
+            Box::new(move |pull, g| {
+                let grad = pull.observe(
+                    || Op::memory("pool vjp", 4 * count(B::shape(&g))),
+                    |b| b.avg_pool2_vjp(&g, input),
                 );
                 pull.add(node, grad);
             })

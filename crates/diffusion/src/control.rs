@@ -1,0 +1,254 @@
+//! Kinds of control networks in files and folders, told by the rules of ComfyUI, A1111 and diffusers, and the
+//! check that one is for a model.
+
+use std::path::Path;
+
+use fairhuman_engine::Backend;
+
+use crate::adapter::{Adapter, AdapterConfig};
+use crate::config_check::Config;
+use crate::controlnet::{ControlNet, ControlNetConfig};
+use crate::net::{ModelError, Trainable};
+use crate::unet::{UNetConfig, residual_shapes};
+use crate::weights::{WeightError, WeightFiles};
+
+/// A loaded control network.
+pub enum Control<B: Backend> {
+    /// A ControlNet.
+    ControlNet(Box<ControlNet<B>>),
+    /// A T2I-Adapter.
+    Adapter(Box<Adapter<B>>),
+}
+
+/// The settings of a control network, without its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControlConfig {
+    /// A ControlNet's.
+    ControlNet(Box<ControlNetConfig>),
+    /// A T2I-Adapter's.
+    Adapter(AdapterConfig),
+}
+
+/// Kinds of control networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlKind {
+    /// [`crate::controlnet::ControlNet`].
+    ControlNet,
+    /// [`crate::adapter::Adapter`].
+    Adapter,
+}
+
+/// Names in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// A ControlNet under diffusers' names.
+    ControlNet,
+    /// A ControlNet under those of the original code.
+    Cldm,
+    /// A T2I-Adapter.
+    Adapter(AdapterNames),
+}
+
+/// Names of a T2I-Adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdapterNames {
+    /// diffusers': `adapter.body.0.resnets.0.block1`.
+    Diffusers,
+    /// TencentARC's: `body.0.block1`, of light ones `body.0.body.0.block1`.
+    Tencent,
+}
+
+/// Kind of the control network at `path`, a folder or a file, by its `config.json` or the names of its
+/// tensors.
+///
+/// # Errors
+/// Nothing there, and other networks, by name.
+pub fn kind(path: &Path) -> Result<ControlKind, ModelError> {
+    if !path.exists() {
+        return Err(folder(path, "there is no such file or folder"));
+    }
+    if path.is_dir() {
+        let mut config = Config::read(&path.join("config.json"))?;
+        return match config.string("_class_name")?.as_deref() {
+            Some("ControlNetModel") => Ok(ControlKind::ControlNet),
+            Some("T2IAdapter") => Ok(ControlKind::Adapter),
+            found => {
+                let found = found.unwrap_or("nothing").to_owned();
+                Err(config.unsupported("_class_name", found, "\"ControlNetModel\", \"T2IAdapter\"").into())
+            }
+        };
+    }
+    Ok(match layout(&WeightFiles::open_file(path)?)? {
+        Layout::ControlNet | Layout::Cldm => ControlKind::ControlNet,
+        Layout::Adapter(_) => ControlKind::Adapter,
+    })
+}
+
+/// Names of the tensors of a file.
+pub(crate) fn layout(files: &WeightFiles) -> Result<Layout, ModelError> {
+    let path = files.path();
+    let any = |part: &str| files.names().any(|name| name.contains(part));
+    let refused = |what: &str| Err(folder(path, &format!("is {what}, which is not supported")));
+    let is_union = any("control_add_embedding") || any("task_embedding");
+    match () {
+        () if any("lora_controlnet") => refused("a Control-LoRA"),
+        () if any("lllite") => refused("a ControlNet-LLLite"),
+        () if files.contains("difference") => {
+            refused("the difference of a ControlNet from a model's weights")
+        }
+        () if is_union => refused("a ControlNetUnion"),
+        () if files.contains("controlnet_cond_embedding.conv_in.weight") => Ok(Layout::ControlNet),
+        () if any("zero_convs.0.0.weight") => Ok(Layout::Cldm),
+        () if files.contains("adapter.body.0.resnets.0.block1.weight") => {
+            Ok(Layout::Adapter(AdapterNames::Diffusers))
+        }
+        () if any("body.0.block1.weight") || any("body.0.body.0.block1.weight") => {
+            Ok(Layout::Adapter(AdapterNames::Tencent))
+        }
+        () => {
+            let expected = "holds neither a ControlNet nor a T2I-Adapter, by the names of its tensors";
+            Err(folder(path, expected))
+        }
+    }
+}
+
+impl<B: Backend> Control<B> {
+    /// Reads a network of either kind for the U-Net in the folder `unet` and an autoencoder with `reduction`
+    /// pixels for each cell of the latents.
+    ///
+    /// # Errors
+    /// As [`ControlNet::load`] and [`Adapter::load`].
+    pub fn load(backend: &B, path: &Path, unet: &Path, reduction: usize) -> Result<Self, ModelError> {
+        Ok(match kind(path)? {
+            ControlKind::ControlNet => {
+                let net = ControlNet::load(backend, path, unet, Trainable::None)?;
+                Self::ControlNet(Box::new(net))
+            }
+            ControlKind::Adapter => {
+                let adapter = Adapter::load(backend, path, reduction, Trainable::None)?;
+                Self::Adapter(Box::new(adapter))
+            }
+        })
+    }
+}
+
+impl ControlConfig {
+    /// Reads the settings only; see [`Control::load`].
+    ///
+    /// # Errors
+    /// Files that cannot be read, other networks.
+    pub fn read(path: &Path, unet: &Path, reduction: usize) -> Result<Self, ModelError> {
+        Ok(match kind(path)? {
+            ControlKind::ControlNet => Self::ControlNet(Box::new(ControlNetConfig::read(path, unet)?)),
+            ControlKind::Adapter => Self::Adapter(AdapterConfig::read(path, reduction)?),
+        })
+    }
+
+    /// Checks that the network at `path` is for a U-Net, an autoencoder with `reduction` pixels for each cell
+    /// of the latents, and pictures of a size.
+    ///
+    /// # Errors
+    /// Another model's network; sizes that it does not take, with the nearest ones that it does.
+    pub fn check(
+        &self,
+        path: &Path,
+        unet: &UNetConfig,
+        reduction: usize,
+        (width, height): (usize, usize),
+    ) -> Result<(), ModelError> {
+        let another = |what: &str, found: String, expected: String| {
+            let problem = format!("is for another model: {what} {found}, the model needs {expected}");
+            Err(folder(path, &problem))
+        };
+        let multiple = match self {
+            Self::ControlNet(c) => c.reduction(),
+            Self::Adapter(c) => c.downscale,
+        };
+        let size = (height / reduction, width / reduction);
+        match self {
+            Self::ControlNet(_) if multiple != reduction => {
+                return another("pixels for each cell", multiple.to_string(), reduction.to_string());
+            }
+            Self::ControlNet(c) => {
+                let e = &c.encoder;
+                for (what, found, expected) in [
+                    ("latents of channels", e.in_channels, unet.out_channels),
+                    ("text of width", e.text_width, unet.text_width),
+                    ("added conditions", usize::from(e.added.is_some()), usize::from(unet.added.is_some())),
+                ] {
+                    if found != expected {
+                        return another(what, found.to_string(), expected.to_string());
+                    }
+                }
+                let (found, expected) = (residual_shapes(e, size).0, residual_shapes(unet, size).0);
+                if found != expected {
+                    let shown = |list: &[[usize; 3]]| {
+                        list.iter().map(|s| s[2].to_string()).collect::<Vec<_>>().join(" ")
+                    };
+                    return another("residuals of channels", shown(&found), shown(&expected));
+                }
+            }
+            Self::Adapter(_) if width % multiple != 0 || height % multiple != 0 => {
+                let near = |side: usize| match side / multiple * multiple {
+                    0 => multiple.to_string(),
+                    below if below == side => side.to_string(),
+                    below => format!("{below} or {}", below + multiple),
+                };
+                let problem = format!(
+                    "{width}x{height} pixels: this T2I-Adapter needs sides that are multiples of {multiple}; \
+                     the nearest are {} wide and {} high",
+                    near(width),
+                    near(height)
+                );
+                return Err(folder(path, &problem));
+            }
+            Self::Adapter(c) => {
+                let (found, (_, expected)) = (c.feature_shapes((height, width)), residual_shapes(unet, size));
+                let blocks = unet.channels.len();
+                let fits = (blocks..=expected.len()).contains(&found.len())
+                    && found.iter().zip(&expected).all(|(a, b)| a == b);
+                if !fits {
+                    return another(
+                        "features of height, width and channels",
+                        format!("{found:?}"),
+                        format!("{expected:?}"),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses names of files by which A1111 and ComfyUI would take a network for another kind.
+///
+/// # Errors
+/// Such a name.
+pub fn check_name(file: &Path) -> Result<(), ModelError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    match ["shuffle", "instant_id"].iter().find(|word| name.contains(**word)) {
+        None => Ok(()),
+        Some(word) => {
+            let problem =
+                format!("has \"{word}\" in its name, by which A1111 and ComfyUI take it for another network");
+            Err(folder(file, &problem))
+        }
+    }
+}
+
+/// The error of a control network whose tensors are not those that the model needs.
+pub(crate) fn unfit(path: &Path, model: &Path, error: ModelError) -> ModelError {
+    match error {
+        ModelError::Weights(
+            WeightError::Missing { .. } | WeightError::Shape { .. } | WeightError::Unused { .. },
+        ) if path.is_file() => {
+            let problem = format!("is not for the model of {}: {error}", model.display());
+            ModelError::Folder { path: path.into(), problem }
+        }
+        error => error,
+    }
+}
+
+fn folder(path: &Path, problem: &str) -> ModelError {
+    ModelError::Folder { path: path.into(), problem: problem.into() }
+}

@@ -1,0 +1,130 @@
+//! ControlNets as files: diffusers folders and single files, and the names of the original code ("cldm").
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fairhuman_engine::{Backend, DType, Params};
+use serde_json::Value;
+
+use super::{ControlNet, ControlNetConfig};
+use crate::config_check::{Config, ConfigError};
+use crate::control::{self, Layout};
+use crate::net::{ModelError, Plan};
+use crate::weights::{WeightFiles, write_json};
+
+/// Settings and weights under diffusers' names of a folder or of one file for the U-Net in the folder `unet`.
+pub(super) fn open(path: &Path, unet: &Path) -> Result<(ControlNetConfig, WeightFiles), ModelError> {
+    if path.is_dir() {
+        let config = ControlNetConfig::open(&path.join("config.json"))?;
+        return Ok((config, WeightFiles::open(path)?));
+    }
+    let files = WeightFiles::open_file(path)?;
+    let layout = control::layout(&files)?;
+    let unet = unet.join("config.json");
+    let value = Config::parse(&unet)?;
+    match layout {
+        Layout::ControlNet => {
+            let hint = hint_channels(&files, "controlnet_cond_embedding", |k| format!("blocks.{k}"));
+            Ok((of_file(&unet, &value, &files, &hint, "controlnet_cond_embedding.conv_in")?, files))
+        }
+        Layout::Cldm => {
+            let below = files.names().any(|name| name.starts_with("control_model."));
+            let files = if below { files.part("control_model.") } else { files };
+            let hint = hint_channels(&files, "input_hint_block", |k| (2 * (k + 1)).to_string());
+            let config = of_file(&unet, &value, &files, &hint, "input_hint_block.0")?;
+            let names = cldm_names(&config, &super::plan(&config));
+            let names: BTreeMap<&str, &str> =
+                names.iter().map(|(own, cldm)| (cldm.as_str(), own.as_str())).collect();
+            let files = files.renamed(|cldm| names.get(cldm).map_or(cldm, |own| own).to_owned());
+            Ok((config, files))
+        }
+        Layout::Adapter(_) => {
+            let problem = "is a T2I-Adapter, expected a ControlNet".into();
+            Err(ModelError::Folder { path: path.into(), problem })
+        }
+    }
+}
+
+/// Channels that come out of the embedding's convolutions that change them: the first one and every second
+/// after it.
+fn hint_channels(files: &WeightFiles, stack: &str, name: impl Fn(usize) -> String) -> Vec<usize> {
+    let first = if stack == "input_hint_block" { "0" } else { "conv_in" };
+    let outputs = |module: String| files.shape(&format!("{stack}.{module}.weight")).map(|shape| shape[0]);
+    let blocks = (0..).map_while(|k| outputs(name(k)));
+    outputs(first.into()).into_iter().chain(blocks.skip(1).step_by(2)).collect()
+}
+
+/// Settings of a file for a U-Net: its hint's layers are in the file, the rest is the U-Net's.
+fn of_file(
+    path: &Path,
+    unet: &Value,
+    files: &WeightFiles,
+    hint: &[usize],
+    first: &str,
+) -> Result<ControlNetConfig, ConfigError> {
+    let inputs = files.shape(&format!("{first}.weight")).map_or(3, |shape| shape[1]);
+    ControlNetConfig::of_unet(path, unet, inputs, hint)
+}
+
+/// Every tensor of a ControlNet by its name in diffusers and in the original code.
+pub fn cldm_names(config: &ControlNetConfig, plan: &Plan) -> Vec<(String, String)> {
+    let layout = config.encoder.lora_layout();
+    let blocks = 2 * (config.hint_channels.len() - 1);
+    let module = |own: &str| -> Option<String> {
+        let hint = |end: &str| match end.strip_prefix("blocks.") {
+            _ if end == "conv_in" => Some(0),
+            _ if end == "conv_out" => Some(2 * (blocks + 1)),
+            k => k?.parse::<usize>().ok().map(|k| 2 * (k + 1)),
+        };
+        if let Some(end) = own.strip_prefix("controlnet_cond_embedding.") {
+            return Some(format!("input_hint_block.{}", hint(end)?));
+        }
+        if let Some(i) = own.strip_prefix("controlnet_down_blocks.") {
+            return Some(format!("zero_convs.{i}.0"));
+        }
+        if own == "controlnet_mid_block" {
+            return Some("middle_block_out.0".into());
+        }
+        layout.sgm_path(own)
+    };
+    let named = |tensor: crate::net::TensorSpec| {
+        let (own, end) = tensor.name.rsplit_once('.')?;
+        let cldm = format!("{}.{end}", module(own)?);
+        Some((tensor.name.clone(), cldm))
+    };
+    plan.tensors().into_iter().filter_map(named).collect()
+}
+
+impl<B: Backend> ControlNet<B> {
+    /// Writes a folder as diffusers has it, `config.json` and `diffusion_pytorch_model.safetensors` (or
+    /// shards of at most 1 GiB), in `dtype`, with `params` for values. Every weight must be trained
+    /// ([`Trainable::All`](crate::net::Trainable::All)).
+    ///
+    /// # Errors
+    /// Files that cannot be written, values that `dtype` cannot hold.
+    pub fn write(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        folder: &Path,
+        dtype: DType,
+    ) -> Result<(), ModelError> {
+        self.layers.write_trained(backend, params, folder, "diffusion_pytorch_model", dtype)?;
+        Ok(write_json(&folder.join("config.json"), &self.config.value)?)
+    }
+
+    /// Writes one `.safetensors` file with diffusers' names, which diffusers, ComfyUI and A1111 read.
+    ///
+    /// # Errors
+    /// As [`ControlNet::write`], and a name by which A1111 or ComfyUI would take it for another network.
+    pub fn write_file(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        file: &Path,
+        dtype: DType,
+    ) -> Result<(), ModelError> {
+        control::check_name(file)?;
+        self.layers.write_one_file(backend, params, file, dtype, str::to_owned)
+    }
+}

@@ -1,0 +1,183 @@
+//! Control networks in the sampling loop: what is computed once for a batch, and what is added in a step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fairhuman_engine::{Backend, Params, Tape, Var};
+
+use super::{Picture, Settings};
+use crate::control::Control;
+use crate::controlnet::ControlNetInput;
+use crate::net::ModelError;
+use crate::unet::{Residuals, TextContext, TextKeyValues, UNetInput};
+
+/// A control network, its images and how much of it is wanted.
+pub struct Guide<'a, B: Backend> {
+    /// The network.
+    pub network: &'a Control<B>,
+    /// Control images by the index of their picture: `[height, width, 3]` of the picture's size, in [0, 1].
+    pub images: &'a BTreeMap<u64, Arc<[f32]>>,
+    /// Factor of all that it adds. At 0 the network does not run.
+    pub weight: f32,
+    /// First and last share of the evaluations in which it runs, as diffusers counts them: evaluation i of n
+    /// if i / n is at least the first and (i + 1) / n at most the last.
+    pub span: (f64, f64),
+    /// A ControlNet adds less to finer resolutions, and nothing to the prediction without prompt.
+    pub guess: bool,
+}
+
+impl<B: Backend> Guide<'_, B> {
+    /// True if it runs in evaluation `i` of `n`.
+    fn runs(&self, (i, n): (usize, usize)) -> bool {
+        let share = |i: usize| i as f64 / n as f64;
+        self.weight != 0.0 && share(i) >= self.span.0 && share(i + 1) <= self.span.1
+    }
+}
+
+/// A guide made ready for a batch.
+pub(super) struct Ready<'a, B: Backend> {
+    guide: &'a Guide<'a, B>,
+    /// True if it sees the samples with prompts only.
+    half: bool,
+    made: Made<B>,
+}
+
+/// Values that are the same in every step.
+enum Made<B: Backend> {
+    /// The embedded control images and the text, of all samples that it sees.
+    ControlNet {
+        hint: Var<B>,
+        text: TextKeyValues<B>,
+    },
+    Features(Vec<Var<B>>),
+}
+
+/// Texts `[N, T, D]` of a batch: first of the samples without prompt, if there is guidance, then of those
+/// with.
+pub(super) struct Texts<'a> {
+    pub shape: [usize; 3],
+    pub values: &'a [f32],
+    pub guided: bool,
+}
+
+impl<'a, B: Backend> Ready<'a, B> {
+    pub fn new(
+        backend: &B,
+        guide: &'a Guide<'a, B>,
+        settings: &Settings,
+        pictures: &[Picture],
+        texts: &Texts<'_>,
+    ) -> Result<Self, ModelError> {
+        let Settings { width, height, .. } = *settings;
+        let mut pixels = Vec::with_capacity(pictures.len() * width * height * 3);
+        for picture in pictures {
+            match guide.images.get(&picture.index) {
+                Some(image) if image.len() == width * height * 3 => pixels.extend_from_slice(image),
+                found => {
+                    let found =
+                        found.map_or("is absent".into(), |image| format!("has {} values", image.len()));
+                    let problem =
+                        format!("of picture {} {found}, expected {height} x {width} x 3", picture.index);
+                    return Err(ModelError::Input { model: "sampler", input: "control image", problem });
+                }
+            }
+        }
+        let pixels = backend.tensor(&[pictures.len(), height, width, 3], &pixels);
+        let params = Params::default();
+        let mut tape = Tape::inference(backend, &params);
+        let half = guide.guess && texts.guided && matches!(guide.network, Control::ControlNet(_));
+        let repeats = if texts.guided && !half { 2 } else { 1 };
+        let made = match guide.network {
+            Control::ControlNet(net) => {
+                let hint = repeated(backend, &net.embed_hint(&mut tape, &pixels)?, repeats);
+                let [samples, tokens, width] = texts.shape;
+                let from = if half { samples / 2 } else { 0 };
+                let values = &texts.values[from * tokens * width..];
+                let text = backend.tensor(&[samples - from, tokens, width], values);
+                Made::ControlNet { hint, text: net.cache_text(backend, &params, &text)? }
+            }
+            Control::Adapter(adapter) => {
+                let features = adapter.forward(&mut tape, &pixels)?;
+                let features = Residuals { features, ..Residuals::default() };
+                let features = features.scaled(&mut tape, guide.weight, false).features;
+                Made::Features(features.iter().map(|var| repeated(backend, var, repeats)).collect())
+            }
+        };
+        Ok(Self { guide, half, made })
+    }
+
+    /// Residuals of evaluation `at` (i of n) to the U-Net's `input`; nothing where it does not run.
+    pub fn residuals(
+        &self,
+        tape: &mut Tape<'_, B>,
+        input: &UNetInput<B>,
+        at: (usize, usize),
+    ) -> Result<Residuals<B>, ModelError> {
+        if !self.guide.runs(at) {
+            return Ok(Residuals::default());
+        }
+        let (hint, text) = match &self.made {
+            Made::Features(features) => {
+                return Ok(Residuals { features: features.clone(), ..Residuals::default() });
+            }
+            Made::ControlNet { hint, text } => (hint, text),
+        };
+        let Control::ControlNet(net) = self.guide.network else { return Ok(Residuals::default()) };
+        // Its own tape: weights are those of the network, which no LoRA changes.
+        let (backend, params) = (tape.backend(), Params::default());
+        let mut inner = Tape::inference(backend, &params);
+        let skipped = if self.half { input.timesteps.len() / 2 } else { 0 };
+        let latents = last(backend, &input.latents, skipped);
+        let added = match (&input.added, net.config().encoder.added) {
+            (Some(added), Some(_)) => Some(crate::unet::Added {
+                pooled: Var::constant(last(backend, added.pooled.value(), skipped)),
+                time_ids: added.time_ids[skipped..].to_vec(),
+            }),
+            _ => None,
+        };
+        let input = ControlNetInput {
+            latents: &latents,
+            timesteps: &input.timesteps[skipped..],
+            text: &TextContext::Cached(text.clone()),
+            added: added.as_ref(),
+            hint,
+        };
+        let residuals = net.forward(&mut inner, &input)?;
+        let residuals = residuals.scaled(&mut inner, self.guide.weight, self.guide.guess);
+        let whole = |var: Var<B>| if skipped > 0 { after_zeros(backend, &var) } else { var };
+        Ok(Residuals {
+            skips: residuals.skips.into_iter().map(whole).collect(),
+            mid: residuals.mid.map(whole),
+            features: Vec::new(),
+        })
+    }
+}
+
+/// A constant, `times` over along the samples.
+fn repeated<B: Backend>(backend: &B, var: &Var<B>, times: usize) -> Var<B> {
+    if times == 1 {
+        return var.clone();
+    }
+    let mut shape = var.shape().to_vec();
+    shape[0] *= times;
+    Var::constant(backend.tensor(&shape, &backend.read(var.value()).repeat(times)))
+}
+
+/// As many samples of zeros, then the constant.
+fn after_zeros<B: Backend>(backend: &B, var: &Var<B>) -> Var<B> {
+    let mut shape = var.shape().to_vec();
+    shape[0] *= 2;
+    let values = backend.read(var.value());
+    Var::constant(backend.tensor(&shape, &[vec![0.0; values.len()], values].concat()))
+}
+
+/// All samples but the first `skipped`.
+fn last<B: Backend>(backend: &B, tensor: &B::Tensor, skipped: usize) -> B::Tensor {
+    if skipped == 0 {
+        return tensor.clone();
+    }
+    let mut shape = B::shape(tensor).to_vec();
+    let each = shape[1..].iter().product::<usize>();
+    shape[0] -= skipped;
+    backend.tensor(&shape, &backend.read(tensor)[skipped * each..])
+}
