@@ -78,11 +78,7 @@ impl Scene {
 
     /// An error unless the run gave bit for bit what the whole one did, and left no temporary file.
     pub(super) fn expect_same(&self, run: &str) -> anyhow::Result<()> {
-        let read = |run: &str| {
-            let file = self.path(run).join("lora.safetensors");
-            std::fs::read(&file).with_context(|| format!("{}", file.display()))
-        };
-        ensure!(read(run)? == read(WHOLE)?, "another LoRA than that of a run without faults");
+        ensure!(learnt(&self.path(run))? == learnt(&self.path(WHOLE))?, "another LoRA than that of a run without faults");
         let left = temporary_files(&self.path(run))?;
         ensure!(left.is_empty(), "temporary files are left: {}", left.join(", "));
         Ok(())
@@ -112,6 +108,16 @@ impl Scene {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// The tensors of a run's LoRA: the file's header also holds the run's name.
+fn learnt(run: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let file = run.join("lora.safetensors");
+    let bytes = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
+    let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
+    let mut list: Vec<_> = tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    list.sort();
+    Ok(list)
 }
 
 /// The files of a folder, sorted; none if there is no folder.
