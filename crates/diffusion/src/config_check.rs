@@ -101,6 +101,8 @@ const BOUNDS: [(&str, RangeInclusive<usize>); 30] = [
 const WIDTH: RangeInclusive<usize> = 1..=65_536;
 const CHANNELS: RangeInclusive<usize> = 1..=4096;
 const DEPTH: RangeInclusive<usize> = 0..=64;
+/// The size of other numbers at most.
+const MOST: f64 = 1e6;
 /// Blocks of a network at most; each halves the picture.
 const BLOCKS: usize = 16;
 
@@ -177,20 +179,22 @@ impl Config {
         self.typed(key, &whole(key), |v| bounded(key, v))
     }
 
-    /// A finite number.
+    /// A number whose size is at most [`MOST`].
     ///
     /// # Errors
-    /// Another type of value.
+    /// Another type of value, or a larger number.
     pub fn f64(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
-        self.typed(key, "a number", Value::as_f64)
+        self.typed(key, &format!("a number from -{MOST} to {MOST}"), |v| {
+            v.as_f64().filter(|number| number.abs() <= MOST)
+        })
     }
 
     /// A constant that a normalisation adds to the variance.
     ///
     /// # Errors
-    /// Another type of value, or a negative number.
+    /// Another type of value, a negative number, or one beyond 1.
     pub fn eps(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
-        self.typed(key, "a number of at least 0", |v| v.as_f64().filter(|eps| *eps >= 0.0))
+        self.typed(key, "a number from 0 to 1", |v| v.as_f64().filter(|eps| (0.0..=1.0).contains(eps)))
     }
 
     /// `true` or `false`.

@@ -1,11 +1,13 @@
 //! The command line's options; `commands` does what they say.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_train::recipe::Device;
+use fairhuman_train::recipe::{Device, bounds};
 
 mod data;
 mod model;
@@ -73,13 +75,13 @@ pub struct Quickstart {
     #[arg(long, value_name = "DIR", default_value = "quickstart")]
     pub out: PathBuf,
     /// People to draw; a fifth of them is held out
-    #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u64).range(10..))]
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = whole(10..=MOST_PICTURES))]
     pub people: u64,
     /// Steps of each fine-tuning
-    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = whole(1..=MOST_STEPS))]
     pub steps: u64,
     /// Sampling steps of the pictures
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=MOST_SAMPLING_STEPS))]
     pub sampling_steps: u64,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
@@ -103,13 +105,13 @@ pub struct Train {
     /// The recipe, a TOML file
     pub recipe: PathBuf,
     /// Stop after this step in all, instead of the recipe's last; learning-rate schedules stay the recipe's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=MOST_STEPS))]
     pub steps: Option<u64>,
     /// The run folder [default: the recipe's `out`, or runs/NAME for NAME.toml]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_parser = whole(1..=MOST_STEPS))]
     pub record: Option<u64>,
     /// Where to compute [default: the recipe's `device`, or cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device())]
@@ -152,13 +154,13 @@ pub struct Sample {
     #[arg(long, value_name = "FILE")]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
     pub lora_weight: Vec<f32>,
     /// Sampling steps
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = size(1..=MOST_SAMPLING_STEPS))]
     pub steps: usize,
     /// Guidance scale (CFG); 1 or less: without guidance, in half the time
-    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: f64,
     /// Sampler
     #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
@@ -176,11 +178,11 @@ pub struct Sample {
     #[arg(long, value_name = "I", default_value_t = 0)]
     pub index: u64,
     /// Pictures of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=MOST_MADE))]
     pub count: u64,
     /// Batch size: more memory, less time for each picture [default: 1; for small pictures as many as there
     /// are threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=MOST_IN_BATCH))]
     pub batch: Option<u64>,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
@@ -204,8 +206,46 @@ fn share(text: &str) -> Result<f64, String> {
     (0.0..=1.0).contains(&value).then_some(value).ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
+/// Steps of training, as in recipes.
+const MOST_STEPS: u64 = bounds::STEPS;
+/// Steps from noise to picture, as in recipes.
+const MOST_SAMPLING_STEPS: u64 = bounds::SAMPLING_STEPS as u64;
+/// Pictures in a batch, as in recipes.
+const MOST_IN_BATCH: u64 = bounds::BATCH as u64;
+/// Pictures that `sample` makes at once: all are on one sheet.
+pub const MOST_MADE: u64 = 10_000;
+/// Pictures of a dataset that is drawn, and those that are shown.
+const MOST_PICTURES: u64 = 1_000_000;
+/// Factors, as guidance in recipes.
+const MOST_FACTOR: f64 = bounds::GUIDANCE;
+
 fn side() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=16384)
+    size(1..=u64::from(bounds::SIDE))
+}
+
+/// A whole number in a range.
+fn whole(range: RangeInclusive<u64>) -> RangedU64ValueParser<u64> {
+    RangedU64ValueParser::new().range(range)
+}
+
+/// The same for sizes in memory.
+fn size(range: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
+}
+
+/// A number of no size that nobody means.
+fn factor<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
+    let wrong = || format!("expected a number from -{MOST_FACTOR} to {MOST_FACTOR}");
+    let value: T = text.parse().map_err(|_| wrong())?;
+    if (-MOST_FACTOR..=MOST_FACTOR).contains(&value.into()) { Ok(value) } else { Err(wrong()) }
+}
+
+/// A scale of guidance. One that is no number is refused with the other settings of sampling.
+fn guidance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_nan() => Ok(scale),
+        _ => factor(text),
+    }
 }
 
 fn device() -> impl TypedValueParser<Value = Device> {
@@ -237,7 +277,7 @@ pub struct Report {
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,
     /// Pictures of the dataset to show with their masks
-    #[arg(long, value_name = "N", default_value_t = 6)]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = size(0..=MOST_PICTURES))]
     pub pictures: usize,
 }
 
@@ -262,7 +302,7 @@ pub struct Replay {
     #[arg(long, value_name = "FILE")]
     pub outputs: PathBuf,
     /// Time the step: two runs to warm up, then the medians of N [default: one run, without warm-up]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=MOST_PICTURES))]
     pub repeat: Option<u64>,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
@@ -287,7 +327,7 @@ Example:
 The same command again continues an interrupted one. Recipes name the masks `mask_face` and `mask_hand`.")]
 pub struct People {
     /// Number of pictures
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole(1..=MOST_PICTURES))]
     pub count: u64,
     /// Side of the pictures in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 128)]

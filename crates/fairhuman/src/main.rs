@@ -12,6 +12,7 @@ mod commands;
 mod device;
 mod interrupt;
 mod machine;
+mod memory;
 mod meter;
 mod profile;
 mod progress;

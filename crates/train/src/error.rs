@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use fairhuman_diffusion::generate::GenerateError;
 use fairhuman_diffusion::lora_file::LoraFileError;
 use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::weights::WeightError;
 use fairhuman_engine::OutOfMemory;
 use fairhuman_files::Overlap;
 
@@ -60,8 +61,8 @@ pub enum TrainError {
     /// The recipe is not the one that the run was started with.
     #[error(
         "the run in {} was started with another recipe:\n  {}\n\
-         put the values back to go on with it, or give the new recipe another --out",
-        path.display(), list(differences)
+         {}to go on with it, or give the new recipe another --out",
+        path.display(), list(differences), way_back(differences)
     )]
     RecipeChanged {
         /// The run folder.
@@ -103,6 +104,16 @@ pub enum TrainError {
         count: u64,
         /// Reason of the last refusal.
         last: String,
+    },
+    /// Steps in a row had to be refused, and the model's weights are the reason.
+    #[error("stopped at step {step}: {count} steps in a row were refused, because {source}")]
+    DamagedModel {
+        /// The last step.
+        step: u64,
+        /// Number of refused steps in a row.
+        count: u64,
+        /// The file, the tensor and what it holds.
+        source: WeightError,
     },
     /// The network cannot take what the data gives: no step could ever be made.
     #[error("step {step}: {problem}; do the model's unet, vae and text encoders belong together?")]
@@ -161,6 +172,19 @@ impl TrainError {
             }
             other => TrainError::Misfit { step, problem: other.to_string() },
         }
+    }
+}
+
+/// The change of a recipe that gives the old values back. The end of a decay is the last step where the recipe
+/// does not set it, so the way back may be a key that was never there.
+fn way_back(differences: &[Difference]) -> String {
+    let decay = differences.iter().find(|difference| difference.key == "schedule.decay_steps");
+    match (decay, differences.len()) {
+        (None, _) => "put the values back ".into(),
+        (Some(Difference { before, .. }), count) => format!(
+            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`) ",
+            if count > 1 { "put the values back and " } else { "" }
+        ),
     }
 }
 

@@ -48,6 +48,7 @@ pub mod fingerprint;
 pub mod folder;
 pub mod gradient;
 pub mod group;
+pub mod memory;
 pub mod method;
 pub mod model;
 pub mod module;

@@ -1,6 +1,7 @@
 //! Problems of a recipe's values, collected so that all are told at once.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 /// Problems found so far, one line each, with their key.
 #[derive(Debug, Default)]
@@ -12,6 +13,15 @@ impl Problems {
         if !fine {
             self.0.push(format!("{key}: expected {expected}, found {found}"));
         }
+    }
+
+    /// Adds a problem unless the value lies in the range; NaN lies in none.
+    pub fn within<T: PartialOrd + Display>(&mut self, range: RangeInclusive<T>, key: &str, found: T) {
+        let expected = match found < *range.start() {
+            true => format!("at least {}", range.start()),
+            false => format!("at most {}", range.end()),
+        };
+        self.check(range.contains(&found), key, &expected, found);
     }
 
     /// Adds a problem.

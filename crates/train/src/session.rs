@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::weights::{WeightError, WeightFiles};
 use fairhuman_engine::{Backend, Params};
 use fairhuman_files::ensure_apart;
 
@@ -270,6 +271,15 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         let (backend, step) = (self.setup.backend, self.progress.step + 1);
         let trained = (&self.model, self.settings);
         record::write(backend, self.recipe, trained, step, &data.whole()?, found, (learning_rate, clip))
+    }
+
+    /// The first of the model's weights that is no finite number: for steps that cannot be made. Reads all of
+    /// them.
+    pub fn find_damaged_weights(&self) -> Option<WeightError> {
+        let model = &self.setup.model;
+        let texts = model.texts().into_iter().map(|(_, encoder, _)| encoder);
+        let mut folders = [model.vae(), model.unet()].into_iter().chain(texts);
+        folders.find_map(|folder| WeightFiles::open(&folder).ok()?.find_not_finite())
     }
 
     /// Writes an event to the log.

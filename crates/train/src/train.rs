@@ -350,7 +350,10 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let (step, count) = (run.progress.step, run.progress.bad_in_a_row);
         self.emit(run, Event::End { step, reason: Reason::TooManyBadSteps, files: Vec::new() })?;
         run.take_back(self.passes.backend, count)?;
-        Ok(TrainError::BadSteps { step, count, last })
+        Ok(match run.find_damaged_weights() {
+            Some(source) => TrainError::DamagedModel { step, count, source },
+            None => TrainError::BadSteps { step, count, last },
+        })
     }
 }
 

@@ -166,6 +166,17 @@ impl UNetConfig {
                 return Err(c.wrong(key, format!("{n} blocks, as block_out_channels has"), list.len()));
             }
         }
+        // The sinusoids' frequencies are divided by the difference.
+        let narrowest =
+            config.added.map_or(config.channels[0], |added| added.time_dim.min(config.channels[0]));
+        let half = (narrowest / 2) as f64;
+        if config.freq_shift > 0.0 && config.freq_shift >= half {
+            return Err(c.wrong(
+                "freq_shift",
+                format!("less than {half}, the number of frequencies"),
+                config.freq_shift,
+            ));
+        }
         if config.downsample_padding > 1 {
             return Err(c.unsupported("downsample_padding", config.downsample_padding, "0, 1"));
         }

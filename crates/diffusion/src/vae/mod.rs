@@ -112,8 +112,9 @@ impl VaeConfig {
             let expected = format!("a number of groups that divides the channels, here {w}");
             return Err(c.wrong("norm_num_groups", expected, config.groups));
         }
-        if config.scaling_factor == 0.0 {
-            return Err(c.wrong("scaling_factor", "a number other than 0", 0));
+        if config.scaling_factor.abs() < 1e-6 {
+            let expected = "a number other than 0, of at least 0.000001";
+            return Err(c.wrong("scaling_factor", expected, config.scaling_factor));
         }
         c.finish()?;
         Ok(config)

@@ -152,7 +152,7 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// The most pictures on the contact sheet; those with errors and warnings come first
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = super::size(0..=super::MOST_PICTURES))]
     pub pictures: usize,
     /// Without a recipe: side in pixels that pictures are trained at
     #[arg(long, value_name = "PIXELS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=16384))]

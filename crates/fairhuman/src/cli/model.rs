@@ -66,7 +66,7 @@ pub struct Merge {
     #[arg(long, value_name = "FILE", required = true)]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = super::factor::<f32>)]
     pub lora_weight: Vec<f32>,
     /// The new model's folder
     #[arg(long, value_name = "DIR")]

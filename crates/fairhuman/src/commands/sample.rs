@@ -18,8 +18,9 @@ use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::Sample;
+use crate::cli::{MOST_MADE, Sample};
 use crate::device::{self, Resources, Work};
+use crate::memory::{self, Memory};
 use crate::{cache, clock, units};
 use about::About;
 use grid::Grid;
@@ -85,6 +86,17 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     note_truncated(&pipeline, prompts, options.negative.as_deref());
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
+    let batch = match options.batch {
+        Some(batch) => usize::try_from(batch)?,
+        None => generate::default_batch(backend, &pipeline.parts(), &settings)?,
+    };
+    let together = batch.min(pictures.len());
+    memory::check_sampling(
+        pipeline.parts().folder,
+        (settings.width, settings.height),
+        together,
+        Memory::read(),
+    )?;
     let mut grid = Grid::new(pictures.len(), settings.width, settings.height);
     let init = match &options.init {
         Some(file) => Some(init::latents(backend, &pipeline, file, &settings)?),
@@ -95,10 +107,6 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
     let mut first = 0;
-    let batch = match options.batch {
-        Some(batch) => usize::try_from(batch)?,
-        None => generate::default_batch(backend, &parts, &settings)?,
-    };
     for batch in pictures.chunks(batch) {
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
@@ -163,8 +171,15 @@ pub(super) fn loras(files: &[PathBuf], weights: &[f32]) -> anyhow::Result<Vec<(P
 }
 
 fn pictures(options: &Sample, prompts: &[String]) -> anyhow::Result<Vec<Picture>> {
-    let total = options.count.checked_mul(prompts.len() as u64);
-    let Some(end) = total.and_then(|total| options.index.checked_add(total)) else {
+    let total = options.count.saturating_mul(prompts.len() as u64);
+    if total > MOST_MADE {
+        bail!(
+            "--count {} of {} prompts: expected at most {MOST_MADE} pictures",
+            options.count,
+            prompts.len()
+        );
+    }
+    let Some(end) = options.index.checked_add(total) else {
         bail!("--index {} and --count {}: too large", options.index, options.count);
     };
     let picture = |index| {

@@ -14,6 +14,7 @@ use fairhuman_train::train::{Environment, Summary, train};
 use crate::cli::Train;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
+use crate::memory::{self, Memory};
 use crate::progress::Screen;
 use crate::{clock, machine, units};
 
@@ -28,6 +29,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let out = &recipe.out;
     ensure_apart(&folder::written(out, &recipe.cache), &[("the recipe", &options.recipe)])?;
     outln!("{}", recipe.to_toml());
+    memory::check(&recipe, Memory::read())?;
     let stop = interrupt::flag()?;
     let resources = Resources { threads: recipe.threads, ..Resources::default() };
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })

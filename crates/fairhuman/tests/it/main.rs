@@ -3,7 +3,10 @@
 mod annotate;
 mod check;
 mod datasets;
+mod memory;
 mod merge;
+#[cfg(unix)]
+mod numbers;
 mod pipe;
 mod quickstart;
 mod replay;

@@ -258,3 +258,30 @@ fn ctrl_c_and_the_signals_of_schedulers_save_and_leave_and_the_same_command_goes
         assert_eq!(world.steps(run).len(), done + 1);
     }
 }
+
+#[test]
+fn a_decay_that_followed_the_steps_is_told_what_to_write() {
+    let world = World::new(&[("checkpoints =", "schedule.decay = \"cosine\"\ncheckpoints =")]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let longer =
+        [("steps = 6", "steps = 8"), ("checkpoints =", "schedule.decay = \"cosine\"\ncheckpoints =")];
+    world.recipe("longer.toml", &longer);
+    let error = world.fails(&["train", "longer.toml", "--out", "run"]);
+    assert!(error.contains("schedule.decay_steps: 6 -> 8"), "{error}");
+    assert!(error.contains("write decay_steps = 6 in [schedule]"), "{error}");
+    assert!(!error.contains("put the values back"), "{error}");
+    // That is what goes on.
+    let decay = "schedule = { decay = \"cosine\", decay_steps = 6 }\ncheckpoints =";
+    world.recipe("longer.toml", &[("steps = 6", "steps = 8"), ("checkpoints =", decay)]);
+    world.ok(&["train", "longer.toml", "--out", "run"]);
+    assert_eq!(world.steps("run").len(), 8);
+    // Other values are to be put back, too.
+    let both = [
+        ("steps = 6", "steps = 9"),
+        ("checkpoints =", decay),
+        ("learning_rate = 1e-3", "learning_rate = 1e-2"),
+    ];
+    world.recipe("other.toml", &both);
+    let error = world.fails(&["train", "other.toml", "--out", "run"]);
+    assert!(error.contains("put the values back to go on"), "{error}");
+}

@@ -140,3 +140,23 @@ fn an_autoencoder_needs_no_captions() {
     world.recipe("recipe.toml", &[VAE, ("steps = 6", "steps = 1"), plain[0], plain[1]]);
     world.ok(&["train", "recipe.toml", "--out", "run"]);
 }
+
+#[test]
+fn a_weight_that_is_no_number_is_named_instead_of_the_learning_rate() {
+    for (method, file) in
+        [(VAE, "vae/diffusion_pytorch_model.safetensors"), (FULL, "unet/diffusion_pytorch_model.safetensors")]
+    {
+        let world = World::new(&[method, ("validation = { share = 0.2, every = 3, draws = 2 }", "")]);
+        let mut bytes = world.bytes(&format!("tiny/{file}"));
+        // The last value of the file.
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(world.path(format!("tiny/{file}")), bytes).unwrap();
+        let error = world.fails(&["train", "recipe.toml", "--out", "run", "--steps", "2"]);
+        assert!(error.contains(file) && error.contains("holds NaN at element"), "{error}");
+        assert!(
+            error.contains("2 steps in a row were refused") && !error.contains("learning_rate"),
+            "{error}"
+        );
+    }
+}

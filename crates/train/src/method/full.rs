@@ -14,6 +14,7 @@ use super::{Method, Settings, Setup};
 use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
 use crate::denoising::{Denoising, DenoisingInputs, WithTextEncoders};
 use crate::error::TrainError;
+use crate::memory::Trained;
 use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::problems::Problems;
 use crate::step_error::StepError;
@@ -46,6 +47,10 @@ impl Settings for Full {
 
     fn resolve(table: Table, _: &mut Problems) -> Self {
         Self { text_encoders: table.text_encoders.unwrap_or(false), dtype: table.dtype.unwrap_or_default() }
+    }
+
+    fn trained(&self) -> Trained {
+        Trained::UNet { text_encoders: self.text_encoders }
     }
 }
 

@@ -20,9 +20,11 @@ use crate::batch::Batch;
 use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
 use crate::denoising::{Denoising, DenoisingInputs};
 use crate::error::TrainError;
+use crate::memory::Trained;
 use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::problems::Problems;
 use crate::random::{Purpose, seed_of};
+use crate::recipe::bounds;
 use crate::recorded::{Tensor, TensorFile};
 use crate::step_error::StepError;
 
@@ -101,11 +103,16 @@ impl Settings for Lora {
             formats: table.formats.unwrap_or_else(|| vec![Format::Kohya]),
         };
         problems.check((1..=MAX_RANK).contains(&rank), "lora.rank", "1 to 8192", rank);
-        let positive = lora.alpha > 0.0 && lora.alpha.is_finite();
-        problems.check(positive, "lora.alpha", "more than 0", lora.alpha);
+        problems.check(lora.alpha > 0.0, "lora.alpha", "more than 0", lora.alpha);
+        problems.within(f64::MIN..=bounds::FACTOR, "lora.alpha", lora.alpha);
         problems.check(!lora.targets.is_empty(), "lora.targets", "at least one", "none");
         problems.check(!lora.formats.is_empty(), "lora.formats", "\"kohya\", \"peft\" or both", "none");
         lora
+    }
+
+    fn trained(&self) -> Trained {
+        let targets = self.targets.iter().flat_map(|target| open_group(target)).collect();
+        Trained::Adapter(self.rank, targets)
     }
 }
 

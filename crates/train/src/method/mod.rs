@@ -25,6 +25,7 @@ use toml::de::DeValue;
 use crate::batch::Batch;
 use crate::data::{Data, DataError, Preparing, Source};
 use crate::error::TrainError;
+use crate::memory::Trained;
 use crate::module::TrainingModule;
 use crate::problems::Problems;
 use crate::recorded::{Tensor, TensorFile};
@@ -135,6 +136,9 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
 
     /// Fills in the defaults and checks every value.
     fn resolve(table: Self::Table, problems: &mut Problems) -> Self;
+
+    /// The trained part of the model, for the estimate of memory.
+    fn trained(&self) -> Trained;
 }
 
 /// The space that losses are computed in.

@@ -18,8 +18,10 @@ use crate::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use crate::batch::{Batch, Targets};
 use crate::data::{Data, DataError, DrawKey, Picture, Preparing, Source};
 use crate::error::TrainError;
+use crate::memory::Trained;
 use crate::problems::Problems;
 use crate::random::{Purpose, normal, stream};
+use crate::recipe::bounds;
 
 /// Pictures that the latents' standard deviation is measured on.
 const MEASURED: usize = 256;
@@ -68,10 +70,13 @@ impl Settings for Vae {
             kl: table.kl.unwrap_or(1e-4),
             edges: table.edges.unwrap_or(1.0),
         };
-        let fine = |v: f64| v >= 0.0 && v.is_finite();
-        problems.check(fine(losses.kl), "vae.kl", "0 or more", losses.kl);
-        problems.check(fine(losses.edges), "vae.edges", "0 or more", losses.edges);
+        problems.within(0.0..=bounds::FACTOR, "vae.kl", losses.kl);
+        problems.within(0.0..=bounds::FACTOR, "vae.edges", losses.edges);
         Self { losses, dtype: table.dtype.unwrap_or_default() }
+    }
+
+    fn trained(&self) -> Trained {
+        Trained::Autoencoder { decoder_only: self.losses.part == Part::Decoder }
     }
 }
 

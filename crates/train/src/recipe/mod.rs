@@ -3,6 +3,7 @@
 //! [`RawRecipe`] is the file as written, [`Recipe`] the same with every default filled in and every value
 //! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
 
+pub mod bounds;
 mod compare;
 mod device;
 mod parse;

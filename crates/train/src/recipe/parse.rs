@@ -19,7 +19,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
     let syntax = |mut e: Error| {
         // Errors of parts know where they are, and need the text to show it.
         e.set_input(Some(text));
-        RecipeError::Syntax { path: path.into(), problem: e.to_string() }
+        RecipeError::Syntax { path: path.into(), problem: in_words(&e.to_string()) }
     };
     let mut problems = Problems::default();
     let mut document = DeTable::parse(text).map_err(syntax)?;
@@ -47,6 +47,14 @@ fn take_method(recipe: &mut DeTable<'_>, problems: &mut Problems) -> Result<Meth
         }
     }
     MethodSettings::read(name, own, problems)
+}
+
+/// A message in which the types of whole numbers are ranges.
+fn in_words(problem: &str) -> String {
+    let types = [("u32", u64::from(u32::MAX)), ("u64", u64::MAX), ("usize", usize::MAX as u64)];
+    types.into_iter().fold(problem.to_owned(), |text, (name, most)| {
+        text.replace(&format!("expected {name}"), &format!("expected a whole number from 0 to {most}"))
+    })
 }
 
 fn read_name(value: Spanned<DeValue<'_>>) -> Result<&'static str, Error> {

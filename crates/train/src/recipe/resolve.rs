@@ -2,10 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use fairhuman_dataset::GeometrySpec;
+use fairhuman_fairness::Weighting as GramWeighting;
+
+use super::bounds;
 use super::samples::samples;
 use super::{
     Checkpoints, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe, Validation,
 };
+use crate::aggregate::Weighting;
 use crate::method::{LossSpace, MethodSettings};
 use crate::objective::Objective;
 use crate::problems::Problems;
@@ -101,7 +106,6 @@ fn validation(raw: RawValidation) -> Validation {
 
 fn check(recipe: &Recipe, problems: &mut Problems) {
     let positive = |v: f64| v > 0.0 && !v.is_nan();
-    let finite = |v: f64| v >= 0.0 && v.is_finite();
     let share = |v: f64| (0.0..1.0).contains(&v);
     let r = recipe;
     for (key, path) in [
@@ -112,29 +116,38 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     ] {
         problems.check(path.to_str().is_some(), key, "a path in UTF-8, as recipes are", path.display());
     }
-    problems.check(r.steps > 0, "steps", "at least 1", r.steps);
-    problems.check(r.batch > 0, "batch", "at least 1", r.batch);
-    problems.check(r.accumulation > 0, "accumulation", "at least 1", r.accumulation);
+    problems.within(1..=bounds::STEPS, "steps", r.steps);
+    problems.within(1..=bounds::BATCH, "batch", r.batch);
+    problems.within(1..=bounds::ACCUMULATION, "accumulation", r.accumulation);
+    problems.within(0..=bounds::THREADS, "threads", r.threads);
     problems.check(positive(r.max_grad_norm), "max_grad_norm", "more than 0 (inf for none)", r.max_grad_norm);
     if let Some(gamma) = r.min_snr_gamma {
         problems.check(positive(gamma) && gamma.is_finite(), "min_snr_gamma", "more than 0", gamma);
     }
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
+    check_geometry(&r.geometry, problems);
     check_objectives(&r.objective, problems);
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
         problems.add(format!("weighting: {e}"));
+    }
+    if let Weighting::Gram(GramWeighting::Fixed(fixed)) = &r.weighting {
+        fixed
+            .weights
+            .iter()
+            .for_each(|&w| problems.within(f64::MIN..=bounds::FACTOR, "weighting.weights", w));
     }
     if let Some(ema) = r.ema {
         problems.check(share(ema), "ema", "a decay in [0, 1)", ema);
     }
     let o = r.optimizer;
-    problems.check(finite(o.learning_rate), "optimizer.learning_rate", "0 or more", o.learning_rate);
+    problems.within(0.0..=bounds::RATE, "optimizer.learning_rate", o.learning_rate);
     problems.check(share(o.beta1), "optimizer.beta1", "a number in [0, 1)", o.beta1);
     problems.check(share(o.beta2), "optimizer.beta2", "a number in [0, 1)", o.beta2);
     // The update is made in f32, where less would be nothing.
     let eps = (1e-30..=1e30).contains(&o.eps);
     problems.check(eps, "optimizer.eps", "a number from 1e-30 to 1e30", o.eps);
-    problems.check(finite(o.weight_decay), "optimizer.weight_decay", "0 or more", o.weight_decay);
+    problems.within(0.0..=bounds::RATE, "optimizer.weight_decay", o.weight_decay);
+    problems.within(0..=bounds::STEPS, "schedule.warmup", r.schedule.warmup);
     problems.check(
         r.schedule.decay_steps > r.schedule.warmup || r.schedule.decay == crate::rate::Decay::Constant,
         "schedule.decay_steps",
@@ -148,7 +161,22 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     }
     problems.check(v.share.is_none() || v.samples.is_none(), "validation", "`share` or `samples`", "both");
     problems.check(v.every > 0, "validation.every", "at least 1", v.every);
-    problems.check(v.draws > 0, "validation.draws", "at least 1", v.draws);
+    problems.within(1..=bounds::DRAWS, "validation.draws", v.draws);
+}
+
+/// Sizes are known to divide into latent cells only once the model is read; their bounds are known now.
+fn check_geometry(g: &GeometrySpec, problems: &mut Problems) {
+    problems.within(1..=bounds::SIDE, "geometry.width", g.width);
+    problems.within(1..=bounds::SIDE, "geometry.height", g.height);
+    problems.check((0.0..=1.0).contains(&g.flip), "geometry.flip", "a probability, from 0 to 1", g.flip);
+    if let Some(buckets) = &g.buckets {
+        problems.within(1..=bounds::SIDE, "geometry.buckets.step", buckets.step);
+        for (key, side) in [("min_side", buckets.min_side), ("max_side", buckets.max_side)] {
+            if let Some(side) = side {
+                problems.within(1..=bounds::SIDE, &format!("geometry.buckets.{key}"), side);
+            }
+        }
+    }
 }
 
 fn check_objectives(objectives: &[Objective], problems: &mut Problems) {
@@ -167,6 +195,7 @@ fn check_objectives(objectives: &[Objective], problems: &mut Problems) {
         let first = objectives[..i].iter().all(|p| p.name != o.name);
         problems.check(first, &key("name"), "a name of its own", "the name of an earlier objective");
         problems.check(o.mask.as_deref() != Some(""), &key("mask"), "a column or folder", "an empty string");
-        problems.check(o.scale > 0.0 && o.scale.is_finite(), &key("scale"), "more than 0", o.scale);
+        problems.check(o.scale > 0.0, &key("scale"), "more than 0", o.scale);
+        problems.within(f64::MIN..=bounds::FACTOR, &key("scale"), o.scale);
     }
 }

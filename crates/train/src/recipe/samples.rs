@@ -3,6 +3,7 @@
 use fairhuman_diffusion::sampler::Sampler;
 use serde::{Serialize, Serializer};
 
+use super::bounds;
 use super::raw::RawSamples;
 use crate::problems::Problems;
 
@@ -56,7 +57,9 @@ pub(super) fn samples(raw: RawSamples, (width, height): (u32, u32), problems: &m
     };
     problems.check(!samples.prompts.is_empty(), "samples.prompts", "at least one", "none");
     problems.check(samples.every > 0, "samples.every", "at least 1", samples.every);
-    problems.check(samples.steps > 0, "samples.steps", "at least 1", samples.steps);
-    problems.check(samples.guidance.is_finite(), "samples.guidance", "a finite number", samples.guidance);
+    problems.within(1..=bounds::SAMPLING_STEPS, "samples.steps", samples.steps);
+    problems.within(-bounds::GUIDANCE..=bounds::GUIDANCE, "samples.guidance", samples.guidance);
+    problems.within(1..=bounds::SIDE, "samples.width", samples.width);
+    problems.within(1..=bounds::SIDE, "samples.height", samples.height);
     samples
 }

@@ -1,0 +1,164 @@
+//! The machine's memory, and what a run will need of it: told before anything is read.
+
+use std::path::Path;
+
+use anyhow::bail;
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_train::memory::{Estimate, Networks, Sizes, Trained, estimate, sampling};
+use fairhuman_train::recipe::Recipe;
+
+const GIB: f64 = 1_073_741_824.0;
+/// An estimate that is this many times what the machine has in all is an error.
+const FAR_BEYOND: f64 = 2.0;
+/// Parts of an estimate that are named.
+const NAMED: usize = 3;
+
+/// Memory in bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memory {
+    /// Memory that this process may have now.
+    pub available: f64,
+    /// All that there is for it.
+    pub total: f64,
+}
+
+impl Memory {
+    /// The machine's, or what its control group allows, if that is less; none where the system does not tell.
+    pub fn read() -> Option<Memory> {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let mut memory =
+            Memory { available: field(&text, "MemAvailable:")?, total: field(&text, "MemTotal:")? };
+        for (limit, used) in [
+            ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+        ] {
+            if let (Some(limit), Some(used)) = (number(limit), number(used)) {
+                memory.available = memory.available.min((limit - used).max(0.0));
+                memory.total = memory.total.min(limit);
+            }
+        }
+        Some(memory)
+    }
+}
+
+/// A field of /proc/meminfo in bytes.
+fn field(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
+}
+
+/// The number in a file; none for `max`.
+fn number(path: &str) -> Option<f64> {
+    std::fs::read_to_string(Path::new(path)).ok()?.trim().parse().ok()
+}
+
+/// Compares what a recipe's run will need with what there is: a warning where it is more than is available.
+///
+/// # Errors
+/// Far more than the machine has.
+pub fn check(recipe: &Recipe, memory: Option<Memory>) -> anyhow::Result<()> {
+    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    // What is wrong with a model is told by its own reader.
+    let (Some(memory), Ok(networks)) = (memory, networks) else { return Ok(()) };
+    let sizes = Sizes::of(recipe);
+    let needed = estimate(&networks, &sizes);
+    let peak = needed.peak();
+    let told = || {
+        format!(
+            "this run will need about {} of memory ({}), and {} of {} are available; {}",
+            gib(peak),
+            named(&needed),
+            gib(memory.available),
+            gib(memory.total),
+            advice(&needed, &sizes)
+        )
+    };
+    if peak > FAR_BEYOND * memory.total {
+        bail!("{}", told());
+    }
+    if peak > memory.available {
+        errln!("warning: {}", told());
+    }
+    Ok(())
+}
+
+/// The same for pictures of a size (width, height) that are sampled, `batch` at a time.
+///
+/// # Errors
+/// Far more than the machine has.
+pub fn check_sampling(
+    folder: &ModelFolder,
+    (width, height): (usize, usize),
+    batch: usize,
+    memory: Option<Memory>,
+) -> anyhow::Result<()> {
+    let (Some(memory), Ok(networks)) = (memory, Networks::open(folder)) else { return Ok(()) };
+    let size = (u32::try_from(width)?, u32::try_from(height)?);
+    let peak = sampling(&networks, size, batch);
+    let told = || {
+        format!(
+            "{batch} at a time, pictures of {width} x {height} will need about {} of memory, and {} of {} are \
+             available; less is needed with smaller --width and --height{}",
+            gib(peak),
+            gib(memory.available),
+            gib(memory.total),
+            if batch > 1 { ", or a smaller --batch" } else { "" }
+        )
+    };
+    if peak > FAR_BEYOND * memory.total {
+        bail!("{}", told());
+    }
+    if peak > memory.available {
+        errln!("warning: {}", told());
+    }
+    Ok(())
+}
+
+fn gib(bytes: f64) -> String {
+    format!("{:.1} GiB", bytes / GIB)
+}
+
+fn named(needed: &Estimate) -> String {
+    let parts = needed.parts().into_iter().take(NAMED).filter(|(_, bytes)| *bytes > 0.0);
+    parts.map(|(name, bytes)| format!("{name} {}", gib(bytes))).collect::<Vec<_>>().join(", ")
+}
+
+/// Changes that need less, those that help most first.
+fn advice(needed: &Estimate, sizes: &Sizes) -> String {
+    let mut advice = Vec::new();
+    let of_training = needed.values + needed.gradients + needed.moments;
+    if needed.activations > of_training {
+        if !sizes.checkpointing {
+            advice.push("activation_checkpointing = true".to_owned());
+        }
+        if sizes.batch > 1 {
+            advice.push(format!(
+                "a smaller batch than {}, with more accumulation for the same mathematics",
+                sizes.batch
+            ));
+        }
+    }
+    if needed.data > needed.activations {
+        advice.push(format!("less accumulation than {}", sizes.accumulation));
+    }
+    match &sizes.trained {
+        Trained::Adapter(rank, _) if *rank > 1 => advice.push(format!("a smaller rank than {rank}")),
+        Trained::UNet { .. } => advice.push("method = \"lora\"".to_owned()),
+        _ => {}
+    }
+    let (width, height) = sizes.size;
+    advice.push(format!("smaller pictures than {width} x {height}"));
+    format!("less is needed with {}", advice.join(", or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_in_bytes() {
+        let text = "MemTotal:       24555288 kB\nMemFree: 1 kB\nMemAvailable:   22555288 kB\n";
+        assert_eq!(field(text, "MemAvailable:"), Some(22_555_288.0 * 1024.0));
+        assert_eq!(field(text, "MemNone:"), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! The memory that training will need, from configurations and settings alone, before anything is read.
+//!
+//! The network's forward pass is gone through block by block for what its backward pass keeps, then backwards
+//! for the most that is held at once: what is kept and not yet used, the cotangents of all lanes, and with
+//! checkpointing the block that is computed again. Sums are of f32 values; what a backend needs beside them
+//! (packed weights, pieces of products) is small or stated. `tests/it/memory.rs` of the command line holds
+//! this to measured peaks, within a factor of 1.5.
+
+mod blocks;
+mod networks;
+
+use fairhuman_dataset::GeometrySpec;
+use fairhuman_diffusion::clip::ClipConfig;
+use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::unet::UNetConfig;
+use fairhuman_diffusion::vae::VaeConfig;
+
+use crate::method::{Settings, Visitor};
+use crate::recipe::Recipe;
+use networks::{autoencoder, parameters, unet};
+
+/// Bytes of a value.
+const VALUE: f64 = 4.0;
+/// Held by a process before it has a model: the program, its threads, buffers.
+const PROCESS: f64 = 80.0 * MIB;
+const MIB: f64 = 1_048_576.0;
+/// Bytes of frozen weights that are kept as f32; those beyond stay in their file's type, here 16 bits.
+const WIDENED: f64 = 2048.0 * MIB;
+
+/// The configurations of a model.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    /// The U-Net's.
+    pub unet: UNetConfig,
+    /// The autoencoder's.
+    pub vae: VaeConfig,
+    /// The text encoders'.
+    pub texts: Vec<ClipConfig>,
+}
+
+impl Networks {
+    /// Reads the configurations of a model folder.
+    ///
+    /// # Errors
+    /// Files that cannot be read, values that no network has.
+    pub fn open(folder: &ModelFolder) -> Result<Self, ModelError> {
+        let config = |folder: &std::path::Path| folder.join("config.json");
+        let texts = folder.texts().into_iter().map(|(_, encoder, _)| ClipConfig::open(&config(&encoder)));
+        Ok(Self {
+            unet: UNetConfig::open(&config(&folder.unet()))?,
+            vae: VaeConfig::open(&config(&folder.vae()))?,
+            texts: texts.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The trained part of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trained {
+    /// An adapter of the U-Net: its rank, and the ends of the adapted modules' names.
+    Adapter(usize, Vec<String>),
+    /// The whole U-Net.
+    UNet {
+        /// And the text encoders.
+        text_encoders: bool,
+    },
+    /// The autoencoder.
+    Autoencoder {
+        /// Only its decoder.
+        decoder_only: bool,
+    },
+}
+
+/// The settings that memory depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sizes {
+    /// The trained part.
+    pub trained: Trained,
+    /// Number of objectives.
+    pub objectives: usize,
+    /// Samples per pass.
+    pub batch: usize,
+    /// Passes per step.
+    pub accumulation: usize,
+    /// Width and height of the pictures in pixels.
+    pub size: (u32, u32),
+    /// Activations are computed again in the backward pass.
+    pub checkpointing: bool,
+    /// There are moving averages of the trained values.
+    pub averages: bool,
+    /// Width and height of the pictures of `[samples]`.
+    pub previews: Option<(u32, u32)>,
+}
+
+impl Sizes {
+    /// Those of a recipe, for its largest pictures.
+    pub fn of(recipe: &Recipe) -> Self {
+        struct Of;
+        impl Visitor<'_> for Of {
+            type Output = Trained;
+            fn visit<S: Settings>(self, settings: &S) -> Trained {
+                settings.trained()
+            }
+        }
+        Self {
+            trained: recipe.method.visit(Of),
+            objectives: recipe.objective.len(),
+            batch: recipe.batch,
+            accumulation: recipe.accumulation,
+            size: largest(&recipe.geometry),
+            checkpointing: recipe.activation_checkpointing,
+            averages: recipe.ema.is_some(),
+            previews: recipe.samples.as_ref().map(|samples| (samples.width, samples.height)),
+        }
+    }
+}
+
+/// The size with the most pixels.
+fn largest(geometry: &GeometrySpec) -> (u32, u32) {
+    let sizes = geometry.sizes();
+    let pixels = |&(width, height): &(u32, u32)| u64::from(width) * u64::from(height);
+    sizes.into_iter().max_by_key(pixels).unwrap_or((geometry.width, geometry.height))
+}
+
+/// Bytes by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Estimate {
+    /// Frozen weights.
+    pub weights: f64,
+    /// Trained values.
+    pub values: f64,
+    /// Gradients of all objectives, and the one that they become.
+    pub gradients: f64,
+    /// AdamW's moments.
+    pub moments: f64,
+    /// Moving averages of the trained values.
+    pub averages: f64,
+    /// The most that a pass holds at once: activations that are kept, and cotangents.
+    pub activations: f64,
+    /// The autoencoder at work on one picture, before the pass.
+    pub encoding: f64,
+    /// Drawing a picture of `[samples]`, with the text encoders.
+    pub previews: f64,
+    /// The text encoders, which leave the memory before the first step.
+    pub captions: f64,
+    /// Latents and embeddings of a step.
+    pub data: f64,
+}
+
+impl Estimate {
+    /// The most that is held at once.
+    pub fn peak(&self) -> f64 {
+        let held = self.weights + self.values + self.moments + self.averages + self.data;
+        let step = self.gradients + self.activations;
+        PROCESS + self.captions.max(held + step.max(self.encoding).max(self.previews))
+    }
+
+    /// The largest parts, with their names, largest first.
+    pub fn parts(&self) -> Vec<(&'static str, f64)> {
+        let mut parts = vec![
+            ("weights", self.weights),
+            ("trained values", self.values),
+            ("gradients", self.gradients),
+            ("moments", self.moments),
+            ("averages", self.averages),
+            ("activations", self.activations),
+            ("encoding pictures", self.encoding),
+            ("encoding captions", self.captions),
+            ("[samples]", self.previews),
+            ("data", self.data),
+        ];
+        parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+        parts
+    }
+}
+
+/// Estimates the memory of a run.
+pub fn estimate(networks: &Networks, sizes: &Sizes) -> Estimate {
+    let Networks { unet: config, vae, texts } = networks;
+    let (batch, objectives) = (sizes.batch as f64, sizes.objectives as f64);
+    let (width, height) = (sizes.size.0 as usize, sizes.size.1 as usize);
+    let reduction = vae.reduction();
+    let latents = (height / reduction, width / reduction);
+    let cells = (latents.0 * latents.1) as f64;
+    let text_values: f64 = texts.iter().map(|text| parameters(&fairhuman_diffusion::clip::plan(text))).sum();
+    let unet_values = parameters(&fairhuman_diffusion::unet::plan(config));
+    let vae_values = parameters(&fairhuman_diffusion::vae::plan(vae));
+    let (frozen, trained, pass) = match &sizes.trained {
+        Trained::Adapter(rank, targets) => {
+            let values = networks::adapter(&fairhuman_diffusion::unet::plan(config), *rank, targets);
+            let frozen = unet_values + vae_values;
+            (frozen, values, unet(config, latents, blocks::Kept::Adapter { rank: *rank, targets }))
+        }
+        Trained::UNet { text_encoders } => {
+            let texts = if *text_encoders { text_values } else { 0.0 };
+            (vae_values, unet_values + texts, unet(config, latents, blocks::Kept::All))
+        }
+        Trained::Autoencoder { decoder_only } => {
+            (0.0, vae_values, autoencoder(vae, (height, width), *decoder_only))
+        }
+    };
+    let passes = if sizes.accumulation > 1 { 2.0 } else { 1.0 };
+    let is_vae = matches!(sizes.trained, Trained::Autoencoder { .. });
+    let prompt = if is_vae { 0.0 } else { (77 * config.text_width) as f64 };
+    let sample = match is_vae {
+        true => 3.0 * (width * height) as f64,
+        false => 3.0 * (config.in_channels as f64) * cells + prompt,
+    };
+    // Masks are of the size of the targets.
+    let masks = objectives * if is_vae { (width * height) as f64 } else { cells };
+    let copies = 2.0;
+    Estimate {
+        weights: widened(frozen),
+        values: VALUE * trained,
+        gradients: VALUE * trained * (objectives * passes + 1.0),
+        moments: VALUE * 2.0 * trained,
+        averages: if sizes.averages { VALUE * trained } else { 0.0 },
+        activations: VALUE * blocks::peak(&pass, batch, batch * objectives, sizes.checkpointing),
+        encoding: if is_vae { 0.0 } else { VALUE * networks::encoding(vae, (height, width)) },
+        previews: sizes.previews.map_or(0.0, |size| drawing(networks, size, 1) + widened(text_values)),
+        captions: if is_vae { 0.0 } else { widened(text_values) },
+        data: VALUE * copies * batch * sizes.accumulation as f64 * (sample + masks),
+    }
+}
+
+/// Estimates the memory of sampling `batch` pictures of a size (width, height) at a time.
+pub fn sampling(networks: &Networks, size: (u32, u32), batch: usize) -> f64 {
+    let Networks { unet: config, vae, texts } = networks;
+    let texts: f64 = texts.iter().map(|text| parameters(&fairhuman_diffusion::clip::plan(text))).sum();
+    let others = parameters(&fairhuman_diffusion::unet::plan(config))
+        + parameters(&fairhuman_diffusion::vae::plan(vae));
+    PROCESS + widened(texts + others) + drawing(networks, size, batch)
+}
+
+/// Bytes that passes through the U-Net and the decoder hold beside the weights.
+fn drawing(networks: &Networks, (width, height): (u32, u32), batch: usize) -> f64 {
+    let Networks { unet: config, vae, .. } = networks;
+    let (height, width) = (height as usize, width as usize);
+    let latents = (height / vae.reduction(), width / vae.reduction());
+    let blocks = unet(config, latents, blocks::Kept::Adapter { rank: 0, targets: &[] });
+    // A prompt and its negative prompt.
+    let denoising = 2.0 * batch as f64 * blocks::inference(&blocks);
+    VALUE * denoising.max(networks::decoding(vae, (height, width)))
+}
+
+/// Bytes of frozen weights.
+fn widened(values: f64) -> f64 {
+    let bytes = VALUE * values;
+    if bytes <= WIDENED { bytes } else { WIDENED + 0.5 * (bytes - WIDENED) }
+}

@@ -1,0 +1,23 @@
+//! The largest numbers that a recipe may have: far beyond any use, and small enough that a slip of the finger
+//! neither overflows nor asks for more memory or time than there is.
+
+/// Steps of training, of warm-up.
+pub const STEPS: u64 = 1_000_000_000;
+/// Samples per pass.
+pub const BATCH: usize = 4096;
+/// Passes per step.
+pub const ACCUMULATION: usize = 65_536;
+/// Threads: a machine that is asked for thousands stands still.
+pub const THREADS: usize = 512;
+/// Time steps per held-out picture.
+pub const DRAWS: usize = 1000;
+/// Pixels of a picture's side.
+pub const SIDE: u32 = 16_384;
+/// Steps from noise to picture.
+pub const SAMPLING_STEPS: usize = 10_000;
+/// Scale of guidance.
+pub const GUIDANCE: f64 = 1000.0;
+/// Learning rate, weight decay: the update is made in f32.
+pub const RATE: f64 = 1e30;
+/// Factors of losses and adapters.
+pub const FACTOR: f64 = 1e6;
