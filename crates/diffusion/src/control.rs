@@ -172,6 +172,7 @@ impl ControlConfig {
             Self::ControlNet(c) => {
                 let e = &c.encoder;
                 for (what, found, expected) in [
+                    ("control images of channels", c.hint_inputs, 3),
                     ("latents of channels", e.in_channels, unet.out_channels),
                     ("text of width", e.text_width, unet.text_width),
                     ("added conditions", usize::from(e.added.is_some()), usize::from(unet.added.is_some())),
@@ -236,15 +237,12 @@ pub fn check_name(file: &Path) -> Result<(), ModelError> {
     }
 }
 
-/// The error of a control network whose tensors are not those that the model needs.
-pub(crate) fn unfit(path: &Path, model: &Path, error: ModelError) -> ModelError {
+/// The error of a file whose tensors are not those that were expected of it, with what that means.
+pub(crate) fn unfit(path: &Path, problem: &str, error: ModelError) -> ModelError {
     match error {
         ModelError::Weights(
             WeightError::Missing { .. } | WeightError::Shape { .. } | WeightError::Unused { .. },
-        ) if path.is_file() => {
-            let problem = format!("is not for the model of {}: {error}", model.display());
-            ModelError::Folder { path: path.into(), problem }
-        }
+        ) if path.is_file() => folder(path, &format!("{problem}: {error}")),
         error => error,
     }
 }

@@ -12,7 +12,7 @@ use fairhuman_train::recipe::{Device, bounds};
 mod data;
 mod model;
 pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
-pub use model::{Dtype, InitModel, Merge, Preset};
+pub use model::{ControlKind, Dtype, InitControl, InitModel, Merge, Preset};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
 /// fairly as the whole picture.
@@ -58,6 +58,8 @@ pub enum Command {
     People(People),
     /// Write a complete random model in SDXL's layout, to try, test and measure with
     InitModel(InitModel),
+    /// Write a control network for a model, as training starts it or random: a ControlNet or T2I-Adapter
+    InitControl(InitControl),
     /// Get the networks that `annotate` finds faces, hands and people with
     Models(Models),
     /// Print version and machine
@@ -133,6 +135,9 @@ Examples:
       --out pictures
   fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 \\
       --prompt \"a woman waving\" --out pictures
+  fairhuman sample --model models/sdxl --control models/openpose \
+      --control-image pose.png --control-weight 0.8 --control-end 0.8 \
+      --prompt \"a woman waving\" --out pictures
 
 Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
 --index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
@@ -156,6 +161,25 @@ pub struct Sample {
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
     pub lora_weight: Vec<f32>,
+    /// A ControlNet or T2I-Adapter, a diffusers folder or one file; again for more, whose effects add up
+    #[arg(long, value_name = "FILE|DIR", requires = "control_image")]
+    pub control: Vec<PathBuf>,
+    /// Control image of every picture, or a folder with one for each prompt, by order of name; once for each
+    /// --control, or once for all. It is cropped to the shape of the new pictures
+    #[arg(long, value_name = "FILE|DIR", requires = "control")]
+    pub control_image: Vec<PathBuf>,
+    /// Weight of the control, once for each --control [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control")]
+    pub control_weight: Vec<f32>,
+    /// Share of the steps after which the control begins, once for each --control [default: 0]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
+    pub control_start: Vec<f64>,
+    /// Share of the steps after which the control ends, once for each --control [default: 1]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
+    pub control_end: Vec<f64>,
+    /// ControlNets add less to finer resolutions, and nothing to the prediction without prompt ("guess mode")
+    #[arg(long, requires = "control")]
+    pub guess: bool,
     /// Sampling steps
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = size(1..=MOST_SAMPLING_STEPS))]
     pub steps: usize,

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),
         Command::InitModel(options) => commands::init_model::run(&options),
+        Command::InitControl(options) => commands::init_control::run(&options),
         Command::Models(options) => commands::models::run(&options),
         Command::Version => commands::version::run(),
     });

@@ -102,7 +102,7 @@ impl<B: Backend> Adapter<B> {
         let (config, files) = files::open(path, reduction)?;
         let (plan, parts) = parts(&config);
         let layers = Layers::load(backend, &files, plan, COMPONENT, trainable, &[]);
-        let layers = layers.map_err(|error| control::unfit(path, path, error))?;
+        let layers = layers.map_err(|error| control::unfit(path, "is no whole T2I-Adapter", error))?;
         Ok(Self { config, parts, layers })
     }
 
@@ -110,7 +110,7 @@ impl<B: Backend> Adapter<B> {
     /// ControlNet it changes predictions from the start.
     ///
     /// # Errors
-    /// None today.
+    /// None: nothing is read.
     pub fn init(
         backend: &B,
         config: &AdapterConfig,

@@ -115,7 +115,10 @@ impl<B: Backend> ControlNet<B> {
         }
         let (plan, parts) = parts(&config);
         let layers = Layers::load(backend, &files, plan, COMPONENT, trainable, &[]);
-        let layers = layers.map_err(|error| control::unfit(path, unet, error))?;
+        let layers = layers.map_err(|error| {
+            let problem = format!("is no ControlNet for the U-Net of {}", unet.display());
+            control::unfit(path, &problem, error)
+        })?;
         Ok(Self { config, parts, layers })
     }
 

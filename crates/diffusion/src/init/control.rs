@@ -62,7 +62,7 @@ pub fn init_control<B: Backend>(
             let config = AdapterConfig::of_unet(kind, &unet.channels, reduction);
             // Features must land where the U-Net takes them: an XL adapter is for a U-Net like SDXL's.
             let side = 16 * config.downscale;
-            ControlConfig::Adapter(config.clone()).check(&model.path, &unet, reduction, (side, side))?;
+            ControlConfig::Adapter(config.clone()).check(folder, &unet, reduction, (side, side))?;
             let adapter = Adapter::init(backend, &config, seed, all)?;
             adapter.write(backend, &params, partial.path(), dtype)?;
             if let Some(file) = file {

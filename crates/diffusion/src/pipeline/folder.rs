@@ -9,6 +9,10 @@ use crate::net::ModelError;
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 
+/// Ends of the names of pipelines with the same model. Their control networks are not read from here.
+const VARIANTS: [&str; 5] =
+    ["Pipeline", "Img2ImgPipeline", "ControlNetPipeline", "ControlNetImg2ImgPipeline", "AdapterPipeline"];
+
 /// Kinds of models, by how they read text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -48,9 +52,7 @@ impl ModelFolder {
         let components: Vec<String> = components.collect();
         let has = |name: &str| components.iter().any(|component| component == name);
         let class = index.string("_class_name")?.unwrap_or_default();
-        let variant = |start: &str| {
-            class.strip_prefix(start).is_some_and(|rest| matches!(rest, "Pipeline" | "Img2ImgPipeline"))
-        };
+        let variant = |start: &str| class.strip_prefix(start).is_some_and(|rest| VARIANTS.contains(&rest));
         let family = match () {
             () if variant("StableDiffusionXL") => Family::Sdxl,
             () if variant("StableDiffusion") => Family::Sd,

@@ -5,6 +5,7 @@ mod clip;
 mod control;
 mod control_files;
 mod golden;
+mod guides;
 mod lora_apply;
 mod lora_file;
 mod pictures;

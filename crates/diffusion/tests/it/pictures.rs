@@ -98,7 +98,7 @@ fn pictures_are_those_of_diffusers_from_the_same_noise() {
 }
 
 /// Copies a folder's files and folders.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));

@@ -4,7 +4,7 @@
 use fairhuman_diffusion::clip::ClipConfig;
 use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_diffusion::net::ModelError;
-use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline, copy_model};
+use fairhuman_diffusion::pipeline::{Family, ModelFolder, Pipeline, copy_model};
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, Cpu, DType, Params, Tape, Var};
@@ -252,4 +252,25 @@ fn a_random_model_is_not_mixed_with_what_is_there() {
     assert!(!unfinished.exists());
     let error = init().unwrap_err().to_string();
     assert!(error.contains("holds a model already"), "{error}");
+}
+
+#[test]
+fn folders_of_pipelines_with_control_networks_are_models_like_others() {
+    let model = tempfile::tempdir().unwrap();
+    for (class, family) in [
+        ("StableDiffusionXLControlNetPipeline", Family::Sdxl),
+        ("StableDiffusionXLAdapterPipeline", Family::Sdxl),
+        ("StableDiffusionControlNetImg2ImgPipeline", Family::Sd),
+    ] {
+        let index = serde_json::json!({
+            "_class_name": class,
+            "controlnet": ["diffusers", "ControlNetModel"],
+            "text_encoder": ["transformers", "CLIPTextModel"],
+            "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+        });
+        std::fs::write(model.path().join("model_index.json"), index.to_string()).unwrap();
+        assert_eq!(ModelFolder::open(model.path()).unwrap().family, family, "{class}");
+    }
 }

@@ -26,6 +26,53 @@ pub struct InitModel {
     pub dtype: Dtype,
 }
 
+/// `fairhuman init-control`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman init-control --model models/sdxl --kind controlnet --out pose
+  fairhuman init-control --model models/sdxl --kind t2i-xl --out adapter \\
+      --file adapter.safetensors
+
+A ControlNet starts as a copy of the model's U-Net and changes no picture until it is trained; with --random it does. \
+A T2I-Adapter is random. The folder is one of diffusers; sizes follow from the model.")]
+pub struct InitControl {
+    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL) [default: the built-in model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Kind of network
+    #[arg(long, value_enum, default_value_t = ControlKind::Controlnet)]
+    pub kind: ControlKind,
+    /// The network's folder, a new or empty one
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write one .safetensors file, too
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Also draw the layers of a ControlNet that start at zero: for tests
+    #[arg(long)]
+    pub random: bool,
+    /// Seed of the weights
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub seed: u64,
+    /// Type of the stored weights
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub dtype: Dtype,
+}
+
+/// Kinds of control networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ControlKind {
+    /// A ControlNet: a copy of half of the U-Net
+    Controlnet,
+    /// A T2I-Adapter of Stable Diffusion 1.5 and 2.x
+    T2iFull,
+    /// A T2I-Adapter of SDXL
+    T2iXl,
+    /// A T2I-Adapter of Stable Diffusion 1.5 and 2.x with a fifth of the parameters
+    T2iLight,
+}
+
 /// Sizes of random models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Preset {

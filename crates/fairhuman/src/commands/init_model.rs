@@ -8,6 +8,15 @@ use fairhuman_engine::{Cpu, DType};
 
 use crate::cli::{Dtype, InitModel, Preset};
 
+/// The type of stored weights.
+pub(super) fn stored(dtype: Dtype) -> DType {
+    match dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
+    }
+}
+
 /// Writes the model.
 pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
     let folder = &options.out;
@@ -17,12 +26,8 @@ pub fn run(options: &InitModel) -> anyhow::Result<ExitCode> {
         Preset::Mini => init::Preset::Mini,
         Preset::Sdxl => init::Preset::Sdxl,
     };
-    let dtype = match options.dtype {
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::Bf16 => DType::BF16,
-    };
-    init::init_model(&Cpu::new(0).context("cannot start the threads")?, preset, dtype, options.seed, folder)?;
+    let (backend, dtype) = (Cpu::new(0).context("cannot start the threads")?, stored(options.dtype));
+    init::init_model(&backend, preset, dtype, options.seed, folder)?;
     outln!("a random model is in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

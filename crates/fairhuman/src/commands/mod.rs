@@ -2,6 +2,7 @@
 
 pub mod annotate;
 pub mod check;
+pub mod init_control;
 pub mod init_model;
 pub mod merge;
 pub mod models;

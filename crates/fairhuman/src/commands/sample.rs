@@ -1,6 +1,7 @@
 //! `fairhuman sample`: pictures of prompts, as PNG files that say how they were made, and a grid of all.
 
 mod about;
+mod control;
 mod file;
 mod grid;
 mod init;
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
-use fairhuman_diffusion::pipeline::Pipeline;
+use fairhuman_diffusion::pipeline::{ModelFolder, Parts, Pipeline};
+use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
@@ -36,15 +38,20 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
+    let controls = control::wanted(options, prompts.len())?;
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| options.out.join(file_name(p))).collect();
     written.push(options.out.join("grid.png"));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
     read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
+    read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
+    let images = controls.iter().flat_map(|control| &control.images);
+    read.extend(images.map(|file| ("the control image", file.as_path())));
     ensure_apart(&written, &read)?;
     let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
-    let sampling = Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures };
+    let sampling =
+        Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures, controls: &controls };
     device::run(options.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -59,6 +66,7 @@ struct Sampling<'a> {
     prompts: &'a [String],
     loras: &'a [(PathBuf, f32)],
     pictures: &'a [Picture],
+    controls: &'a [control::Wanted],
 }
 
 impl Work for Sampling<'_> {
@@ -70,17 +78,21 @@ impl Work for Sampling<'_> {
 }
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
-    let Sampling { options, prompts, loras, pictures } = sampling;
+    let Sampling { options, prompts, loras, pictures, controls } = sampling;
     let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let folder = ModelFolder::open(&model)?;
+    let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
+    let (width, height) = generate::nominal_size(&folder, reduction)?;
+    let (width, height) = (options.width.unwrap_or(width), options.height.unwrap_or(height));
+    control::check(controls, &folder, reduction, (width, height))?;
     let mut pipeline = Pipeline::open(backend, &model)?;
     let params = generate::attach_loras(backend, &mut pipeline, loras)?;
-    let (width, height) = generate::default_size(&pipeline.parts())?;
     let settings = Settings {
         sampler: options.sampler,
         steps: options.steps,
         guidance: options.guidance,
-        width: options.width.unwrap_or(width),
-        height: options.height.unwrap_or(height),
+        width,
+        height,
         seed: options.seed,
     };
     note_truncated(&pipeline, prompts, options.negative.as_deref());
@@ -102,7 +114,10 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         Some(file) => Some(init::latents(backend, &pipeline, file, &settings)?),
         None => None,
     };
-    let (parts, clock) = (pipeline.parts(), clock::start());
+    let each = usize::try_from(options.count)?;
+    let loaded = control::Loaded::new(backend, &pipeline, controls, &settings, (pictures, each))?;
+    let guides = loaded.guides(controls);
+    let (parts, clock) = (Parts { guides: &guides, ..pipeline.parts() }, clock::start());
     let steps =
         if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
@@ -119,8 +134,16 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
             }
         };
         for (picture, rgb) in batch.iter().zip(&made) {
+            let prompt = (picture.index - options.index) as usize / each;
             let init = options.init.as_deref().map(|file| (file, options.strength));
-            let about = About { settings: &settings, picture, model: &model, loras, init };
+            let about = About {
+                settings: &settings,
+                picture,
+                model: &model,
+                loras,
+                controls: (controls, prompt),
+                init,
+            };
             write(&options.out.join(file_name(picture)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }
@@ -129,7 +152,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let time = clock();
     screen.bar.finish_and_clear();
     let sheet = options.out.join("grid.png");
-    write(&sheet, &grid.draw(prompts, usize::try_from(options.count)?), &[])?;
+    write(&sheet, &grid.draw(prompts, each), &[])?;
     let count = units::count(pictures.len() as u64, "picture");
     let each = units::short(time / pictures.len() as f64);
     outln!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));

@@ -2,6 +2,7 @@
 
 mod annotate;
 mod check;
+mod control;
 mod datasets;
 mod memory;
 mod merge;

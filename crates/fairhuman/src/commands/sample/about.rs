@@ -7,6 +7,8 @@ use fairhuman_diffusion::generate::{Picture, Settings};
 use fairhuman_diffusion::sampler::Sampler;
 use serde_json::json;
 
+use super::control::Wanted;
+
 /// The settings of a picture.
 pub struct About<'a> {
     /// Settings that all pictures share.
@@ -17,6 +19,8 @@ pub struct About<'a> {
     pub model: &'a Path,
     /// LoRA files and weights.
     pub loras: &'a [(PathBuf, f32)],
+    /// Control networks, and the place of this picture's prompt among all.
+    pub controls: (&'a [Wanted], usize),
     /// The picture that it began with, and how much of the way was walked again.
     pub init: Option<(&'a Path, f64)>,
 }
@@ -55,6 +59,14 @@ impl About<'_> {
                 self.loras.iter().map(|(file, weight)| format!("{}: {weight}", stem(file))).collect();
             text.push_str(&format!(", Lora: \"{}\"", list.join(", ")));
         }
+        for (i, control) in self.controls.0.iter().enumerate() {
+            let (start, end) = control.span;
+            text.push_str(&format!(
+                ", ControlNet {i}: \"Model: {}, Weight: {}, Guidance Start: {start}, Guidance End: {end}\"",
+                stem(&control.path),
+                control.weight
+            ));
+        }
         text.push_str(&format!(
             ", Index: {}, Version: fairhuman {}",
             self.picture.index,
@@ -67,10 +79,22 @@ impl About<'_> {
         let Settings { sampler, steps, guidance, width, height, seed } = self.settings;
         let file =
             |(file, weight): &(PathBuf, f32)| json!({"file": file.display().to_string(), "weight": weight});
+        let (controls, prompt) = self.controls;
+        let control = |control: &Wanted| {
+            json!({
+                "file": control.path.display().to_string(),
+                "image": control.images[prompt].display().to_string(),
+                "weight": control.weight,
+                "start": control.span.0,
+                "end": control.span.1,
+                "guess": control.guess,
+            })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "model": self.model.display().to_string(),
             "loras": self.loras.iter().map(file).collect::<Vec<_>>(),
+            "controls": controls.iter().map(control).collect::<Vec<_>>(),
             "prompt": self.picture.prompt,
             "negative": self.picture.negative,
             "seed": seed,

@@ -1,4 +1,4 @@
-//! The picture that others begin with, as latents.
+//! Pictures that others begin with, as latents, or in the shape of others.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use anyhow::ensure;
 use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;
+use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, resize};
 
 /// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of
@@ -16,13 +17,22 @@ pub fn latents<B: Backend>(
     file: &Path,
     settings: &Settings,
 ) -> anyhow::Result<Vec<f32>> {
-    let (width, height) = (u32::try_from(settings.width)?, u32::try_from(settings.height)?);
-    let multiple = pipeline.vae.config().reduction() as u32;
-    let fits = |side: u32| side > 0 && side.is_multiple_of(multiple);
+    let Settings { width, height, .. } = *settings;
+    let multiple = pipeline.vae.config().reduction();
+    let fits = |side: usize| side > 0 && side.is_multiple_of(multiple);
     ensure!(
         fits(width) && fits(height),
         "{width}x{height} pixels: expected sides that are multiples of {multiple}"
     );
+    let picture = fitted(file, (settings.width, settings.height))?;
+    let values: Vec<f32> = picture.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
+    let tensor = backend.tensor(&[1, settings.height, settings.width, 3], &values);
+    Ok(generate::encode(backend, &pipeline.vae, &tensor)?)
+}
+
+/// The middle of a picture file in the shape of a size (width and height), in that size.
+pub fn fitted(file: &Path, (width, height): (usize, usize)) -> anyhow::Result<RgbImage> {
+    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
     let photo = fairhuman_vision::photo::read(file)?;
     // The largest part of the new shape.
     let (w, h) = (u64::from(photo.width()), u64::from(photo.height()));
@@ -33,8 +43,10 @@ pub fn latents<B: Backend>(
     };
     let (left, top) = ((photo.width() - part.0) / 2, (photo.height() - part.1) / 2);
     let part = crop_imm(&photo, left, top, part.0, part.1).to_image();
-    let picture = resize(&part, width, height, FilterType::Lanczos3);
-    let values: Vec<f32> = picture.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
-    let tensor = backend.tensor(&[1, settings.height, settings.width, 3], &values);
-    Ok(generate::encode(backend, &pipeline.vae, &tensor)?)
+    // As it is where nothing is to be changed: control images have lines of one pixel.
+    Ok(if part.dimensions() == (width, height) {
+        part
+    } else {
+        resize(&part, width, height, FilterType::Lanczos3)
+    })
 }

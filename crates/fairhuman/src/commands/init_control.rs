@@ -1,0 +1,37 @@
+//! `fairhuman init-control`: a control network for a model, as training starts it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fairhuman_diffusion::adapter::AdapterKind;
+use fairhuman_diffusion::controlnet::Start;
+use fairhuman_diffusion::init::{ControlInit, init_control};
+use fairhuman_engine::Cpu;
+use fairhuman_files::ensure_apart;
+
+use super::init_model::stored;
+use crate::cache;
+use crate::cli::{ControlKind, InitControl};
+
+/// Writes the network.
+pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
+    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let written: Vec<_> = [options.out.clone()].into_iter().chain(options.file.clone()).collect();
+    ensure_apart(&written, &[("the model", &*model)])?;
+    let init = match options.kind {
+        ControlKind::Controlnet if options.random => ControlInit::ControlNet(Start::Random),
+        ControlKind::Controlnet => ControlInit::ControlNet(Start::Zero),
+        ControlKind::T2iFull => ControlInit::Adapter(AdapterKind::Full),
+        ControlKind::T2iXl => ControlInit::Adapter(AdapterKind::FullXl),
+        ControlKind::T2iLight => ControlInit::Adapter(AdapterKind::Light),
+    };
+    let backend = Cpu::new(0).context("cannot start the threads")?;
+    let (dtype, file) = (stored(options.dtype), options.file.as_deref());
+    init_control(&backend, &model, init, (dtype, options.seed), &options.out, file)?;
+    outln!("a control network is in {}", options.out.display());
+    if let Some(file) = file.map(Path::display) {
+        outln!("  {file}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,147 @@
+//! Control networks and their images, as the command line names them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use fairhuman_diffusion::control::{Control, ControlConfig};
+use fairhuman_diffusion::generate::{Guide, Picture, Settings};
+use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
+use fairhuman_diffusion::unet::UNetConfig;
+use fairhuman_engine::Backend;
+
+use super::init::fitted;
+use crate::cli::Sample;
+
+/// A control network of the command line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Its folder or file.
+    pub path: PathBuf,
+    /// The control image of each prompt.
+    pub images: Vec<PathBuf>,
+    pub weight: f32,
+    /// The first and the last share of the steps.
+    pub span: (f64, f64),
+    pub guess: bool,
+}
+
+/// The networks that the options name, checked against each other.
+pub fn wanted(options: &Sample, prompts: usize) -> anyhow::Result<Vec<Wanted>> {
+    let count = options.control.len();
+    let given = |name: &str, found: usize| match found == 0 || found == count {
+        true => Ok(()),
+        false => {
+            bail!("{count} --control and {found} {name}: give one for each network, or none at all")
+        }
+    };
+    given("--control-weight", options.control_weight.len())?;
+    given("--control-start", options.control_start.len())?;
+    given("--control-end", options.control_end.len())?;
+    let images = options.control_image.len();
+    ensure!(
+        images == count || images == 1 || count == 0,
+        "{count} --control and {images} --control-image: give one for each network, or one for all"
+    );
+    let one = |(i, path): (usize, &PathBuf)| {
+        let start = options.control_start.get(i).copied().unwrap_or(0.0);
+        let end = options.control_end.get(i).copied().unwrap_or(1.0);
+        ensure!(start <= end, "--control-start {start} is after --control-end {end}");
+        let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
+        ensure!(weight.is_finite(), "--control-weight {weight}: expected a finite number");
+        let images = images_of(&options.control_image[if images == 1 { 0 } else { i }], prompts)?;
+        Ok(Wanted { path: path.clone(), images, weight, span: (start, end), guess: options.guess })
+    };
+    options.control.iter().enumerate().map(one).collect()
+}
+
+/// The control image of each prompt: one file for all, or a folder's files by order of name.
+fn images_of(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf(); prompts]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
+        let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    ensure!(
+        files.len() == prompts,
+        "{}: {} pictures for {prompts} prompts; a folder of control images has one for each prompt",
+        path.display(),
+        files.len()
+    );
+    Ok(files)
+}
+
+/// Checks that the networks are for the model and the pictures' size, before any weight is read.
+pub fn check(
+    wanted: &[Wanted],
+    model: &ModelFolder,
+    reduction: usize,
+    size: (usize, usize),
+) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let unet = UNetConfig::open(&model.unet().join("config.json"))?;
+    for Wanted { path, .. } in wanted {
+        ControlConfig::read(path, &model.unet(), reduction)?.check(path, &unet, reduction, size)?;
+    }
+    Ok(())
+}
+
+/// Loaded networks, each with the control images of pictures by their index.
+pub struct Loaded<B: Backend> {
+    networks: Vec<Control<B>>,
+    images: Vec<BTreeMap<u64, Arc<[f32]>>>,
+}
+
+impl<B: Backend> Loaded<B> {
+    /// Reads networks and images. `each` pictures belong to every prompt.
+    pub fn new(
+        backend: &B,
+        pipeline: &Pipeline<B>,
+        wanted: &[Wanted],
+        settings: &Settings,
+        (pictures, each): (&[Picture], usize),
+    ) -> anyhow::Result<Self> {
+        let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());
+        let (mut networks, mut images) = (Vec::new(), Vec::new());
+        let mut read: BTreeMap<&Path, Arc<[f32]>> = BTreeMap::new();
+        for control in wanted {
+            networks.push(Control::load(backend, &control.path, &unet, reduction)?);
+            let mut by_index = BTreeMap::new();
+            for (picture, file) in pictures
+                .chunks(each)
+                .zip(&control.images)
+                .flat_map(|(pictures, file)| pictures.iter().map(move |picture| (picture, file.as_path())))
+            {
+                if !read.contains_key(file) {
+                    let image = fitted(file, (settings.width, settings.height))?;
+                    let values = image.as_raw().iter().map(|&v| f32::from(v) / 255.0);
+                    read.insert(file, values.collect());
+                }
+                by_index.insert(picture.index, read[file].clone());
+            }
+            images.push(by_index);
+        }
+        Ok(Self { networks, images })
+    }
+
+    /// The networks as the sampler takes them.
+    pub fn guides(&self, wanted: &[Wanted]) -> Vec<Guide<'_, B>> {
+        let all = self.networks.iter().zip(&self.images).zip(wanted);
+        let guide = |((network, images), wanted): (_, &Wanted)| {
+            let Wanted { weight, span, guess, .. } = *wanted;
+            Guide { network, images, weight, span, guess }
+        };
+        all.map(guide).collect()
+    }
+}
