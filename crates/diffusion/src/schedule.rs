@@ -243,6 +243,20 @@ impl NoiseSchedule {
         }
     }
 
+    /// Weight of a prediction's squared error that also counts, `lambda`-fold, the squared error of the clean
+    /// latents which it implies: 1 + lambda c^2, c the prediction's coefficient in them. For noise predictions
+    /// that is 1 + lambda (1 - abar) / abar, for velocities 1 + lambda (1 - abar).
+    ///
+    /// # Errors
+    /// A noise prediction where abar_t = 0, unless `lambda` is 0.
+    pub fn clean_weight(&self, t: usize, lambda: f64) -> Result<f64, ZeroSignal> {
+        if lambda == 0.0 {
+            return Ok(1.0);
+        }
+        let (_, coefficient) = self.clean(t)?;
+        Ok(1.0 + lambda * coefficient.powi(2))
+    }
+
     /// Signal-to-noise ratio abar_t / (1 - abar_t); infinite for a step without noise.
     pub fn snr(&self, t: usize) -> f64 {
         let abar = self.alphas_cumprod[t];

@@ -90,19 +90,45 @@ impl<B: Backend> Params<B> {
 pub struct ParamGrads<B: Backend> {
     objectives: usize,
     list: Vec<Option<B::Tensor>>,
+    /// Where gradients are multiplied with each other as they come, and not kept.
+    products: Option<Products>,
+}
+
+/// The Gram matrix so far.
+#[derive(Debug, Clone)]
+struct Products {
+    gram: Vec<f64>,
+    contributed: Vec<bool>,
+    /// A parameter that contributed twice: the products of its sum are not those of its parts.
+    repeated: Option<ParamId>,
 }
 
 /// Cheap: the values are shared.
 impl<B: Backend> Clone for ParamGrads<B> {
     fn clone(&self) -> Self {
-        Self { objectives: self.objectives, list: self.list.clone() }
+        Self { objectives: self.objectives, list: self.list.clone(), products: self.products.clone() }
     }
 }
 
 impl<B: Backend> ParamGrads<B> {
     /// No gradients yet, for `params` and the objectives of `lanes`.
     pub fn new(params: &Params<B>, lanes: &Lanes) -> Self {
-        Self { objectives: lanes.objectives(), list: (0..params.len()).map(|_| None).collect() }
+        let list = (0..params.len()).map(|_| None).collect();
+        Self { objectives: lanes.objectives(), list, products: None }
+    }
+
+    /// Only the Gram matrix is wanted: each parameter's gradients are released when they have been multiplied
+    /// with each other. For networks that use every parameter once, and one backward pass.
+    pub fn products_only(params: &Params<B>, lanes: &Lanes) -> Self {
+        let k = lanes.objectives();
+        let contributed = vec![false; params.len()];
+        let products = Products { gram: vec![0.0; k * k], contributed, repeated: None };
+        Self { products: Some(products), ..Self::new(params, lanes) }
+    }
+
+    /// A parameter whose gradients came in parts although only products are wanted: the Gram matrix is wrong.
+    pub fn repeated(&self) -> Option<ParamId> {
+        self.products.as_ref()?.repeated
     }
 
     /// Number of objectives `K`.
@@ -112,6 +138,14 @@ impl<B: Backend> ParamGrads<B> {
 
     /// Adds a contribution `[K, ...]`.
     pub fn add(&mut self, backend: &B, id: ParamId, grad: B::Tensor) {
+        if let Some(products) = &mut self.products {
+            let own = backend.gram(&[&grad]);
+            products.gram.iter_mut().zip(own).for_each(|(sum, product)| *sum += product);
+            if std::mem::replace(&mut products.contributed[id.0], true) {
+                products.repeated = Some(id);
+            }
+            return;
+        }
         let slot = &mut self.list[id.0];
         *slot = Some(match slot.take() {
             None => grad,
@@ -140,6 +174,9 @@ impl<B: Backend> ParamGrads<B> {
 
     /// The Gram matrix of the objectives' gradients over all parameters, row-major `K x K`, in f64.
     pub fn gram(&self, backend: &B) -> Vec<f64> {
+        if let Some(products) = &self.products {
+            return products.gram.clone();
+        }
         let grads: Vec<_> = self.list.iter().flatten().collect();
         if grads.is_empty() { vec![0.0; self.objectives * self.objectives] } else { backend.gram(&grads) }
     }

@@ -11,7 +11,9 @@ use fairhuman_train::recipe::{Device, bounds};
 
 mod data;
 mod model;
-pub use data::{Annotate, Check, GetModels, Models, ModelsAction, Shape};
+pub use data::{
+    Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
+};
 pub use model::{ControlKind, Dtype, InitControl, InitModel, Merge, Preset};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
@@ -46,6 +48,8 @@ pub enum Command {
     Annotate(Annotate),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
+    /// Make control images: poses, edges; for training a control network or drawing with one
+    Control(Control),
     /// Make pictures of prompts with a model and LoRA files
     Sample(Sample),
     /// Make a model folder with LoRA files merged into it, for programs without LoRA
@@ -319,6 +323,9 @@ pub struct Replay {
     /// Model folder in diffusers' layout; its unet/ is used
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
+    /// The control network of the step, a folder or a file, if it trained one
+    #[arg(long, value_name = "DIR|FILE")]
+    pub control: Option<PathBuf>,
     /// The recorded step
     #[arg(long, value_name = "FILE")]
     pub inputs: PathBuf,
@@ -337,6 +344,10 @@ pub struct Replay {
     /// Recompute activations in the backward pass: less memory, more time, the same numbers
     #[arg(long)]
     pub checkpointing: bool,
+    /// Keep no gradients: a second backward pass makes the combined one. Less memory, more time, the same numbers
+    /// but for rounding
+    #[arg(long)]
+    pub two_passes: bool,
     /// Print where the time goes, per operation
     #[arg(long)]
     pub profile: bool,

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
         Command::Check(options) => commands::check::run(&options),
+        Command::Control(options) => commands::control::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
         Command::Merge(options) => commands::merge::run(&options),
         Command::Report(options) => commands::report::run(&options),

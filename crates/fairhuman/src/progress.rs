@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use fairhuman_train::events::{Event, Start, Step, StepOutcome};
+use fairhuman_train::events::{Event, Start, Step, StepOutcome, Validation};
 use fairhuman_train::train::Reporter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -102,7 +102,8 @@ impl Screen {
         }
     }
 
-    fn validation(&mut self, step: u64, losses: &[f64]) {
+    fn validation(&mut self, validation: &Validation) {
+        let Validation { step, losses, .. } = validation;
         let change = match &self.held_out {
             None => String::new(),
             Some(before) => {
@@ -112,7 +113,16 @@ impl Screen {
             }
         };
         self.say(&format!("held out, step {step}: {}{change}", listed(&self.objectives, losses)));
-        self.held_out.get_or_insert_with(|| losses.to_vec());
+        if let Some(gain) = validation.control_gain() {
+            let percent: Vec<f64> = gain.iter().map(|gain| 100.0 * gain).collect();
+            let measures = validation.measures.iter().map(|(name, value)| format!("; {name} {value:.3}"));
+            let measures: String = measures.collect();
+            self.say(&format!(
+                "control lowers them, step {step}, in per cent: {}{measures}",
+                listed(&self.objectives, &percent)
+            ));
+        }
+        self.held_out.get_or_insert_with(|| losses.clone());
     }
 }
 
@@ -121,7 +131,7 @@ impl Reporter for Screen {
         match event {
             Event::Start(start) => self.start(start),
             Event::Step(step) => self.step(step),
-            Event::Validation(v) => self.validation(v.step, &v.losses),
+            Event::Validation(validation) => self.validation(validation),
             Event::Samples { step, files, .. } => {
                 if let Some(folder) = files.first().and_then(|file| file.parent()) {
                     self.say(&format!(

@@ -8,7 +8,10 @@ mod process;
 mod targets;
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 pub use mutate::mutation;
 pub use process::{Outcome, limit_memory, run_apart};
@@ -24,6 +27,17 @@ pub const MEMORY: u64 = 4 << 30;
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Executes a target once, in a folder of this process: for fuzzers that make their own inputs.
+///
+/// # Panics
+/// If the reader does; without such a target; if the folder cannot be written.
+pub fn execute_once(name: &str, input: &[u8]) {
+    static SCRATCH: OnceLock<TempDir> = OnceLock::new();
+    let scratch = SCRATCH.get_or_init(|| TempDir::new().expect("a temporary folder"));
+    let target = target(name).expect("a target of that name");
+    (target.run)(scratch.path(), input).expect("the temporary folder can be written");
 }
 
 impl Target {

@@ -251,7 +251,7 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
         params: &Params<B>,
         of: &Of<'_>,
     ) -> Result<Pass<B>, StepError> {
-        let LossInputs { objectives, batch, divisors, present } = *of;
+        let LossInputs { objectives, batch, divisors, present, .. } = *of;
         let targets = &batch.targets;
         let misfit = |e: fairhuman_diffusion::net::ModelError| StepError::Shape { problem: e.to_string() };
         let backend = context.backend;

@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::{Added, Residuals, UNet, UNetInput};
-use fairhuman_engine::{Backend, ParamGrads, Params, Tape, Var};
+use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
 
-use crate::batch::{Batch, Inputs, part};
-use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
+use crate::batch::{Batch, Inputs, Targets, part};
+use crate::controlled::{ControlNetwork, Controlled};
+use crate::method::full::Whole;
+use crate::method::lora::Adapted;
+use crate::module::{LossInputs, Pass, PassContext, TrainingModule, Wants};
 use crate::objective;
 use crate::step_error::{StepError, refuse_non_finite};
 
@@ -104,34 +107,67 @@ impl TextInputs {
     }
 }
 
-/// A network that predicts what the noise schedule asks for.
+/// A network that predicts what the noise schedule asks for: as [`Denoising`] it can be trained.
 pub trait Denoiser<B: Backend>: Sync {
+    /// Its inputs.
+    type Inputs: Inputs;
+
     /// The prediction `[N, h, w, C]` for `batch`.
     ///
     /// # Errors
     /// Inputs that do not fit the network, in words.
-    fn predict<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        batch: &Batch<DenoisingInputs>,
-    ) -> Result<Var<B>, String>;
+    fn predict<'m>(&'m self, tape: &mut Tape<'m, B>, batch: &Batch<Self::Inputs>) -> Result<Var<B>, String>;
 }
 
 /// A denoiser whose prediction is compared with the target.
 pub struct Denoising<'a, D>(pub &'a D);
 
+/// Implements [`TrainingModule`] for a denoiser, by [`Denoising`].
+macro_rules! train_as_denoiser {
+    (impl<B: Backend $(, $generic:ident: $bound:path)?> $network:ty) => {
+        impl<B: Backend $(, $generic: $bound)?> TrainingModule<B> for $network {
+            type Inputs = <Self as Denoiser<B>>::Inputs;
+
+            fn pass(
+                &self,
+                context: &PassContext<'_, B>,
+                params: &Params<B>,
+                of: &LossInputs<'_, Self::Inputs>,
+            ) -> Result<Pass<B>, StepError> {
+                Denoising(self).pass(context, params, of)
+            }
+
+            fn losses(
+                &self,
+                backend: &B,
+                params: &Params<B>,
+                of: &LossInputs<'_, Self::Inputs>,
+            ) -> Result<Vec<Vec<f64>>, String> {
+                Denoising(self).losses(backend, params, of)
+            }
+        }
+    };
+}
+
+train_as_denoiser!(impl<B: Backend> Adapted<B>);
+train_as_denoiser!(impl<B: Backend> Whole<B>);
+train_as_denoiser!(impl<B: Backend, C: ControlNetwork<B>> Controlled<B, C>);
+
 impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
-    type Inputs = DenoisingInputs;
+    type Inputs = D::Inputs;
 
     fn pass(
         &self,
         context: &PassContext<'_, B>,
         params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
+        of: &LossInputs<'_, D::Inputs>,
     ) -> Result<Pass<B>, StepError> {
-        let LossInputs { objectives, batch, divisors, present } = *of;
+        let LossInputs { objectives, batch, divisors, present, wants } = *of;
         let (backend, targets) = (context.backend, &batch.targets);
-        let lanes = of.lanes();
+        let lanes = match wants {
+            Wants::Sum(_) => Lanes::single(targets.size),
+            Wants::Gradients | Wants::Products => of.lanes(),
+        };
         let start = (context.clock)();
         let mut tape = Tape::new(backend, params, context.checkpointing).observed(context.observer);
         let output = self.0.predict(&mut tape, batch).map_err(|problem| StepError::Shape { problem })?;
@@ -139,9 +175,17 @@ impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
         let forward = (context.clock)();
         let losses = objective::losses(objectives, targets, divisors, &prediction);
         refuse_non_finite(objectives, &losses)?;
-        let mut grads = ParamGrads::new(params, &lanes);
+        let mut grads = match wants {
+            Wants::Products => ParamGrads::products_only(params, &lanes),
+            Wants::Gradients | Wants::Sum(_) => ParamGrads::new(params, &lanes),
+        };
         if !lanes.is_empty() {
-            let cotangent = objective::cotangents(objectives, targets, divisors, present, &prediction);
+            let cotangent = match wants {
+                Wants::Sum(sum) => {
+                    objective::combined_cotangent(objectives, targets, divisors, sum, &prediction)
+                }
+                _ => objective::cotangents(objectives, targets, divisors, present, &prediction),
+            };
             let shape = [lanes.len(), targets.height, targets.width, targets.channels];
             let cotangent = backend.tensor(&shape, &cotangent);
             tape.backward(&output, cotangent, &lanes, &[], &mut grads);
@@ -155,7 +199,7 @@ impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
         &self,
         backend: &B,
         params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
+        of: &LossInputs<'_, D::Inputs>,
     ) -> Result<Vec<Vec<f64>>, String> {
         let prediction = backend.scope(|| {
             let output = self.0.predict(&mut Tape::inference(backend, params), of.batch)?;
@@ -166,55 +210,67 @@ impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
 }
 
 impl<B: Backend> Denoiser<B> for UNet<B> {
+    type Inputs = DenoisingInputs;
+
     fn predict<'m>(
         &'m self,
         tape: &mut Tape<'m, B>,
         batch: &Batch<DenoisingInputs>,
     ) -> Result<Var<B>, String> {
-        let TextInputs::Embedded { prompt, tokens, pooled } = &batch.inputs.text else {
-            return Err("expected captions as embeddings, found token ids".into());
-        };
-        let (backend, n) = (tape.backend(), batch.targets.size);
-        let width = prompt.len() / (n * tokens).max(1);
-        let text = backend.tensor(&[n, *tokens, width], prompt);
-        let width = pooled.len() / n.max(1);
-        let pooled = (width > 0).then(|| Var::constant(backend.tensor(&[n, width], pooled)));
-        denoise(self, tape, batch, Var::constant(text), pooled)
+        let input = embedded_input(self, tape, &batch.targets, &batch.inputs)?;
+        self.forward(tape, &input).map_err(|e| e.to_string())
     }
 }
 
-/// A U-Net and the text encoders that are trained with it.
-pub struct WithTextEncoders<'a, B: Backend> {
-    /// The U-Net.
-    pub unet: &'a UNet<B>,
-    /// The text encoders.
-    pub text: &'a TextEncoders<B>,
-}
-
-impl<B: Backend> Denoiser<B> for WithTextEncoders<'_, B> {
-    fn predict<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        batch: &Batch<DenoisingInputs>,
-    ) -> Result<Var<B>, String> {
-        let TextInputs::Tokens(texts) = &batch.inputs.text else {
-            return Err("expected captions as token ids, found embeddings".into());
-        };
-        let (text, pooled) = self.text.forward(tape, texts).map_err(|e| e.to_string())?;
-        denoise(self.unet, tape, batch, text, pooled)
-    }
-}
-
-fn denoise<'m, B: Backend>(
+/// The prediction of a U-Net and the text encoders that are trained with it.
+///
+/// # Errors
+/// Captions as embeddings, inputs that do not fit the networks.
+pub(crate) fn predict_with_text_encoders<'m, B: Backend>(
     unet: &'m UNet<B>,
+    text: &'m TextEncoders<B>,
     tape: &mut Tape<'m, B>,
     batch: &Batch<DenoisingInputs>,
+) -> Result<Var<B>, String> {
+    let TextInputs::Tokens(texts) = &batch.inputs.text else {
+        return Err("expected captions as token ids, found embeddings".into());
+    };
+    let (text, pooled) = text.forward(tape, texts).map_err(|e| e.to_string())?;
+    let input = input(unet, tape, &batch.targets, &batch.inputs, text, pooled);
+    unet.forward(tape, &input).map_err(|e| e.to_string())
+}
+
+/// A U-Net's input with captions as embeddings.
+///
+/// # Errors
+/// Captions as token ids.
+pub(crate) fn embedded_input<B: Backend>(
+    unet: &UNet<B>,
+    tape: &Tape<'_, B>,
+    targets: &Targets,
+    inputs: &DenoisingInputs,
+) -> Result<UNetInput<B>, String> {
+    let TextInputs::Embedded { prompt, tokens, pooled } = &inputs.text else {
+        return Err("expected captions as embeddings, found token ids".into());
+    };
+    let (backend, n) = (tape.backend(), targets.size);
+    let width = prompt.len() / (n * tokens).max(1);
+    let text = backend.tensor(&[n, *tokens, width], prompt);
+    let width = pooled.len() / n.max(1);
+    let pooled = (width > 0).then(|| Var::constant(backend.tensor(&[n, width], pooled)));
+    Ok(input(unet, tape, targets, inputs, Var::constant(text), pooled))
+}
+
+fn input<B: Backend>(
+    unet: &UNet<B>,
+    tape: &Tape<'_, B>,
+    targets: &Targets,
+    inputs: &DenoisingInputs,
     text: Var<B>,
     pooled: Option<Var<B>>,
-) -> Result<Var<B>, String> {
-    let Batch { targets, inputs } = batch;
+) -> UNetInput<B> {
     let shape = [targets.size, targets.height, targets.width, targets.channels];
-    let input = UNetInput {
+    UNetInput {
         latents: tape.backend().tensor(&shape, &inputs.noisy),
         timesteps: inputs.timesteps.iter().map(|&t| t as f32).collect(),
         text: text.into(),
@@ -224,6 +280,5 @@ fn denoise<'m, B: Backend>(
             .and(pooled)
             .map(|pooled| Added { pooled, time_ids: inputs.time_ids.as_chunks::<6>().0.to_vec() }),
         residuals: Residuals::default(),
-    };
-    unet.forward(tape, &input).map_err(|e| e.to_string())
+    }
 }

@@ -3,6 +3,7 @@
 //! Lists with one entry per objective are in the order of `objectives` in the `start` event; matrices are
 //! row-major. A number that is not finite is written as `null`.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_fairness::Outcome;
 use serde::{Deserialize, Serialize};
+
+use crate::data::Variant;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +184,32 @@ pub struct Validation {
     pub present: Vec<usize>,
     /// Time it took.
     pub seconds: f64,
+    /// The same with other inputs: of a control network with the control images of other pictures, and without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantLosses>,
+    /// Figures about the trained values that say how far they have come, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
+}
+
+/// Held-out losses with other inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariantLosses {
+    /// The inputs, in words.
+    pub name: String,
+    /// Losses, per objective.
+    #[serde(with = "finite")]
+    pub losses: Vec<f64>,
+}
+
+impl Validation {
+    /// Share by which the control image lowers each loss, against those of other pictures: 0 means that the
+    /// network does not use it. None without a control network.
+    pub fn control_gain(&self) -> Option<Vec<f64>> {
+        let other = self.variants.iter().find(|variant| variant.name == Variant::Shuffled.name())?;
+        let gain = |(&own, &other): (&f64, &f64)| if other > 0.0 { 1.0 - own / other } else { 0.0 };
+        Some(self.losses.iter().zip(&other.losses).map(gain).collect())
+    }
 }
 
 impl Event {
@@ -323,6 +352,10 @@ mod tests {
         Event::Checkpoint { step, file: format!("{step}").into() }
     }
 
+    fn validation(step: u64, losses: Vec<f64>, present: Vec<usize>) -> Validation {
+        Validation { step, losses, present, seconds: 0.0, variants: Vec::new(), measures: BTreeMap::new() }
+    }
+
     #[test]
     fn resuming_removes_what_came_later_and_half_a_line() {
         let folder = tempfile::tempdir().unwrap();
@@ -347,7 +380,7 @@ mod tests {
         let (mut log, _) = EventLog::resume(&path, 0).unwrap();
         log.write(&checkpoint(1)).unwrap();
         log.file.write_all(b"{\"event\":\"ste\xff\x00\n").unwrap();
-        let validation = Validation { step: 2, losses: vec![1.5], present: vec![1], seconds: 0.0 };
+        let validation = validation(2, vec![1.5], vec![1]);
         log.write(&Event::Validation(validation)).unwrap();
         let (_, resumed) = EventLog::resume(&path, 2).unwrap();
         assert_eq!(resumed, Resumed { validated: true, previewed: false, damaged: vec![2] });
@@ -356,8 +389,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_survives_as_nan() {
-        let validation =
-            Validation { step: 1, losses: vec![1.5, f64::NAN], present: vec![1, 1], seconds: 0.0 };
+        let validation = validation(1, vec![1.5, f64::NAN], vec![1, 1]);
         let text = serde_json::to_string(&Event::Validation(validation)).unwrap();
         assert!(text.contains("[1.5,null]"), "{text}");
         let Event::Validation(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };

@@ -4,8 +4,8 @@
 use fairhuman_engine::{Backend, ParamGrads, Params};
 
 use crate::batch::Batch;
-use crate::group::{Group, StepSums, sum_counts, sum_step};
-use crate::module::{LossInputs, PassContext, TrainingModule};
+use crate::group::{Group, Single, StepSums, sum_counts, sum_step};
+use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::step_error::StepError;
 
@@ -40,6 +40,7 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     params: &Params<B>,
     objectives: &[Objective],
     (batches, first): (&[Batch<M::Inputs>], usize),
+    wants: Wants<'_>,
 ) -> Result<Gradients<B>, StepError> {
     let own = Counts::of(objectives.len(), batches.iter().map(|batch| &batch.targets));
     let counts = sum_counts(group, own)?;
@@ -47,14 +48,33 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     context.backend.scope(|| {
         let mut about = Observed::default();
         // Caught here and not further out, so that the other processes are told.
-        let own = context
-            .backend
-            .attempt(|| passes(context, module, params, objectives, &divisors, (batches, first), &mut about));
+        let own = context.backend.attempt(|| {
+            passes(context, module, params, objectives, &divisors, (batches, first), wants, &mut about)
+        });
         let own = own.unwrap_or_else(|error| Err(error.into()));
         let StepSums { losses, present, grads } = sum_step(group, context.backend, own)?;
         let Observed { prediction, forward, backward } = about;
         Ok(Gradients { losses, present, area: counts.area(), prediction, grads, forward, backward })
     })
+}
+
+/// The gradient of the objectives' sum with `coefficients` over the same batches, by a pass of its own: what
+/// the combination of kept gradients would be, in the memory of one objective.
+///
+/// # Errors
+/// As [`objective_gradients`].
+pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
+    context: &PassContext<'_, B>,
+    module: &M,
+    params: &Params<B>,
+    objectives: &[Objective],
+    batches: (&[Batch<M::Inputs>], usize),
+    coefficients: &[f64],
+) -> Result<(Vec<Option<B::Tensor>>, f64), StepError> {
+    let wants = Wants::Sum(coefficients);
+    let found = objective_gradients(context, &Single, module, params, objectives, batches, wants)?;
+    let combined = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
+    Ok((combined, found.forward + found.backward))
 }
 
 /// Results of the passes that are not summed over processes.
@@ -72,6 +92,7 @@ fn passes<B: Backend, M: TrainingModule<B>>(
     objectives: &[Objective],
     divisors: &[f64],
     (batches, mut first): (&[Batch<M::Inputs>], usize),
+    wants: Wants<'_>,
     about: &mut Observed,
 ) -> Result<StepSums<B>, StepError> {
     let mut total: Option<StepSums<B>> = None;
@@ -80,8 +101,13 @@ fn passes<B: Backend, M: TrainingModule<B>>(
             return Err(StepError::Input { what, samples }.shifted(first));
         }
         let present = objective::present(&batch.targets, objectives.len());
-        let of = LossInputs { objectives, batch, divisors, present: &present };
+        let of = LossInputs { objectives, batch, divisors, present: &present, wants };
         let pass = module.pass(context, params, &of).map_err(|refused| refused.shifted(first))?;
+        if let Some(id) = pass.grads.repeated() {
+            let name = params.iter().nth(id.0).map_or("", |param| &param.name);
+            let problem = format!("the network uses {name} more than once: its gradients must be kept");
+            return Err(StepError::Shape { problem });
+        }
         let sums = StepSums {
             losses: pass.losses.iter().map(|samples| samples.iter().sum()).collect(),
             present: present.iter().map(Vec::len).collect(),

@@ -39,6 +39,7 @@ pub mod average;
 pub mod batch;
 pub mod cache;
 pub mod checkpoint;
+pub mod controlled;
 pub mod data;
 pub mod denoising;
 pub mod error;

@@ -10,6 +10,7 @@ mod blocks;
 mod networks;
 
 use fairhuman_dataset::GeometrySpec;
+use fairhuman_diffusion::adapter::{AdapterConfig, AdapterKind};
 use fairhuman_diffusion::clip::ClipConfig;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::ModelFolder;
@@ -17,7 +18,7 @@ use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 
 use crate::method::{Settings, Visitor};
-use crate::recipe::Recipe;
+use crate::recipe::{GradientUse, Recipe};
 use networks::{autoencoder, parameters, unet};
 
 /// Bytes of a value.
@@ -65,6 +66,10 @@ pub enum Trained {
         /// And the text encoders.
         text_encoders: bool,
     },
+    /// A ControlNet beside the frozen U-Net.
+    ControlNet,
+    /// A T2I-Adapter beside the frozen U-Net; none: of the kind for the model's family.
+    T2iAdapter(Option<AdapterKind>),
     /// The autoencoder.
     Autoencoder {
         /// Only its decoder.
@@ -83,6 +88,8 @@ pub struct Sizes {
     pub batch: usize,
     /// Passes per step.
     pub accumulation: usize,
+    /// What is kept of the gradients.
+    pub gradients: GradientUse,
     /// Width and height of the pictures in pixels.
     pub size: (u32, u32),
     /// Activations are computed again in the backward pass.
@@ -108,6 +115,7 @@ impl Sizes {
             objectives: recipe.objective.len(),
             batch: recipe.batch,
             accumulation: recipe.accumulation,
+            gradients: recipe.gradients,
             size: largest(&recipe.geometry),
             checkpointing: recipe.activation_checkpointing,
             averages: recipe.ema.is_some(),
@@ -196,11 +204,24 @@ pub fn estimate(networks: &Networks, sizes: &Sizes) -> Estimate {
             let texts = if *text_encoders { text_values } else { 0.0 };
             (vae_values, unet_values + texts, unet(config, latents, blocks::Kept::All))
         }
+        // Its half of the U-Net keeps what its own gradients need.
+        Trained::ControlNet => {
+            let values = networks::controlnet(&fairhuman_diffusion::unet::plan(config));
+            (unet_values + vae_values, values, unet(config, latents, blocks::Kept::All))
+        }
+        Trained::T2iAdapter(kind) => {
+            let usual = if config.added.is_some() { AdapterKind::FullXl } else { AdapterKind::Full };
+            let adapter = AdapterConfig::of_unet(kind.unwrap_or(usual), &config.channels, reduction);
+            let values = parameters(&fairhuman_diffusion::adapter::plan(&adapter));
+            let kept = blocks::Kept::Adapter { rank: 0, targets: &[] };
+            (unet_values + vae_values, values, unet(config, latents, kept))
+        }
         Trained::Autoencoder { decoder_only } => {
             (0.0, vae_values, autoencoder(vae, (height, width), *decoder_only))
         }
     };
     let passes = if sizes.accumulation > 1 { 2.0 } else { 1.0 };
+    let kept = if sizes.gradients == GradientUse::Twice { 0.0 } else { objectives };
     let is_vae = matches!(sizes.trained, Trained::Autoencoder { .. });
     let prompt = if is_vae { 0.0 } else { (77 * config.text_width) as f64 };
     let sample = match is_vae {
@@ -213,7 +234,7 @@ pub fn estimate(networks: &Networks, sizes: &Sizes) -> Estimate {
     Estimate {
         weights: widened(frozen),
         values: VALUE * trained,
-        gradients: VALUE * trained * (objectives * passes + 1.0),
+        gradients: VALUE * trained * (kept * passes + 1.0),
         moments: VALUE * 2.0 * trained,
         averages: if sizes.averages { VALUE * trained } else { 0.0 },
         activations: VALUE * blocks::peak(&pass, batch, batch * objectives, sizes.checkpointing),

@@ -37,6 +37,17 @@ pub trait TrainingModule<B: Backend>: Sync {
     ) -> Result<Vec<Vec<f64>>, String>;
 }
 
+/// The gradients that a pass computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Wants<'a> {
+    /// Those of every objective, kept.
+    Gradients,
+    /// Their products only: each parameter's are released as they come.
+    Products,
+    /// That of the objectives' sum with these coefficients.
+    Sum(&'a [f64]),
+}
+
 /// The inputs of the losses of one batch.
 pub struct LossInputs<'a, I> {
     /// The objectives.
@@ -47,6 +58,8 @@ pub struct LossInputs<'a, I> {
     pub divisors: &'a [f64],
     /// The samples in which each objective has pixels.
     pub present: &'a [Vec<usize>],
+    /// The gradients to compute.
+    pub wants: Wants<'a>,
 }
 
 impl<I> LossInputs<'_, I> {
@@ -69,7 +82,8 @@ pub struct Pass<B: Backend> {
     pub losses: Vec<Vec<f64>>,
     /// The network's output, `[N, h, w, C]`.
     pub prediction: Vec<f32>,
-    /// Gradients `[K, ...]` of every parameter.
+    /// Gradients of every parameter: `[K, ...]`, or `[1, ...]` of the sum; their products only where nothing else
+    /// is wanted.
     pub grads: ParamGrads<B>,
     /// Seconds of the forward pass.
     pub forward: f64,

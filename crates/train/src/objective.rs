@@ -163,6 +163,35 @@ pub fn cotangents(
     out
 }
 
+/// The cotangents of the weighted sum of all objectives, `[N, h, w, C]`: one lane for every sample.
+pub fn combined_cotangent(
+    objectives: &[Objective],
+    batch: &Targets,
+    divisors: &[f64],
+    coefficients: &[f64],
+    prediction: &[f32],
+) -> Vec<f32> {
+    let cells = batch.height * batch.width;
+    let squares: Vec<f64> = objectives
+        .iter()
+        .zip(divisors)
+        .zip(coefficients)
+        .map(|((o, &divisor), c)| if divisor > 0.0 { c * o.scale.powi(2) / divisor } else { 0.0 })
+        .collect();
+    let mut out = Vec::with_capacity(batch.size * cells * batch.channels);
+    for cell in 0..batch.size * cells {
+        let of = |(square, mask): (&f64, &Option<Vec<f32>>)| {
+            square * mask.as_ref().map_or(1.0, |mask| f64::from(mask[cell]).powi(2))
+        };
+        let factor: f64 = squares.iter().zip(&batch.masks).map(of).sum();
+        let factor = 2.0 * batch.weights[cell / cells] * factor;
+        let at = cell * batch.channels..(cell + 1) * batch.channels;
+        let pairs = prediction[at.clone()].iter().zip(&batch.values[at]);
+        out.extend(pairs.map(|(p, y)| (factor * (f64::from(*p) - f64::from(*y))) as f32));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,10 @@ pub enum Purpose {
     Adapter,
     /// The signs that GradDrop keeps: (step, parameter).
     GradDrop,
+    /// A control network's initial values: (0, 0).
+    Control,
+    /// Whether a sample's control image is black: (step, slot).
+    ControlDropout,
 }
 
 impl Purpose {
@@ -38,6 +42,8 @@ impl Purpose {
             Purpose::ValidationNoise => b"validate",
             Purpose::Adapter => b"adapter ",
             Purpose::GradDrop => b"graddrop",
+            Purpose::Control => b"control ",
+            Purpose::ControlDropout => b"ctrldrop",
         }
     }
 }
@@ -68,6 +74,11 @@ pub fn normal(rng: &mut impl RngCore, count: usize) -> Vec<f32> {
     }
     values.truncate(count);
     values
+}
+
+/// A number in [0, 1).
+pub fn unit(rng: &mut impl RngCore) -> f64 {
+    (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// A whole number in `0..bound`, all alike to one part in 2^32 or better.

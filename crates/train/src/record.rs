@@ -27,7 +27,10 @@ pub fn validate(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
         return Err(format!("this command makes steps up to {until}"));
     }
     if !recipe.method.records() {
-        return Err("steps are recorded where a LoRA is trained (method = \"lora\")".into());
+        let methods = "\"lora\", \"controlnet\" and \"t2i-adapter\"";
+        return Err(format!(
+            "steps are recorded where a part beside the U-Net is trained: by the methods {methods}"
+        ));
     }
     if !recipe.objective.iter().enumerate().all(|(k, o)| (k == 0) == o.mask.is_none()) {
         return Err(
@@ -64,7 +67,8 @@ pub fn write<B: Backend, M: Method<B>>(
     };
     let optimizer = Optimizer { learning_rate, ..recipe.optimizer };
     let mut inputs = model.network.record_inputs(settings, batch);
-    inputs.tensors.extend(values(&model.params)?);
+    let start = model.network.record_start(backend, &model.params, &folder, &mut inputs);
+    start.map_err(|problem| TrainError::RecordStep { step, problem })?;
     add_targets(&mut inputs.tensors, &batch.targets, &recipe.objective);
     add_header(&mut inputs.metadata, recipe, &optimizer);
     inputs.metadata.insert("seed".into(), recipe.seed.to_string());

@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
-use fairhuman_diffusion::net::ModelError;
+use fairhuman_diffusion::adapter::Adapter;
+use fairhuman_diffusion::control::{self, ControlKind};
+use fairhuman_diffusion::controlnet::ControlNet;
+use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, Params};
 use fairhuman_fairness::State;
 
-use crate::aggregate::{Position, fair_direction};
-use crate::gradient::{clip_factor, objective_gradients};
+use crate::aggregate::{Position, SecondPass, fair_direction};
+use crate::batch::Batch;
+use crate::controlled::{Controlled, ControlledInputs};
+use crate::gradient::{clip_factor, combined_gradient, objective_gradients};
 use crate::group::Single;
 use crate::method::{Method, lora};
-use crate::module::PassContext;
+use crate::module::{PassContext, Wants};
 use crate::optimizer::{Moments, update};
+use crate::recipe::GradientUse;
 use crate::record;
-use crate::recorded::{RecordedStep, TensorFile};
+use crate::recorded::{RecordedStep, TensorFile, Trained};
 use crate::step_error::StepError;
 
 /// Why a step could not be replayed.
@@ -25,9 +32,9 @@ pub enum ReplayError {
     /// The step's numbers.
     #[error("the recorded step cannot be taken: {0}")]
     Refused(#[from] StepError),
-    /// The adapter's values.
+    /// The trained part.
     #[error("{0}")]
-    Adapter(String),
+    Trained(String),
 }
 
 /// Seconds of one replay.
@@ -45,23 +52,70 @@ pub struct Times {
     pub step: f64,
 }
 
-/// Runs a recorded step `repeats` times (at least once), every time from the recorded state. `before` is told
-/// each repeat's number. Returns what the step gave and the times of each repeat.
+/// Runs a recorded step `repeats` times (at least once), every time from the recorded state. `control` is the
+/// folder or file of the control network, where the step has one. `before` is told each repeat's number.
+/// Returns what the step gave and the times of each repeat.
 ///
 /// # Errors
-/// A model or an adapter that does not fit the step, numbers that are not finite.
+/// A model or a trained part that does not fit the step, numbers that are not finite.
 pub fn replay<B: Backend>(
     context: &PassContext<'_, B>,
-    folder: &Path,
+    (model, control): (&Path, Option<&Path>),
     step: &RecordedStep,
-    repeats: usize,
+    (repeats, gradients): (usize, GradientUse),
     before: &mut dyn FnMut(usize),
 ) -> Result<(TensorFile, Vec<Times>), ReplayError> {
     let backend = context.backend;
     let mut params = Params::default();
-    let adapted = lora::open_recorded(backend, folder, &step.lora, step.lora_alpha, &mut params)?;
+    match (&step.trained, control) {
+        (Trained::Lora { values, alpha }, None) => {
+            let adapted = lora::open_recorded(backend, model, values, *alpha, &mut params)?;
+            repeat(context, &adapted, params, step, &step.batch, (repeats, gradients), before)
+        }
+        (Trained::Lora { .. }, Some(_)) => Err(ReplayError::Trained(
+            "the recorded step trains a LoRA, and a control network was given".into(),
+        )),
+        (Trained::Control { .. }, None) => Err(ReplayError::Trained(
+            "the recorded step trains a control network: its folder is needed".into(),
+        )),
+        (Trained::Control { images, reduction }, Some(path)) => {
+            let Batch { targets, inputs } = step.batch.clone();
+            let inputs =
+                ControlledInputs { denoising: inputs, control: images.clone(), reduction: *reduction };
+            let batch = Batch { targets, inputs };
+            let folder = model.join("unet");
+            let unet = UNet::load(backend, &folder, Trainable::None)?;
+            let trained = Trainable::All(&mut params);
+            match control::kind(path)? {
+                ControlKind::ControlNet => {
+                    let control = ControlNet::load(backend, path, &folder, trained)?;
+                    let controlled = Controlled { unet, control };
+                    repeat(context, &controlled, params, step, &batch, (repeats, gradients), before)
+                }
+                ControlKind::Adapter => {
+                    let control = Adapter::load(backend, path, *reduction, trained)?;
+                    let controlled = Controlled { unet, control };
+                    repeat(context, &controlled, params, step, &batch, (repeats, gradients), before)
+                }
+            }
+        }
+    }
+}
+
+fn repeat<B: Backend, M: Method<B>>(
+    context: &PassContext<'_, B>,
+    module: &M,
+    mut params: Params<B>,
+    step: &RecordedStep,
+    batch: &Batch<M::Inputs>,
+    (repeats, gradients): (usize, GradientUse),
+    before: &mut dyn FnMut(usize),
+) -> Result<(TensorFile, Vec<Times>), ReplayError> {
+    let backend = context.backend;
+    let twice = gradients == GradientUse::Twice;
+    let wants = if twice { Wants::Products } else { Wants::Gradients };
     let recorded: Vec<B::Tensor> = params.iter().map(|p| p.value.clone()).collect();
-    let batches = std::slice::from_ref(&step.batch);
+    let batches = std::slice::from_ref(batch);
     let mut times = Vec::new();
     let mut last = None;
     for repeat in 0..repeats.max(1) {
@@ -72,11 +126,17 @@ pub fn replay<B: Backend>(
 
         let start = (context.clock)();
         let gradients =
-            objective_gradients(context, &Single, &adapted, &params, &step.objectives, (batches, 0))?;
+            objective_gradients(context, &Single, module, &params, &step.objectives, (batches, 0), wants)?;
         // A recorded step stands alone, without the memory of the steps before it.
         let (seed, number) = step.position;
         let position = Position { seed, step: number, state: &State::default() };
-        let direction = fair_direction(context, &step.objectives, &step.weighting, &gradients, position)?;
+        let second_pass = |coefficients: &[f64]| {
+            let (objectives, batches) = (&step.objectives, (batches, 0));
+            Ok(combined_gradient(context, module, &params, objectives, batches, coefficients)?.0)
+        };
+        let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
+        let (objectives, weighting) = (&step.objectives, &step.weighting);
+        let direction = fair_direction(context, objectives, weighting, &gradients, position, second_pass)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);
         let optimizer = step.optimizer;
@@ -94,8 +154,8 @@ pub fn replay<B: Backend>(
         last = Some((gradients, direction));
     }
     let Some((gradients, direction)) = last else {
-        return Err(ReplayError::Adapter("no step was run".into()));
+        return Err(ReplayError::Trained("no step was run".into()));
     };
-    let values = adapted.record_values(backend, &params).map_err(ReplayError::Adapter)?;
+    let values = module.record_values(backend, &params).map_err(ReplayError::Trained)?;
     Ok((record::outputs(&step.batch.targets, &gradients, &direction, values), times))
 }

@@ -11,16 +11,16 @@ use fairhuman_files::ensure_apart;
 use crate::aggregate::Direction;
 use crate::batch::Batch;
 use crate::checkpoint::{self, Identity, Progress, Saved};
-use crate::data::{Data, DataError, Preparing, StepData};
+use crate::data::{Data, DataError, Preparing, StepData, Variant};
 use crate::error::TrainError;
-use crate::events::{Event, Resumed, Start, Validation};
+use crate::events::{Event, Resumed, Start, Validation, VariantLosses};
 use crate::file_hashes::FileHashes;
 use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
-use crate::method::{Method, Setup};
+use crate::method::{Method, Settings, Setup};
 use crate::model::Model;
-use crate::module::{LossInputs, PassContext, TrainingModule};
+use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::optimizer::Moments;
 use crate::previews::Previews;
@@ -68,7 +68,10 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     ) -> Result<Self, TrainError> {
         ensure_apart(
             &folder::written(&recipe.out, &recipe.cache),
-            &[("the model", &recipe.model.path), ("the dataset", &recipe.dataset.path)],
+            &[("the model", &*recipe.model.path), ("the dataset", &*recipe.dataset.path)]
+                .into_iter()
+                .chain(settings.reads())
+                .collect::<Vec<_>>(),
         )?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
         let (saved, mut notes) = checkpoint::newest(&folder::checkpoints(&recipe.out))?;
@@ -207,22 +210,40 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             return Ok(None);
         }
         let start = (context.clock)();
+        let Some((losses, present)) = self.held_out_losses(context, Variant::Plain, stop)? else {
+            return Ok(None);
+        };
+        let mut variants = Vec::new();
+        for variant in self.data.variants().collect::<Vec<_>>() {
+            let Some((losses, _)) = self.held_out_losses(context, variant, stop)? else { return Ok(None) };
+            variants.push(VariantLosses { name: variant.name().into(), losses });
+        }
+        let measures = self.model.network.measures(context.backend, &self.model.eval_params());
+        let measures = measures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let (step, seconds) = (self.progress.step, (context.clock)() - start);
+        Ok(Some(Event::Validation(Validation { step, losses, present, seconds, variants, measures })))
+    }
+
+    /// Losses, and pairs of picture and noise with pixels, per objective; none where it is told to stop.
+    fn held_out_losses(
+        &mut self,
+        context: &PassContext<'_, B>,
+        variant: Variant,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Vec<f64>, Vec<usize>)>, TrainError> {
         let objectives = &self.recipe.objective;
         let (network, params) = (&self.model.network, self.model.eval_params());
         let mut sums = Sums::new(objectives.len());
-        let looked = self.data.validate(self.recipe.batch, &mut |batch| {
+        let looked = self.data.validate(self.recipe.batch, variant, &mut |batch| {
             if stop.load(Ordering::SeqCst) {
                 return Err(DataError::Stopped);
             }
             sums.add(context.backend, network, &params, objectives, batch).map_err(DataError::Problem)
         });
         match looked {
-            Err(DataError::Stopped) => return Ok(None),
-            looked => looked?,
+            Err(DataError::Stopped) => Ok(None),
+            looked => looked.map(|()| Some(sums.losses(objectives))).map_err(TrainError::from),
         }
-        let (losses, present) = sums.losses(objectives);
-        let seconds = (context.clock)() - start;
-        Ok(Some(Event::Validation(Validation { step: self.progress.step, losses, present, seconds })))
     }
 
     /// Renders the recipe's prompts by the network as it is, or by its averages; none without `[samples]`,
@@ -342,7 +363,8 @@ impl Sums {
     ) -> Result<(), String> {
         let ones = vec![1.0; objectives.len()];
         let present = objective::present(&batch.targets, objectives.len());
-        let of = LossInputs { objectives, batch, divisors: &ones, present: &present };
+        let wants = Wants::Gradients;
+        let of = LossInputs { objectives, batch, divisors: &ones, present: &present, wants };
         let losses = network.losses(backend, params, &of)?;
         for k in 0..objectives.len() {
             self.squares[k] += losses[k].iter().sum::<f64>();

@@ -1,22 +1,23 @@
 //! The training loop. It is the only place where parameters change.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
-use crate::aggregate::{Direction, Position, fair_direction};
+use crate::aggregate::{Direction, Position, SecondPass, fair_direction};
 use crate::data::{DataError, Source};
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
-use crate::gradient::{Gradients, clip_factor, objective_gradients};
+use crate::gradient::{Gradients, clip_factor, combined_gradient, objective_gradients};
 use crate::group::{self, Group};
 use crate::method::{Method, Settings, Visitor};
 use crate::model::Model;
-use crate::module::PassContext;
+use crate::module::{PassContext, Wants};
 use crate::optimizer::update;
-use crate::recipe::Recipe;
+use crate::recipe::{GradientUse, Recipe};
 use crate::record;
 use crate::session::Session;
 use crate::step_error::StepError;
@@ -247,11 +248,24 @@ impl<'a, B: Backend> Command<'a, '_, B> {
 
         let Model { network, params, .. } = &run.model;
         let batches = (&data.batches[..], data.first);
-        let found = objective_gradients(passes, self.group, network, params, &recipe.objective, batches)
-            .and_then(|gradients| {
+        let objectives = &recipe.objective;
+        let twice = recipe.gradients == GradientUse::Twice;
+        let wants = if twice { Wants::Products } else { Wants::Gradients };
+        let again = Cell::new(0.0);
+        let second_pass = |coefficients: &[f64]| {
+            let found = combined_gradient(passes, network, params, objectives, batches, coefficients);
+            found.map(|(combined, seconds)| {
+                again.set(seconds);
+                combined
+            })
+        };
+        let found = objective_gradients(passes, self.group, network, params, objectives, batches, wants)
+            .and_then(|mut gradients| {
                 let position = Position { seed: recipe.seed, step, state: &run.progress.weighting };
+                let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
                 let direction =
-                    fair_direction(passes, &recipe.objective, &recipe.weighting, &gradients, position)?;
+                    fair_direction(passes, objectives, &recipe.weighting, &gradients, position, second_pass)?;
+                gradients.backward += again.get();
                 Ok((gradients, direction))
             });
         let solved = clock();

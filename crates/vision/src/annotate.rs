@@ -31,7 +31,7 @@ use crate::models::sha256_hex;
 use crate::photo;
 use crate::pipeline::Pipeline;
 use crate::sheet::{self, Entry};
-use crate::skeleton::skeleton;
+use crate::skeleton::{Skeleton, Style};
 
 /// Settings of [`annotate()`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,7 +353,8 @@ impl Job<'_> {
             }
         }
         let found = &annotation.found;
-        files::picture(&target(&paths.conditioning), &skeleton(width, height, found).into())?;
+        let control = Skeleton::of(found).draw(width, height, Style::Classic);
+        files::picture(&target(&paths.conditioning), &control.into())?;
         files::picture(&target(&paths.thumbnail), &sheet::thumbnail(picture, found).into())?;
         annotation.masks = generated;
         annotation.settings = self.settings.clone();

@@ -42,6 +42,7 @@ pub mod classes;
 pub mod crop;
 pub mod detect;
 pub mod detectors;
+pub mod edges;
 pub mod evaluate;
 pub mod files;
 pub mod geometry;

@@ -74,45 +74,100 @@ const EYES: [(usize, usize); 2] = [(33, 133), (362, 263)];
 /// Minimum visibility of a body point to be drawn.
 const VISIBLE: f32 = THRESHOLD;
 
-/// Draws the skeletons of all detections in a photograph of the given size.
-pub fn skeleton(width: u32, height: u32, found: &Detections) -> RgbImage {
-    let Some(mut canvas) = Pixmap::new(width, height) else {
-        return RgbImage::new(width, height);
-    };
-    canvas.fill(Color::BLACK);
-    // The usual radii (4 pixels of joints, 3 of face points) are for pictures of 512.
-    let unit = width.max(height) as f32 / 512.0;
-    for pose in &found.people {
-        body(&mut canvas, pose, unit);
-    }
-    for hand in found.hands.iter().filter(|hand| hand.points.len() == 21) {
-        fingers(&mut canvas, &hand.points, unit);
-    }
-    for face in found.faces.iter().filter(|face| face.points.len() == 468) {
-        let radius = marker_size(&face.points, 3.0 * unit, 30.0);
-        let pupils = EYES.map(|(a, b)| middle(face.points[a], face.points[b]));
-        for p in FACE.iter().map(|&i| face.points[i]).chain(pupils) {
-            dot(&mut canvas, p, radius, [255; 3]);
-        }
-    }
-    let rgb = canvas.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
-    RgbImage::from_raw(width, height, rgb).unwrap_or_else(|| RgbImage::new(width, height))
+/// Points to draw, in pixels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Skeleton {
+    /// OpenPose's 18 body points of each person: nose, neck; shoulder, elbow, wrist of the right and of the left
+    /// arm; hip, knee, ankle of the right and of the left leg; right and left eye, right and left ear. Left and
+    /// right are the person's own.
+    pub bodies: Vec<[Option<[f32; 2]>; 18]>,
+    /// The 21 points of each hand: wrist, then four of each finger from thumb to little finger.
+    pub hands: Vec<Vec<[f32; 2]>>,
+    /// Points of each face, white dots.
+    pub faces: Vec<Vec<[f32; 2]>>,
 }
 
-fn body(canvas: &mut Pixmap, pose: &Pose, unit: f32) {
-    let point = |i: usize| -> Option<[f32; 2]> {
-        let seen = |i: usize| (pose.visibility[i] >= VISIBLE).then(|| pose.points[i]);
-        if i == NECK { Some(middle(seen(11)?, seen(12)?)) } else { seen(BODY[i]) }
-    };
+/// Widths of the lines. Pose networks have learnt one of them, and follow it best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Style {
+    /// Limbs 8 pixels wide at 512, in proportion to the longer side: drawn at 512 and enlarged, as for the networks
+    /// of lllyasviel and thibaud.
+    #[default]
+    Classic,
+    /// Limbs 8 pixels wide at any size: drawn at the picture's own, as in FairHuman.
+    Thin,
+    /// Limbs of xinsir's networks for SDXL: 24 pixels wide at 1024.
+    Xinsir,
+}
+
+impl Style {
+    /// Multiples of the usual widths, which are for pictures of 512: of limbs, and of everything else.
+    fn units(self, side: u32) -> (f32, f32) {
+        match self {
+            // Below a pixel nothing would be left to see.
+            Self::Classic => [(side as f32 / 512.0).max(0.25); 2].into(),
+            Self::Thin => (1.0, 1.0),
+            Self::Xinsir if side < 500 => (1.0, 1.0),
+            Self::Xinsir => ((2 + side / 1000).min(7) as f32, 1.0),
+        }
+    }
+}
+
+impl Skeleton {
+    /// The points of all detections.
+    pub fn of(found: &Detections) -> Self {
+        let hands = found.hands.iter().filter(|hand| hand.points.len() == 21);
+        let faces = found.faces.iter().filter(|face| face.points.len() == 468);
+        Self {
+            bodies: found.people.iter().map(body_points).collect(),
+            hands: hands.map(|hand| hand.points.clone()).collect(),
+            faces: faces.map(|face| face_points(&face.points)).collect(),
+        }
+    }
+
+    /// A picture of them, on black.
+    pub fn draw(&self, width: u32, height: u32, style: Style) -> RgbImage {
+        let Some(mut canvas) = Pixmap::new(width, height) else {
+            return RgbImage::new(width, height);
+        };
+        canvas.fill(Color::BLACK);
+        let (limbs, unit) = style.units(width.max(height));
+        for points in &self.bodies {
+            body(&mut canvas, points, 4.0 * limbs, 4.0 * unit);
+        }
+        for points in &self.hands {
+            fingers(&mut canvas, points, unit);
+        }
+        for points in &self.faces {
+            let radius = marker_size(points, 3.0 * unit, 30.0);
+            points.iter().for_each(|&p| dot(&mut canvas, p, radius, [255; 3]));
+        }
+        let rgb = canvas.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+        RgbImage::from_raw(width, height, rgb).unwrap_or_else(|| RgbImage::new(width, height))
+    }
+}
+
+fn body_points(pose: &Pose) -> [Option<[f32; 2]>; 18] {
+    let seen = |i: usize| (pose.visibility[i] >= VISIBLE).then(|| pose.points[i]);
+    std::array::from_fn(|i| if i == NECK { Some(middle(seen(11)?, seen(12)?)) } else { seen(BODY[i]) })
+}
+
+/// iBUG's 68 points and the pupils, of MediaPipe's 468.
+fn face_points(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
+    let pupils = EYES.map(|(a, b)| middle(points[a], points[b]));
+    FACE.iter().map(|&i| points[i]).chain(pupils).collect()
+}
+
+fn body(canvas: &mut Pixmap, points: &[Option<[f32; 2]>; 18], thick: f32, joint: f32) {
     for (i, (a, b)) in LIMBS.into_iter().enumerate() {
-        if let (Some(a), Some(b)) = (point(a), point(b)) {
+        if let (Some(a), Some(b)) = (points[a], points[b]) {
             let dimmed = COLOURS[i].map(|c| (f32::from(c) * 0.6) as u8);
-            limb(canvas, a, b, 4.0 * unit, dimmed);
+            limb(canvas, a, b, thick, dimmed);
         }
     }
     for (i, colour) in COLOURS.into_iter().enumerate() {
-        if let Some(p) = point(i) {
-            dot(canvas, p, 4.0 * unit, colour);
+        if let Some(p) = points[i] {
+            dot(canvas, p, joint, colour);
         }
     }
 }
@@ -179,7 +234,7 @@ fn hue(at: f32) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Detections, Pose, skeleton};
+    use super::{Detections, Pose, Skeleton, Style};
     use crate::detect::{Instance, Source};
     use crate::geometry::{Box2, RotatedRect};
 
@@ -227,6 +282,10 @@ mod tests {
         (15, 17, 0x990066),
     ];
 
+    fn draw(found: &Detections) -> image::RgbImage {
+        Skeleton::of(found).draw(512, 512, Style::Classic)
+    }
+
     fn colour(picture: &image::RgbImage, [x, y]: [f32; 2]) -> u32 {
         let [r, g, b] = picture.get_pixel(x as u32, y as u32).0.map(u32::from);
         r << 16 | g << 8 | b
@@ -238,7 +297,7 @@ mod tests {
         POINTS.iter().for_each(|&(number, place, _)| points[number] = place);
         points.truncate(33);
         let pose = Pose { points, visibility: vec![1.0; 33], score: 1.0, region: RotatedRect::empty() };
-        let drawn = skeleton(512, 512, &Detections { people: vec![pose], ..Detections::default() });
+        let drawn = draw(&Detections { people: vec![pose], ..Detections::default() });
         for (_, place, expected) in POINTS {
             assert_eq!(colour(&drawn, place), expected, "{place:?}");
         }
@@ -257,7 +316,7 @@ mod tests {
         points[0] = [256.0, 20.0];
         let bbox = Box2 { x0: 0.0, y0: 0.0, x1: 512.0, y1: 512.0 };
         let hand = Instance { bbox, score: 1.0, source: Source::Whole, points: points.clone() };
-        let drawn = skeleton(512, 512, &Detections { hands: vec![hand], ..Detections::default() });
+        let drawn = draw(&Detections { hands: vec![hand], ..Detections::default() });
         assert!(points.iter().all(|&p| colour(&drawn, p) == 0x0000ff));
         let bone = |i: usize| colour(&drawn, [points[i][0], points[i][1] - 40.0]);
         assert_eq!(

@@ -68,6 +68,23 @@ impl<B: Backend> Layers<B> {
         Ok(write_safetensors(file, &content.collect(), &metadata)?)
     }
 
+    /// Name, shape and values of every tensor of a network whose every weight is trained, in the files' layout.
+    ///
+    /// # Errors
+    /// A weight that is frozen.
+    pub fn trained_values(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+    ) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, ModelError> {
+        let (tensors, values) = self.stored(backend, params, None, DType::F32)?;
+        Ok(tensors
+            .into_iter()
+            .zip(values)
+            .map(|(tensor, values)| (tensor.name, tensor.shape, values))
+            .collect())
+    }
+
     /// Every tensor and its values, in the files' layout; frozen ones from `files`.
     fn stored(
         &self,

@@ -88,6 +88,63 @@ fn score(text: &str) -> Result<f32, String> {
     if (0.0..=1.0).contains(&score) { Ok(score) } else { Err("expected a number from 0 to 1".into()) }
 }
 
+/// `fairhuman control`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman control data/people                       # a dataset: its folder conditioning/ and the column
+                                                      # conditioning_image of its metadata.jsonl
+  fairhuman control photos --out poses --style xinsir # pictures: control images only
+  fairhuman control photos --kind canny --out edges
+
+Poses of people that `fairhuman people` drew are exact; in photographs the detectors find them, which \
+`fairhuman models get` fetches. Control images that other programs made are taken as they are: in a recipe, \
+`dataset.conditioning` names their column or folder. Look at control-sheet.png before anything is trained.")]
+pub struct Control {
+    /// A folder of pictures, or a dataset's with a metadata.jsonl
+    pub pictures: PathBuf,
+    /// The folder of the control images [default: into the dataset]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What they show
+    #[arg(long, value_enum, default_value_t = ControlImage::Pose)]
+    pub kind: ControlImage,
+    /// The width of a pose's lines
+    #[arg(long, value_enum, default_value_t = ControlStyle::Classic)]
+    pub style: ControlStyle,
+    /// Skip the zoom pass, which finds small faces and hands
+    #[arg(long)]
+    pub no_zoom: bool,
+    /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]
+    #[arg(long, value_name = "DIR", env = "FAIRHUMAN_MODELS", hide_env_values = true)]
+    pub models: Option<PathBuf>,
+    /// Threads; 0 for all cores
+    #[arg(long, value_name = "T", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Kinds of control images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ControlImage {
+    /// Bodies, hands and faces in OpenPose's colours
+    Pose,
+    /// Canny's edges, white on black
+    Canny,
+    /// Edges as bright as the picture changes there
+    SoftEdge,
+}
+
+/// Widths of a pose's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ControlStyle {
+    /// In proportion to the picture, 8 pixels at 512: for the networks of lllyasviel and thibaud
+    Classic,
+    /// 8 pixels at any size: for FairHuman's
+    Thin,
+    /// 24 pixels at 1024: for xinsir's
+    Xinsir,
+}
+
 /// `fairhuman models`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]

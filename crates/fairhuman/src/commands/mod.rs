@@ -2,6 +2,8 @@
 
 pub mod annotate;
 pub mod check;
+pub mod control;
+mod drawn_pose;
 pub mod init_control;
 pub mod init_model;
 pub mod merge;

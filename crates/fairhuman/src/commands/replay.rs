@@ -6,6 +6,7 @@ use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 use fairhuman_files::ensure_apart;
 use fairhuman_train::module::PassContext;
+use fairhuman_train::recipe::GradientUse;
 use fairhuman_train::recorded::{RecordedStep, read_inputs, write_tensors};
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
@@ -22,7 +23,9 @@ const WARM_UP: usize = 2;
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
-    let read = [("the model", options.model.as_path()), ("the recorded step", options.inputs.as_path())];
+    let mut read =
+        vec![("the model", options.model.as_path()), ("the recorded step", options.inputs.as_path())];
+    read.extend(options.control.iter().map(|path| ("the control network", path.as_path())));
     ensure_apart(std::slice::from_ref(&options.outputs), &read)?;
     let resources = Resources { threads: options.threads, ..Resources::default() };
     device::run(options.device, resources, Timing { step: &inputs, options })
@@ -50,7 +53,9 @@ fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow
     let context = PassContext { backend, checkpointing: options.checkpointing, clock: &clock, observer };
     let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
     let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
-    let (outputs, times) = replay(&context, &options.model, step, warm_up + repeats, &mut |repeat| {
+    let gradients = if options.two_passes { GradientUse::Twice } else { GradientUse::Kept };
+    let networks = (options.model.as_path(), options.control.as_deref());
+    let (outputs, times) = replay(&context, networks, step, (warm_up + repeats, gradients), &mut |repeat| {
         activations.restart();
         if repeat == warm_up {
             profile.clear();

@@ -3,6 +3,7 @@
 mod annotate;
 mod check;
 mod control;
+mod control_training;
 mod datasets;
 mod memory;
 mod merge;

@@ -64,7 +64,8 @@ pub fn step(number: u64, losses: Vec<f64>) -> Step {
 /// Held-out losses.
 pub fn look(step: u64, losses: &[f64]) -> Event {
     let present = vec![4; losses.len()];
-    Event::Validation(Validation { step, losses: losses.to_vec(), present, seconds: 0.5 })
+    let (variants, measures) = Default::default();
+    Event::Validation(Validation { step, losses: losses.to_vec(), present, seconds: 0.5, variants, measures })
 }
 
 /// A whole run: held-out losses from `first` to `last`, `steps` steps between them.

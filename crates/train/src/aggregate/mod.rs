@@ -152,7 +152,10 @@ pub struct Position<'a> {
     pub state: &'a State,
 }
 
-/// The direction of a step.
+/// Computes the gradient of the objectives' sum with the given coefficients anew, where gradients were not kept.
+pub type SecondPass<'a, B> = &'a dyn Fn(&[f64]) -> Result<Vec<Option<<B as Backend>::Tensor>>, StepError>;
+
+/// The direction of a step. `second_pass`: where the gradients were not kept, only their products.
 ///
 /// # Errors
 /// A gradient that is not finite, with its objective; memory that cannot be had.
@@ -162,6 +165,7 @@ pub fn fair_direction<B: Backend>(
     weighting: &Weighting,
     gradients: &Gradients<B>,
     position: Position<'_>,
+    second_pass: Option<SecondPass<'_, B>>,
 ) -> Result<Direction<B>, StepError> {
     let refuse = |problem: String| StepError::Gradient { problem };
     let start = (context.clock)();
@@ -174,15 +178,19 @@ pub fn fair_direction<B: Backend>(
         .map_err(|e| refuse(e.to_string()))?;
     let Position { seed, step, state } = position;
     let seen = Seen { gram: &gram, gradients, seed, step, state };
-    let aggregate = || {
-        let aggregate = weighting.aggregator().aggregate(context, &seen).map_err(refuse)?;
-        let norm = backend.norm(&aggregate.combined.iter().flatten().collect::<Vec<_>>());
-        Ok::<_, StepError>((aggregate, norm))
-    };
-    let (Aggregate { combined, solution, state }, norm) = backend.attempt(|| backend.scope(aggregate))??;
+    let aggregate = || weighting.aggregator().aggregate(context, &seen).map_err(refuse);
+    let Aggregate { mut combined, solution, state } = backend.attempt(|| backend.scope(aggregate))??;
+    let seconds = (context.clock)() - start;
+    if let Some(second_pass) = second_pass {
+        let needed = "a weighting without weights needs the gradients themselves";
+        let solution = solution.as_ref().ok_or_else(|| refuse(needed.into()))?;
+        combined = second_pass(&solution.combination())?;
+    }
+    let norm = || backend.norm(&combined.iter().flatten().collect::<Vec<_>>());
+    let norm = backend.attempt(|| backend.scope(norm))?;
     if !norm.is_finite() {
         return Err(refuse(format!("the combined gradient's norm is {norm}")));
     }
     let (gram, cosines) = (gram.values().to_vec(), cosines(&gram));
-    Ok(Direction { gram, cosines, solution, combined, norm, state, seconds: (context.clock)() - start })
+    Ok(Direction { gram, cosines, solution, combined, norm, state, seconds })
 }

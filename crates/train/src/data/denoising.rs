@@ -13,7 +13,7 @@ use fairhuman_engine::Backend;
 
 use super::latents::Latents;
 use super::text::Captions;
-use super::{DataError, DrawKey, Picture, Preparing, Source, noise, noised};
+use super::{DataError, DrawKey, Picture, Preparing, Source, Timesteps, noise, noised};
 use crate::batch::{Batch, Targets};
 use crate::cache::Cache;
 use crate::denoising::{DenoisingInputs, TextInputs};
@@ -28,6 +28,16 @@ pub enum CaptionUse {
     Tokens,
 }
 
+/// Time steps and weights of a denoiser's samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sampling {
+    /// Distribution of the time steps.
+    pub timesteps: Timesteps,
+    /// Weight of the clean latents' squared error beside the prediction's, in
+    /// [`NoiseSchedule::clean_weight`].
+    pub clean_weight: f64,
+}
+
 enum Text<B: Backend> {
     Embedded(Captions<B>),
     Tokens(Vec<ClipTokenizer>),
@@ -37,6 +47,7 @@ enum Text<B: Backend> {
 pub struct DenoisingSource<B: Backend> {
     seed: u64,
     min_snr_gamma: Option<f64>,
+    sampling: Sampling,
     schedule: NoiseSchedule,
     text: Text<B>,
     latents: Latents<B>,
@@ -52,11 +63,15 @@ impl<B: Backend> DenoisingSource<B> {
     pub fn open(
         setup: &Setup<'_, B>,
         dataset: &Dataset,
-        captions: CaptionUse,
+        (captions, sampling): (CaptionUse, Sampling),
         preparing: Preparing<'_>,
     ) -> Result<Self, DataError> {
         let model = &setup.model;
         let schedule = NoiseSchedule::read(&model.schedule())?;
+        // The noisiest time step is the one that may have no weight.
+        schedule
+            .clean_weight(schedule.steps() - 1, sampling.clean_weight)
+            .map_err(|problem| DataError::Problem(format!("clean_weight: {problem}; use 0")))?;
         let cache = Cache::new(setup.cache);
         let unet = UNetConfig::open(&model.unet().join("config.json"))?;
         model.check_latents(&unet, &VaeConfig::open(&model.vae().join("config.json"))?)?;
@@ -82,6 +97,7 @@ impl<B: Backend> DenoisingSource<B> {
         Ok(Self {
             seed: setup.seed,
             min_snr_gamma: setup.min_snr_gamma,
+            sampling,
             schedule,
             text,
             latents,
@@ -119,12 +135,15 @@ impl<B: Backend> Source<B> for DenoisingSource<B> {
         let (clean, timestep, noise, weight) = match key {
             DrawKey::Step { step, slot } => {
                 let clean = posterior.sample(self.seed, step, slot, self.latents.scaling());
-                let timestep = noise::timestep(self.seed, step, slot, steps);
+                let Sampling { timesteps, clean_weight } = self.sampling;
+                let timestep = noise::timestep(timesteps, self.seed, step, slot, steps);
                 let noise = noise::of_step(self.seed, step, slot, clean.len());
                 let weight = |gamma| self.schedule.min_snr_weight(timestep, gamma);
-                (clean, timestep, noise, self.min_snr_gamma.map_or(1.0, weight))
+                let both = self.schedule.clean_weight(timestep, clean_weight);
+                let both = both.map_err(|problem| DataError::Problem(format!("clean_weight: {problem}")))?;
+                (clean, timestep, noise, self.min_snr_gamma.map_or(1.0, weight) * both)
             }
-            DrawKey::HeldOut { position, of, draw: (j, draws) } => {
+            DrawKey::HeldOut { position, of, draw: (j, draws), .. } => {
                 let clean = posterior.mean(self.latents.scaling());
                 let timestep = noise::spread(position, of, j, draws, steps);
                 let noise = noise::of_validation(self.seed, index as u64, j as u64, clean.len());

@@ -7,6 +7,7 @@
 //! not random.
 
 mod choice;
+mod control;
 mod denoising;
 mod error;
 mod latents;
@@ -25,10 +26,11 @@ use crate::cache::Key;
 use crate::order::Order;
 use crate::recipe::{Recipe, Validation};
 use choice::{choose_held_out, order};
-pub use denoising::{CaptionUse, DenoisingSource};
+pub use control::ControlSource;
+pub use denoising::{CaptionUse, DenoisingSource, Sampling};
 pub use error::{DataError, Preparing};
-pub use noise::{Noised, noised};
-pub use source::{DrawKey, Picture, Source};
+pub use noise::{Noised, Timesteps, noised};
+pub use source::{DrawKey, Picture, Source, Variant};
 
 /// The data of one step.
 #[derive(Debug, Clone)]
@@ -131,7 +133,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     pub fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.dataset.diagnostics().iter().map(ToString::to_string).collect();
         if self.dataset.spec().conditioning.is_some() && !self.source.wanted().conditioning {
-            let text = "dataset.conditioning: control images are checked, and not used: nothing here is trained with them yet";
+            let text = "dataset.conditioning: control images are checked, and not used: methods that train a control network read them";
             notes.push(text.into());
         }
         notes
@@ -155,6 +157,9 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
             for mask in &item.masks {
                 key =
                     key.with(mask.as_ref().map_or_else(Default::default, |m| m.to_string_lossy()).as_bytes());
+            }
+            if let Some(control) = &item.conditioning {
+                key = key.with(b"control").with(control.name().to_string_lossy().as_bytes());
             }
             key = key.with(&item.repeats.to_le_bytes()).with(&item.weight.to_le_bytes());
             key = key.with(&item.size.0.to_le_bytes()).with(&item.size.1.to_le_bytes());
@@ -194,21 +199,28 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
 
     /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
     /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR
-    /// and weights are off.
+    /// and weights are off. `variant`: the inputs beside latents and captions.
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
-    pub fn validate(&mut self, batch: usize, each: Each<'_, S::Inputs>) -> Result<(), DataError> {
+    pub fn validate(
+        &mut self,
+        batch: usize,
+        variant: Variant,
+        each: Each<'_, S::Inputs>,
+    ) -> Result<(), DataError> {
         let geometry = self.fixed_geometry();
         let draws = self.source.validation_draws(self.validation.draws);
         let mut flush =
             |waiting: &[Batch<S::Inputs>]| each(&Batch::join(waiting).map_err(DataError::Problem)?);
         let mut waiting: Vec<Batch<S::Inputs>> = Vec::new();
-        for (position, i) in self.held_out.clone().into_iter().enumerate() {
+        let held_out = self.held_out.clone();
+        for (position, &i) in held_out.iter().enumerate() {
             let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
             let sample = self.load(i, &drawn)?;
             for j in 0..draws {
-                let key = DrawKey::HeldOut { position, of: self.held_out.len(), draw: (j, draws) };
+                let (of, next) = (held_out.len(), held_out[(position + 1) % held_out.len()]);
+                let key = DrawKey::HeldOut { position, of, draw: (j, draws), variant, next };
                 let one = self.one(i, &drawn, &sample, key)?;
                 let size = |batch: &Batch<S::Inputs>| (batch.targets.height, batch.targets.width);
                 if waiting.last().is_some_and(|other| size(other) != size(&one)) {
@@ -223,6 +235,13 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
             }
         }
         if waiting.is_empty() { Ok(()) } else { flush(&waiting) }
+    }
+
+    /// The other inputs that held-out losses are computed with; those of another picture need a second one.
+    pub fn variants(&self) -> impl Iterator<Item = Variant> {
+        let several = self.held_out.len() > 1;
+        let all = self.source.variants().iter().copied();
+        all.filter(move |&variant| several || variant != Variant::Shuffled)
     }
 
     /// True if pictures are held out.

@@ -1,8 +1,20 @@
 //! Time steps and diffusion noise from position.
 
 use fairhuman_diffusion::schedule::NoiseSchedule;
+use serde::{Deserialize, Serialize};
 
-use crate::random::{Purpose, below, normal, stream};
+use crate::random::{Purpose, below, normal, stream, unit};
+
+/// Distribution of the time steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timesteps {
+    /// All alike.
+    #[default]
+    Uniform,
+    /// t = (1 - u^3) T for u uniform in [0, 1): mostly noisy ones (Mou et al. 2023, section 3.4).
+    Cubic,
+}
 
 /// Noisy latents and what the network should say about them.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +34,13 @@ pub fn noised(schedule: &NoiseSchedule, clean: &[f32], noise: &[f32], t: usize) 
     Noised { noisy: mix(schedule.noising(t)), target: mix(schedule.target(t)) }
 }
 
-/// The time step of a slot, uniform over all `steps`.
-pub(super) fn timestep(seed: u64, step: u64, slot: u64, steps: usize) -> usize {
-    below(&mut stream(seed, Purpose::Timestep, step, slot), steps)
+/// The time step of a slot, of all `steps`.
+pub(super) fn timestep(how: Timesteps, seed: u64, step: u64, slot: u64, steps: usize) -> usize {
+    let mut random = stream(seed, Purpose::Timestep, step, slot);
+    match how {
+        Timesteps::Uniform => below(&mut random, steps),
+        Timesteps::Cubic => (((1.0 - unit(&mut random).powi(3)) * steps as f64) as usize).min(steps - 1),
+    }
 }
 
 /// The noise of a slot.
@@ -59,8 +75,20 @@ mod tests {
 
     #[test]
     fn time_steps_reach_both_ends() {
-        let drawn: Vec<usize> = (0..400).map(|slot| timestep(1, 1, slot, 10)).collect();
+        let drawn: Vec<usize> = (0..400).map(|slot| timestep(Timesteps::Uniform, 1, 1, slot, 10)).collect();
         assert!((0..10).all(|t| drawn.contains(&t)));
         assert!(drawn.iter().all(|&t| t < 10));
+    }
+
+    /// The mean of 1 - u^3 is 3/4, and P(t >= 900) = P(u^3 <= 0.1).
+    #[test]
+    fn cubic_time_steps_are_mostly_noisy() {
+        let drawn: Vec<usize> =
+            (0..20_000).map(|slot| timestep(Timesteps::Cubic, 1, 1, slot, 1000)).collect();
+        let mean = drawn.iter().sum::<usize>() as f64 / drawn.len() as f64;
+        assert!((mean - 749.5).abs() < 6.0, "{mean}");
+        let late = drawn.iter().filter(|&&t| t >= 900).count() as f64 / drawn.len() as f64;
+        assert!((late - 0.1f64.cbrt()).abs() < 0.01, "{late}");
+        assert!(drawn.iter().all(|&t| t < 1000));
     }
 }

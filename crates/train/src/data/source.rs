@@ -23,6 +23,11 @@ pub trait Source<B: Backend> {
         draws
     }
 
+    /// Other inputs that held-out losses are computed with, for comparison.
+    fn variants(&self) -> &'static [Variant] {
+        &[]
+    }
+
     /// One picture as a batch of one sample, without masks and names: [`super::Data`] adds them. Held-out
     /// pictures have the mean of their latents, and weight 1.
     ///
@@ -43,6 +48,28 @@ pub trait Source<B: Backend> {
     /// Captions of which the end is cut off.
     fn truncated_captions(&self, _dataset: &Dataset) -> usize {
         0
+    }
+}
+
+/// Inputs of held-out pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// As in training.
+    Plain,
+    /// With the control image of another held-out picture.
+    Shuffled,
+    /// Without the control network.
+    Uncontrolled,
+}
+
+impl Variant {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Shuffled => "shuffled control",
+            Self::Uncontrolled => "no control",
+        }
     }
 }
 
@@ -77,5 +104,9 @@ pub enum DrawKey {
         of: usize,
         /// Which draw, of how many.
         draw: (usize, usize),
+        /// The inputs that the network is given.
+        variant: Variant,
+        /// Index of the held-out picture that comes next, after the last one the first.
+        next: usize,
     },
 }

@@ -1,23 +1,22 @@
 //! `method = "full"`: every weight of the U-Net, and of the text encoders if asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::Dataset;
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
-use fairhuman_engine::{Backend, DType, Params};
+use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
 use super::whole_model::{NETWORK, TEXT_ENCODER, write_layers, write_model};
 use super::{Method, Settings, Setup};
-use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
-use crate::denoising::{Denoising, DenoisingInputs, WithTextEncoders};
+use crate::batch::Batch;
+use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing, Sampling};
+use crate::denoising::{Denoiser, DenoisingInputs, predict_with_text_encoders};
 use crate::error::TrainError;
 use crate::memory::Trained;
-use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::problems::Problems;
-use crate::step_error::StepError;
 
 /// `[full]`: the run folder gets a whole model folder, `model`, in which the U-Net is the trained one.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -45,7 +44,7 @@ impl Settings for Full {
     type Table = Table;
     type Network<B: Backend> = Whole<B>;
 
-    fn resolve(table: Table, _: &mut Problems) -> Self {
+    fn resolve(table: Table, _: &Path, _: &mut Problems) -> Self {
         Self { text_encoders: table.text_encoders.unwrap_or(false), dtype: table.dtype.unwrap_or_default() }
     }
 
@@ -60,30 +59,17 @@ pub struct Whole<B: Backend> {
     text: Option<TextEncoders<B>>,
 }
 
-impl<B: Backend> TrainingModule<B> for Whole<B> {
+impl<B: Backend> Denoiser<B> for Whole<B> {
     type Inputs = DenoisingInputs;
 
-    fn pass(
-        &self,
-        context: &PassContext<'_, B>,
-        params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
-    ) -> Result<Pass<B>, StepError> {
+    fn predict<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        batch: &Batch<DenoisingInputs>,
+    ) -> Result<Var<B>, String> {
         match &self.text {
-            Some(text) => Denoising(&WithTextEncoders { unet: &self.unet, text }).pass(context, params, of),
-            None => Denoising(&self.unet).pass(context, params, of),
-        }
-    }
-
-    fn losses(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
-    ) -> Result<Vec<Vec<f64>>, String> {
-        match &self.text {
-            Some(text) => Denoising(&WithTextEncoders { unet: &self.unet, text }).losses(backend, params, of),
-            None => Denoising(&self.unet).losses(backend, params, of),
+            Some(text) => predict_with_text_encoders(&self.unet, text, tape, batch),
+            None => self.unet.predict(tape, batch),
         }
     }
 }
@@ -99,7 +85,7 @@ impl<B: Backend> Method<B> for Whole<B> {
         preparing: Preparing<'_>,
     ) -> Result<Self::Source, DataError> {
         let captions = if full.text_encoders { CaptionUse::Tokens } else { CaptionUse::Embedded };
-        DenoisingSource::open(setup, dataset, captions, preparing)
+        DenoisingSource::open(setup, dataset, (captions, Sampling::default()), preparing)
     }
 
     fn open(setup: &Setup<'_, B>, full: &Full, params: &mut Params<B>) -> Result<Self, ModelError> {

@@ -12,21 +12,19 @@ use fairhuman_diffusion::lora_file::{
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
-use fairhuman_engine::{Backend, DType, Params};
+use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{Method, Settings, Setup};
 use crate::batch::Batch;
-use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing};
-use crate::denoising::{Denoising, DenoisingInputs};
+use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing, Sampling};
+use crate::denoising::{Denoiser, DenoisingInputs};
 use crate::error::TrainError;
 use crate::memory::Trained;
-use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
 use crate::problems::Problems;
 use crate::random::{Purpose, seed_of};
 use crate::recipe::bounds;
 use crate::recorded::{Tensor, TensorFile};
-use crate::step_error::StepError;
 
 /// Far beyond any use, and small enough that a slip of the finger does not ask for more memory than there is.
 const MAX_RANK: usize = 8192;
@@ -93,7 +91,7 @@ impl Settings for Lora {
     type Table = Table;
     type Network<B: Backend> = Adapted<B>;
 
-    fn resolve(table: Table, problems: &mut Problems) -> Self {
+    fn resolve(table: Table, _: &Path, problems: &mut Problems) -> Self {
         let rank = table.rank.unwrap_or(256);
         let lora = Self {
             rank,
@@ -150,25 +148,15 @@ pub struct Adapted<B: Backend> {
     pub modules: Vec<AdaptedModule>,
 }
 
-impl<B: Backend> TrainingModule<B> for Adapted<B> {
+impl<B: Backend> Denoiser<B> for Adapted<B> {
     type Inputs = DenoisingInputs;
 
-    fn pass(
-        &self,
-        context: &PassContext<'_, B>,
-        params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
-    ) -> Result<Pass<B>, StepError> {
-        Denoising(&self.unet).pass(context, params, of)
-    }
-
-    fn losses(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        of: &LossInputs<'_, DenoisingInputs>,
-    ) -> Result<Vec<Vec<f64>>, String> {
-        Denoising(&self.unet).losses(backend, params, of)
+    fn predict<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        batch: &Batch<DenoisingInputs>,
+    ) -> Result<Var<B>, String> {
+        self.unet.predict(tape, batch)
     }
 }
 
@@ -182,7 +170,7 @@ impl<B: Backend> Method<B> for Adapted<B> {
         dataset: &Dataset,
         preparing: Preparing<'_>,
     ) -> Result<Self::Source, DataError> {
-        DenoisingSource::open(setup, dataset, CaptionUse::Embedded, preparing)
+        DenoisingSource::open(setup, dataset, (CaptionUse::Embedded, Sampling::default()), preparing)
     }
 
     fn open(setup: &Setup<'_, B>, lora: &Lora, params: &mut Params<B>) -> Result<Self, ModelError> {

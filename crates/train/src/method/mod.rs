@@ -5,6 +5,7 @@
 //! previews, and the files that it leaves. [`MethodSettings`] is the list of all methods: a new one is a file
 //! and a line there.
 
+mod control_network;
 mod whole_model;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::error::TrainError;
 use crate::memory::Trained;
 use crate::module::TrainingModule;
 use crate::problems::Problems;
+use crate::recipe::Recipe;
 use crate::recorded::{Tensor, TensorFile};
 
 /// Declares the modules of a list of methods, the default first, and implements [`MethodSettings`] for them.
@@ -53,18 +55,19 @@ macro_rules! methods {
                 keys
             }
 
-            /// The method `name` with the settings of its table.
+            /// The method `name` with the settings of its table, whose relative paths are relative to `base`.
             ///
             /// # Errors
             /// An unknown method, a table with unknown keys or values of another type.
             pub(crate) fn read(
                 name: &str,
                 table: Option<Spanned<DeValue<'_>>>,
+                base: &Path,
                 problems: &mut Problems,
             ) -> Result<Self, toml::de::Error> {
                 $(if name == $module::$variant::NAME {
                     let table = read_table(table)?;
-                    return Ok(Self::$variant($module::$variant::resolve(table, problems)));
+                    return Ok(Self::$variant($module::$variant::resolve(table, base, problems)));
                 })+
                 Err(serde::de::Error::unknown_variant(name, Self::NAMES))
             }
@@ -88,6 +91,25 @@ macro_rules! methods {
                 match self {
                     $(Self::$variant(_) => $module::$variant::SPACE,)+
                 }
+            }
+
+            /// The scale of an objective with a mask for which the recipe says none.
+            pub fn region_scale(&self) -> f64 {
+                match self {
+                    $(Self::$variant(_) => $module::$variant::REGION_SCALE,)+
+                }
+            }
+
+            /// Checks the recipe's other keys against the method.
+            pub(crate) fn check(&self, recipe: &Recipe, problems: &mut Problems) {
+                match self {
+                    $(Self::$variant(settings) => settings.check(recipe, problems),)+
+                }
+            }
+
+            /// True if its gradients need not be kept, see [`crate::recipe::GradientUse`].
+            pub fn wants_less(&self) -> bool {
+                self.space() == LossSpace::Latents
             }
 
             /// True if its steps can be recorded.
@@ -116,6 +138,8 @@ methods! {
     lora::Lora,
     full::Full,
     vae::Vae,
+    controlnet::ControlNetSettings,
+    t2i_adapter::AdapterSettings,
 }
 
 /// The settings of a training method: its table of the recipe, resolved.
@@ -126,6 +150,8 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     const SPACE: LossSpace = LossSpace::Latents;
     /// True if its steps can be recorded for `replay`.
     const RECORDS: bool = false;
+    /// The scale of an objective with a mask for which the recipe says none.
+    const REGION_SCALE: f64 = 5.0;
     /// Keys of the table that may change when a run is resumed, because they do not change what is learnt.
     const FREE_KEYS: &'static [&'static str];
 
@@ -134,8 +160,16 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     /// The network in training.
     type Network<B: Backend>: Method<B, Settings = Self>;
 
-    /// Fills in the defaults and checks every value.
-    fn resolve(table: Self::Table, problems: &mut Problems) -> Self;
+    /// Fills in the defaults and checks every value; relative paths are relative to `base`.
+    fn resolve(table: Self::Table, base: &Path, problems: &mut Problems) -> Self;
+
+    /// Checks the recipe's other keys against these settings.
+    fn check(&self, _recipe: &Recipe, _problems: &mut Problems) {}
+
+    /// Files and folders of the table that a run reads, by their keys.
+    fn reads(&self) -> Vec<(&'static str, &Path)> {
+        Vec::new()
+    }
 
     /// The trained part of the model, for the estimate of memory.
     fn trained(&self) -> Trained;
@@ -194,6 +228,11 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
         data: &Data<'_, B, Self::Source>,
     ) -> Result<Vec<PathBuf>, TrainError>;
 
+    /// Figures about the trained values that say how far it has come, by name; logged with held-out losses.
+    fn measures(&self, _backend: &B, _params: &Params<B>) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// The inputs of a batch as tensors and header keys of a recorded step, where [`Settings::RECORDS`].
     fn record_inputs(
         &self,
@@ -201,6 +240,22 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
         _batch: &Batch<<Self as TrainingModule<B>>::Inputs>,
     ) -> TensorFile {
         TensorFile::default()
+    }
+
+    /// Adds the trained values that a recorded step starts from to its inputs, or writes them into its folder,
+    /// where [`Settings::RECORDS`].
+    ///
+    /// # Errors
+    /// Values that have no such name, files that cannot be written.
+    fn record_start(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        _folder: &Path,
+        inputs: &mut TensorFile,
+    ) -> Result<(), String> {
+        inputs.tensors.extend(self.record_values(backend, params)?);
+        Ok(())
     }
 
     /// The trained values under the names of a recorded step, where [`Settings::RECORDS`].

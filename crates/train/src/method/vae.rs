@@ -64,7 +64,7 @@ impl Settings for Vae {
     type Table = Table;
     type Network<B: Backend> = Autoencoder<B>;
 
-    fn resolve(table: Table, problems: &mut Problems) -> Self {
+    fn resolve(table: Table, _: &Path, problems: &mut Problems) -> Self {
         let losses = Losses {
             part: table.part.unwrap_or_default(),
             kl: table.kl.unwrap_or(1e-4),

@@ -19,7 +19,8 @@ use serde::Serialize;
 pub use compare::{Difference, differences, flatten};
 pub use device::Device;
 pub use raw::{
-    RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule, RawValidation,
+    GradientUse, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule,
+    RawValidation,
 };
 pub use samples::Samples;
 
@@ -83,6 +84,8 @@ pub struct Recipe {
     pub stop_after_bad_steps: u64,
     /// Recompute activations.
     pub activation_checkpointing: bool,
+    /// What is kept of the objectives' gradients.
+    pub gradients: GradientUse,
     /// Where it computes.
     pub device: Device,
     /// Threads, 0 for all cores.

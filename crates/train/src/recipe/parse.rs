@@ -22,15 +22,20 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
         RecipeError::Syntax { path: path.into(), problem: in_words(&e.to_string()) }
     };
     let mut problems = Problems::default();
+    let base = path.parent().unwrap_or(Path::new(""));
     let mut document = DeTable::parse(text).map_err(syntax)?;
-    let method = take_method(document.get_mut(), &mut problems).map_err(syntax)?;
+    let method = take_method(document.get_mut(), base, &mut problems).map_err(syntax)?;
     let raw = RawRecipe::deserialize(Deserializer::from(document)).map_err(syntax)?;
     let values = |problems| RecipeError::Values { path: path.into(), problems };
     resolve(raw, method, path, problems).map_err(values)
 }
 
 /// Takes `method` and the tables of all methods out of a recipe; tables of other methods are problems.
-fn take_method(recipe: &mut DeTable<'_>, problems: &mut Problems) -> Result<MethodSettings, Error> {
+fn take_method(
+    recipe: &mut DeTable<'_>,
+    base: &Path,
+    problems: &mut Problems,
+) -> Result<MethodSettings, Error> {
     let names = MethodSettings::NAMES;
     let name = match recipe.remove("method") {
         None => names[0],
@@ -46,7 +51,7 @@ fn take_method(recipe: &mut DeTable<'_>, problems: &mut Problems) -> Result<Meth
             problems.check(table.is_none(), &format!("[{other}]"), &key, "another method");
         }
     }
-    MethodSettings::read(name, own, problems)
+    MethodSettings::read(name, own, base, problems)
 }
 
 /// A message in which the types of whole numbers are ranges.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Device;
 use crate::aggregate::Weighting;
@@ -37,6 +37,12 @@ pub struct RawRecipe {
     /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
+    /// `"kept"` (default): the gradients of all objectives, K numbers for each that is trained, are in memory
+    /// together. `"twice"`: only their products are, and a second pass makes the combined gradient: for networks
+    /// whose gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same numbers but for
+    /// rounding; accumulation must be 1.
+    #[serde(default)]
+    pub gradients: GradientUse,
     /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.
     pub device: Option<Device>,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
@@ -81,6 +87,17 @@ pub struct RawRecipe {
     pub samples: Option<RawSamples>,
 }
 
+/// What is kept of the objectives' gradients within a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientUse {
+    /// All of them.
+    #[default]
+    Kept,
+    /// Their products; a second pass makes the combined one.
+    Twice,
+}
+
 /// `[model]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,8 +116,8 @@ pub struct RawObjective {
     /// Where its masks come from: a column of `metadata.jsonl`, or for folders of files the end of the mask's
     /// name or a folder (see `[dataset]`). White is the region. Default: no mask, the whole picture.
     pub mask: Option<String>,
-    /// Multiplies the error inside the square, so 5 counts 25-fold. Default 5.0 with a mask, 1.0 without (the
-    /// paper's LoRA setting).
+    /// Multiplies the error inside the square, so 5 counts 25-fold. Default 1.0 without a mask and in
+    /// methods that train a control network, else 5.0 (the paper's settings).
     pub scale: Option<f64>,
     /// `"image"`: divided by the number of all latent elements, as in the paper, so that an objective is as
     /// large as its area. `"region"`: divided by the elements inside its masks. Default `"image"`.

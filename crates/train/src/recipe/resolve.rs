@@ -8,7 +8,8 @@ use fairhuman_fairness::Weighting as GramWeighting;
 use super::bounds;
 use super::samples::samples;
 use super::{
-    Checkpoints, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe, Validation,
+    Checkpoints, GradientUse, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe,
+    Validation,
 };
 use crate::aggregate::Weighting;
 use crate::method::{LossSpace, MethodSettings};
@@ -27,7 +28,7 @@ pub(super) fn resolve(
     path: &Path,
     mut problems: Problems,
 ) -> Result<Recipe, Vec<String>> {
-    let mut dataset = raw.dataset;
+    let (mut dataset, region_scale) = (raw.dataset, method.region_scale());
     if method.space() == LossSpace::Pixels {
         let found = raw.min_snr_gamma.unwrap_or_default();
         problems.check(raw.min_snr_gamma.is_none(), "min_snr_gamma", "none for an autoencoder", found);
@@ -51,6 +52,7 @@ pub(super) fn resolve(
         max_grad_norm: raw.max_grad_norm.unwrap_or(1.0),
         min_snr_gamma: raw.min_snr_gamma,
         stop_after_bad_steps: raw.stop_after_bad_steps.unwrap_or(10),
+        gradients: raw.gradients,
         activation_checkpointing: raw.activation_checkpointing.unwrap_or(false),
         device: raw.device.unwrap_or_default(),
         threads: raw.threads.unwrap_or(0),
@@ -61,7 +63,7 @@ pub(super) fn resolve(
         model: Model { path: base.join(raw.model.path) },
         dataset,
         geometry: raw.geometry,
-        objective: raw.objective.into_iter().map(objective).collect(),
+        objective: raw.objective.into_iter().map(|raw| objective(raw, region_scale)).collect(),
         weighting: raw.weighting,
         optimizer: optimizer(&raw.optimizer),
         schedule: Schedule {
@@ -77,11 +79,12 @@ pub(super) fn resolve(
         samples: raw.samples.map(|raw| samples(raw, size, &mut problems)),
     };
     check(&recipe, &mut problems);
+    recipe.method.check(&recipe, &mut problems);
     problems.finish(recipe)
 }
 
-fn objective(raw: RawObjective) -> Objective {
-    let scale = raw.scale.unwrap_or(if raw.mask.is_some() { 5.0 } else { 1.0 });
+fn objective(raw: RawObjective, region_scale: f64) -> Objective {
+    let scale = raw.scale.unwrap_or(if raw.mask.is_some() { region_scale } else { 1.0 });
     Objective { name: raw.name, mask: raw.mask, scale, normalisation: raw.normalisation }
 }
 
@@ -126,6 +129,12 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     }
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
     check_geometry(&r.geometry, problems);
+    if r.gradients == GradientUse::Twice {
+        problems.check(r.accumulation == 1, "accumulation", "1 where gradients = \"twice\"", r.accumulation);
+        let weighted = matches!(r.weighting, Weighting::Gram(_));
+        problems.check(weighted, "gradients", "\"kept\" for this weighting", "\"twice\"");
+        problems.check(r.method.wants_less(), "gradients", "\"kept\" for an autoencoder", "\"twice\"");
+    }
     check_objectives(&r.objective, problems);
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
         problems.add(format!("weighting: {e}"));

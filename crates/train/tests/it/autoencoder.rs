@@ -10,7 +10,7 @@ use fairhuman_train::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part}
 use fairhuman_train::batch::{Batch, Targets};
 use fairhuman_train::gradient::{Gradients, objective_gradients};
 use fairhuman_train::group::Single;
-use fairhuman_train::module::PassContext;
+use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::recorded::channels_last;
 
@@ -65,8 +65,16 @@ fn gradients(
     let vae = AutoencoderKl::load(backend, &data().join("vae"), Trainable::All(&mut params)).unwrap();
     let autoencoder = Autoencoder { vae, losses: LOSSES };
     let context = PassContext { backend, checkpointing, clock: &silent, observer: None };
-    let found =
-        objective_gradients(&context, &Single, &autoencoder, &params, &objectives(), (batches, 0)).unwrap();
+    let found = objective_gradients(
+        &context,
+        &Single,
+        &autoencoder,
+        &params,
+        &objectives(),
+        (batches, 0),
+        Wants::Gradients,
+    )
+    .unwrap();
     (params, found)
 }
 

@@ -15,7 +15,7 @@ use fairhuman_train::error::TrainError;
 use fairhuman_train::events::{self, Event, Step};
 use fairhuman_train::gradient::{Gradients, objective_gradients};
 use fairhuman_train::group::{Group, Single, share};
-use fairhuman_train::module::PassContext;
+use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::Normalisation;
 use fairhuman_train::recipe::Recipe;
 use fairhuman_train::recorded::read_tensors;
@@ -34,11 +34,18 @@ fn step(group: &dyn Group<Reference>, batches: &[Batch<DenoisingInputs>]) -> Ste
     let own = share(group, batches.len());
     let first = batches[..own.start].iter().map(|batch| batch.targets.size).sum();
     let batches = (&batches[own], first);
-    let gradients =
-        objective_gradients(&context, group, &Denoising(&toy), &toy.params, &objectives, batches)?;
+    let gradients = objective_gradients(
+        &context,
+        group,
+        &Denoising(&toy),
+        &toy.params,
+        &objectives,
+        batches,
+        Wants::Gradients,
+    )?;
     let weighting = Weighting::default();
     let position = Position { seed: 0, step: 1, state: &State::default() };
-    let direction = fair_direction(&context, &objectives, &weighting, &gradients, position)?;
+    let direction = fair_direction(&context, &objectives, &weighting, &gradients, position, None)?;
     Ok((gradients, direction))
 }
 

@@ -45,6 +45,8 @@ impl<B: Backend> Toy<B> {
 }
 
 impl<B: Backend> Denoiser<B> for Toy<B> {
+    type Inputs = DenoisingInputs;
+
     fn predict<'m>(
         &'m self,
         tape: &mut Tape<'m, B>,

@@ -1,7 +1,7 @@
 //! Damaged checkpoints and caches: told by name; the checkpoint before is used, the cache entry made anew, and
 //! the run ends with the same bits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 
@@ -43,9 +43,10 @@ fn cache(scene: &Scene, random: &mut Random, kind: &str) -> anyhow::Result<()> {
     for file in ["events.jsonl", "lora.safetensors"] {
         std::fs::remove_file(scene.path("damaged").join(file))?;
     }
-    let entries = files(&scene.path("damaged/cache"))?;
-    let entries: Vec<PathBuf> =
-        entries.into_iter().filter(|file| file.extension().is_some_and(|e| e == "safetensors")).collect();
+    let mut entries = Vec::new();
+    for folder in files(&scene.path("damaged/cache"))?.iter().filter(|path| path.is_dir()) {
+        entries.extend(files(folder)?);
+    }
     ensure!(!entries.is_empty(), "the run has no cache");
     damage(&entries[random.below(entries.len())], kind, random)?;
     let ended = scene.train("damaged")?;

@@ -78,7 +78,10 @@ impl Scene {
 
     /// An error unless the run gave bit for bit what the whole one did, and left no temporary file.
     pub(super) fn expect_same(&self, run: &str) -> anyhow::Result<()> {
-        ensure!(learnt(&self.path(run))? == learnt(&self.path(WHOLE))?, "another LoRA than that of a run without faults");
+        ensure!(
+            learnt(&self.path(run))? == learnt(&self.path(WHOLE))?,
+            "another LoRA than that of a run without faults"
+        );
         let left = temporary_files(&self.path(run))?;
         ensure!(left.is_empty(), "temporary files are left: {}", left.join(", "));
         Ok(())
@@ -115,7 +118,8 @@ fn learnt(run: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let file = run.join("lora.safetensors");
     let bytes = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
     let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
-    let mut list: Vec<_> = tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    let mut list: Vec<_> =
+        tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
     list.sort();
     Ok(list)
 }

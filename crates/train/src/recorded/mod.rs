@@ -5,7 +5,8 @@
 //! ```text
 //! noisy_latents, target [B,C,h,w]   timesteps [B] i64   prompt_embeds [B,T,D]
 //! pooled_prompt_embeds [B,P], time_ids [B,6] (SDXL)     mask_<objective> [B,1,h,w]
-//! lora.<module>.lora_{A,B}.weight   sample_weights [B] (min-SNR; optional)
+//! lora.<module>.lora_{A,B}.weight, or of a step of a control network, whose folder is given beside:
+//! control [B,3,H,W] in [0,1]        sample_weights [B] (min-SNR; optional)
 //! header: alpha (or weighting), local_scale (or scale_<objective>, normalisation_<objective>), objectives,
 //!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm, seed, step   (strings)
 //! ```
@@ -13,21 +14,21 @@
 //! `objectives` where there is one, else by name.
 //!
 //! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]`
-//! (before clipping), `lora....weight` updated.
+//! (before clipping), `lora....weight` or `control.<tensor>` updated.
+
+mod tensors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_fairness::weighting::AlphaFair;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use crate::aggregate::Weighting;
 use crate::batch::{Batch, Targets};
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::objective::{Normalisation, Objective};
 use crate::recipe::Optimizer;
+pub use tensors::{Tensor, TensorFile, Values, channels_first, channels_last, read_tensors, write_tensors};
 
 /// Why a recorded step could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -50,54 +51,23 @@ pub enum RecordError {
     },
 }
 
-/// Values of one tensor of the file.
+/// The trained part of a recorded step.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// 32-bit floats (16-bit ones are widened when read).
-    F32(Vec<f32>),
-    /// 64-bit floats.
-    F64(Vec<f64>),
-    /// 64-bit integers.
-    I64(Vec<i64>),
-}
-
-/// A tensor of a file, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Shape.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub values: Values,
-}
-
-impl Tensor {
-    /// A tensor of f32 values.
-    pub fn f32(shape: &[usize], values: Vec<f32>) -> Self {
-        Self { shape: shape.to_vec(), values: Values::F32(values) }
-    }
-
-    /// A tensor of f64 values.
-    pub fn f64(shape: &[usize], values: Vec<f64>) -> Self {
-        Self { shape: shape.to_vec(), values: Values::F64(values) }
-    }
-
-    /// As f32 values.
-    pub fn to_f32(&self) -> Vec<f32> {
-        match &self.values {
-            Values::F32(v) => v.clone(),
-            Values::F64(v) => v.iter().map(|&v| v as f32).collect(),
-            Values::I64(v) => v.iter().map(|&v| v as f32).collect(),
-        }
-    }
-}
-
-/// Named tensors and the strings of the header.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TensorFile {
-    /// By name.
-    pub tensors: BTreeMap<String, Tensor>,
-    /// Header strings.
-    pub metadata: BTreeMap<String, String>,
+pub enum Trained {
+    /// An adapter.
+    Lora {
+        /// `lora.<module>.lora_{A,B}.weight`, as stored.
+        values: BTreeMap<String, Tensor>,
+        /// Multiplier times the rank.
+        alpha: f64,
+    },
+    /// A control network.
+    Control {
+        /// Control images, `[N, H, W, 3]` in [0, 1].
+        images: Vec<f32>,
+        /// Their pixels per cell of the latents.
+        reduction: usize,
+    },
 }
 
 /// One step as recorded: its batch, and everything that it is computed with.
@@ -109,108 +79,14 @@ pub struct RecordedStep {
     pub objectives: Vec<Objective>,
     /// Their weighting.
     pub weighting: Weighting,
-    /// `lora.<module>.lora_{A,B}.weight`, as stored.
-    pub lora: BTreeMap<String, Tensor>,
-    /// Multiplier times the rank.
-    pub lora_alpha: f64,
+    /// The trained part.
+    pub trained: Trained,
     /// AdamW.
     pub optimizer: Optimizer,
     /// Largest gradient norm.
     pub max_grad_norm: f64,
     /// Seed and step, which random weightings depend on; 0 and 1 where the file does not say.
     pub position: (u64, u64),
-}
-
-/// Reads a safetensors file into memory.
-///
-/// # Errors
-/// A file that cannot be read, is damaged, or holds a type other than F32, F16, BF16, F64, I64 and I32.
-pub fn read_tensors(path: &Path) -> Result<TensorFile, RecordError> {
-    let content = |problem: String| RecordError::Content { path: path.into(), problem };
-    let bytes = std::fs::read(path).map_err(|source| RecordError::Io { path: path.into(), source })?;
-    let (_, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;
-    let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
-        let values = values(&view).ok_or_else(|| {
-            content(format!(
-                "the tensor \"{name}\" is stored as {:?}; expected F32, F64 or I64",
-                view.dtype()
-            ))
-        })?;
-        tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
-    }
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(TensorFile { tensors, metadata })
-}
-
-fn values(view: &TensorView<'_>) -> Option<Values> {
-    let bytes = view.data();
-    let (fours, eights, twos) =
-        (bytes.as_chunks::<4>().0.iter(), bytes.as_chunks::<8>().0.iter(), bytes.as_chunks::<2>().0.iter());
-    Some(match view.dtype() {
-        Dtype::F32 => Values::F32(fours.map(|b| f32::from_le_bytes(*b)).collect()),
-        Dtype::F16 => Values::F32(twos.map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()),
-        Dtype::BF16 => Values::F32(twos.map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()),
-        Dtype::F64 => Values::F64(eights.map(|b| f64::from_le_bytes(*b)).collect()),
-        Dtype::I64 => Values::I64(eights.map(|b| i64::from_le_bytes(*b)).collect()),
-        Dtype::I32 => Values::I64(fours.map(|b| i64::from(i32::from_le_bytes(*b))).collect()),
-        _ => return None,
-    })
-}
-
-/// Writes a safetensors file: all of it or nothing.
-///
-/// # Errors
-/// A file that cannot be written, a tensor whose values do not fill its shape.
-pub fn write_tensors(path: &Path, file: &TensorFile) -> Result<(), RecordError> {
-    let content = |problem: String| RecordError::Content { path: path.into(), problem };
-    let bytes: Vec<(&String, Dtype, &[usize], &[u8])> = file
-        .tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let (dtype, bytes): (Dtype, &[u8]) = match &tensor.values {
-                Values::F32(v) => (Dtype::F32, bytemuck::cast_slice(v)),
-                Values::F64(v) => (Dtype::F64, bytemuck::cast_slice(v)),
-                Values::I64(v) => (Dtype::I64, bytemuck::cast_slice(v)),
-            };
-            (name, dtype, tensor.shape.as_slice(), bytes)
-        })
-        .collect();
-    let mut views = Vec::new();
-    for (name, dtype, shape, bytes) in bytes {
-        let view =
-            TensorView::new(dtype, shape.to_vec(), bytes).map_err(|e| content(format!("{name}: {e}")))?;
-        views.push((name.as_str(), view));
-    }
-    let metadata = file.metadata.clone().into_iter().collect();
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| content(e.to_string()))?;
-    write_atomically(path, &bytes).map_err(|source| RecordError::Io { path: path.into(), source })
-}
-
-/// `[B, C, h, w]` values as `[B, h, w, C]`; `shape` is that of the input.
-pub fn channels_last(values: &[f32], shape: [usize; 4]) -> Vec<f32> {
-    let [_, c, h, w] = shape;
-    permute(values, c, h * w)
-}
-
-/// `[B, h, w, C]` values as `[B, C, h, w]`; `shape` is that of the result.
-pub fn channels_first(values: &[f32], shape: [usize; 4]) -> Vec<f32> {
-    let [_, c, h, w] = shape;
-    permute(values, h * w, c)
-}
-
-/// Transposes every `[rows, columns]` block.
-fn permute(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let block = (rows * columns).max(1);
-    let transpose = |block: &[f32]| -> Vec<f32> {
-        (0..columns)
-            .flat_map(|c| (0..rows).map(move |r| (r, c)))
-            .map(|(r, c)| block[r * columns + c])
-            .collect()
-    };
-    values.chunks_exact(block).flat_map(transpose).collect()
 }
 
 const SCALE: &str = "a positive number";
@@ -308,6 +184,34 @@ fn objective_names(file: &TensorFile) -> Vec<String> {
     names
 }
 
+/// The trained part of a step of `n` samples with latents of `(h, w)` cells.
+fn trained(r: &Reader<'_>, n: usize, (h, w): (usize, usize)) -> Result<Trained, RecordError> {
+    let lora = r.file.tensors.iter().filter(|(k, _)| k.starts_with("lora."));
+    let values: BTreeMap<String, Tensor> = lora.map(|(k, t)| (k.clone(), t.clone())).collect();
+    if !values.is_empty() {
+        return Ok(Trained::Lora {
+            values,
+            alpha: r.checked("lora_alpha", "a finite number", f64::is_finite)?,
+        });
+    }
+    if !r.file.tensors.contains_key("control") {
+        return Err(r.fail(
+            "no tensor \"lora.<module>.lora_A.weight\", and no \"control\": there is nothing to train",
+        ));
+    }
+    let (shape, _) = r.tensor("control", &[Some(n), Some(3), None, None])?;
+    let reduction = shape[2] / h.max(1);
+    if reduction == 0 || shape[2..] != [h * reduction, w * reduction] {
+        let problem = format!(
+            "the tensor \"control\" has shape {shape:?}, expected pictures of a multiple of the latents' {h}x{w} cells"
+        );
+        return Err(r.fail(problem));
+    }
+    let pixels =
+        r.values("control", &[Some(n), Some(3), None, None], "0 to 1", |v| (0.0..=1.0).contains(&v))?;
+    Ok(Trained::Control { images: channels_last(&pixels, [n, 3, shape[2], shape[3]]), reduction })
+}
+
 /// Reads the inputs of one step.
 ///
 /// # Errors
@@ -351,11 +255,7 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         None => Weighting::Gram(AlphaFair { alpha: r.number("alpha")? }.into()),
     };
     weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
-    let lora = r.file.tensors.iter().filter(|(k, _)| k.starts_with("lora."));
-    let lora: BTreeMap<String, Tensor> = lora.map(|(k, t)| (k.clone(), t.clone())).collect();
-    if lora.is_empty() {
-        return Err(r.fail("no tensor \"lora.<module>.lora_A.weight\": there is nothing to train"));
-    }
+    let trained = trained(&r, n, (h, w))?;
     let targets = Targets {
         size: n,
         height: h,
@@ -384,7 +284,6 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         eps: r.checked("eps", "a positive number", positive)?,
         weight_decay: r.checked("weight_decay", "0 or more", at_least_zero)?,
     };
-    let lora_alpha = r.checked("lora_alpha", "a finite number", f64::is_finite)?;
     let max_grad_norm = r.checked("max_grad_norm", "more than 0 (inf for none)", |n| n > 0.0)?;
     let number = |key: &str, default: u64| match r.file.metadata.get(key) {
         None => Ok(default),
@@ -394,5 +293,5 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
             .map_err(|_| r.fail(format!("\"{key}\" in the header is {text:?}, expected a whole number"))),
     };
     let position = (number("seed", 0)?, number("step", 1)?);
-    Ok(RecordedStep { batch, objectives, weighting, lora, lora_alpha, optimizer, max_grad_norm, position })
+    Ok(RecordedStep { batch, objectives, weighting, trained, optimizer, max_grad_norm, position })
 }

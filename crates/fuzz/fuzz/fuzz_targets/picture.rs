@@ -1,0 +1,4 @@
+//! The target `picture`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fairhuman_fuzz::execute_once("picture", input));
