@@ -3,7 +3,7 @@
 //! A large, a small and a tiny gradient, the first two in conflict. The rate of an objective is `g_i . d`,
 //! the speed at which its loss falls along the direction d; it is printed in per cent of the sum.
 
-use fairhuman_fairness::weighting::{AlphaFair, Fixed, Linear, Rlw};
+use fairhuman_fairness::weighting::{AlphaFair, Fixed, Normalise};
 use fairhuman_fairness::{Gram, Observation, State, Weighting, weigh};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,20 +13,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gram = Gram::new(["global", "face", "hand"], products)?;
     let losses = [0.26, 0.78, 0.51];
 
-    let weightings: [Weighting; 7] = [
-        Linear {}.into(),
+    let mut weightings: Vec<Weighting> = vec![
         Fixed { weights: vec![1.0, 5.0, 20.0] }.into(),
-        Rlw {}.into(),
-        AlphaFair { alpha: 0.5 }.into(),
-        AlphaFair { alpha: 1.0 }.into(),
-        AlphaFair { alpha: 2.0 }.into(),
-        AlphaFair { alpha: f64::INFINITY }.into(),
+        AlphaFair::new(0.5).into(),
+        AlphaFair::new(1.0).into(),
+        AlphaFair::new(f64::INFINITY).into(),
+        AlphaFair { priority: vec![1.0, 1.0, 8.0], ..AlphaFair::default() }.into(),
+        AlphaFair { normalise: Normalise::Gradient, ..AlphaFair::default() }.into(),
     ];
-    println!("{:34}{:>10}{:>10}{:>10}   rates in %", "", "global", "face", "hand");
+    // The others with their defaults; fixed weights have none.
+    let others = Weighting::KINDS.iter().filter(|kind| **kind != "fixed");
+    for kind in others {
+        weightings.push(serde_json::from_value(serde_json::json!({ "kind": kind }))?);
+    }
+    println!("{:66}{:>10}{:>10}{:>10}   rates in %", "", "global", "face", "hand");
     for weighting in &weightings {
         let seen = Observation { gram: &gram, losses: &losses, seed: 0, step: 1 };
         let solution = weigh(weighting, &seen, &mut State::default())?;
-        print!("{:34}", weighting.label());
+        print!("{:66}", weighting.label());
         solution.combination().iter().for_each(|weight| print!("{weight:10.3}"));
         let total: f64 = solution.rates.iter().sum();
         solution.rates.iter().for_each(|rate| print!("{:8.1}", 100.0 * rate / total));

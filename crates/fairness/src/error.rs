@@ -20,4 +20,24 @@ pub enum WeightingError {
         /// Number of losses.
         found: usize,
     },
+    /// A loss that a weighting by losses cannot use.
+    #[error("the loss of \"{objective}\" is {value}; weightings that read losses need positive ones")]
+    Loss {
+        /// The objective.
+        objective: String,
+        /// Its loss.
+        value: f64,
+    },
+    /// The memory is that of another number of objectives.
+    #[error(
+        "the weighting's \"{name}\" has {found} numbers for {expected} objectives; its memory is another run's"
+    )]
+    State {
+        /// The list in the memory.
+        name: &'static str,
+        /// Number of objectives.
+        expected: usize,
+        /// Number of values in the list.
+        found: usize,
+    },
 }

@@ -183,6 +183,21 @@ impl Gram {
         &self.absent
     }
 
+    /// The indices of the objectives that are not absent.
+    pub(crate) fn present(&self) -> Vec<usize> {
+        (0..self.k()).filter(|&i| !self.absent[i]).collect()
+    }
+
+    /// The norms of the gradients of the chosen objectives.
+    pub(crate) fn norms_of(&self, chosen: &[usize]) -> Vec<f64> {
+        chosen.iter().map(|&i| self.at(i, i).sqrt()).collect()
+    }
+
+    /// The Gram matrix of the gradients divided by their norms.
+    pub(crate) fn unit(&self) -> Gram {
+        Gram { names: self.names.clone(), values: cosines(self), absent: self.absent.clone() }
+    }
+
     /// `A_ij`.
     pub(crate) fn at(&self, i: usize, j: usize) -> f64 {
         self.values[i * self.k() + j]

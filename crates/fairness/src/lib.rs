@@ -46,8 +46,9 @@
 //! # The factor
 //!
 //! The parameters get the gradient `factor * sum_i w_i g_i`. For alpha-fair weights the factor is K, absent
-//! objectives included, so that a step is about as long as one on the sum of the losses;
-//! [`Weighting::Linear`] and [`Weighting::Fixed`] are weights of the sum already, with factor 1.
+//! objectives included, so that a step is about as long as one on the sum of the losses. Weights that make a
+//! mean of the gradients (such as MGDA's) have the number of present objectives as their factor; weights of
+//! the sum (such as [`Weighting::Linear`]'s) have factor 1.
 //! [`Solution::combination`] includes the factor.
 //!
 //! # What this crate does not do
@@ -60,11 +61,12 @@ mod alpha_fair;
 mod error;
 mod gram;
 mod linalg;
+mod nonnegative;
 mod random;
 mod solution;
 pub mod weighting;
 
-pub use alpha_fair::{CONFLICT_NORM, RIDGE, solve};
+pub use alpha_fair::{CONFLICT_NORM, RIDGE, solve, solve_with_priorities};
 pub use error::WeightingError;
 pub use gram::{Gram, GramError, MAX_OBJECTIVES, cosines};
 pub use solution::{Outcome, Solution};

@@ -7,11 +7,13 @@ use crate::Gram;
 /// Weights of K objectives, with the evidence of how they came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
-    /// K weights, non-negative and finite, 0 for absent objectives. Not yet times [`Solution::factor`].
+    /// K weights, finite, 0 for absent objectives. Not yet times [`Solution::factor`]. Only
+    /// [`crate::weighting::ImtlG`] and [`crate::weighting::AlignedMtl`] give negative ones.
     pub weights: Vec<f64>,
     /// Factor of the direction before clipping and the optimiser, as the method defines it: K for alpha-fair
     /// weights, absent objectives included, so that a step is about as long as one on the sum of the losses;
-    /// 1 for weights of the losses themselves.
+    /// the number of present objectives for methods whose weights make a mean of the gradients; 1 for weights
+    /// of the losses themselves.
     pub factor: f64,
     /// K rates `(A w)_i = g_i . d`: how fast each loss falls along the direction d. 0 when absent.
     pub rates: Vec<f64>,

@@ -137,8 +137,10 @@ fn add_header(header: &mut BTreeMap<String, String>, recipe: &Recipe, o: &Optimi
     ];
     header.extend(numbers.map(|(key, value)| (key.to_owned(), format!("{value:?}"))));
     match &recipe.weighting {
-        Weighting::Gram(fairness::Weighting::AlphaFair(AlphaFair { alpha })) => {
-            header.insert("alpha".into(), format!("{alpha:?}"))
+        Weighting::Gram(fairness::Weighting::AlphaFair(method))
+            if *method == AlphaFair::new(method.alpha) =>
+        {
+            header.insert("alpha".into(), format!("{:?}", method.alpha))
         }
         other => header.insert("weighting".into(), serde_json::json!(other).to_string()),
     };

@@ -52,11 +52,35 @@ const LARGEST_ALPHA: f64 = 1e8;
 /// [`WeightingError::Parameter`] when alpha is negative or NaN. Every checked Gram matrix has a solution;
 /// conflicts are reported in [`Solution::outcome`].
 pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
+    solve_with_priorities(gram, alpha, &vec![1.0; gram.k()])
+}
+
+/// Alpha-fair weights with priorities p: `A w = (p/w)^(1/alpha)`, w > 0. Priorities of 1 are [`solve`].
+///
+/// The direction `d = sum_i w_i g_i` maximises `sum_i p_i u(g_i . d) - |d|^2 / 2` for the utility of alpha
+/// fairness, `u'(r) = r^(-alpha)` (Mo and Walrand, *Fair End-to-End Window-Based Congestion Control*, 2000:
+/// (p, alpha)-proportional fairness): at the maximum `d = sum_i p_i r_i^(-alpha) g_i` with `r_i = g_i . d`,
+/// so `w_i = p_i r_i^(-alpha)`, and `r = A w` gives the equation. The maximum is a convex function of p with
+/// the slopes `u(r_i)`: the rate of an objective grows with its priority. Orthogonal gradients have `w_i =
+/// p_i^(1/(1+alpha)) A_ii^(-alpha/(1+alpha))`.
+///
+/// The larger alpha, the less priorities matter: at alpha = 0 they are the weights, and max-min
+/// (alpha = inf) takes no others than 1.
+///
+/// # Errors
+/// As [`solve`]; also when there is not one priority per objective, one is not between 1e-6 and 1e6, or
+/// they differ from 1 with alpha = inf.
+pub fn solve_with_priorities(
+    gram: &Gram,
+    alpha: f64,
+    priorities: &[f64],
+) -> Result<Solution, WeightingError> {
     check_alpha(alpha)?;
+    check_priorities(priorities, gram.k(), alpha)?;
     let k = gram.k();
-    let present: Vec<usize> = (0..k).filter(|&i| !gram.absent()[i]).collect();
+    let present = gram.present();
     if alpha == 0.0 || present.is_empty() {
-        return Ok(Solution::given(gram, &vec![1.0; k], k as f64));
+        return Ok(Solution::given(gram, priorities, k as f64));
     }
     let alpha = match alpha {
         a if a > LARGEST_ALPHA => f64::INFINITY,
@@ -66,7 +90,8 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     let n = present.len();
     let scale = present.iter().map(|&i| gram.at(i, i) / n as f64).sum::<f64>();
     let norms: Vec<f64> = present.iter().map(|&i| (gram.at(i, i) / scale).sqrt()).collect();
-    let found = fair(gram.cosines_of(&present), &norms, alpha);
+    let priorities: Vec<f64> = present.iter().map(|&i| priorities[i]).collect();
+    let found = fair(gram.cosines_of(&present), &norms, &priorities, alpha);
     let exponent = if alpha.is_infinite() { 1.0 } else { alpha / (1.0 + alpha) };
     let unscale = scale.powf(-exponent);
     let mut weights = vec![0.0; k];
@@ -84,6 +109,12 @@ pub fn solve(gram: &Gram, alpha: f64) -> Result<Solution, WeightingError> {
     })
 }
 
+/// The norm of a vanishing convex combination of unit gradients, where there is one.
+pub(crate) fn opposition(cosines: &[f64], n: usize) -> Option<f64> {
+    let search = centre(cosines, n, CONFLICT_NORM);
+    matches!(search.centre, Centre::Opposed).then_some(search.norm)
+}
+
 /// Refuses a negative alpha and NaN.
 pub(crate) fn check_alpha(alpha: f64) -> Result<(), WeightingError> {
     if alpha >= 0.0 {
@@ -91,6 +122,30 @@ pub(crate) fn check_alpha(alpha: f64) -> Result<(), WeightingError> {
     }
     let problem = format!("alpha is {alpha}; it must be 0 (sum), positive, or inf (max-min)");
     Err(WeightingError::Parameter { name: "alpha", problem })
+}
+
+/// Refuses priorities that do not fit the objectives or alpha.
+pub(crate) fn check_priorities(
+    priorities: &[f64],
+    objectives: usize,
+    alpha: f64,
+) -> Result<(), WeightingError> {
+    let refuse = |problem| Err(WeightingError::Parameter { name: "priority", problem });
+    let found = priorities.len();
+    if found != objectives {
+        let rule = "give one each, in their order";
+        return refuse(format!("{found} priorities for {objectives} objectives; {rule}"));
+    }
+    let bad = |(_, p): &(usize, &f64)| !(1e-6..=1e6).contains(*p);
+    if let Some((index, found)) = priorities.iter().enumerate().find(bad) {
+        return refuse(format!("priority {index} is {found}; priorities must be between 1e-6 and 1e6"));
+    }
+    match alpha.is_infinite() && priorities.iter().any(|&p| p != 1.0) {
+        true => {
+            refuse("max-min (alpha = inf) has no priorities; leave them out or choose a finite alpha".into())
+        }
+        false => Ok(()),
+    }
 }
 
 /// The solution of the normalised system of present objectives.
@@ -102,7 +157,7 @@ struct Normalised {
 }
 
 /// Tries the matrix itself, then with growing ridges, until the weights solve their equation.
-fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
+fn fair(cosines: Vec<f64>, norms: &[f64], priorities: &[f64], alpha: f64) -> Normalised {
     let n = norms.len();
     let mut spent = 0;
     let mut norm = None;
@@ -122,7 +177,7 @@ fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
             ridge if ridge <= NEGLIGIBLE_RIDGE => Outcome::Fair,
             ridge => Outcome::Conflict { ridge, norm },
         };
-        let found = at_alpha(&ridged, norms, &z, alpha, outcome);
+        let found = at_alpha(&ridged, norms, priorities, &z, alpha, outcome);
         spent += found.iterations;
         if found.outcome != Outcome::Stalled {
             let iterations = spent;
@@ -142,7 +197,14 @@ fn fair(cosines: Vec<f64>, norms: &[f64], alpha: f64) -> Normalised {
 }
 
 /// The algorithm for one alpha > 0, started from the centre; stalled where it fails.
-fn at_alpha(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64, outcome: Outcome) -> Normalised {
+fn at_alpha(
+    cosines: &[f64],
+    norms: &[f64],
+    priorities: &[f64],
+    z: &[f64],
+    alpha: f64,
+    outcome: Outcome,
+) -> Normalised {
     if alpha.is_infinite() {
         let found = max_min(cosines, norms);
         let solved = found.residual <= SOLVED;
@@ -153,7 +215,7 @@ fn at_alpha(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64, outcome: Outc
             residual: found.residual,
         };
     }
-    let found = alpha_fair(cosines, norms, z, alpha);
+    let found = alpha_fair(cosines, norms, priorities, z, alpha);
     let solved = found.arrived && found.residual <= SOLVED && found.weights.iter().all(|w| w.is_finite());
     Normalised {
         weights: found.weights,

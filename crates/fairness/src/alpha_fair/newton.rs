@@ -1,18 +1,20 @@
 //! Alpha-fair weights for a finite alpha > 0: `A w = w^(-1/alpha)` (Ban and Ji, *Fair Resource
-//! Allocation in Multi-Task Learning*, ICML 2024; FairHuman, arXiv 2507.02714, uses alpha = 2).
+//! Allocation in Multi-Task Learning*, ICML 2024; FairHuman, arXiv 2507.02714, uses alpha = 2), or with
+//! priorities p, `A w = (w/p)^(-1/alpha)`.
 //!
-//! With `A = D C D` (D the gradient norms, C their cosines), `z = D w` and `b = 1/alpha` it is split
-//! into a linear and a separable part, with the rates s as unknowns of their own:
+//! With `A = D C D` (D the gradient norms, C their cosines), `v = w/p`, `z = D P v` and `b = 1/alpha` it is
+//! split into a linear and a separable part, with the rates s as unknowns of their own:
 //!
 //! ```text
-//! C z - s = 0                          log s_i + b log w_i + log d_i = 0
+//! C z - s = 0                          log s_i + b log v_i + log d_i = 0
 //! ```
 //!
 //! Newton's method on both, damped to stay inside `z > 0, s > 0`, is a primal-dual interior-point
 //! method (Wright, *Primal-Dual Interior-Point Methods*, 1997; b = 1 is its centring step). Eliminating
 //! s leaves `C + b diag(s/z)`: positive definite and well scaled whatever the norms. As s is never
 //! recomputed from C z, nothing is lost to cancellation where gradients nearly oppose each other. Where
-//! Newton does not converge from the centre to b at once, it goes in steps along `b^t` (continuation).
+//! Newton does not converge from the centre to b at once, it goes in steps along `b^t` and `p^t`
+//! (continuation).
 
 use crate::linalg::{row_magnitude, row_product, solve_shifted};
 
@@ -36,14 +38,14 @@ const RETURN: f64 = 1e-3;
 pub(crate) struct Point {
     pub weights: Vec<f64>,
     pub iterations: usize,
-    /// `max_i |(C z)_i - w_i^(-b)/d_i| / (sum_j |C_ij| z_j + w_i^(-b)/d_i)`.
+    /// `max_i |(C z)_i - v_i^(-b)/d_i| / (sum_j |C_ij| z_j + v_i^(-b)/d_i)`.
     pub residual: f64,
     /// False when the point solves the equation of another alpha, on the way to the requested one.
     pub arrived: bool,
 }
 
 /// Solves for the weights from the centre `z` of the cosines; `norms` are the gradient norms.
-pub(crate) fn alpha_fair(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64) -> Point {
+pub(crate) fn alpha_fair(cosines: &[f64], norms: &[f64], priorities: &[f64], z: &[f64], alpha: f64) -> Point {
     let mut system = System::new(cosines, norms);
     let mut state: Vec<Unknown> = z
         .iter()
@@ -64,6 +66,10 @@ pub(crate) fn alpha_fair(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64) 
         let last = target == 1.0;
         let b = if last { 1.0 / alpha } else { (target * log_b).exp() };
         let mut trial = state.clone();
+        system.set_priorities(norms, priorities, target);
+        for (u, p) in trial.iter_mut().zip(priorities) {
+            u.x -= (target - done) * p.ln();
+        }
         if system.correct(b, &mut trial, last, &mut iterations) {
             (state, done) = (trial, target);
             leap *= 2.0;
@@ -74,18 +80,18 @@ pub(crate) fn alpha_fair(cosines: &[f64], norms: &[f64], z: &[f64], alpha: f64) 
     }
     Point {
         residual: system.residual(1.0 / alpha, &state),
-        weights: state.iter().map(|u| u.x.exp()).collect(),
+        weights: state.iter().zip(priorities).map(|(u, p)| u.x.exp() * p).collect(),
         iterations,
         arrived,
     }
 }
 
-/// One objective's `z = d w` and rate s. Their logarithms are kept beside them: they hold what z and s
+/// One objective's `z = d p v` and rate s. Their logarithms are kept beside them: they hold what z and s
 /// cannot, a weight near 1 raised to a large power and numbers below the smallest f64.
 #[derive(Clone, Copy)]
 struct Unknown {
     z: f64,
-    /// `log w`.
+    /// `log v`.
     x: f64,
     s: f64,
     log_s: f64,
@@ -122,12 +128,14 @@ impl Errors {
 /// The equations for one matrix, with the buffers that Newton's method reuses.
 struct System<'a> {
     cosines: &'a [f64],
-    norms: &'a [f64],
     log_norms: Vec<f64>,
+    /// `d p^t`, the factors from v to z.
+    factors: Vec<f64>,
+    log_factors: Vec<f64>,
     z: Vec<f64>,
     /// `s - C z`.
     gap: Vec<f64>,
-    /// `log s + b log w + log d`.
+    /// `log s + b log v + log d`.
     curve: Vec<f64>,
     shift: Vec<f64>,
     step: Vec<f64>,
@@ -137,16 +145,26 @@ struct System<'a> {
 impl<'a> System<'a> {
     fn new(cosines: &'a [f64], norms: &'a [f64]) -> Self {
         let zeros = vec![0.0; norms.len()];
+        let log_norms: Vec<f64> = norms.iter().map(|d| d.ln()).collect();
         System {
             cosines,
-            norms,
-            log_norms: norms.iter().map(|d| d.ln()).collect(),
+            factors: norms.to_vec(),
+            log_factors: log_norms.clone(),
+            log_norms,
             z: zeros.clone(),
             gap: zeros.clone(),
             curve: zeros.clone(),
             shift: zeros.clone(),
             step: zeros,
             scratch: Vec::with_capacity(cosines.len()),
+        }
+    }
+
+    /// Sets the priorities `p^t`.
+    fn set_priorities(&mut self, norms: &[f64], priorities: &[f64], t: f64) {
+        for (i, p) in priorities.iter().enumerate() {
+            self.factors[i] = norms[i] * p.powf(t);
+            self.log_factors[i] = self.log_norms[i] + t * p.ln();
         }
     }
 
@@ -159,7 +177,7 @@ impl<'a> System<'a> {
         let (mut backward, mut each, mut distance) = (0.0f64, 0.0f64, 0.0f64);
         for (i, u) in state.iter_mut().enumerate() {
             let magnitude = row_magnitude(self.cosines, &self.z, i);
-            u.vanish(b, self.log_norms[i], magnitude, largest);
+            u.vanish(b, self.log_norms[i], self.log_factors[i], magnitude, largest);
             self.gap[i] = u.s - row_product(self.cosines, &self.z, i);
             self.curve[i] = u.log_s + b * u.x + self.log_norms[i];
             let (gap, curve) = (self.gap[i].abs(), self.curve[i].abs());
@@ -236,7 +254,7 @@ impl<'a> System<'a> {
         let length = if shrink > INSIDE { INSIDE / shrink } else { 1.0 };
         let changes: Vec<(f64, f64)> = changes.collect();
         for (i, (u, (dz, ds))) in state.iter_mut().zip(changes).enumerate() {
-            u.advance(length * dz, length * ds, self.norms[i]);
+            u.advance(length * dz, length * ds, self.factors[i]);
         }
         true
     }
@@ -244,14 +262,14 @@ impl<'a> System<'a> {
 
 impl Unknown {
     /// Multiplies z and s by `1 + dz` and `1 + ds`.
-    fn advance(&mut self, dz: f64, ds: f64, norm: f64) {
+    fn advance(&mut self, dz: f64, ds: f64, factor: f64) {
         // The one of z and its logarithm that holds more digits is updated, the other follows.
         self.x += dz.ln_1p();
         if self.x.abs() < 0.5 {
-            self.z = norm * self.x.exp();
+            self.z = factor * self.x.exp();
         } else if self.vanished != Vanished::Weight {
             self.z *= 1.0 + dz;
-            self.x = (self.z / norm).ln();
+            self.x = (self.z / factor).ln();
         }
         if self.vanished != Vanished::Rate {
             self.s *= 1.0 + ds;
@@ -260,7 +278,7 @@ impl Unknown {
     }
 
     /// Computes a factor that has all but vanished from the other one, by the curve.
-    fn vanish(&mut self, b: f64, log_norm: f64, magnitude: f64, largest: f64) {
+    fn vanish(&mut self, b: f64, log_norm: f64, log_factor: f64, magnitude: f64, largest: f64) {
         self.vanished = Vanished::Neither;
         if self.s < NEGLIGIBLE * magnitude {
             self.vanished = Vanished::Rate;
@@ -268,8 +286,8 @@ impl Unknown {
             self.s = self.log_s.exp();
         } else if self.z < NEGLIGIBLE * largest {
             self.vanished = Vanished::Weight;
-            self.x = (-(self.log_s + log_norm) / b).min((RETURN * largest).ln() - log_norm);
-            self.z = (self.x + log_norm).exp();
+            self.x = (-(self.log_s + log_norm) / b).min((RETURN * largest).ln() - log_factor);
+            self.z = (self.x + log_factor).exp();
         }
     }
 }

@@ -4,13 +4,17 @@
 //! A weighting reads the Gram matrix and the losses of a step, may draw random numbers from (seed, step), and
 //! may keep a few numbers from step to step in a [`State`]. To add one, write its file (parameters,
 //! validation, label, weights), its line in the table, and a row with its golden values in
-//! `tests/it/golden.rs`; the theorems that hold for every weighting are then tested on it, too.
+//! `tests/it/golden`; the theorems that hold for every weighting are then tested on it, too.
 
+mod adam;
+mod average;
 mod state;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Gram, Solution, WeightingError};
+pub use aligned_mtl::AlignedScale;
+pub use alpha_fair::Normalise;
 pub use state::State;
 
 /// The inputs of a weighting in one step.
@@ -51,8 +55,24 @@ macro_rules! weightings {
         /// ```toml
         /// weighting = { kind = "alpha-fair", alpha = 2.0 }        # the default: Minimum Potential Delay
         /// # weighting = { kind = "alpha-fair", alpha = inf }      # max-min
+        /// # weighting = { kind = "alpha-fair", priority = [1, 1, 2], normalise = "gradient" }
         /// # weighting = { kind = "linear" }                       # the plain sum
         /// # weighting = { kind = "fixed", weights = [1, 5, 20] }  # in the order of the objectives
+        /// # weighting = { kind = "nash" }                         # Nash-MTL
+        /// # weighting = { kind = "mgda" }
+        /// # weighting = { kind = "imtl-g" }
+        /// # weighting = { kind = "cagrad", c = 0.5 }
+        /// # weighting = { kind = "pcgrad" }
+        /// # weighting = { kind = "aligned-mtl", scale = "min" }   # or "rmse"
+        /// # weighting = { kind = "upgrad" }
+        /// # weighting = { kind = "unit" }                         # gradients of norm 1
+        /// # weighting = { kind = "log" }                          # 1 / loss
+        /// # weighting = { kind = "uncertainty" }
+        /// # weighting = { kind = "dwa", window = 100 }
+        /// # weighting = { kind = "famo-ema" }                     # FAMO without its second forward pass
+        /// # weighting = { kind = "gradnorm", alpha = 1.5 }
+        /// # weighting = { kind = "stch", mu = 1.0 }
+        /// # weighting = { kind = "db-mtl" }                       # without its moving average
         /// # weighting = { kind = "rlw" }                          # random weights, a baseline
         /// ```
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +109,21 @@ weightings! {
     "alpha-fair" => alpha_fair::AlphaFair,
     "linear" => linear::Linear,
     "fixed" => fixed::Fixed,
+    "nash" => nash::Nash,
+    "mgda" => mgda::Mgda,
+    "imtl-g" => imtl_g::ImtlG,
+    "cagrad" => cagrad::CaGrad,
+    "pcgrad" => pcgrad::PcGrad,
+    "aligned-mtl" => aligned_mtl::AlignedMtl,
+    "upgrad" => upgrad::UpGrad,
+    "unit" => unit::Unit,
+    "log" => log::Log,
+    "uncertainty" => uncertainty::Uncertainty,
+    "dwa" => dwa::Dwa,
+    "famo-ema" => famo_ema::FamoEma,
+    "gradnorm" => gradnorm::GradNorm,
+    "stch" => stch::Stch,
+    "db-mtl" => db_mtl::DbMtl,
     "rlw" => rlw::Rlw,
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::WeightingError;
+
 /// Named lists of numbers, such as moving averages of the losses. It is written as hexadecimal bit patterns
 /// (`{"sum": "3ff0000000000000 4000000000000000"}`), so that reading it back gives the same bits in any
 /// format.
@@ -22,6 +24,20 @@ impl State {
     /// The list of this name, if it was set.
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// The list of this name with one number per objective, all of them `start` if it was not set.
+    pub(crate) fn list(
+        &self,
+        name: &'static str,
+        objectives: usize,
+        start: f64,
+    ) -> Result<Vec<f64>, WeightingError> {
+        let list = self.get(name).map_or_else(|| vec![start; objectives], <[f64]>::to_vec);
+        match list.len() {
+            found if found != objectives => Err(WeightingError::State { name, expected: objectives, found }),
+            _ => Ok(list),
+        }
     }
 
     /// Sets the list of this name.

@@ -69,6 +69,34 @@ pub fn generic(k: usize, random: &mut Random) -> Vec<Vec<f64>> {
     (0..k).map(|_| gradient(random)).collect()
 }
 
+/// Gradients with zero, collinear, opposed and nearly opposed ones among them, of any rank, with norms
+/// over up to twelve orders of magnitude.
+pub fn nasty(k: usize, random: &mut Random) -> Vec<Vec<f64>> {
+    let dimension = 1 + random.below(k + 1);
+    let spread = [0.0, 1.0, 6.0][random.below(3)];
+    let agreement = [0.0, 0.5, 2.0][random.below(3)];
+    let mut gradients: Vec<Vec<f64>> = Vec::new();
+    for i in 0..k {
+        let norm = 10f64.powf(random.between(-spread, spread));
+        let mut gradient: Vec<f64> = random.normals(dimension);
+        gradient.iter_mut().for_each(|v| *v = (*v + agreement) * norm);
+        match if i == 0 { 0 } else { random.below(12) } {
+            1 => gradient = vec![0.0; dimension],
+            2 => gradient = scaled(&gradients[random.below(i)], norm),
+            3 => gradient = scaled(&gradients[random.below(i)], -norm),
+            4 => {
+                let angle = 10f64.powf(random.between(-9.0, 0.0));
+                let other = &gradients[random.below(i)];
+                let pairs = other.iter().zip(&gradient);
+                gradient = pairs.map(|(o, g)| -norm * (o + angle * g)).collect();
+            }
+            _ => {}
+        }
+        gradients.push(gradient);
+    }
+    gradients
+}
+
 /// Named matrices from benign to degenerate; none conflicts.
 pub fn matrices() -> Vec<(String, Vec<f64>)> {
     let mut random = Random::new(7);
@@ -126,8 +154,13 @@ pub fn difference(a: &[f64], b: &[f64]) -> f64 {
 }
 
 pub fn assert_sane(solution: &Solution, what: &str) {
+    assert_sensible(solution, false, what);
+}
+
+/// Finite weights, negative ones only if they are allowed, and 0 for absent objectives.
+pub fn assert_sensible(solution: &Solution, signed: bool, what: &str) {
     for (i, &w) in solution.weights.iter().enumerate() {
-        assert!(w.is_finite() && w >= 0.0, "{what}: weight {w}");
+        assert!(w.is_finite() && (signed || w >= 0.0), "{what}: weight {w}");
         assert!(!solution.absent[i] || w == 0.0, "{what}: absent with weight {w}");
     }
 }

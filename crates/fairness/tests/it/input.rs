@@ -47,7 +47,7 @@ fn alpha_must_not_be_negative_or_nan() {
     for alpha in [-1.0, f64::NAN, f64::NEG_INFINITY] {
         let error = solve(&gram(vec![1.0]), alpha).unwrap_err();
         assert!(matches!(error, WeightingError::Parameter { name: "alpha", .. }));
-        assert!(Weighting::from(AlphaFair { alpha }).validate(1).is_err());
+        assert!(Weighting::from(AlphaFair::new(alpha)).validate(1).is_err());
     }
 }
 
@@ -65,10 +65,10 @@ fn weightings_read_from_and_written_to_recipes() {
         weighting: Weighting,
     }
     let fixed = Weighting::from(Fixed { weights: vec![1.0, 5.0] });
-    let infinite = Weighting::from(AlphaFair { alpha: f64::INFINITY });
+    let infinite = Weighting::from(AlphaFair::new(f64::INFINITY));
     for (text, expected) in [
         ("{ kind = \"alpha-fair\" }", Weighting::default()),
-        ("{ kind = \"alpha-fair\", alpha = 2 }", AlphaFair { alpha: 2.0 }.into()),
+        ("{ kind = \"alpha-fair\", alpha = 2 }", AlphaFair::new(2.0).into()),
         ("{ kind = \"alpha-fair\", alpha = inf }", infinite),
         ("{ kind = \"linear\" }", Linear {}.into()),
         ("{ kind = \"fixed\", weights = [1, 5] }", fixed),
@@ -83,7 +83,7 @@ fn weightings_read_from_and_written_to_recipes() {
     for (text, word) in [
         ("{ kind = \"alpha-fair\", alhpa = 2 }", "alhpa"),
         ("{ kind = \"linear\", alpha = 2 }", "alpha"),
-        ("{ kind = \"mgda\" }", "mgda"),
+        ("{ kind = \"equal\" }", "equal"),
         ("{ kind = \"alpha-fair\", alpha = -1 }", "-1"),
         ("{ kind = \"alpha-fair\", alpha = nan }", "NaN"),
     ] {

@@ -6,5 +6,6 @@ mod common;
 mod every;
 mod golden;
 mod input;
+mod priorities;
 mod random;
 mod state;

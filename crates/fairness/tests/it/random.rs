@@ -6,34 +6,6 @@ use fairhuman_fairness::{CONFLICT_NORM, Gram, GramError, Outcome, solve};
 
 const ALPHAS: [f64; 13] = [0.0, 1e-8, 1e-3, 0.03, 0.3, 1.0, 1.5, 2.0, 5.0, 50.0, 1e4, 1e8, f64::INFINITY];
 
-/// Gradients with zero, collinear, opposed and nearly opposed ones among them, of any rank, with norms
-/// over up to twelve orders of magnitude.
-fn nasty(k: usize, random: &mut Random) -> Vec<Vec<f64>> {
-    let dimension = 1 + random.below(k + 1);
-    let spread = [0.0, 1.0, 6.0][random.below(3)];
-    let agreement = [0.0, 0.5, 2.0][random.below(3)];
-    let mut gradients: Vec<Vec<f64>> = Vec::new();
-    for i in 0..k {
-        let norm = 10f64.powf(random.between(-spread, spread));
-        let mut gradient: Vec<f64> = random.normals(dimension);
-        gradient.iter_mut().for_each(|v| *v = (*v + agreement) * norm);
-        match if i == 0 { 0 } else { random.below(12) } {
-            1 => gradient = vec![0.0; dimension],
-            2 => gradient = scaled(&gradients[random.below(i)], norm),
-            3 => gradient = scaled(&gradients[random.below(i)], -norm),
-            4 => {
-                let angle = 10f64.powf(random.between(-9.0, 0.0));
-                let other = &gradients[random.below(i)];
-                let pairs = other.iter().zip(&gradient);
-                gradient = pairs.map(|(o, g)| -norm * (o + angle * g)).collect();
-            }
-            _ => {}
-        }
-        gradients.push(gradient);
-    }
-    gradients
-}
-
 #[test]
 fn no_random_matrix_panics_hangs_or_gets_garbage() {
     let mut random = Random::new(2026);

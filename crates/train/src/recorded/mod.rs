@@ -252,7 +252,7 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         Some(text) => {
             serde_json::from_str(text).map_err(|e| r.fail(format!("\"weighting\" in the header: {e}")))?
         }
-        None => Weighting::Gram(AlphaFair { alpha: r.number("alpha")? }.into()),
+        None => Weighting::Gram(AlphaFair::new(r.number("alpha")?).into()),
     };
     weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
     let trained = trained(&r, n, (h, w))?;

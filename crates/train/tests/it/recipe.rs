@@ -35,7 +35,7 @@ fn defaults_are_the_papers_settings() {
     let o = r.optimizer;
     assert_eq!((o.learning_rate, o.beta1, o.beta2, o.eps, o.weight_decay), (1e-5, 0.9, 0.999, 1e-8, 1e-2));
     assert_eq!((r.geometry.width, r.geometry.height), (1024, 1024));
-    assert_eq!(r.weighting, Weighting::Gram(AlphaFair { alpha: 2.0 }.into()));
+    assert_eq!(r.weighting, Weighting::Gram(AlphaFair::new(2.0).into()));
 }
 
 /// recipes/reference.toml as a recipe of a method, with the keys marked `#?` or without.
