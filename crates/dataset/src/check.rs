@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dataset::list;
+use crate::dataset::{AT_ONCE, list};
 use crate::decode::Decoder;
-use crate::diagnostic::{Diagnostic, Kind, Subject};
+use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Subject};
 use crate::geometry::GeometrySpec;
 use crate::item::Item;
 use crate::layout::Listing;
@@ -31,7 +31,7 @@ use crate::spec::{DatasetSpec, Layout, Region};
 pub use duplicates::{NEAR_BITS, NEAR_COLOUR};
 pub use html::html;
 use inspect::{Inspected, inspect};
-pub use report::{Bucket, CaptionReport, Counts, ItemReport, RegionReport, Report};
+pub use report::{Bucket, CaptionReport, Counts, ItemReport, KindCount, RegionReport, Report};
 pub use text::text;
 pub use thumbnail::COLOURS;
 
@@ -80,24 +80,31 @@ pub fn check(
         Ok(listing) => listing,
         Err(errors) => return summary::unreadable(path, spec.layout, errors, options),
     };
-    let mut diagnostics = Vec::new();
+    let mut diagnostics = Diagnostics::default();
     if let Err(error) = options.geometry.check(options.latent_factor) {
         diagnostics.push(Diagnostic::new(Kind::Recipe, error.to_string()));
     }
     let decoder = Decoder { root: listing.root.clone(), spec, regions: regions.to_vec() };
     let items = in_order(&listing);
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let inspected: Vec<Inspected> = items
-        .par_iter()
-        .map(|(item, good)| {
+    let (mut inspected, mut of_items) = (Vec::with_capacity(items.len()), Diagnostics::default());
+    for part in items.chunks(AT_ONCE) {
+        let found = part.par_iter().map(|(item, good)| {
             let inspected = inspect(&decoder, item, *good, options);
             progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, items.len());
             inspected
-        })
-        .collect();
-    diagnostics.extend(of_the_list(&listing, &items));
+        });
+        for mut one in found.collect::<Vec<Inspected>>() {
+            let item = Some(inspected.len());
+            of_items.extend(one.diagnostics.drain(..).map(|d| Diagnostic { item, ..d }));
+            one.diagnostics = Vec::new();
+            inspected.push(one);
+        }
+    }
+    diagnostics.append(of_the_list(&listing, &items));
     diagnostics.extend(unused(&listing, &items, &decoder));
     diagnostics.extend(duplicates(&inspected));
+    diagnostics.append(of_items);
     summary::report(&decoder, &listing, inspected, diagnostics, options)
 }
 
@@ -115,7 +122,7 @@ fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
 }
 
 /// The diagnostics of the layout's reader, given to their items where they have one.
-fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Diagnostic> {
+fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Diagnostics {
     let (mut by_line, mut by_name) = (HashMap::new(), HashMap::new());
     for (i, (item, _)) in items.iter().enumerate().filter(|(_, (_, good))| !good) {
         match &item.origin {
@@ -123,12 +130,12 @@ fn of_the_list(listing: &Listing, items: &[(&Item, bool)]) -> Vec<Diagnostic> {
             None => by_name.entry(item.image.as_path()).or_insert(i),
         };
     }
-    let with_item = |diagnostic: &Diagnostic| {
+    let with_item = |diagnostic: Diagnostic| {
         let of_line = diagnostic.origin.as_deref().and_then(|origin| by_line.get(origin));
         let item = of_line.or_else(|| by_name.get(diagnostic.picture.as_deref()?)).copied();
-        Diagnostic { item, ..diagnostic.clone() }
+        Diagnostic { item, ..diagnostic }
     };
-    listing.diagnostics.iter().map(with_item).collect()
+    listing.diagnostics.clone().map(with_item)
 }
 
 /// Files that belong to nothing.

@@ -7,12 +7,16 @@ use rayon::prelude::*;
 use crate::captions::caption;
 use crate::content::Content;
 use crate::decode::{Decoder, ItemImage};
-use crate::diagnostic::{DatasetError, Diagnostic, Kind, Rejected, Severity};
-use crate::geometry::Draw;
+use crate::diagnostic::{DatasetError, Diagnostic, Diagnostics, Kind, Rejected, Severity};
+use crate::fit::Fit;
+use crate::geometry::{Draw, GeometrySpec};
 use crate::item::Item;
 use crate::layout::{self, Listing};
 use crate::sample::{self, Sample, Wanted};
 use crate::spec::{DatasetSpec, Layout, Region};
+
+/// Items whose errors are held at once, before the first of each kind are kept.
+pub(crate) const AT_ONCE: usize = 4096;
 
 /// Pictures, masks and captions whose headers have all been read and fit each other.
 #[derive(Debug, Clone)]
@@ -30,25 +34,28 @@ impl Dataset {
     /// see [`Dataset::verify`].
     pub fn open(base: &Path, spec: &DatasetSpec, regions: &[Region]) -> Result<Dataset, Rejected> {
         let path = base.join(&spec.path);
-        let rejected = |errors| Rejected { dataset: path.clone(), errors };
+        let rejected = |errors| Rejected::new(path.clone(), errors);
         let Listing { root, layout, mut items, diagnostics, .. } =
-            list(&path, spec, regions).map_err(rejected)?;
+            list(&path, spec, regions).map_err(|errors| rejected(errors.into_iter().collect()))?;
         let decoder = Decoder { root, spec: spec.clone(), regions: regions.to_vec() };
-        let (mut errors, diagnostics): (Vec<_>, Vec<_>) =
-            diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
-        let checked: Vec<_> = items.par_iter().map(|item| decoder.check_headers(item)).collect();
-        for (item, result) in items.iter_mut().zip(checked) {
-            match result {
-                Ok(size) => item.size = size,
-                Err(found) => errors.extend(found),
+        let mut diagnostics = diagnostics;
+        for items in items.chunks_mut(AT_ONCE) {
+            let checked: Vec<_> = items.par_iter().map(|item| decoder.check_headers(item)).collect();
+            for (item, result) in items.iter_mut().zip(checked) {
+                match result {
+                    Ok(size) => item.size = size,
+                    Err(found) => diagnostics.extend(found),
+                }
             }
         }
-        if errors.is_empty() {
+        let count = diagnostics.count(Severity::Error);
+        let (mut errors, diagnostics) = diagnostics.into_errors_and_rest();
+        if count == 0 {
             return Ok(Dataset { decoder, items, layout, diagnostics });
         }
         // Errors of the list and of the files come from two passes; a reader wants them line by line.
         errors.sort_by_key(|e| e.origin.as_ref().map(|o| o.line));
-        Err(rejected(errors))
+        Err(Rejected { dataset: path, errors, count })
     }
 
     /// The layout that was read; never `Auto`.
@@ -75,6 +82,11 @@ impl Dataset {
     pub fn caption(&self, i: usize, seed: u64, step: u64, sample: u64) -> String {
         let item = &self.items[i];
         caption(&item.captions, &item.caption, seed, step, sample)
+    }
+
+    /// Enlargement and cropping of the pictures at a training size.
+    pub fn fit(&self, geometry: &GeometrySpec) -> Fit {
+        Fit::of(self.items.iter().map(|item| (&item.image, item.size)), geometry)
     }
 
     /// The number of items.
@@ -147,11 +159,15 @@ impl Dataset {
     /// Decodes every pixel of every file once and reports all errors: those that [`Dataset::open`] cannot
     /// see.
     pub fn verify(&self) -> Result<(), Rejected> {
-        let errors: Vec<_> = self.items.par_iter().flat_map_iter(|item| self.decoder.verify(item)).collect();
+        let mut errors = Diagnostics::default();
+        for items in self.items.chunks(AT_ONCE) {
+            let found = items.par_iter().flat_map_iter(|item| self.decoder.verify(item));
+            errors.extend(found.collect::<Vec<_>>());
+        }
         if errors.is_empty() {
             return Ok(());
         }
-        Err(Rejected { dataset: self.root().to_owned(), errors })
+        Err(Rejected::new(self.root().to_owned(), errors))
     }
 
     fn get(&self, index: usize) -> Result<&Item, DatasetError> {

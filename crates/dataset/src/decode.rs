@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use fairhuman_pictures::{Header, Orientation};
 use image::DynamicImage;
-use image::metadata::Orientation;
 
 use crate::content::Content;
 use crate::diagnostic::{Diagnostic, Kind, Subject};
-use crate::header::{self, Header};
 use crate::item::Item;
 use crate::pixels::{self, Background};
 use crate::source::{ImageSource, MaskSource, Shapes};
@@ -102,13 +101,13 @@ impl Decoder {
 
     /// The header of a picture, mask or conditioning image.
     pub fn header(&self, source: &ImageSource) -> Result<Header, Diagnostic> {
-        header::read(&Content::find(&self.root, source)?, self.spec.max_pixels)
+        Content::find(&self.root, source)?.header(self.spec.max_pixels)
     }
 
     /// The picture's bytes and header, of the size that the first pass saw.
     pub fn find_picture(&self, item: &Item) -> Result<(Content, Header), Diagnostic> {
         let content = Content::find(&self.root, &item.source)?;
-        let header = header::read(&content, self.spec.max_pixels)?;
+        let header = content.header(self.spec.max_pixels)?;
         if header.shown() != item.size {
             let hint = " when the dataset was opened: the file has changed since";
             return Err(wrong_size(header.shown(), item.size, hint));
@@ -118,8 +117,8 @@ impl Decoder {
 
     /// The picture as RGB bytes, `[H, W, 3]`.
     pub fn picture(&self, item: &Item, content: &Content, header: &Header) -> Result<Vec<u8>, Diagnostic> {
-        let picture = pixels::decode(content, header, header.orientation)?;
-        Ok(pixels::rgb(picture, background(item)))
+        let picture = content.decode(header, true)?;
+        Ok(pixels::rgb(picture.image, background(item)))
     }
 
     /// The header of a mask or conditioning image, with the orientation that makes it fit its picture.
@@ -170,7 +169,8 @@ impl Decoder {
         let header = self.fit(image, picture)?;
         let decode = |source| {
             let content = Content::find(&self.root, source)?;
-            pixels::decode(&content, &header, header.orientation)
+            // Masks and control images are numbers, not colours.
+            Ok::<_, Diagnostic>(content.decode(&header, false)?.image)
         };
         match image.pixels {
             Pixels::Stored(source) => decode(source),

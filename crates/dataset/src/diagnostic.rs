@@ -3,6 +3,7 @@
 //! A first pass collects them all, so that a folder is repaired in one go instead of one crash at a time. A
 //! function that reads a file returns a diagnostic without a place; its callers add the image, file and line.
 
+mod collected;
 mod kind;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+pub(crate) use collected::Diagnostics;
 pub use kind::{Kind, Severity};
 
 /// The subject of a diagnostic.
@@ -165,7 +167,7 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// Number of errors that [`Rejected`] prints; the rest is counted. All of them are in [`Rejected::errors`].
+/// Number of errors that [`Rejected`] prints; the rest is counted. More of them are in [`Rejected::errors`].
 const SHOWN: usize = 1000;
 
 /// A dataset that cannot be used, and all its errors.
@@ -173,26 +175,36 @@ const SHOWN: usize = 1000;
 pub struct Rejected {
     /// The dataset's path.
     pub dataset: PathBuf,
-    /// At least one error, in the order of the items.
+    /// At least one error, in the order of the items; at most 10,000 of a kind.
     pub errors: Vec<Diagnostic>,
+    /// The number of all errors.
+    pub count: usize,
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.errors.len();
+        let n = self.count;
         let noun = if n == 1 { "problem" } else { "problems" };
         write!(f, "{n} {noun} in the dataset {}:", self.dataset.display())?;
         for error in self.errors.iter().take(SHOWN) {
             write!(f, "\n  {error}")?;
         }
-        if n > SHOWN {
-            write!(f, "\n  ... and {} more", n - SHOWN)?;
+        let shown = self.errors.len().min(SHOWN);
+        if n > shown {
+            write!(f, "\n  ... and {} more", n - shown)?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Rejected {}
+
+impl Rejected {
+    /// The dataset at this path with all its errors.
+    pub(crate) fn new(dataset: PathBuf, errors: Diagnostics) -> Self {
+        Rejected { dataset, count: errors.count(Severity::Error), errors: errors.into_kept() }
+    }
+}
 
 /// Why one item could not be loaded.
 #[derive(Debug, Clone, PartialEq, Error)]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use fairhuman_files::json;
 
-use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
+use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity, Subject};
 use crate::item::Item;
 use crate::paths::unreadable;
 use crate::spec::{DatasetSpec, Layout, Region};
@@ -48,7 +48,7 @@ pub(crate) struct Listing {
     /// Items with an error in `diagnostics`, whose other files can still be checked.
     pub broken: Vec<Item>,
     /// Errors, warnings and notes.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Diagnostics,
     /// Files that belong to the dataset without being anyone's picture or mask: lists, captions.
     pub used: Vec<PathBuf>,
 }
@@ -60,7 +60,7 @@ impl Listing {
             layout,
             items: Vec::new(),
             broken: Vec::new(),
-            diagnostics: Vec::new(),
+            diagnostics: Diagnostics::default(),
             used: Vec::new(),
         }
     }

@@ -38,7 +38,8 @@
 //!
 //! - Sizes as tuples are `(width, height)` in pixels, of the picture *as shown*, after its EXIF orientation.
 //! - PNG, JPEG and WebP are read, told apart by content, not by name. 16 bits become 8, gray and CMYK become
-//!   RGB. Colour profiles are not applied. Of an animation the first frame is read.
+//!   RGB, colours sRGB by the profile in the file (not those of four inks). Of an animation the first frame
+//!   is read.
 //! - Transparent pictures are laid on white; transparent masks and conditioning images on black.
 //! - A mask is white where the region is, black elsewhere; the brightest channel counts. Gray is partial
 //!   cover.
@@ -58,11 +59,11 @@ mod content;
 mod dataset;
 mod decode;
 mod diagnostic;
+mod fit;
 mod foreign;
 mod geometry;
 #[cfg(feature = "parquet")]
 mod guard;
-mod header;
 mod item;
 mod layout;
 mod paths;
@@ -77,6 +78,7 @@ mod spelling;
 pub use captions::{CaptionSpec, caption};
 pub use dataset::Dataset;
 pub use diagnostic::{DatasetError, Diagnostic, Kind, Origin, Rejected, Severity, Subject};
+pub use fit::Fit;
 pub use geometry::{Crop, Draw, GeometrySpec, draw};
 pub use item::Item;
 pub use sample::{LatentMask, Sample, Wanted};

@@ -3,14 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use fairhuman_pictures::names::{OTHERS as OTHER_PICTURES, READ as PICTURES, extension};
+
 use crate::diagnostic::Diagnostic;
 use crate::paths::unreadable;
 
-/// Extensions of the pictures that are read.
-pub(crate) const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-/// Known picture formats that are not read: passing over them in silence would lose data unnoticed.
-pub(crate) const OTHER_PICTURES: [&str; 9] =
-    ["avif", "bmp", "gif", "heic", "heif", "jxl", "tga", "tif", "tiff"];
 /// Ends of the stems of masks and control images that lie beside a picture, whether or not a region asks for
 /// them.
 pub(crate) const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
@@ -33,11 +30,6 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     }
     names.sort();
     Ok(names)
-}
-
-/// A file's extension in lower case.
-pub(crate) fn extension(name: &Path) -> Option<String> {
-    Some(name.extension()?.to_str()?.to_ascii_lowercase())
 }
 
 /// True if files with this extension are read as pictures.

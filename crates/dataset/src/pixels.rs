@@ -1,11 +1,8 @@
-//! From a file to 8-bit pixels, turned the right way up: RGB for pictures, one channel for masks.
+//! From a decoded picture to 8-bit pixels: RGB for pictures, one channel for masks.
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageReader, Limits};
+use image::DynamicImage;
 
-use crate::content::Content;
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::header::{Header, undecodable};
 
 /// The colour under the transparent parts of a picture.
 #[derive(Debug, Clone, Copy)]
@@ -14,34 +11,6 @@ pub(crate) enum Background {
     Black,
     /// Nothing: the colours are taken as stored.
     AsStored,
-}
-
-/// Decodes a picture, whose header was read just before, and applies `orientation`.
-pub(crate) fn decode(
-    content: &Content,
-    header: &Header,
-    orientation: Orientation,
-) -> Result<DynamicImage, Diagnostic> {
-    let (stream, _) = content.open()?;
-    let mut reader = ImageReader::with_format(stream, header.format);
-    let (width, height) = header.stored;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(width);
-    limits.max_image_height = Some(height);
-    // Eight bytes per pixel are the most that a picture takes (16-bit RGBA); the rest is room for side data.
-    limits.max_alloc = Some(u64::from(width) * u64::from(height) * 8 + (64 << 20));
-    reader.limits(limits);
-    let mut picture = reader.decode().map_err(|e| undecodable(&e))?;
-    let found = (picture.width(), picture.height());
-    if found != header.stored {
-        let (w, h) = found;
-        return Err(Diagnostic::new(
-            Kind::NotAPicture,
-            format!("its header promises {width} x {height} pixels, but it holds {w} x {h}"),
-        ));
-    }
-    picture.apply_orientation(orientation);
-    Ok(picture)
 }
 
 /// The pixels as RGB, `[H, W, 3]`.

@@ -18,6 +18,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use fairhuman_pictures::names;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -240,6 +241,9 @@ impl Job<'_> {
         if name.rsplit('/').next().is_some_and(|name| name.len() > MAX_NAME) {
             return Ok(Err(format!("its name is longer than {MAX_NAME} bytes: please rename it")));
         }
+        if let Some(reason) = names::disguised(&source) {
+            return Ok(Err(reason));
+        }
         let bytes = match std::fs::read(&source) {
             Ok(bytes) => bytes,
             Err(e) => return Ok(Err(e.to_string())),
@@ -306,7 +310,7 @@ impl Job<'_> {
     }
 
     fn template(&self, name: &str, found: &Detections) -> String {
-        let people = match found.people.len().max(found.faces.len()) {
+        let people = match found.count_people() {
             0 => "nobody".to_string(),
             1 => "one person".to_string(),
             n => format!("{n} people"),
@@ -391,7 +395,7 @@ fn finish(
             text: annotation.text.clone(),
             faces: found.faces.iter().map(|f| f.score).collect(),
             hands: found.hands.iter().map(|f| f.score).collect(),
-            people: found.people.len(),
+            people: found.count_people(),
             conditioning: paths.conditioning,
         });
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::detectors::{Detectors, THRESHOLD};
 use crate::geometry::{Box2, Detection, RotatedRect, rotation};
 use crate::landmarks::{FaceLandmarks, Hand, HandLandmarks, Pose, extent};
-use crate::people::{Body, covered, distance, middle, people, point, tiles, torso};
+use crate::people::{Body, covered, distance, middle, people, point, sides, tiles, torso};
 
 /// Which detector found a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,8 +96,8 @@ pub fn detect(photo: &RgbImage, detectors: &Detectors, options: DetectOptions) -
         bodies = plausible(bodies, &faces);
         hands.extend(hands_of(photo, detectors, &bodies));
         let (width, height) = photo.dimensions();
-        for part in [2.0, 3.0] {
-            for tile in tiles(width, height, width.max(height) as f32 / part) {
+        for side in sides(width, height, &[2.0, 3.0], &[1.0, 2.0]) {
+            for tile in tiles(width, height, side) {
                 let holds = |body: &Body| {
                     let [x, y] = head(&body.best).0;
                     let area = tile.upright();
@@ -161,7 +161,7 @@ fn hand_found(hand: Hand, source: Source) -> Instance {
 }
 
 /// Centre of a head, and its distance from the shoulders.
-fn head(pose: &Pose) -> ([f32; 2], f32) {
+pub(crate) fn head(pose: &Pose) -> ([f32; 2], f32) {
     let head = pose.points[..11].iter().fold([0.0; 2], |sum, p| [sum[0] + p[0] / 11.0, sum[1] + p[1] / 11.0]);
     let [a, b] = point::SHOULDERS.map(|i| pose.points[i]);
     (head, distance(head, middle(a, b)).max(0.3 * torso(pose)))

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fairhuman_pictures::names;
 use image::{DynamicImage, ImageFormat};
 
 /// A file or folder cannot be read or written.
@@ -21,14 +22,9 @@ impl FilesError {
     }
 }
 
-/// Extensions of photographs: those that can be read, and those that cannot but should be reported.
-const EXTENSIONS: [&str; 13] = [
-    "jpg", "jpeg", "png", "webp", // readable
-    "avif", "bmp", "dng", "gif", "heic", "heif", "jxl", "tif", "tiff",
-];
-
 /// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files and the dataset
-/// `out` itself. Formats that [`crate::photo`] cannot read are listed too.
+/// `out` itself. Formats that [`crate::photo`] cannot read are listed too, and pictures whose names do not
+/// say that they are some: both are skipped with a reason, not in silence.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
     let mut found = Vec::new();
@@ -46,10 +42,15 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
             }
             // Symbolic links to folders are not followed: they could form cycles.
             let kind = entry.file_type().map_err(|e| FilesError::new(&path, e))?;
-            let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+            let ending = names::extension(&path).unwrap_or_default();
+            let known = |list: &[&str]| list.contains(&ending.as_str());
             if kind.is_dir() {
                 open.push((path, format!("{prefix}{name}/")));
-            } else if EXTENSIONS.contains(&ending.as_str()) {
+            } else if known(&names::READ)
+                || known(&names::OTHERS)
+                || known(&names::ORIGINALS)
+                || names::disguised(&path).is_some()
+            {
                 found.push(format!("{prefix}{name}"));
             }
         }

@@ -39,6 +39,7 @@
 pub mod annotate;
 #[cfg(feature = "onnx")]
 pub mod classes;
+mod counting;
 pub mod crop;
 pub mod detect;
 pub mod detectors;
@@ -50,6 +51,8 @@ pub mod landmarks;
 pub mod manual_edits;
 pub mod masks;
 pub mod models;
+#[cfg(feature = "onnx")]
+mod onnx_depth;
 pub mod people;
 pub mod photo;
 pub mod pipeline;

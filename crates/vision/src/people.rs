@@ -48,6 +48,27 @@ pub fn tiles(width: u32, height: u32, side: f32) -> Vec<RotatedRect> {
         .collect()
 }
 
+/// Smallest side of a tile in pixels. Smaller ones show nothing but their own pixels: networks see people in
+/// the noses and hands of a small picture.
+const SMALLEST_TILE: f32 = 100.0;
+/// Times that the shorter side of a photograph goes into the longer one, from which on it is cut into
+/// squares.
+const WIDE: f32 = 2.0;
+/// Tiles along the longer side at most, for strips of film and scrolls.
+const MOST_TILES: f32 = 64.0;
+
+/// Sides of the tiles of a photograph: `parts` of its longer side, and where that is much longer than the
+/// shorter one, so that a tile of it would be mostly empty, `squares` of the shorter one.
+pub(crate) fn sides(width: u32, height: u32, parts: &[f32], squares: &[f32]) -> Vec<f32> {
+    let (longer, shorter) = (width.max(height) as f32, width.min(height) as f32);
+    let squares = if longer > WIDE * shorter { squares } else { &[] };
+    let of_shorter = squares.iter().map(|part| (shorter / part).max(longer / MOST_TILES));
+    let mut sides: Vec<f32> = parts.iter().map(|part| longer / part).chain(of_shorter).collect();
+    sides.retain(|side| *side >= SMALLEST_TILE);
+    sides.dedup();
+    sides
+}
+
 /// The point halfway between two points.
 pub fn middle(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0]
@@ -82,7 +103,6 @@ const MAX_ESTIMATES: usize = 4;
 /// Detects people, most confident first; without `zoom` at most one, as MediaPipe does.
 pub fn people(photo: &RgbImage, detectors: &Detectors, zoom: bool) -> Vec<Body> {
     let (width, height) = photo.dimensions();
-    let longer = width.max(height) as f32;
     let whole = detectors.person.detect(photo, THRESHOLD);
     if !zoom {
         let pose = whole.first().and_then(|person| detectors.pose(photo, person));
@@ -92,8 +112,8 @@ pub fn people(photo: &RgbImage, detectors: &Detectors, zoom: bool) -> Vec<Body> 
     for candidate in &whole {
         add(photo, detectors, candidate, THRESHOLD, &mut found);
     }
-    for part in [1.5, 2.0, 3.0] {
-        for tile in tiles(width, height, longer / part) {
+    for side in sides(width, height, &[1.5, 2.0, 3.0], &[1.0]) {
+        for tile in tiles(width, height, side) {
             for candidate in detectors.person.detect_in(photo, &tile, THRESHOLD) {
                 add(photo, detectors, &candidate, TILE_THRESHOLD, &mut found);
             }

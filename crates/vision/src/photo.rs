@@ -1,9 +1,10 @@
-//! Reads photographs, upright and in RGB.
+//! Reads photographs, upright and in sRGB, with the bounds and checks of training.
 
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Rgb, RgbImage, Rgba};
+use fairhuman_pictures::{MAX_PIXELS, read_header};
+use image::{DynamicImage, Rgb, RgbImage, Rgba};
 
 /// A photograph that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +16,6 @@ pub struct PhotoError {
     pub reason: String,
 }
 
-/// Largest photograph in pixels: the default of training's `dataset.max_pixels`.
-const MAX_PIXELS: u64 = 100_000_000;
-
 /// Reads a photograph, rotated by its EXIF orientation and composited on white.
 pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
     let bytes = std::fs::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
@@ -27,27 +25,14 @@ pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
 /// As [`read`], from bytes; `file` is the name in messages.
 pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let fail = |reason: String| PhotoError { file: file.into(), reason };
-    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(bytes) {
-        return Err(fail("the JPEG data end early: the file is cut off".into()));
-    }
-    let reader = ImageReader::new(BufReader::new(Cursor::new(bytes)))
-        .with_guessed_format()
-        .map_err(|e| fail(e.to_string()))?;
-    if reader.format().is_none_or(|format| !format.reading_enabled()) {
-        return Err(fail("is not a JPEG, PNG or WebP picture: please convert it".into()));
-    }
-    let mut decoder = reader.into_decoder().map_err(|e| fail(e.to_string()))?;
-    let (width, height) = decoder.dimensions();
+    // Photographs have no recipe whose `max_pixels` could be raised, so the bound has a message of its own.
+    let header = read_header(Cursor::new(bytes), bytes.len() as u64, u64::MAX).map_err(|e| fail(e.text))?;
+    let (width, height) = header.stored;
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(fail(format!("{width} x {height} pixels are more than {MAX_PIXELS}: please reduce it")));
     }
-    // A damaged orientation tag is ignored.
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| fail(e.to_string()))?;
-    picture.apply_orientation(orientation);
-    if picture.width() == 0 || picture.height() == 0 {
-        return Err(fail("the picture is empty".into()));
-    }
+    let mut picture = fairhuman_pictures::decode(bytes, &header, true).map_err(|e| fail(e.text))?.image;
+    picture.apply_orientation(header.orientation);
     Ok(on_white(picture))
 }
 
@@ -65,36 +50,6 @@ fn on_white(picture: DynamicImage) -> RgbImage {
         };
         Rgb([r, g, b].map(mixed))
     })
-}
-
-/// True if a JPEG file has its end marker. Decoders fill the missing part of a truncated picture with gray.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Between segments: a marker, then a length, except for markers without content.
-        while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
-            at += 1;
-        }
-        match bytes.get(at..at + 2) {
-            Some([0xff, 0xd9]) => return true,
-            Some([0xff, 0x01 | 0xd0..=0xd8]) => at += 2,
-            Some([0xff, mark]) => {
-                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
-                    return false;
-                };
-                at += 2 + usize::from(u16::from_be_bytes([high, low]));
-                if *mark == 0xda {
-                    // Compressed data: until a marker that is neither a stuffed byte nor a restart.
-                    let data = bytes.get(at..).unwrap_or_default();
-                    let end =
-                        data.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xd0..=0xd7 | 0xff));
-                    let Some(end) = end else { return false };
-                    at += end;
-                }
-            }
-            _ => return false,
-        }
-    }
 }
 
 #[cfg(test)]

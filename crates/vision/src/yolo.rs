@@ -16,6 +16,7 @@ use crate::classes;
 use crate::detect::{Instance, Source};
 use crate::geometry::Box2;
 use crate::models::sha256_hex;
+use crate::onnx_depth;
 use crate::pipeline::RegionDetector;
 
 /// Side of the input if the file leaves it dynamic.
@@ -80,6 +81,7 @@ impl Yolo {
     pub fn load(file: &Path, classes: &[String], threshold: f32) -> Result<Self, YoloError> {
         let fail = |reason: String| YoloError { file: file.into(), reason };
         let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+        onnx_depth::check(&bytes).map_err(fail)?;
         let identity = sha256_hex(&bytes);
         let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
         if let Some(task) = model.metadata().get("task").filter(|task| *task != "detect") {

@@ -91,7 +91,7 @@ fn head(report: &Report) -> String {
         report.buckets.iter().map(|b| format!("{} &times; {} ({})", b.width, b.height, b.pictures)).collect();
     format!(
         "<p class=quiet>{} &middot; layout {} &middot; trained at {}</p>\n<div class=tiles>{}{}{}{}</div>\n\
-         <p>{verdict}</p>\n<p class=quiet>Captions: the longest has {}{} of {} tokens; {} cut off.</p>\n",
+         <p>{verdict}</p>\n<p class=quiet>Captions: the longest has {}{} of {} tokens; {} cut off.</p>\n{}",
         escape(&report.dataset.display().to_string()),
         format!("{:?}", report.layout).to_lowercase(),
         sizes.join(", "),
@@ -103,6 +103,11 @@ fn head(report: &Report) -> String {
         report.captions.longest,
         report.captions.limit,
         report.captions.over,
+        [report.fit.enlargement(), report.fit.cropping()]
+            .into_iter()
+            .flatten()
+            .map(|line| format!("<p class=quiet>{}.</p>\n", escape(&line)))
+            .collect::<String>(),
     )
 }
 
@@ -181,7 +186,7 @@ fn diagnostics(report: &Report) -> String {
              <ul>{lines}</ul></details>\n",
             if severity == Severity::Error { " open" } else { "" },
             kind.title(),
-            diagnostics.len(),
+            report.count(severity, kind),
             s = class(severity),
         )
     });

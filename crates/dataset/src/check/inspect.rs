@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fairhuman_pictures::{Header, ProfileUse};
 use image::{DynamicImage, ImageFormat};
 
 use super::Options;
@@ -15,7 +16,6 @@ use crate::content::Content;
 use crate::decode::{Decoder, ItemImage, background};
 use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::geometry::{Crop, Draw, GeometrySpec, draw};
-use crate::header::Header;
 use crate::item::Item;
 use crate::picture_files::extension;
 use crate::pixels::{self, Background};
@@ -127,7 +127,8 @@ fn picture(
 ) -> Result<(Header, DynamicImage), Diagnostic> {
     let content = Content::find(&decoder.root, &item.source)?;
     let header = decoder.header(&item.source)?;
-    let decoded = pixels::decode(&content, &header, header.orientation)?;
+    let decoded = content.decode(&header, true)?;
+    let (decoded, profile) = (decoded.image, decoded.profile);
     found.hash = Some(content.hash()?);
     found.report.size = Some(header.shown());
     let mut note = |kind, text: &str| {
@@ -141,6 +142,16 @@ fn picture(
     }
     if header.traits.cmyk {
         note(Kind::Cmyk, "is CMYK: it is converted to RGB without its colour profile, which shifts colours");
+    }
+    match profile {
+        ProfileUse::None => {}
+        ProfileUse::Converted => {
+            note(Kind::ColourProfile, "has a colour profile other than sRGB: its colours are converted");
+        }
+        ProfileUse::Unusable(reason) => note(
+            Kind::ColourProfileUnusable,
+            &format!("has a colour profile that cannot be used ({reason}): its colours are taken for sRGB"),
+        ),
     }
     if header.traits.deep {
         note(Kind::SixteenBit, "has 16 bits per channel: 8 are used");

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Kind, Severity};
+use crate::fit::Fit;
 use crate::geometry::GeometrySpec;
 use crate::spec::Layout;
 
@@ -21,6 +22,8 @@ pub struct Report {
     pub mask_cell: usize,
     /// Numbers of errors, warnings and notes.
     pub counts: Counts,
+    /// Numbers of diagnostics of each kind, those included that are not in [`Report::diagnostics`].
+    pub kinds: Vec<KindCount>,
     /// Pictures listed, bad ones included.
     pub pictures: usize,
     /// Pictures of an epoch, repeats included, without bad ones.
@@ -31,13 +34,22 @@ pub struct Report {
     pub captions: CaptionReport,
     /// The sizes that pictures are trained at, and how many there are of each.
     pub buckets: Vec<Bucket>,
-    /// All errors, warnings and notes: of the whole dataset first, then picture by picture.
+    /// Enlargement and cropping at these sizes.
+    pub fit: Fit,
+    /// Errors, warnings and notes, at most 10,000 of a kind: of the whole dataset first, then picture by
+    /// picture.
     pub diagnostics: Vec<Diagnostic>,
     /// The pictures.
     pub items: Vec<ItemReport>,
 }
 
 impl Report {
+    /// The number of diagnostics of a severity and kind.
+    pub fn count(&self, severity: Severity, kind: Kind) -> usize {
+        let of_kind = self.kinds.iter().filter(|k| k.severity == severity && k.kind == kind);
+        of_kind.map(|k| k.count).sum()
+    }
+
     /// True if training would fail or miss pictures.
     pub fn has_errors(&self) -> bool {
         self.counts.errors > 0
@@ -53,6 +65,17 @@ pub struct Counts {
     pub warnings: usize,
     /// It changes these without harm, or they are good to know.
     pub notes: usize,
+}
+
+/// Number of diagnostics of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KindCount {
+    /// Their severity.
+    pub severity: Severity,
+    /// Their kind.
+    pub kind: Kind,
+    /// The number, of which [`Report::diagnostics`] holds at most 10,000.
+    pub count: usize,
 }
 
 /// A region as its objective will see it, in cells of [`Report::mask_cell`] pixels; crops are taken from the

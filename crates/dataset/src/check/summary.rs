@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::inspect::{Inspected, TOKENS};
-use super::report::{Bucket, CaptionReport, Counts, RegionReport, Report};
+use super::report::{Bucket, CaptionReport, Counts, KindCount, RegionReport, Report};
 use super::{Layout, Listing, Options};
 use crate::decode::Decoder;
-use crate::diagnostic::{Diagnostic, Kind, Severity, Subject};
+use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity, Subject};
+use crate::fit::Fit;
 
 /// The report of a dataset that cannot be opened at all.
 pub(super) fn unreadable(
@@ -16,18 +17,21 @@ pub(super) fn unreadable(
     diagnostics: Vec<Diagnostic>,
     options: &Options,
 ) -> Report {
+    let diagnostics: Diagnostics = diagnostics.into_iter().collect();
     Report {
         dataset: path,
         layout,
         geometry: options.geometry,
         mask_cell: options.mask_cell,
         counts: counts(&diagnostics),
+        kinds: kinds(&diagnostics),
         pictures: 0,
         epoch: 0,
         regions: Vec::new(),
         captions: CaptionReport { estimated: options.tokens.is_none(), limit: TOKENS, longest: 0, over: 0 },
         buckets: Vec::new(),
-        diagnostics,
+        fit: Fit::default(),
+        diagnostics: diagnostics.into_kept(),
         items: Vec::new(),
     }
 }
@@ -37,7 +41,7 @@ pub(super) fn report(
     decoder: &Decoder,
     listing: &Listing,
     inspected: Vec<Inspected>,
-    mut diagnostics: Vec<Diagnostic>,
+    mut diagnostics: Diagnostics,
     options: &Options,
 ) -> Report {
     let regions: Vec<RegionReport> =
@@ -65,17 +69,21 @@ pub(super) fn report(
         over: tokens().filter(|t| *t > TOKENS).count(),
     };
     let mut items = Vec::with_capacity(inspected.len());
-    for (i, one) in inspected.into_iter().enumerate() {
-        diagnostics.extend(one.diagnostics.into_iter().map(|d| Diagnostic { item: Some(i), ..d }));
-        items.push(one.report);
-    }
+    items.extend(inspected.into_iter().map(|one| one.report));
+    // A size that is refused fits nothing.
+    let usable =
+        items.iter().filter(|item| item.repeats > 0 && options.geometry.check(options.latent_factor).is_ok());
+    let fit = Fit::of(usable.filter_map(|item| Some((&item.name, item.size?))), &options.geometry);
+    let (counts, kinds) = (counts(&diagnostics), kinds(&diagnostics));
+    let mut diagnostics = diagnostics.into_kept();
     diagnostics.sort_by_key(|d| (d.item, d.severity, d.kind));
     Report {
         dataset: listing.root.clone(),
         layout: listing.layout,
         geometry: options.geometry,
         mask_cell: options.mask_cell,
-        counts: counts(&diagnostics),
+        counts,
+        kinds,
         pictures: items.len(),
         epoch: items.iter().map(|i| i.repeats as usize).sum(),
         regions,
@@ -84,18 +92,23 @@ pub(super) fn report(
             .into_iter()
             .map(|((width, height), pictures)| Bucket { width, height, pictures })
             .collect(),
+        fit,
         diagnostics,
         items,
     }
 }
 
-fn counts(diagnostics: &[Diagnostic]) -> Counts {
-    let count = |severity| diagnostics.iter().filter(|f| f.severity == severity).count();
+fn counts(diagnostics: &Diagnostics) -> Counts {
     Counts {
-        errors: count(Severity::Error),
-        warnings: count(Severity::Warning),
-        notes: count(Severity::Note),
+        errors: diagnostics.count(Severity::Error),
+        warnings: diagnostics.count(Severity::Warning),
+        notes: diagnostics.count(Severity::Note),
     }
+}
+
+fn kinds(diagnostics: &Diagnostics) -> Vec<KindCount> {
+    let counts = diagnostics.counts().iter();
+    counts.map(|(&(severity, kind), &count)| KindCount { severity, kind, count }).collect()
 }
 
 fn region(decoder: &Decoder, r: usize, inspected: &[Inspected], options: &Options) -> RegionReport {

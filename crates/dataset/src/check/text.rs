@@ -36,6 +36,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         let sizes = report.buckets.iter().map(|b| format!("{} x {}: {}", b.width, b.height, b.pictures));
         writeln!(out, "  {}", sizes.collect::<Vec<_>>().join(",  "))?;
     }
+    for line in [report.fit.enlargement(), report.fit.cropping()].into_iter().flatten() {
+        writeln!(out, "Size: {line}")?;
+    }
     let captions = &report.captions;
     if report.pictures > 0 {
         writeln!(
@@ -89,16 +92,17 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             kinds.entry(diagnostic.kind).or_default().push(diagnostic);
         }
         for (kind, diagnostics) in kinds {
-            writeln!(out, "\n{name}: {} ({})", kind.title(), diagnostics.len())?;
+            let count = report.count(severity, kind);
+            writeln!(out, "\n{name}: {} ({count})", kind.title())?;
             for diagnostic in diagnostics.iter().take(SHOWN) {
                 writeln!(out, "  {diagnostic}")?;
             }
-            if diagnostics.len() > SHOWN {
-                writeln!(
-                    out,
-                    "  ... and {} more (--json and --html have them all)",
-                    diagnostics.len() - SHOWN
-                )?;
+            if count > SHOWN {
+                let listed = match diagnostics.len() {
+                    all if all == count => "them all".to_owned(),
+                    some => format!("the first {some}"),
+                };
+                writeln!(out, "  ... and {} more (--json and --html have {listed})", count - SHOWN)?;
             }
         }
     }

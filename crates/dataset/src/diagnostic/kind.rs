@@ -56,6 +56,8 @@ pub enum Kind {
     Alpha,
     /// Four inks; the conversion to RGB knows no colour profile.
     Cmyk,
+    /// A colour profile that cannot be used; colours are taken for sRGB.
+    ColourProfileUnusable,
     /// A mask that covers all of its picture.
     MaskFull,
     /// A mask that looks inverted.
@@ -82,6 +84,8 @@ pub enum Kind {
     UnusedFile,
     /// 16 bits per channel; 8 are used.
     SixteenBit,
+    /// A colour profile other than sRGB; colours are converted.
+    ColourProfile,
     /// No colours.
     Gray,
     /// Turned by its EXIF orientation.
@@ -99,11 +103,23 @@ impl Kind {
         match self {
             Recipe | List | Missing | Outside | Unreadable | NotAPicture | Foreign | Truncated | TooLarge
             | Ambiguous | CaptionMissing | CaptionEncoding | MaskMissing | Size | MaskDark => Severity::Error,
-            Mislabelled | Animated | Alpha | Cmyk | MaskFull | MaskInverted | MaskSoft | UnusedMask
-            | CaptionLong | Duplicate | NearDuplicate | Vanishing | RegionEmpty | Doubtful | UnusedFile => {
-                Severity::Warning
-            }
-            SixteenBit | Gray | Rotated | MaskEmpty | Cropped | Ignored => Severity::Note,
+            Mislabelled
+            | Animated
+            | Alpha
+            | Cmyk
+            | ColourProfileUnusable
+            | MaskFull
+            | MaskInverted
+            | MaskSoft
+            | UnusedMask
+            | CaptionLong
+            | Duplicate
+            | NearDuplicate
+            | Vanishing
+            | RegionEmpty
+            | Doubtful
+            | UnusedFile => Severity::Warning,
+            SixteenBit | ColourProfile | Gray | Rotated | MaskEmpty | Cropped | Ignored => Severity::Note,
         }
     }
 
@@ -130,6 +146,7 @@ impl Kind {
             Animated => "animations",
             Alpha => "transparent pictures",
             Cmyk => "CMYK pictures",
+            ColourProfileUnusable => "colour profiles that cannot be used",
             MaskFull => "masks that cover everything",
             MaskInverted => "masks that look inverted",
             MaskSoft => "soft masks",
@@ -143,6 +160,7 @@ impl Kind {
             Ignored => "settings that have no effect",
             UnusedFile => "unused files",
             SixteenBit => "16-bit pictures",
+            ColourProfile => "colours converted to sRGB",
             Gray => "gray pictures",
             Rotated => "pictures turned by EXIF",
             MaskEmpty => "empty masks",

@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fairhuman_pictures::names::{ORIGINALS, disguised};
+
 use super::locator::Locator;
 use super::{Listing, caption};
 use crate::captions::CaptionSpec;
@@ -131,7 +133,7 @@ pub(super) fn add_folder(
     let no_caption = no_caption(&names, other_captions);
     let by_look = Folded::new(names.iter().cloned());
     note_foreign(listing, folder, &names);
-    let stems = pictures(listing, folder, names, &locators);
+    let stems = pictures(listing, folder, names, &locators, spec);
     let stems_by_look = Folded::new(stems.keys().map(PathBuf::from));
     // A region without a locator has been reported; its pictures could not be.
     let located = locators.len() == regions.len() + usize::from(spec.conditioning.is_some());
@@ -221,15 +223,23 @@ fn pictures(
     folder: &Path,
     names: Vec<PathBuf>,
     locators: &[(Locator, Subject)],
+    spec: &DatasetSpec,
 ) -> BTreeMap<OsString, PathBuf> {
     let mut stems: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for name in names {
-        let Some(extension) = extension(&name) else {
+        let extension = extension(&name).unwrap_or_default();
+        if extension != spec.caption_extension
+            && let Some(text) = disguised(&listing.root.join(folder).join(&name))
+        {
+            listing.report(Subject::Picture, folder.join(name), Diagnostic::new(Kind::Doubtful, text));
             continue;
-        };
-        if OTHER_PICTURES.contains(&extension.as_str()) {
+        }
+        if OTHER_PICTURES.contains(&extension.as_str()) || ORIGINALS.contains(&extension.as_str()) {
             let text = format!(".{extension} is not read: convert it to PNG, JPEG or WebP");
-            listing.report(Subject::Picture, folder.join(name), Diagnostic::new(Kind::NotAPicture, text));
+            // Pictures are often made of an original beside them, which need not go then.
+            let original = ORIGINALS.contains(&extension.as_str());
+            let kind = if original { Kind::Doubtful } else { Kind::NotAPicture };
+            listing.report(Subject::Picture, folder.join(name), Diagnostic::new(kind, text));
             continue;
         }
         let stem = name.file_stem().unwrap_or_default().to_owned();

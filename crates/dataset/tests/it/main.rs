@@ -12,6 +12,7 @@ mod huggingface;
 mod kohya;
 mod layouts;
 mod masks;
+mod pictures;
 mod pixels;
 mod problems;
 mod same_geometry;

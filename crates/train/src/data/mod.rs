@@ -132,6 +132,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     /// Notes for a person about the dataset: what was skipped or is not used.
     pub fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.dataset.diagnostics().iter().map(ToString::to_string).collect();
+        notes.extend(self.dataset.fit(&self.geometry).notes());
         if self.dataset.spec().conditioning.is_some() && !self.source.wanted().conditioning {
             let text = "dataset.conditioning: control images are checked, and not used: methods that train a control network read them";
             notes.push(text.into());

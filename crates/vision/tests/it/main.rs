@@ -2,6 +2,7 @@
 
 mod annotate;
 mod common;
+mod counting;
 mod mediapipe;
 mod models;
 #[cfg(feature = "onnx")]

@@ -135,3 +135,53 @@ fn networks_of_other_kinds_are_refused_before_any_photograph() {
     assert_refused(refusal([1, 63, 6], 0.5, "detect", one), "scores from 0 to 1");
     assert_refused(refusal([1, 63, 6], 0.0, "detect", "{}"), "`names`");
 }
+
+/// Bytes before a message of `length` bytes in a field, as protobuf has it.
+fn head(number: u8, mut length: usize) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out
+}
+
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [head(number, content.len()), content.to_vec()].concat()
+}
+
+#[test]
+fn networks_nested_or_chained_without_end_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |graph: &[u8]| {
+        let path = folder.path().join("a.onnx");
+        std::fs::write(&path, [vec![8, 8], field(7, graph)].concat()).expect("a file");
+        Yolo::load(&path, &[], 0.5).err().expect("no network").to_string()
+    };
+    // 100,000 graphs, each in an attribute of a node of the next, from the inside out.
+    let (mut heads, mut length) = (Vec::new(), 0);
+    for level in 0..300_000 {
+        let head = head([6, 5, 1][level % 3], length);
+        length += head.len();
+        heads.push(head);
+    }
+    let nested: Vec<u8> = heads.into_iter().rev().flatten().collect();
+    assert!(refused(&nested).contains("nested more than"));
+    let chain = |count: usize| -> Vec<u8> {
+        let node = |i: usize| {
+            let (from, to) = (format!("v{i}"), format!("v{}", i + 1));
+            field(1, &[field(1, from.as_bytes()), field(2, to.as_bytes()), field(4, b"Identity")].concat())
+        };
+        let dim = |n: u8| field(1, &[8, n]);
+        let shape = field(2, &[dim(1), dim(3), dim(64), dim(64)].concat());
+        let kind = field(1, &[vec![8, 1], shape].concat());
+        let value = |name: &str| [field(1, name.as_bytes()), field(2, &kind)].concat();
+        let ends = [field(11, &value("v0")), field(12, &value(&format!("v{count}")))].concat();
+        [(0..count).flat_map(node).collect(), ends].concat()
+    };
+    assert!(refused(&chain(100_000)).contains("more than 3000 operators"));
+    // As many as are allowed leave stack enough: it is refused for what it computes.
+    let text = refused(&chain(3_000));
+    assert!(text.contains("expected an output"), "{text}");
+}

@@ -8,12 +8,13 @@ use super::Workspace;
 /// ARCHITECTURE.md explains the order.
 const EDGES: &[(&str, &[&str])] = &[
     ("files", &[]),
+    ("pictures", &[]),
     ("fairness", &["files"]),
     ("engine", &[]),
     ("engine-conformance", &["engine"]),
     ("people", &["files"]),
-    ("vision", &["files"]),
-    ("dataset", &["files"]),
+    ("vision", &["files", "pictures"]),
+    ("dataset", &["files", "pictures"]),
     ("builtin", &["files"]),
     ("diffusion", &["files", "engine"]),
     ("train", &["files", "diffusion", "dataset", "fairness", "engine"]),
