@@ -10,6 +10,10 @@ fn priorities(k: usize, random: &mut Random) -> Vec<f64> {
     (0..k).map(|_| 10f64.powf(random.between(-3.0, 3.0))).collect()
 }
 
+fn norm(weights: &[f64], rates: &[f64]) -> f64 {
+    weights.iter().zip(rates).map(|(w, r)| w * r).sum::<f64>().sqrt()
+}
+
 #[test]
 fn priorities_of_1_change_no_bit() {
     for (name, matrix) in matrices() {
@@ -57,6 +61,38 @@ fn orthogonal_gradients_with_priorities_have_weights_in_closed_form() {
         assert!(difference(&found, &expected) < 1e-10, "alpha {alpha}: {found:?}, not {expected:?}");
     }
     assert_eq!(solve_with_priorities(&matrix, 0.0, &p).unwrap().weights, p);
+}
+
+#[test]
+fn an_objective_with_more_priority_is_served_more() {
+    let mut random = Random::new(53);
+    let mut more = 0;
+    for case in 0..400 {
+        let k = 2 + random.below(6);
+        let gram = gram(products(&generic(k, &mut random)));
+        let alpha = ALPHAS[case % ALPHAS.len()];
+        let mut p = priorities(k, &mut random);
+        let chosen = random.below(k);
+        let served: Vec<[f64; 3]> = (0..4)
+            .map(|_| {
+                let solution = solve_with_priorities(&gram, alpha, &p).unwrap();
+                p[chosen] *= 1.5;
+                let (w, rate) = (&solution.weights, solution.rates[chosen]);
+                let terms = (0..k).map(|j| (gram.values()[chosen * k + j] * w[j]).abs());
+                [rate, 1e-10 * terms.sum::<f64>(), norm(w, &solution.rates)]
+            })
+            .collect();
+        for pair in served.windows(2) {
+            let ([before, _, shorter], [now, rounding, longer]) = (pair[0], pair[1]);
+            assert!(now + rounding >= before, "case {case}, alpha {alpha}: {now} after {before}");
+            // Along directions of length 1, too.
+            let (before, now) = (before / shorter, (now + rounding) / longer);
+            assert!(now >= before * (1.0 - 1e-9), "case {case}, alpha {alpha}: {now} after {before}");
+        }
+        more += usize::from(served[3][0] > served[0][0] * (1.0 + 1e-9) + served[3][1]);
+    }
+    // In the others too little to be told from rounding.
+    assert!(more > 300, "{more}");
 }
 
 #[test]
