@@ -46,7 +46,9 @@ fn here(options: &Cli) -> anyhow::Result<()> {
     let target = target(name).context("there is no such target")?;
     limit_memory(MEMORY)?;
     let scratch = tempfile::tempdir()?;
-    target.execute(scratch.path(), options.seed, (options.first, options.executions), |number| {
+    let start = Instant::now();
+    let clock = || start.elapsed().as_secs_f64();
+    target.execute(scratch.path(), options.seed, (options.first, options.executions), &clock, |number| {
         if let Some(mark) = &options.mark {
             // Only known too late if it cannot be written.
             let _ = std::fs::write(mark, number.to_string());

@@ -88,7 +88,7 @@ pub struct Sizes {
     pub batch: usize,
     /// Passes per step.
     pub accumulation: usize,
-    /// What is kept of the gradients.
+    /// Gradients kept within a step.
     pub gradients: GradientUse,
     /// Width and height of the pictures in pixels.
     pub size: (u32, u32),

@@ -106,7 +106,7 @@ pub struct Control {
     /// The folder of the control images [default: into the dataset]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// What they show
+    /// Their kind
     #[arg(long, value_enum, default_value_t = ControlImage::Pose)]
     pub kind: ControlImage,
     /// The width of a pose's lines

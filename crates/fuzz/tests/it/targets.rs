@@ -8,7 +8,9 @@ fn execute(name: &str, executions: u64) {
     let scratch = tempfile::tempdir().unwrap();
     let target = target(name).unwrap();
     let print = |number| println!("{name} {number}");
-    target.execute(scratch.path(), 0, (0, executions), print).unwrap();
+    let start = std::time::Instant::now();
+    let clock = || start.elapsed().as_secs_f64();
+    target.execute(scratch.path(), 0, (0, executions), &clock, print).unwrap();
 }
 
 macro_rules! short_runs {

@@ -84,7 +84,7 @@ pub struct Recipe {
     pub stop_after_bad_steps: u64,
     /// Recompute activations.
     pub activation_checkpointing: bool,
-    /// What is kept of the objectives' gradients.
+    /// Gradients kept within a step.
     pub gradients: GradientUse,
     /// Where it computes.
     pub device: Device,

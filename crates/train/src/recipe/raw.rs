@@ -87,7 +87,7 @@ pub struct RawRecipe {
     pub samples: Option<RawSamples>,
 }
 
-/// What is kept of the objectives' gradients within a step.
+/// The objectives' gradients that are kept within a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GradientUse {

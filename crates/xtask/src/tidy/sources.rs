@@ -104,7 +104,7 @@ pub fn side_effects(workspace: &Workspace) -> Violations {
     ];
     let libraries = workspace.sources.iter().filter(|source| {
         let (krate, path) = source.place();
-        path.starts_with("src/") && !["fairhuman", "xtask"].contains(&krate)
+        path.starts_with("src/") && !["fairhuman", "xtask", "fuzz"].contains(&krate)
     });
     Ok(containing(libraries, &forbidden))
 }
