@@ -244,8 +244,8 @@ impl NoiseSchedule {
     }
 
     /// Weight of a prediction's squared error that also counts, `lambda`-fold, the squared error of the clean
-    /// latents which it implies: 1 + lambda c^2, c the prediction's coefficient in them. For noise predictions
-    /// that is 1 + lambda (1 - abar) / abar, for velocities 1 + lambda (1 - abar).
+    /// latents which it implies: 1 + lambda c^2, c the prediction's coefficient in them. For noise
+    /// predictions that is 1 + lambda (1 - abar) / abar, for velocities 1 + lambda (1 - abar).
     ///
     /// # Errors
     /// A noise prediction where abar_t = 0, unless `lambda` is 0.

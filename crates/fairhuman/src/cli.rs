@@ -344,8 +344,8 @@ pub struct Replay {
     /// Recompute activations in the backward pass: less memory, more time, the same numbers
     #[arg(long)]
     pub checkpointing: bool,
-    /// Keep no gradients: a second backward pass makes the combined one. Less memory, more time, the same numbers
-    /// but for rounding
+    /// Keep no gradients: a second backward pass makes the combined one. Less memory, more time, the same
+    /// numbers but for rounding
     #[arg(long)]
     pub two_passes: bool,
     /// Print where the time goes, per operation

@@ -19,8 +19,8 @@ pub use targets::{TARGETS, Target};
 /// The longest time one input may take, in seconds.
 pub const SLOWEST: f64 = 10.0;
 
-/// The address space of a process that executes a target, in bytes. A reader that reserves what a damaged file
-/// claims to hold ends it.
+/// The address space of a process that executes a target, in bytes. A reader that reserves what a damaged
+/// file claims to hold ends it.
 pub const MEMORY: u64 = 4 << 30;
 
 /// The target of that name.

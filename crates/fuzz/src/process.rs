@@ -37,8 +37,8 @@ pub fn limit_memory(bytes: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Executes inputs `first..first + count` of the target `name` by `program` (this crate's) in a process of its
-/// own.
+/// Executes inputs `first..first + count` of the target `name` by `program` (this crate's) in a process of
+/// its own.
 ///
 /// # Errors
 /// A process that cannot be started, or that does not say how far it came.

@@ -1,5 +1,5 @@
-//! Control networks in training: a ControlNet or a T2I-Adapter that steers a frozen U-Net. The U-Net's prediction
-//! is compared with the target, and only the control network has parameters.
+//! Control networks in training: a ControlNet or a T2I-Adapter that steers a frozen U-Net. The U-Net's
+//! prediction is compared with the target, and only the control network has parameters.
 
 use std::ops::Range;
 use std::path::Path;

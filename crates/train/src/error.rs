@@ -175,8 +175,8 @@ impl TrainError {
     }
 }
 
-/// The change of a recipe that gives the old values back. The end of a decay is the last step where the recipe
-/// does not set it, so the way back may be a key that was never there.
+/// The change of a recipe that gives the old values back. The end of a decay is the last step where the
+/// recipe does not set it, so the way back may be a key that was never there.
 fn way_back(differences: &[Difference]) -> String {
     let decay = differences.iter().find(|difference| difference.key == "schedule.decay_steps");
     match (decay, differences.len()) {

@@ -184,7 +184,8 @@ pub struct Validation {
     pub present: Vec<usize>,
     /// Time it took.
     pub seconds: f64,
-    /// The same with other inputs: of a control network with the control images of other pictures, and without.
+    /// The same with other inputs: of a control network with the control images of other pictures, and
+    /// without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<VariantLosses>,
     /// Figures about the trained values that say how far they have come, by name.

@@ -58,6 +58,14 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     })
 }
 
+/// The gradient of a sum of objectives.
+pub struct Combined<B: Backend> {
+    /// Of every parameter; none where it does not reach.
+    pub gradient: Vec<Option<B::Tensor>>,
+    /// Seconds of the passes.
+    pub seconds: f64,
+}
+
 /// The gradient of the objectives' sum with `coefficients` over the same batches, by a pass of its own: what
 /// the combination of kept gradients would be, in the memory of one objective.
 ///
@@ -70,11 +78,11 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
     objectives: &[Objective],
     batches: (&[Batch<M::Inputs>], usize),
     coefficients: &[f64],
-) -> Result<(Vec<Option<B::Tensor>>, f64), StepError> {
+) -> Result<Combined<B>, StepError> {
     let wants = Wants::Sum(coefficients);
     let found = objective_gradients(context, &Single, module, params, objectives, batches, wants)?;
-    let combined = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
-    Ok((combined, found.forward + found.backward))
+    let gradient = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
+    Ok(Combined { gradient, seconds: found.forward + found.backward })
 }
 
 /// Results of the passes that are not summed over processes.

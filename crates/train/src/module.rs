@@ -82,8 +82,8 @@ pub struct Pass<B: Backend> {
     pub losses: Vec<Vec<f64>>,
     /// The network's output, `[N, h, w, C]`.
     pub prediction: Vec<f32>,
-    /// Gradients of every parameter: `[K, ...]`, or `[1, ...]` of the sum; their products only where nothing else
-    /// is wanted.
+    /// Gradients of every parameter: `[K, ...]`, or `[1, ...]` of the sum; their products only where nothing
+    /// else is wanted.
     pub grads: ParamGrads<B>,
     /// Seconds of the forward pass.
     pub forward: f64,

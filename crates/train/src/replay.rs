@@ -132,7 +132,7 @@ fn repeat<B: Backend, M: Method<B>>(
         let position = Position { seed, step: number, state: &State::default() };
         let second_pass = |coefficients: &[f64]| {
             let (objectives, batches) = (&step.objectives, (batches, 0));
-            Ok(combined_gradient(context, module, &params, objectives, batches, coefficients)?.0)
+            Ok(combined_gradient(context, module, &params, objectives, batches, coefficients)?.gradient)
         };
         let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
         let (objectives, weighting) = (&step.objectives, &step.weighting);

@@ -27,6 +27,9 @@ use crate::previews::Previews;
 use crate::recipe::{Recipe, differences};
 use crate::record;
 
+/// Losses, and pairs of picture and noise with pixels, per objective.
+type LossesAndCounts = (Vec<f64>, Vec<usize>);
+
 /// A run between two steps.
 pub struct Session<'a, B: Backend, M: Method<B>> {
     recipe: &'a Recipe,
@@ -224,13 +227,13 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         Ok(Some(Event::Validation(Validation { step, losses, present, seconds, variants, measures })))
     }
 
-    /// Losses, and pairs of picture and noise with pixels, per objective; none where it is told to stop.
+    /// The held-out losses of one kind of inputs; none where it is told to stop.
     fn held_out_losses(
         &mut self,
         context: &PassContext<'_, B>,
         variant: Variant,
         stop: &AtomicBool,
-    ) -> Result<Option<(Vec<f64>, Vec<usize>)>, TrainError> {
+    ) -> Result<Option<LossesAndCounts>, TrainError> {
         let objectives = &self.recipe.objective;
         let (network, params) = (&self.model.network, self.model.eval_params());
         let mut sums = Sums::new(objectives.len());

@@ -254,9 +254,9 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let again = Cell::new(0.0);
         let second_pass = |coefficients: &[f64]| {
             let found = combined_gradient(passes, network, params, objectives, batches, coefficients);
-            found.map(|(combined, seconds)| {
-                again.set(seconds);
-                combined
+            found.map(|combined| {
+                again.set(combined.seconds);
+                combined.gradient
             })
         };
         let found = objective_gradients(passes, self.group, network, params, objectives, batches, wants)

@@ -77,9 +77,9 @@ const VISIBLE: f32 = THRESHOLD;
 /// Points to draw, in pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Skeleton {
-    /// OpenPose's 18 body points of each person: nose, neck; shoulder, elbow, wrist of the right and of the left
-    /// arm; hip, knee, ankle of the right and of the left leg; right and left eye, right and left ear. Left and
-    /// right are the person's own.
+    /// OpenPose's 18 body points of each person: nose, neck; shoulder, elbow, wrist of the right and of the
+    /// left arm; hip, knee, ankle of the right and of the left leg; right and left eye, right and left ear.
+    /// Left and right are the person's own.
     pub bodies: Vec<[Option<[f32; 2]>; 18]>,
     /// The 21 points of each hand: wrist, then four of each finger from thumb to little finger.
     pub hands: Vec<Vec<[f32; 2]>>,
@@ -90,8 +90,8 @@ pub struct Skeleton {
 /// Widths of the lines. Pose networks have learnt one of them, and follow it best.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Style {
-    /// Limbs 8 pixels wide at 512, in proportion to the longer side: drawn at 512 and enlarged, as for the networks
-    /// of lllyasviel and thibaud.
+    /// Limbs 8 pixels wide at 512, in proportion to the longer side: drawn at 512 and enlarged, as for the
+    /// networks of lllyasviel and thibaud.
     #[default]
     Classic,
     /// Limbs 8 pixels wide at any size: drawn at the picture's own, as in FairHuman.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Writes `text` to a file: between its lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`, or, where they are
-/// not there, as the whole file.
+/// Writes `text` to a file: between its lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`, or, where they
+/// are not there, as the whole file.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let old = std::fs::read_to_string(path).unwrap_or_default();
     if let Some(folder) = path.parent() {

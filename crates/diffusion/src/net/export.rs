@@ -9,6 +9,9 @@ use super::layers::channels_first;
 use super::{Layers, ModelError, StoredTensor, write_component};
 use crate::weights::{TensorBytes, WeightError, WeightFiles, narrow_finite, write_safetensors};
 
+/// Name, shape and values of a tensor.
+pub type NamedValues = (String, Vec<usize>, Vec<f32>);
+
 impl<B: Backend> Layers<B> {
     /// Writes every weight to `<stem>.safetensors` (or shards) in `folder`, in `dtype`: trained ones with
     /// `params` for values, frozen ones as they are in the component's folder `base`.
@@ -68,15 +71,12 @@ impl<B: Backend> Layers<B> {
         Ok(write_safetensors(file, &content.collect(), &metadata)?)
     }
 
-    /// Name, shape and values of every tensor of a network whose every weight is trained, in the files' layout.
+    /// Name, shape and values of every tensor of a network whose every weight is trained, in the files'
+    /// layout.
     ///
     /// # Errors
     /// A weight that is frozen.
-    pub fn trained_values(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-    ) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, ModelError> {
+    pub fn trained_values(&self, backend: &B, params: &Params<B>) -> Result<Vec<NamedValues>, ModelError> {
         let (tensors, values) = self.stored(backend, params, None, DType::F32)?;
         Ok(tensors
             .into_iter()

@@ -66,8 +66,8 @@ fn both_kinds_train_say_whether_control_is_used_and_go_on_bit_for_bit() {
     }
 }
 
-/// Nothing is learnt before the zero convolutions have a value; then their norm grows, and the base model's losses
-/// are those without control.
+/// Nothing is learnt before the zero convolutions have a value; then their norm grows, and the base model's
+/// losses are those without control.
 #[test]
 fn a_controlnet_begins_as_its_base() {
     let world = world("controlnet");

@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod control_training;
 mod datasets;
+#[cfg(target_os = "linux")]
 mod memory;
 mod merge;
 #[cfg(unix)]

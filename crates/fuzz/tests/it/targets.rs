@@ -1,5 +1,5 @@
-//! No mutated file brings a reader down. A panic fails the test by itself; the number printed before it repeats
-//! the input: `cargo run -p fairhuman-fuzz -- TARGET --first NUMBER --executions 1`.
+//! No mutated file brings a reader down. A panic fails the test by itself; the number printed before it
+//! repeats the input: `cargo run -p fairhuman-fuzz -- TARGET --first NUMBER --executions 1`.
 
 use fairhuman_fuzz::{TARGETS, target};
 

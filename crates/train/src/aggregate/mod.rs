@@ -152,7 +152,8 @@ pub struct Position<'a> {
     pub state: &'a State,
 }
 
-/// Computes the gradient of the objectives' sum with the given coefficients anew, where gradients were not kept.
+/// Computes the gradient of the objectives' sum with the given coefficients anew, where gradients were not
+/// kept.
 pub type SecondPass<'a, B> = &'a dyn Fn(&[f64]) -> Result<Vec<Option<<B as Backend>::Tensor>>, StepError>;
 
 /// The direction of a step. `second_pass`: where the gradients were not kept, only their products.

@@ -14,7 +14,6 @@ pub struct ControlSource<B: Backend> {
     denoising: DenoisingSource<B>,
     seed: u64,
     dropout: f64,
-    geometry: GeometrySpec,
 }
 
 impl<B: Backend> ControlSource<B> {
@@ -41,7 +40,7 @@ impl<B: Backend> ControlSource<B> {
             )));
         }
         let denoising = DenoisingSource::open(setup, dataset, sampling, preparing)?;
-        Ok(Self { denoising, seed: setup.seed, dropout, geometry: *setup.geometry })
+        Ok(Self { denoising, seed: setup.seed, dropout })
     }
 
     fn is_dropped(&self, step: u64, slot: u64) -> bool {
@@ -51,8 +50,7 @@ impl<B: Backend> ControlSource<B> {
     /// The control image of picture `index`, cut to the size of `like`.
     fn control_of(&self, dataset: &Dataset, index: usize, like: &Draw) -> Result<Vec<f32>, DataError> {
         let (width, height) = (like.width, like.height);
-        let geometry =
-            GeometrySpec { width, height, buckets: None, crop: Crop::Center, flip: 0.0, ..self.geometry };
+        let geometry = GeometrySpec { width, height, buckets: None, crop: Crop::Center, flip: 0.0 };
         let draw = draw(&geometry, dataset.item(index).size, self.seed, 0, 0);
         let sample = dataset.load(index, &draw, self.denoising.mask_cell(), CONTROL)?;
         sample.conditioning.ok_or_else(|| missing(dataset, index))

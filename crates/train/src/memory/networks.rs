@@ -14,7 +14,8 @@ pub fn parameters(plan: &Plan) -> f64 {
     plan.tensors().iter().map(|tensor| product(&tensor.shape)).sum()
 }
 
-/// The number of values of a ControlNet for the U-Net of `plan`: its first half, and layers that are few in number.
+/// The number of values of a ControlNet for the U-Net of `plan`: its first half, and layers that are few in
+/// number.
 pub fn controlnet(plan: &Plan) -> f64 {
     const HALF: [&str; 5] = ["conv_in.", "time_embedding.", "add_embedding.", "down_blocks.", "mid_block."];
     const OWN: f64 = 1.03;

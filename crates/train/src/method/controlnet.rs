@@ -22,19 +22,19 @@ use crate::recipe::Recipe;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// A ControlNet to train on: a diffusers folder or a file. Default: a copy of the U-Net, which begins without
-    /// any effect.
+    /// A ControlNet to train on: a diffusers folder or a file. Default: a copy of the U-Net, which begins
+    /// without any effect.
     pub path: Option<PathBuf>,
     /// Share of samples whose control image is black. Default 0.3 (the paper's).
     pub dropout: Option<f64>,
-    /// Weight of the error of the clean latents beside that of the prediction (the paper's loss has both, weight
-    /// 1). Default 0: at high noise this term is hundreds of times larger than all others.
+    /// Weight of the error of the clean latents beside that of the prediction (the paper's loss has both,
+    /// weight 1). Default 0: at high noise this term is hundreds of times larger than all others.
     pub clean_weight: Option<f64>,
     /// True if mirroring would make another control image of it, as of a skeleton whose sides have colours.
     /// Default true.
     pub sided: Option<bool>,
-    /// Channels of the layers that read the control image, where the network is new; each but the last halves the
-    /// picture. Default: 16, 32, 96, 256, as many as the model's reduction needs.
+    /// Channels of the layers that read the control image, where the network is new; each but the last halves
+    /// the picture. Default: 16, 32, 96, 256, as many as the model's reduction needs.
     pub channels: Option<Vec<usize>>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
     pub dtype: Option<DType>,

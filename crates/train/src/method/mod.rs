@@ -242,8 +242,8 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
         TensorFile::default()
     }
 
-    /// Adds the trained values that a recorded step starts from to its inputs, or writes them into its folder,
-    /// where [`Settings::RECORDS`].
+    /// Adds the trained values that a recorded step starts from to its inputs, or writes them into its
+    /// folder, where [`Settings::RECORDS`].
     ///
     /// # Errors
     /// Values that have no such name, files that cannot be written.

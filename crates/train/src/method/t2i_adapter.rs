@@ -29,8 +29,8 @@ pub struct Table {
     pub path: Option<PathBuf>,
     /// Share of samples whose control image is black. Default 0.3 (the paper's).
     pub dropout: Option<f64>,
-    /// Time steps: `"cubic"`, mostly noisy ones, where the layout of a picture is decided (default, the paper's and
-    /// the original's), or `"uniform"`.
+    /// Time steps: `"cubic"`, mostly noisy ones, where the layout of a picture is decided (default, the
+    /// paper's and the original's), or `"uniform"`.
     pub timesteps: Option<Timesteps>,
     /// True if mirroring would make another control image of it, as of a skeleton whose sides have colours.
     /// Default true.

@@ -38,9 +38,9 @@ pub struct RawRecipe {
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
     /// `"kept"` (default): the gradients of all objectives, K numbers for each that is trained, are in memory
-    /// together. `"twice"`: only their products are, and a second pass makes the combined gradient: for networks
-    /// whose gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same numbers but for
-    /// rounding; accumulation must be 1.
+    /// together. `"twice"`: only their products are, and a second pass makes the combined gradient: for
+    /// networks whose gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same
+    /// numbers but for rounding; accumulation must be 1.
     #[serde(default)]
     pub gradients: GradientUse,
     /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.

@@ -273,8 +273,8 @@ fn a_method_that_works_element_by_element_has_a_direction_but_no_weights() {
     }
 }
 
-/// Products as they come and a second pass give what kept gradients give, but for rounding; with an objective in
-/// some samples only, and with one that is absent.
+/// Products as they come and a second pass give what kept gradients give, but for rounding; with an objective
+/// in some samples only, and with one that is absent.
 #[test]
 fn gradients_that_are_not_kept_give_the_same_direction() {
     for present in [[&[0, 1][..], &[0, 1], &[1]], [&[0, 1], &[0], &[]]] {
@@ -298,7 +298,8 @@ fn gradients_that_are_not_kept_give_the_same_direction() {
         .unwrap();
         assert!(params.ids().all(|id| found.grads.get(id).is_none()), "nothing is kept");
         let second = |coefficients: &[f64]| {
-            Ok(combined_gradient(&context, &Denoising(&toy), params, &objectives, all, coefficients)?.0)
+            Ok(combined_gradient(&context, &Denoising(&toy), params, &objectives, all, coefficients)?
+                .gradient)
         };
         let position = Position { seed: 0, step: 1, state: &State::default() };
         let weighting = Weighting::default();

@@ -1,5 +1,5 @@
-//! Damaged checkpoints and caches: told by name; the checkpoint before is used, the cache entry made anew, and
-//! the run ends with the same bits.
+//! Damaged checkpoints and caches: told by name; the checkpoint before is used, the cache entry made anew,
+//! and the run ends with the same bits.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Full disks and bounded files: an error that names the file, nothing half-written, and after room was made the
-//! same command goes on.
+//! Full disks and bounded files: an error that names the file, nothing half-written, and after room was made
+//! the same command goes on.
 
 use std::process::Command;
 use std::time::Duration;

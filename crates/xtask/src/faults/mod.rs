@@ -1,6 +1,6 @@
-//! `xtask faults`: everything that can happen to a run is made to happen to it, many times, and counted: kills,
-//! damaged files, signals, lost outputs, full disks, absurd numbers, mutated files. docs/reliability.md says
-//! what is promised; this shows that it holds.
+//! `xtask faults`: everything that can happen to a run is made to happen to it, many times, and counted:
+//! kills, damaged files, signals, lost outputs, full disks, absurd numbers, mutated files.
+//! docs/reliability.md says what is promised; this shows that it holds.
 
 mod child;
 mod damages;

@@ -1,5 +1,5 @@
-//! Absurd numbers in every key of a recipe and of a model's configuration: refused by name, or harmless, within
-//! seconds and with bounded memory.
+//! Absurd numbers in every key of a recipe and of a model's configuration: refused by name, or harmless,
+//! within seconds and with bounded memory.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP at any moment: the step is finished and saved, exit 130, and the same command goes on.
+//! SIGINT, SIGTERM and SIGHUP at any moment: the step is finished and saved, exit 130, and the same command
+//! goes on.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
