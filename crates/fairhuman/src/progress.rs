@@ -114,12 +114,14 @@ impl Screen {
         };
         self.say(&format!("held out, step {step}: {}{change}", listed(&self.objectives, losses)));
         if let Some(gain) = validation.control_gain() {
-            let percent: Vec<f64> = gain.iter().map(|gain| 100.0 * gain).collect();
+            let gains = self.objectives.iter().zip(&gain);
+            let gains: Vec<String> =
+                gains.map(|(name, gain)| format!("{name} {:.2} %", 100.0 * gain)).collect();
             let measures = validation.measures.iter().map(|(name, value)| format!("; {name} {value:.3}"));
             let measures: String = measures.collect();
             self.say(&format!(
-                "control lowers them, step {step}, in per cent: {}{measures}",
-                listed(&self.objectives, &percent)
+                "the right control image lowers them, step {step}: {}{measures}",
+                gains.join(", ")
             ));
         }
         self.held_out.get_or_insert_with(|| losses.clone());

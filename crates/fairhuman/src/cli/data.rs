@@ -92,12 +92,12 @@ fn score(text: &str) -> Result<f32, String> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman control data/people                       # a dataset: its folder conditioning/ and the column
-                                                      # conditioning_image of its metadata.jsonl
-  fairhuman control photos --out poses --style xinsir # pictures: control images only
+  fairhuman control data/people
+  fairhuman control photos --out poses --style xinsir
   fairhuman control photos --kind canny --out edges
 
-Poses of people that `fairhuman people` drew are exact; in photographs the detectors find them, which \
+The first is a dataset: control images go into its folder conditioning/ and the column conditioning_image of its \
+metadata.jsonl. Poses of people that `fairhuman people` drew are exact; in photographs the detectors find them, which \
 `fairhuman models get` fetches. Control images that other programs made are taken as they are: in a recipe, \
 `dataset.conditioning` names their column or folder. Look at control-sheet.png before anything is trained.")]
 pub struct Control {

@@ -88,7 +88,7 @@ fn a_recorded_step_of_a_control_network_replays() {
     for method in ["controlnet", "t2i-adapter"] {
         let world = world(method);
         world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
-        let step = "run/record-00000003";
+        let step = "run/record/step-00000003";
         let inputs = format!("{step}/inputs.safetensors");
         let control = format!("{step}/control");
         let replay = ["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "out.safetensors"];
@@ -125,12 +125,12 @@ fn what_cannot_be_trained_is_refused_by_key() {
     for part in ["min_snr_gamma", "controlnet.dropout"] {
         assert!(error.contains(part), "{part}: {error}");
     }
-    // A picture without a control image is named.
+    // A picture without a control image is told by its line.
     let list = world.path("people/metadata.jsonl");
     let text = std::fs::read_to_string(&list).unwrap();
     std::fs::write(&list, text.replace("\"conditioning/00004.png\"", "null")).unwrap();
     let error = refused(&[method, (FLIP, "flip = 0.0 }"), (DATASET, &dataset)]);
-    assert!(error.contains("00004.png"), "{error}");
+    assert!(error.contains("line 5") && error.contains("conditioning_image"), "{error}");
 }
 
 #[test]
