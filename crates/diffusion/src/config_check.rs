@@ -179,7 +179,7 @@ impl Config {
         self.typed(key, &whole(key), |v| bounded(key, v))
     }
 
-    /// A number whose size is at most [`MOST`].
+    /// A number whose size is at most a million.
     ///
     /// # Errors
     /// Another type of value, or a larger number.

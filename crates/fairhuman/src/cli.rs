@@ -139,8 +139,8 @@ Examples:
       --out pictures
   fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 \\
       --prompt \"a woman waving\" --out pictures
-  fairhuman sample --model models/sdxl --control models/openpose \
-      --control-image pose.png --control-weight 0.8 --control-end 0.8 \
+  fairhuman sample --model models/sdxl --control models/openpose \\
+      --control-image pose.png --control-weight 0.8 --control-end 0.8 \\
       --prompt \"a woman waving\" --out pictures
 
 Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
