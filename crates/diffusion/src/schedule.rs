@@ -151,12 +151,9 @@ impl NoiseSchedule {
             None => match form.as_str() {
                 "linear" => linspace(beta_start, beta_end, steps).collect(),
                 "scaled_linear" => {
-                    if beta_start < 0.0 || beta_end < 0.0 {
-                        return Err(config.wrong(
-                            "beta_start",
-                            "betas of at least 0",
-                            beta_start.min(beta_end),
-                        ));
+                    let ends = [("beta_start", beta_start), ("beta_end", beta_end)];
+                    if let Some((key, beta)) = ends.into_iter().find(|(_, beta)| *beta < 0.0) {
+                        return Err(config.wrong(key, "a beta of at least 0", beta));
                     }
                     linspace(beta_start.sqrt(), beta_end.sqrt(), steps).map(|b| b * b).collect()
                 }
