@@ -16,7 +16,7 @@ fn lanes() -> Lanes {
 pub fn recomputing_changes_nothing<B: Backend>(subject: &Subject<B>) {
     let lanes = lanes();
     for on in subject.instances() {
-        let (net, params) = build(on.backend);
+        let (net, params) = build(on);
         let shape = [lanes.len(), IMAGE[0], IMAGE[1], IMAGE[2]];
         let cotangent = on.backend.tensor(&shape, &noise(5, shape.iter().product()));
         let run = |memory| pass(on, (&net, &params), &lanes, &cotangent, memory, None).0;
@@ -44,7 +44,7 @@ pub fn odd_segments_are_plain_calls<B: Backend>(subject: &Subject<B>) {
 pub fn recomputed_once_for_all_lanes<B: Backend>(subject: &Subject<B>) {
     let lanes = lanes();
     for on in subject.instances() {
-        let (net, params) = build(on.backend);
+        let (net, params) = build(on);
         let cotangent = on.backend.zeros(&[lanes.len(), IMAGE[0], IMAGE[1], IMAGE[2]]);
         let count = |memory| {
             let counts = Counts::default();

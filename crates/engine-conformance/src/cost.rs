@@ -91,7 +91,7 @@ pub fn nothing_trained_means_no_backward_pass<B: Backend>(subject: &Subject<B>) 
 pub fn nothing_present_means_no_backward_pass<B: Backend>(subject: &Subject<B>) {
     let lanes = Lanes::new(2, &[vec![], vec![]]);
     for on in subject.instances() {
-        let (net, params) = build(on.backend);
+        let (net, params) = build(on);
         for memory in [Memory::Keep, Memory::Checkpoint] {
             let counts = Counts::default();
             let cotangent = on.backend.zeros(&[0, IMAGE[0], IMAGE[1], IMAGE[2]]);

@@ -40,8 +40,8 @@ pub(crate) fn a_pass<B: Backend>(on: Instance<'_, B>) -> Outcome {
 }
 
 fn run<B: Backend>(on: Instance<'_, B>, lanes: &Lanes, cotangent: &[f32]) -> Outcome {
-    let (net, params) = build(on.backend);
-    let cotangent = on.backend.tensor(&shape(lanes), cotangent);
+    let (net, params) = build(on);
+    let cotangent = on.given(&shape(lanes), cotangent);
     pass(on, (&net, &params), lanes, &cotangent, Memory::Keep, None).0
 }
 
@@ -51,7 +51,7 @@ fn one_objective_pass<B: Backend>(on: Instance<'_, B>, cotangent: &[f32]) -> Out
 
 /// A pass with lanes gives what a pass for each objective gives.
 pub fn one_pass_is_the_separate_passes<B: Backend>(subject: &Subject<B>) {
-    let tolerance = subject.tolerances.operations;
+    let tolerance = subject.tolerances.networks;
     for on in subject.instances() {
         one_pass_is_the_separate_passes_on(subject, on, tolerance);
     }
@@ -61,7 +61,7 @@ fn one_pass_is_the_separate_passes_on<B: Backend>(subject: &Subject<B>, on: Inst
     let backend = on.backend;
     let lanes = lanes();
     let cotangent = noise(7, lanes.len() * size());
-    let (net, params) = build(backend);
+    let (net, params) = build(on);
     let given = backend.tensor(&shape(&lanes), &cotangent);
     let (together, _) = pass(on, (&net, &params), &lanes, &given, Memory::Keep, None);
 
@@ -100,7 +100,7 @@ fn one_pass_is_the_separate_passes_on<B: Backend>(subject: &Subject<B>, on: Inst
 /// The combined gradient is that of the combined cotangent.
 pub fn combined_cotangent_is_combined_gradient<B: Backend>(subject: &Subject<B>) {
     // The combined cotangent is rounded to f32 on its way in.
-    let tolerance = subject.tolerances.operations.max(1e-6);
+    let tolerance = subject.tolerances.networks.max(1e-6);
     for on in subject.instances() {
         combined_cotangent_is_combined_gradient_on(on, tolerance);
     }
@@ -111,7 +111,7 @@ fn combined_cotangent_is_combined_gradient_on<B: Backend>(on: Instance<'_, B>, t
     let lanes = lanes();
     let weights = [0.5, 2.0, 7.0, -0.25];
     let cotangent = noise(8, lanes.len() * size());
-    let (net, params) = build(backend);
+    let (net, params) = build(on);
     let given = backend.tensor(&shape(&lanes), &cotangent);
     let (_, grads) = pass(on, (&net, &params), &lanes, &given, Memory::Keep, None);
     let combined = grads.combine(backend, &weights.map(f64::from));
@@ -133,7 +133,7 @@ pub fn micro_batches_add_up<B: Backend>(subject: &Subject<B>) {
 fn micro_batches_add_up_on<B: Backend>(on: Instance<'_, B>, tolerance: f64) {
     let backend = on.backend;
     let lanes = lanes();
-    let (net, params) = build(backend);
+    let (net, params) = build(on);
     let run = |seed| {
         let cotangent = backend.tensor(&shape(&lanes), &noise(seed, lanes.len() * size()));
         pass(on, (&net, &params), &lanes, &cotangent, Memory::Keep, None)

@@ -24,17 +24,24 @@ pub struct Maker<'b, B: Backend> {
     /// Their parameters.
     pub params: Params<B>,
     seed: u64,
+    inputs: fn(f32) -> f32,
 }
 
 impl<'b, B: Backend> Maker<'b, B> {
     /// No layers yet.
     pub fn new(backend: &'b B, seed: u64) -> Self {
-        Self { backend, params: Params::default(), seed }
+        Self { backend, params: Params::default(), seed, inputs: |value| value }
+    }
+
+    /// Rounds weights; see [`Subject::with_inputs`](crate::Subject::with_inputs).
+    pub(crate) fn with_inputs(mut self, rounded: fn(f32) -> f32) -> Self {
+        self.inputs = rounded;
+        self
     }
 
     fn noise(&mut self, shape: &[usize]) -> Vec<f32> {
         self.seed += 1;
-        noise(self.seed, shape.iter().product())
+        noise(self.seed, shape.iter().product()).into_iter().map(self.inputs).collect()
     }
 
     /// A parameter of noise.

@@ -67,16 +67,21 @@ macro_rules! agreement {
 #[macro_export]
 macro_rules! laws {
     ($subject:path) => {
+        $crate::derivatives!($subject);
+        $crate::passes!($subject);
+    };
+}
+
+/// Makes a test of every theorem about passes and updates, which hold with activations of few digits, too;
+/// see [`conformance!`].
+#[macro_export]
+macro_rules! passes {
+    ($subject:path) => {
         $crate::tests! { $subject;
             checkpoint { odd_segments_are_plain_calls, recomputed_once_for_all_lanes, recomputing_changes_nothing, }
             cost {
                 nothing_present_means_no_backward_pass, nothing_trained_means_no_backward_pass,
                 only_what_lies_above_something_trained_is_computed_backwards,
-            }
-            finite_differences {
-                activations, attention_over_other_tokens_and_over_earlier_ones, conv2d_in_every_geometry, embedding,
-                group_norm_with_and_without_silu, layer_norm, linear_of_vectors_and_of_its_own_residual,
-                linear_with_bias_and_residual, moved_values, sums_and_scales,
             }
             lanes {
                 combined_cotangent_is_combined_gradient, micro_batches_add_up, one_pass_is_the_separate_passes,
@@ -84,6 +89,21 @@ macro_rules! laws {
             updates {
                 adamw_is_pytorchs, averages_are_their_formula, empty_lists_are_fine,
                 gram_combine_and_norm_are_their_formulas, kept_copies_do_not_change,
+            }
+        }
+    };
+}
+
+/// Makes a test of every vector-Jacobian product against central differences, for which activations need many
+/// digits; see [`conformance!`].
+#[macro_export]
+macro_rules! derivatives {
+    ($subject:path) => {
+        $crate::tests! { $subject;
+            finite_differences {
+                activations, attention_over_other_tokens_and_over_earlier_ones, conv2d_in_every_geometry, embedding,
+                group_norm_with_and_without_silu, layer_norm, linear_of_vectors_and_of_its_own_residual,
+                linear_with_bias_and_residual, moved_values, sums_and_scales,
             }
         }
     };

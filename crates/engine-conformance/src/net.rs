@@ -3,7 +3,6 @@
 
 use crate::Instance;
 use crate::layers::{Maker, Train};
-use crate::numbers::tensor;
 use fairhuman_engine::{
     Activation, Backend, Conv2d, ConvParams, Lanes, Linear, Norm, ParamGrads, ParamId, Params, Tape, Var,
     observe::Observer,
@@ -37,8 +36,8 @@ pub enum Memory {
     Nested,
 }
 
-pub fn build<B: Backend>(backend: &B) -> (Net<B>, Params<B>) {
-    let mut make = Maker::new(backend, 100);
+pub fn build<B: Backend>(on: Instance<'_, B>) -> (Net<B>, Params<B>) {
+    let mut make = Maker::new(on.backend, 100).with_inputs(on.inputs);
     let (same, half) = (ConvParams::square(3, 1, 1), ConvParams::square(3, 2, 1));
     let net = Net {
         stem: make.conv(4, CHANNELS, same, Train::Adapter(2)),
@@ -133,9 +132,9 @@ pub fn pass<B: Backend>(
 ) -> (Outcome, ParamGrads<B>) {
     let (n, backend) = (lanes.samples(), on.backend);
     let mut tape = Tape::new(backend, params, memory != Memory::Keep).observed(observer);
-    let image = tape.leaf(tensor(backend, 1, &[n, IMAGE[0], IMAGE[1], IMAGE[2]]));
-    let time = Var::constant(tensor(backend, 2, &[n, TIME]));
-    let context = Var::constant(tensor(backend, 3, &[n, 3, CONTEXT]));
+    let image = tape.leaf(on.tensor(1, &[n, IMAGE[0], IMAGE[1], IMAGE[2]]));
+    let time = Var::constant(on.tensor(2, &[n, TIME]));
+    let context = Var::constant(on.tensor(3, &[n, 3, CONTEXT]));
     let output = match memory {
         Memory::Nested => {
             tape.checkpoint(&[&image, &time, &context], move |tape, v| body(tape, net, [&v[0], &v[1], &v[2]]))

@@ -23,13 +23,17 @@ pub fn tensor<B: Backend>(backend: &B, seed: u64, shape: &[usize]) -> B::Tensor 
 
 /// Noise as a file's bytes, one byte off every alignment.
 pub fn stored(dtype: DType, shape: &[usize]) -> WeightData {
-    let values = noise(51, shape.iter().product());
+    stored_values(dtype, shape, &noise(51, shape.iter().product()))
+}
+
+/// The same of given values.
+pub fn stored_values(dtype: DType, shape: &[usize], values: &[f32]) -> WeightData {
     let mut bytes = vec![0xAB];
     for value in values {
         match dtype {
             DType::F32 => bytes.extend(value.to_le_bytes()),
-            DType::F16 => bytes.extend(f16::from_f32(value).to_le_bytes()),
-            DType::BF16 => bytes.extend(bf16::from_f32(value).to_le_bytes()),
+            DType::F16 => bytes.extend(f16::from_f32(*value).to_le_bytes()),
+            DType::BF16 => bytes.extend(bf16::from_f32(*value).to_le_bytes()),
         }
     }
     let range = 1..bytes.len();

@@ -165,6 +165,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// clock afterwards; never needed for a right result.
     fn synchronize(&self) {}
 
+    /// This device with all the digits of f32, for what is computed once and kept, such as latents, and for
+    /// pictures. Tensors of either are tensors of both.
+    fn exact(&self) -> &Self {
+        self
+    }
+
     /// True if independent passes, whose widest activation has `values` values each, are faster
     /// [side by side](Backend::side_by_side) than as one batch.
     fn prefers_side_by_side(&self, values: usize) -> bool {

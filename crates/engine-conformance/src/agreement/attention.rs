@@ -1,7 +1,7 @@
 //! Attention.
 
 use super::{Choices, Experiment, Results, lanes_with_gaps};
-use crate::numbers::{noise, tensor};
+use crate::numbers::noise;
 use crate::{Instance, Subject};
 use fairhuman_engine::{AttentionSaved, Backend};
 
@@ -25,9 +25,9 @@ impl Experiment for AttentionCase {
         let channels = heads * width;
         let shape = [samples, queries, channels];
         let values: Vec<_> = noise(1, shape.iter().product()).iter().map(|v| v * sharpness).collect();
-        let q = b.tensor(&shape, &values);
-        let (k, v) = (tensor(b, 2, &[samples, keys, channels]), tensor(b, 3, &[samples, keys, channels]));
-        let g = tensor(b, 7, &[lanes.len(), queries, channels]);
+        let q = on.given(&shape, &values);
+        let (k, v) = (on.tensor(2, &[samples, keys, channels]), on.tensor(3, &[samples, keys, channels]));
+        let g = on.tensor(7, &[lanes.len(), queries, channels]);
 
         let mut results = Results::default();
         let (out, log_sum) = b.attention(&q, &k, &v, heads, causal);

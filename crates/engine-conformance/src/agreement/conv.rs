@@ -3,7 +3,6 @@
 use super::{
     CHANNELS, Choices, Experiment, Results, STORED, Stored, lanes_with_gaps, optional, weight, with_every_acc,
 };
-use crate::numbers::tensor;
 use crate::{Instance, Subject};
 use fairhuman_engine::{Backend, ConvParams, Epilogue, WeightLayout};
 
@@ -27,16 +26,16 @@ impl Experiment for ConvCase {
         let lanes = lanes_with_gaps(samples);
         let out = geometry.output(size);
         let (kh, kw) = geometry.kernel;
-        let weight = weight(b, self.stored, WeightLayout::Filter, &[outputs, inputs, kh, kw]);
-        let x = tensor(b, 1, &[samples, size.0, size.1, inputs]);
-        let bias = optional(b, self.bias, 4, &[outputs]);
-        let shift = optional(b, self.shift, 5, &[samples, outputs]);
-        let residual = optional(b, self.residual, 6, &[samples, out.0, out.1, outputs]);
+        let weight = weight(on, self.stored, WeightLayout::Filter, &[outputs, inputs, kh, kw]);
+        let x = on.tensor(1, &[samples, size.0, size.1, inputs]);
+        let bias = optional(on, self.bias, 4, &[outputs]);
+        let shift = optional(on, self.shift, 5, &[samples, outputs]);
+        let residual = optional(on, self.residual, 6, &[samples, out.0, out.1, outputs]);
         let epilogue = Epilogue { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
 
         let mut results = Results::default();
         results.push(on, "result", &b.conv2d(&x, weight.value(), geometry, epilogue));
-        let g = tensor(b, 7, &[lanes.len(), out.0, out.1, outputs]);
+        let g = on.tensor(7, &[lanes.len(), out.0, out.1, outputs]);
         with_every_acc(on, &mut results, &[lanes.len(), size.0, size.1, inputs], |acc| {
             b.conv2d_vjp(&g, weight.value(), geometry, size, acc)
         });

@@ -4,7 +4,6 @@ use super::{
     CHANNELS, Choices, Experiment, Results, STORED, Stored, lanes_with_gaps, optional, shape_of, weight,
     with_every_acc,
 };
-use crate::numbers::tensor;
 use crate::{Instance, Subject};
 use fairhuman_engine::{Backend, Epilogue, LowRank, WeightLayout};
 
@@ -32,22 +31,22 @@ impl Experiment for LinearCase {
             (shape_of(samples, &self.middle, outputs), shape_of(samples, &self.middle, inputs));
         let file_shape = if self.from_filter { vec![outputs, inputs, 1, 1] } else { vec![outputs, inputs] };
         let weight = match self.stored {
-            Stored::Trained => weight(b, self.stored, WeightLayout::Matrix, &[outputs, inputs]),
-            _ => weight(b, self.stored, WeightLayout::Matrix, &file_shape),
+            Stored::Trained => weight(on, self.stored, WeightLayout::Matrix, &[outputs, inputs]),
+            _ => weight(on, self.stored, WeightLayout::Matrix, &file_shape),
         };
-        let x = tensor(b, 1, &x_shape);
-        let pair = self.rank.map(|r| (tensor(b, 2, &[r, inputs]), tensor(b, 3, &[outputs, r])));
+        let x = on.tensor(1, &x_shape);
+        let pair = self.rank.map(|r| (on.tensor(2, &[r, inputs]), on.tensor(3, &[outputs, r])));
         let low_rank = pair.as_ref().map(|(down, up)| LowRank { down, up, scale: 0.7 });
-        let bias = optional(b, self.bias, 4, &[outputs]);
-        let shift = optional(b, self.shift, 5, &[samples, outputs]);
-        let residual = optional(b, self.residual, 6, &y_shape);
+        let bias = optional(on, self.bias, 4, &[outputs]);
+        let shift = optional(on, self.shift, 5, &[samples, outputs]);
+        let residual = optional(on, self.residual, 6, &y_shape);
         let epilogue = Epilogue { bias: bias.as_ref(), shift: shift.as_ref(), residual: residual.as_ref() };
 
         let mut results = Results::default();
         let hidden = low_rank.map(|pair| b.low_rank(&x, pair));
         let addition = hidden.as_ref().zip(low_rank);
         results.push(on, "result", &b.linear(&x, weight.value(), addition, epilogue));
-        let g = tensor(b, 7, &shape_of(lanes.len(), &self.middle, outputs));
+        let g = on.tensor(7, &shape_of(lanes.len(), &self.middle, outputs));
         with_every_acc(on, &mut results, &shape_of(lanes.len(), &self.middle, inputs), |acc| {
             let low_rank = low_rank.map(|pair| (b.low_rank_vjp(&g, pair), pair.down));
             b.linear_vjp(&g, weight.value(), low_rank.as_ref().map(|(h, down)| (h, *down)), acc)

@@ -21,7 +21,7 @@ pub use parameters::*;
 pub use pointwise::*;
 pub use structure::*;
 
-use crate::numbers::{assert_close, noise, stored, tensor};
+use crate::numbers::{assert_close, noise, stored_values};
 use crate::{Instance, Subject};
 use fairhuman_engine::{Backend, DType, Lanes, WeightLayout, WeightRef};
 use std::fmt::Debug;
@@ -50,7 +50,7 @@ impl<B: Backend> Subject<B> {
     }
 
     fn assert_agrees_within(&self, tolerance: f64, experiment: &impl Experiment) {
-        let expected = experiment.run(Instance::ORACLE);
+        let expected = experiment.run(self.oracle());
         let mut first: Option<Results> = None;
         for on in self.instances() {
             let found = experiment.run(on);
@@ -122,20 +122,21 @@ impl<B: Backend> Weight<B> {
 }
 
 /// Noise as a weight; `shape` is the file's. A trained filter `[O, I, kh, kw]` is `[O, kh, kw, I]`.
-fn weight<B: Backend>(backend: &B, kind: Stored, layout: WeightLayout, shape: &[usize]) -> Weight<B> {
-    let frozen = |dtype| Weight::Frozen(backend.weight(&stored(dtype, shape), layout));
+fn weight<B: Backend>(on: Instance<'_, B>, kind: Stored, layout: WeightLayout, shape: &[usize]) -> Weight<B> {
+    let values = on.rounded(51, shape.iter().product());
+    let frozen = |dtype| Weight::Frozen(on.backend.weight(&stored_values(dtype, shape, &values), layout));
     match (kind, shape) {
         (Stored::F32, _) => frozen(DType::F32),
         (Stored::F16, _) => frozen(DType::F16),
         (Stored::BF16, _) => frozen(DType::BF16),
-        (Stored::Trained, &[o, i, h, w]) => Weight::Trained(tensor(backend, 50, &[o, h, w, i])),
-        (Stored::Trained, _) => Weight::Trained(tensor(backend, 50, shape)),
+        (Stored::Trained, &[o, i, h, w]) => Weight::Trained(on.tensor(50, &[o, h, w, i])),
+        (Stored::Trained, _) => Weight::Trained(on.tensor(50, shape)),
     }
 }
 
 /// A tensor if `wanted`.
-fn optional<B: Backend>(backend: &B, wanted: bool, seed: u64, shape: &[usize]) -> Option<B::Tensor> {
-    wanted.then(|| tensor(backend, seed, shape))
+fn optional<B: Backend>(on: Instance<'_, B>, wanted: bool, seed: u64, shape: &[usize]) -> Option<B::Tensor> {
+    wanted.then(|| on.tensor(seed, shape))
 }
 
 /// Runs `vjp` with nothing to add to, with a sum of its own, and with one that somebody else still holds and
@@ -147,8 +148,8 @@ fn with_every_acc<B: Backend>(
     vjp: impl Fn(Option<B::Tensor>) -> B::Tensor,
 ) {
     results.push(on, "input", &vjp(None));
-    results.push(on, "input added to a sum", &vjp(Some(tensor(on.backend, 60, shape))));
-    let kept = tensor(on.backend, 60, shape);
+    results.push(on, "input added to a sum", &vjp(Some(on.tensor(60, shape))));
+    let kept = on.tensor(60, shape);
     results.push(on, "input added to a shared sum", &vjp(Some(kept.clone())));
     results.push(on, "shared sum", &kept);
 }

@@ -1,7 +1,7 @@
 //! Group and layer normalisation.
 
 use super::{Choices, Experiment, Results, lanes_with_gaps, shape_of, with_every_acc};
-use crate::numbers::{noise, tensor};
+use crate::numbers::noise;
 use crate::{Instance, Subject};
 use fairhuman_engine::{Affine, Backend};
 
@@ -24,16 +24,16 @@ impl Experiment for NormCase {
         let lanes = lanes_with_gaps(samples);
         let positions: usize = self.middle.iter().product();
         let together = self.groups.map_or(channels, |groups| positions * channels / groups);
-        let (gamma, beta) = (tensor(b, 2, &[channels]), tensor(b, 3, &[channels]));
+        let (gamma, beta) = (on.tensor(2, &[channels]), on.tensor(3, &[channels]));
         // The derivative of a set of one or two values is a difference of equals: only eps keeps it
         // well-posed.
         let eps = if together < 16 { 0.1 } else { 1e-5 };
         let affine = Affine { gamma: &gamma, beta: &beta, eps };
         let values: Vec<_> =
             noise(1, samples * positions * channels).iter().map(|v| v + self.offset).collect();
-        let x = b.tensor(&shape_of(samples, &self.middle, channels), &values);
+        let x = on.given(&shape_of(samples, &self.middle, channels), &values);
         let shape = shape_of(lanes.len(), &self.middle, channels);
-        let g = tensor(b, 7, &shape);
+        let g = on.tensor(7, &shape);
 
         let mut results = Results::default();
         let (y, stats) = match self.groups {

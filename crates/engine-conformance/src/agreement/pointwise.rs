@@ -1,7 +1,7 @@
 //! Pointwise functions and sums.
 
 use super::{Experiment, Results, lanes_with_gaps};
-use crate::numbers::{noise, tensor};
+use crate::numbers::noise;
 use crate::{Instance, Subject};
 use fairhuman_engine::{Activation, Backend};
 
@@ -24,19 +24,19 @@ impl Experiment for PointwiseCase {
         let lanes = lanes_with_gaps(samples);
         let shape = [samples, positions, channels];
         let values: Vec<_> = noise(1, 2 * shape.iter().product::<usize>()).iter().map(|v| v * size).collect();
-        let x = b.tensor(&shape, &values[..values.len() / 2]);
-        let g = tensor(b, 7, &[lanes.len(), positions, channels]);
+        let x = on.given(&shape, &values[..values.len() / 2]);
+        let g = on.tensor(7, &[lanes.len(), positions, channels]);
         let mut results = Results::default();
         for kind in KINDS {
             results.push(on, "activation", &b.activation(&x, kind));
             results.push(on, "slope", &b.activation_vjp(&g, &x, kind, &lanes));
         }
-        let double = b.tensor(&[samples, positions, 2 * channels], &values);
+        let double = on.given(&[samples, positions, 2 * channels], &values);
         results.push(on, "geglu", &b.geglu(&double));
         results.push(on, "geglu's input", &b.geglu_vjp(&g, &double, &lanes));
-        let other = tensor(b, 8, &shape);
+        let other = on.tensor(8, &shape);
         results.push(on, "sum", &b.add(&x, &other));
-        results.push(on, "sum in place", &b.accumulate(tensor(b, 9, &shape), &other));
+        results.push(on, "sum in place", &b.accumulate(on.tensor(9, &shape), &other));
         results.push(on, "sum with a shared tensor", &b.accumulate(x.clone(), &other));
         results.push(on, "shared tensor", &x);
         results.push(on, "multiple", &b.scale(&x, -1.75));
@@ -64,7 +64,7 @@ impl Experiment for Points {
         let lanes = lanes_with_gaps(1);
         let mut results = Results::default();
         for &x in &self.0 {
-            let (x, g) = (b.tensor(&[1, 1], &[x]), tensor(b, 7, &[lanes.len(), 1]));
+            let (x, g) = (on.given(&[1, 1], &[x]), on.tensor(7, &[lanes.len(), 1]));
             for kind in KINDS {
                 results.push(on, "activation", &b.activation(&x, kind));
                 results.push(on, "slope", &b.activation_vjp(&g, &x, kind, &lanes));
