@@ -20,6 +20,23 @@ pub enum Control<B: Backend> {
     Adapter(Box<Adapter<B>>),
 }
 
+/// A control network of somebody else: frozen, or in training.
+pub enum ControlRef<'a, B: Backend> {
+    /// A ControlNet.
+    ControlNet(&'a ControlNet<B>),
+    /// A T2I-Adapter.
+    Adapter(&'a Adapter<B>),
+}
+
+// Derived, they would ask the same of the backend.
+impl<B: Backend> Clone for ControlRef<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for ControlRef<'_, B> {}
+
 /// The settings of a control network, without its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ControlConfig {
@@ -113,6 +130,14 @@ pub(crate) fn layout(files: &WeightFiles) -> Result<Layout, ModelError> {
 }
 
 impl<B: Backend> Control<B> {
+    /// The network, for a guide.
+    pub fn by_ref(&self) -> ControlRef<'_, B> {
+        match self {
+            Self::ControlNet(net) => ControlRef::ControlNet(net),
+            Self::Adapter(adapter) => ControlRef::Adapter(adapter),
+        }
+    }
+
     /// Reads a network of either kind for the U-Net in the folder `unet` and an autoencoder with `reduction`
     /// pixels for each cell of the latents.
     ///

@@ -173,7 +173,7 @@ pub struct Sample {
     #[arg(long, value_name = "FILE|DIR", requires = "control")]
     pub control_image: Vec<PathBuf>,
     /// Weight of the control, once for each --control [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control")]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control", value_parser = factor::<f32>)]
     pub control_weight: Vec<f32>,
     /// Share of the steps after which the control begins, once for each --control [default: 0]
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
@@ -332,6 +332,12 @@ pub struct Replay {
     /// Where to write what the step gives
     #[arg(long, value_name = "FILE")]
     pub outputs: PathBuf,
+    /// What the step should give, such as expected.safetensors beside the inputs: prints by how much it differs
+    #[arg(long, value_name = "FILE")]
+    pub expected: Option<PathBuf>,
+    /// The largest difference from --expected that passes, relative to a tensor's norm
+    #[arg(long, value_name = "SHARE", default_value_t = 1e-3, requires = "expected", value_parser = share)]
+    pub tolerance: f64,
     /// Time the step: two runs to warm up, then the medians of N [default: one run, without warm-up]
     #[arg(long, value_name = "N", value_parser = whole(1..=MOST_PICTURES))]
     pub repeat: Option<u64>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_train::memory::{Estimate, Networks, Sizes, Trained, estimate, sampling};
-use fairhuman_train::recipe::Recipe;
+use fairhuman_train::recipe::{GradientUse, Recipe};
 
 const GIB: f64 = 1_073_741_824.0;
 /// An estimate that is this many times what the machine has in all is an error.
@@ -50,6 +50,30 @@ fn field(text: &str, name: &str) -> Option<f64> {
 /// The number in a file; none for `max`.
 fn number(path: &str) -> Option<f64> {
     std::fs::read_to_string(Path::new(path)).ok()?.trim().parse().ok()
+}
+
+/// Settles which gradients are kept where the recipe leaves it open: all, or only their products where the
+/// machine has not the memory for all.
+pub fn settle_gradients(recipe: &mut Recipe, memory: Option<Memory>) {
+    if recipe.gradients != GradientUse::Auto {
+        return;
+    }
+    recipe.gradients = GradientUse::Kept;
+    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    let (Some(memory), Ok(networks)) = (memory, networks) else { return };
+    let kept = estimate(&networks, &Sizes::of(recipe)).peak();
+    // Of all the memory, not of what is free at this moment: the next start takes the same way.
+    if kept <= memory.total || !recipe.can_go_twice() {
+        return;
+    }
+    recipe.gradients = GradientUse::Twice;
+    let twice = estimate(&networks, &Sizes::of(recipe)).peak();
+    errln!(
+        "gradients = \"twice\": kept, they would need about {} of {}; this way about {}, and half as much time again",
+        gib(kept),
+        gib(memory.total),
+        gib(twice)
+    );
 }
 
 /// Compares what a recipe's run will need with what there is: a warning where it is more than is available.
@@ -154,6 +178,39 @@ fn advice(needed: &Estimate, sizes: &Sizes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A recipe for the built-in model's ControlNet, with the lines `more`.
+    fn controlnet(more: &str) -> Recipe {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../builtin/model");
+        let text = format!(
+            "method = \"controlnet\"\nsteps = 1\n{more}\nmodel.path = {model:?}\n\
+             dataset = {{ path = \"people\", conditioning = \"conditioning_image\" }}\n\
+             geometry = {{ width = 96, height = 96 }}\nobjective = [{{ name = \"global\" }}, \
+             {{ name = \"face\", mask = \"mask_face\" }}, {{ name = \"hand\", mask = \"mask_hand\" }}]\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, text).unwrap();
+        Recipe::read(&path).unwrap()
+    }
+
+    #[test]
+    fn gradients_are_made_twice_where_they_do_not_fit_and_can_be() {
+        let settled = |more: &str, total: f64| {
+            let mut recipe = controlnet(more);
+            settle_gradients(&mut recipe, Some(Memory { available: total, total }));
+            recipe.gradients
+        };
+        let kept = {
+            let recipe = controlnet("gradients = \"kept\"");
+            let networks = Networks::open(&ModelFolder::open(&recipe.model.path).unwrap()).unwrap();
+            estimate(&networks, &Sizes::of(&recipe)).peak()
+        };
+        assert_eq!(settled("", 1.01 * kept), GradientUse::Kept);
+        assert_eq!(settled("", 0.99 * kept), GradientUse::Twice);
+        assert_eq!(settled("gradients = \"kept\"", 0.99 * kept), GradientUse::Kept);
+        assert_eq!(settled("accumulation = 2", 0.5 * kept), GradientUse::Kept, "it cannot be made twice");
+    }
 
     #[test]
     fn fields_are_read_in_bytes() {

@@ -7,10 +7,13 @@ use fairhuman_train::events::{Event, Start, Step, StepOutcome, Validation};
 use fairhuman_train::train::Reporter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::units::{count, duration, listed, short};
+use crate::units::{change, count, duration, listed, short};
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// Steps after which their rate says something: the first ones have more to do.
+const ENOUGH: u64 = 4;
 
 /// Shows a run's events.
 pub struct Screen {
@@ -26,8 +29,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// On stderr.
-    pub fn new() -> Self {
+    /// On stderr; `first`: the held-out losses that the run began with, if it goes on.
+    pub fn new(first: Option<Vec<f64>>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self {
             bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
@@ -38,7 +41,7 @@ impl Screen {
             began: Instant::now(),
             spoke: None,
             preparing: None,
-            held_out: None,
+            held_out: first,
         }
     }
 
@@ -50,6 +53,10 @@ impl Screen {
     fn start(&mut self, start: &Start) {
         self.objectives.clone_from(&start.objectives);
         (self.first, self.until, self.began) = (start.step, start.until, Instant::now());
+        if start.step == 0 {
+            // Whatever was in the folder before, this run begins now.
+            self.held_out = None;
+        }
         let pictures = count(start.training_samples as u64, "picture");
         let samples = format!("{pictures}, {} held out", start.held_out.len());
         let values = start.trained_values as f64 / 1e6;
@@ -71,7 +78,7 @@ impl Screen {
         if self.terminal {
             self.bar = ProgressBar::new(start.until);
             // The template is constant and valid; the default style is as good a reaction as any.
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {per_sec}, {eta} left");
+            let style = ProgressStyle::with_template("{bar:12} {pos}/{len}, {eta} left: {wide_msg}");
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             self.bar.set_position(start.step);
             self.bar.reset_eta();
@@ -83,11 +90,7 @@ impl Screen {
             self.say(&format!("step {}: not taken, {why}", step.step));
             return self.bar.set_position(step.step);
         }
-        let line = format!(
-            "loss {} | weight {}",
-            listed(&self.objectives, &step.losses),
-            step.weights.iter().map(|w| short(*w)).collect::<Vec<_>>().join(" ")
-        );
+        let line = numbers(&self.objectives, step);
         if self.terminal {
             self.bar.set_message(line);
             self.bar.set_position(step.step);
@@ -96,35 +99,57 @@ impl Screen {
         let last = step.step == self.until;
         if last || self.spoke.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.spoke = Some(Instant::now());
-            let rate = (step.step - self.first) as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
-            let left = duration((self.until - step.step) as f64 / rate);
-            self.say(&format!("step {}/{}: {line} | {rate:.2} steps/s, {left} left", step.step, self.until));
+            let made = step.step - self.first;
+            let rate = made as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
+            let pace = match made < ENOUGH && !last {
+                true => String::new(),
+                false => {
+                    let left = duration((self.until - step.step) as f64 / rate);
+                    format!(", {left} left, {} steps/s", short(rate))
+                }
+            };
+            self.say(&format!("step {}/{}{pace}: {line}", step.step, self.until));
         }
     }
 
     fn validation(&mut self, validation: &Validation) {
         let Validation { step, losses, .. } = validation;
-        let change = match &self.held_out {
+        let since = match &self.held_out {
             None => String::new(),
             Some(before) => {
-                let percent = |(now, before): (&f64, &f64)| format!("{:+.2} %", 100.0 * (now / before - 1.0));
+                let percent = |(now, before): (&f64, &f64)| change(now / before - 1.0, 2);
                 let list: Vec<String> = losses.iter().zip(before).map(percent).collect();
                 format!(" ({} since the first)", list.join(", "))
             }
         };
-        self.say(&format!("held out, step {step}: {}{change}", listed(&self.objectives, losses)));
+        self.say(&format!("held out, step {step}: {}{since}", listed(&self.objectives, losses)));
         if let Some(gain) = validation.control_gain() {
             let gains = self.objectives.iter().zip(&gain);
             let gains: Vec<String> =
-                gains.map(|(name, gain)| format!("{name} {:.2} %", 100.0 * gain)).collect();
+                gains.map(|(name, gain)| format!("{name} {}", change(-gain, 2))).collect();
             let measures = validation.measures.iter().map(|(name, value)| format!("; {name} {value:.3}"));
             let measures: String = measures.collect();
             self.say(&format!(
-                "the right control image lowers them, step {step}: {}{measures}",
+                "with the right control image rather than a wrong one, step {step}: {}{measures}",
                 gains.join(", ")
             ));
         }
         self.held_out.get_or_insert_with(|| losses.clone());
+    }
+}
+
+/// The losses of a step, and the weights as multiples of their mean: an objective that was absent has neither,
+/// and a single one needs no weight.
+fn numbers(objectives: &[String], step: &Step) -> String {
+    let is_present = |k: usize| step.present.get(k).is_none_or(|&lanes| lanes > 0);
+    let shown = |k: usize, value: f64| if is_present(k) { short(value) } else { "-".to_owned() };
+    let losses = objectives.iter().zip(&step.losses).enumerate();
+    let losses: Vec<String> = losses.map(|(k, (name, &loss))| format!("{name} {}", shown(k, loss))).collect();
+    let mean = step.weights.iter().sum::<f64>() / step.weights.len().max(1) as f64;
+    let weights = step.weights.iter().enumerate().map(|(k, &weight)| shown(k, weight / mean));
+    match objectives.len() > 1 && mean > 0.0 {
+        true => format!("loss {}; weights {}", losses.join(", "), weights.collect::<Vec<_>>().join(" ")),
+        false => format!("loss {}", losses.join(", ")),
     }
 }
 
@@ -154,5 +179,45 @@ impl Reporter for Screen {
             let count = if total > 1 { format!(" ({done}/{total})") } else { String::new() };
             self.say(&format!("{what}{count}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairhuman_train::events::Seconds;
+
+    use super::*;
+
+    #[test]
+    fn what_is_absent_has_no_number() {
+        let step = |weights: &[f64], present: &[usize]| Step {
+            losses: vec![0.5, 0.0],
+            weights: weights.to_vec(),
+            present: present.to_vec(),
+            step: 1,
+            outcome: StepOutcome::Updated,
+            samples: Vec::new(),
+            timesteps: Vec::new(),
+            rates: Vec::new(),
+            gram: Vec::new(),
+            cosines: Vec::new(),
+            solve: None,
+            area: Vec::new(),
+            grad_norm: None,
+            clip: None,
+            learning_rate: 0.0,
+            seconds: Seconds::default(),
+            peak_memory_mib: None,
+        };
+        let names = ["global".to_owned(), "hand".to_owned()];
+        assert_eq!(
+            numbers(&names, &step(&[30.0, 0.0], &[4, 0])),
+            "loss global 0.500, hand -; weights 2.00 -"
+        );
+        assert_eq!(
+            numbers(&names, &step(&[3.0, 1.0], &[4, 1])),
+            "loss global 0.500, hand 0; weights 1.50 0.500"
+        );
+        assert_eq!(numbers(&names[..1], &step(&[30.0], &[4])), "loss global 0.500");
     }
 }

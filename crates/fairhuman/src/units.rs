@@ -23,6 +23,15 @@ pub fn short(value: f64) -> String {
     format!("{value:.*}", digits as usize)
 }
 
+/// A change as a share: `-6.3 %`, and `0.0 %` without a sign where it rounds to nothing.
+pub fn change(share: f64, digits: usize) -> String {
+    let text = format!("{:+.digits$} %", 100.0 * share);
+    match text.chars().any(|c| ('1'..='9').contains(&c)) || !share.is_finite() {
+        true => text,
+        false => format!("{:.digits$} %", 0.0),
+    }
+}
+
 /// A number and its noun: `1 step`, `160 steps`.
 pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
@@ -42,6 +51,12 @@ mod tests {
     fn numbers_keep_three_digits() {
         let shown: Vec<String> = [0.0, 1.0, 0.01234, 12.345, 1234.5, 1.234e-7, -0.5].map(short).to_vec();
         assert_eq!(shown, ["0", "1.00", "0.0123", "12.3", "1234", "1.23e-7", "-0.500"]);
+    }
+
+    #[test]
+    fn no_change_has_no_sign() {
+        let shown = [-0.0632, 0.0004, -0.0004, 0.0].map(|share| change(share, 1));
+        assert_eq!(shown, ["-6.3 %", "0.0 %", "0.0 %", "0.0 %"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod copy;
 mod folder;
 pub mod json;
 mod leftover;
+mod replace;
 
 use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Result, Write};
@@ -20,6 +21,21 @@ pub use apart::{Overlap, Relation, ensure_apart};
 pub use copy::{FileError, copy};
 pub use folder::PartialFolder;
 pub use leftover::remove_leftovers;
+pub use replace::{Foreign, Kind, MARK, ensure_ours};
+
+/// Fails where something is at `path` that is no file, or a link to nothing: opening a pipe, for one, waits
+/// for somebody to write into it.
+///
+/// # Errors
+/// See above; what is not there at all is no error.
+pub fn ensure_file(path: &Path) -> Result<()> {
+    let no_file = |what: &str| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what.to_owned()));
+    match (path.metadata(), path.symlink_metadata()) {
+        (Ok(data), _) if !data.is_file() => no_file("it is no file"),
+        (Err(_), Ok(_)) => no_file("it is a link to nothing"),
+        _ => Ok(()),
+    }
+}
 
 /// Writes `bytes` to `path`. When this returns, they are on the disk.
 ///

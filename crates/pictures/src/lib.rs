@@ -25,6 +25,7 @@ mod header;
 mod jpeg;
 mod limits;
 pub mod names;
+pub mod photo;
 mod png;
 mod webp;
 

@@ -42,6 +42,8 @@ fn page(report: &Report) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                // The mark of `fairhuman_files::Kind::Page`: such a page may be replaced.
+                meta name="generator" content=(concat!("fairhuman ", env!("CARGO_PKG_VERSION")));
                 meta name="referrer" content="no-referrer";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 title { (title) }

@@ -16,7 +16,9 @@ use crate::file_hashes::FileHashes;
 use crate::sealed;
 
 /// Changes whenever the content of entries does.
-const VERSION: &str = "fairhuman cache 1";
+const VERSION: &str = "fairhuman cache 2";
+/// The header key of an entry's own key.
+const KEY: &str = "key";
 
 /// A key under construction. Every part is preceded by its length, so that no two lists of parts are alike.
 pub struct Key(blake3::Hasher);
@@ -105,7 +107,10 @@ impl Cache {
         if !path.exists() {
             return None;
         }
-        let entry = sealed::open(&path).ok().and_then(|files| Self::read(&files));
+        // Of another key: a file that was renamed.
+        let of_key =
+            |files: &WeightFiles| files.metadata().get(KEY).is_some_and(|found| *found == digits(key));
+        let entry = sealed::open(&path).ok().filter(of_key).and_then(|files| Self::read(&files));
         if entry.is_none() {
             self.damaged.fetch_add(1, Ordering::Relaxed);
         }
@@ -140,7 +145,7 @@ impl Cache {
         }
         let views =
             entry.iter().map(|(name, (shape, values))| (name.clone(), TensorBytes::f32(shape, values)));
-        sealed::write(&path, &views.collect(), BTreeMap::new())
+        sealed::write(&path, &views.collect(), BTreeMap::from([(KEY.to_owned(), digits(key))]))
     }
 
     /// 256 folders, so that none grows too long to list.
@@ -163,6 +168,10 @@ mod tests {
         let entry = Entry::from([("x".to_owned(), (vec![2, 1], vec![0.5, -3.0]))]);
         cache.put(&key, &entry).unwrap();
         assert_eq!(cache.get(&key), Some(entry));
+        let other = Key::new("test").with(b"b").finish();
+        std::fs::create_dir_all(cache.path(&other).parent().unwrap()).unwrap();
+        std::fs::rename(cache.path(&key), cache.path(&other)).unwrap();
+        assert!(cache.get(&other).is_none(), "an entry under another's name");
         std::fs::write(cache.path(&key), b"half").unwrap();
         assert!(cache.get(&key).is_none());
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use fairhuman_diffusion::adapter::Adapter;
+use fairhuman_diffusion::control::ControlRef;
 use fairhuman_diffusion::controlnet::{ControlNet, ControlNetInput};
 use fairhuman_diffusion::net::{Layers, ModelError};
 use fairhuman_diffusion::unet::{Residuals, UNet, UNetInput};
@@ -66,6 +67,9 @@ pub trait ControlNetwork<B: Backend>: Sync {
         pixels: &B::Tensor,
     ) -> Result<Residuals<B>, ModelError>;
 
+    /// The network by its kind.
+    fn by_ref(&self) -> ControlRef<'_, B>;
+
     /// Its layers by name.
     fn layers(&self) -> &Layers<B>;
 
@@ -99,6 +103,10 @@ impl<B: Backend> ControlNetwork<B> for ControlNet<B> {
         self.forward(tape, &ControlNetInput::of(input, &hint))
     }
 
+    fn by_ref(&self) -> ControlRef<'_, B> {
+        ControlRef::ControlNet(self)
+    }
+
     fn layers(&self) -> &Layers<B> {
         self.layers()
     }
@@ -126,6 +134,10 @@ impl<B: Backend> ControlNetwork<B> for Adapter<B> {
         pixels: &B::Tensor,
     ) -> Result<Residuals<B>, ModelError> {
         Ok(Residuals { features: self.forward(tape, pixels)?, ..Residuals::default() })
+    }
+
+    fn by_ref(&self) -> ControlRef<'_, B> {
+        ControlRef::Adapter(self)
     }
 
     fn layers(&self) -> &Layers<B> {

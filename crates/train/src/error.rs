@@ -58,6 +58,25 @@ pub enum TrainError {
         /// The run folder.
         path: PathBuf,
     },
+    /// A new run's folder holds what is not the run's.
+    #[error(
+        "{} {problem}: a run in {} would replace it; move it away, or give the recipe another --out",
+        path.display(), run.display()
+    )]
+    Taken {
+        /// The file or folder that would be lost.
+        path: PathBuf,
+        /// The run folder.
+        run: PathBuf,
+        /// The reason why it is not the run's.
+        problem: String,
+    },
+    /// A control image of `[samples]` cannot be read.
+    #[error("samples.control_images: {source}")]
+    ControlImage {
+        /// The file and its problem.
+        source: fairhuman_pictures::photo::PhotoError,
+    },
     /// The recipe is not the one that the run was started with.
     #[error(
         "the run in {} was started with another recipe:\n  {}\n\
@@ -72,7 +91,7 @@ pub enum TrainError {
     },
     /// The dataset is not the one that the run was started with.
     #[error(
-        "the dataset's list (names, captions, masks or sizes) has changed since the run in {} was started; \
+        "the dataset (names, captions, masks, sizes or files) has changed since the run in {} was started; \
          put it back to go on with it, or start anew with another --out",
         path.display()
     )]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_fairness::Outcome;
+use fairhuman_files::ensure_file;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Variant;
@@ -241,6 +242,7 @@ impl EventLog {
     /// A file that cannot be read or written.
     pub fn resume(path: &Path, step: u64) -> io::Result<(Self, Resumed)> {
         let mut resumed = Resumed::default();
+        ensure_file(path)?;
         if path.exists() {
             let mut kept = Vec::new();
             let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
@@ -286,6 +288,15 @@ impl EventLog {
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// True if the log at `path` tells of a checkpoint.
+pub fn has_checkpoint(path: &Path) -> bool {
+    let Ok(file) = ensure_file(path).and_then(|()| File::open(path)) else { return false };
+    let events = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    events
+        .flat_map(|line| serde_json::from_slice(&line))
+        .any(|event| matches!(event, Event::Checkpoint { .. }))
 }
 
 /// The log's content about the step after which a run goes on.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairhuman_files::write_unsynced;
+use fairhuman_files::{ensure_file, write_unsynced};
 use serde::{Deserialize, Serialize};
 
 /// A file that was changed so shortly before its hash was remembered may have been changed again within the
@@ -90,7 +90,8 @@ impl Drop for FileHashes {
 fn read(path: &Path) -> Option<BTreeMap<PathBuf, Known>> {
     let written = std::fs::metadata(path).ok()?.modified().ok()?;
     let limit = nanoseconds(written.checked_sub(TICK)?);
-    let mut known: BTreeMap<PathBuf, Known> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let mut known: BTreeMap<PathBuf, Known> =
+        serde_json::from_slice(&ensure_file(path).and_then(|()| std::fs::read(path)).ok()?).ok()?;
     known.retain(|_, known| known.stamp.modified < limit);
     Some(known)
 }

@@ -19,6 +19,9 @@ pub fn of_model(path: &Path, hashes: &mut FileHashes) -> Result<String, TrainErr
     let mut folders = vec![model.unet(), model.vae()];
     folders.extend(model.texts().into_iter().flat_map(|(tokens, weights, _)| [tokens, weights]));
     let mut key = Key::new("model");
+    if let Some(schedule) = model.schedule().parent() {
+        folders.push(schedule.to_owned());
+    }
     for folder in folders {
         for file in files(&folder).map_err(|source| failed(&folder, source))? {
             let hash = hashes.of(&file).map_err(|source| failed(&file, source))?;

@@ -15,11 +15,15 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_files::remove_leftovers;
+use fairhuman_files::{ensure_file, remove_leftovers};
 
 use crate::error::TrainError;
-use crate::events::{Event, EventLog, Resumed};
+use crate::events::{self, Event, EventLog, Resumed};
 use crate::recipe::Recipe;
+
+const RECIPE: &str = "recipe.toml";
+const EVENTS: &str = "events.jsonl";
+const RECIPE_BEGINNING: &str = "# The resolved recipe of this run";
 
 /// An open run folder.
 pub struct RunFolder {
@@ -37,7 +41,8 @@ impl RunFolder {
     pub fn lock(path: &Path) -> Result<File, TrainError> {
         let fail = |source| TrainError::Io { path: path.into(), source };
         std::fs::create_dir_all(path).map_err(fail)?;
-        let lock = File::create(path.join(".lock")).map_err(fail)?;
+        let lock = path.join(".lock");
+        let lock = ensure_file(&lock).and_then(|()| File::create(lock)).map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => {
                 for folder in [path.to_path_buf(), checkpoints(path)] {
@@ -57,13 +62,10 @@ impl RunFolder {
     /// # Errors
     /// Files that cannot be written.
     pub fn open(path: &Path, lock: File, recipe: &Recipe, step: u64) -> Result<(Self, Resumed), TrainError> {
-        let file = path.join("recipe.toml");
-        let text = format!(
-            "# The resolved recipe of this run: every default is written out.\n\n{}",
-            recipe.to_toml()
-        );
+        let file = path.join(RECIPE);
+        let text = format!("{RECIPE_BEGINNING}: every default is written out.\n\n{}", recipe.to_toml());
         write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
-        let file = path.join("events.jsonl");
+        let file = path.join(EVENTS);
         let (log, resumed) =
             EventLog::resume(&file, step).map_err(|source| TrainError::Io { path: file, source })?;
         Ok((Self { path: path.into(), log, _lock: lock }, resumed))
@@ -99,12 +101,38 @@ impl RunFolder {
 }
 
 /// Everything that a run writes.
-pub fn written(run: &Path, cache: &Path) -> Vec<PathBuf> {
-    let names = ["recipe.toml", "events.jsonl", "checkpoints", "lora.safetensors", "lora_peft.safetensors"];
-    let folders = ["model", "samples", "record"];
-    let mut paths: Vec<PathBuf> = names.iter().chain(&folders).map(|name| run.join(name)).collect();
-    paths.push(cache.to_path_buf());
-    paths
+pub fn written(recipe: &Recipe) -> Vec<PathBuf> {
+    let names = [RECIPE, EVENTS, "checkpoints", "samples", "record"];
+    let all = names.iter().chain(recipe.method.writes()).map(|name| recipe.out.join(name));
+    all.chain([recipe.cache.clone()]).collect()
+}
+
+/// Fails where a run that begins at step 0 would replace something that is not its own: what another run has
+/// learnt, or files that no run made.
+///
+/// # Errors
+/// See above.
+pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
+    let taken = |path: PathBuf, problem: &str| {
+        Err(TrainError::Taken { path, run: recipe.out.clone(), problem: problem.into() })
+    };
+    let exists = |path: &Path| path.symlink_metadata().is_ok();
+    let events = recipe.out.join(EVENTS);
+    if events::has_checkpoint(&events) {
+        return taken(events, "tells of a run whose checkpoints are gone");
+    }
+    let recipe_file = recipe.out.join(RECIPE);
+    let is_ours = |text: String| text.starts_with(RECIPE_BEGINNING);
+    if exists(&recipe_file) && !std::fs::read_to_string(&recipe_file).is_ok_and(is_ours) {
+        return taken(recipe_file, "is no recipe that a run wrote");
+    }
+    for name in recipe.method.writes() {
+        let path = recipe.out.join(name);
+        if exists(&path) {
+            return taken(path, "is there, and not of this run");
+        }
+    }
+    Ok(())
 }
 
 /// Where the checkpoints of a run are.

@@ -66,5 +66,6 @@ pub mod recorded;
 pub mod replay;
 pub mod sealed;
 pub mod session;
+pub mod size;
 pub mod step_error;
 pub mod train;

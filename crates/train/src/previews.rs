@@ -3,23 +3,26 @@
 //! `RUN/samples/step-N/I.png` is prompt I after N steps, always from the same noise: what changes from folder
 //! to folder is what was learnt. Nothing here changes a parameter or draws a number that training uses.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fairhuman_diffusion::generate::{Picture, Rgb, Settings, generate, validate};
+use fairhuman_diffusion::generate::{Guide, Picture, Rgb, Settings, generate, validate};
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::{ModelFolder, Parts, TextEncoders};
 use fairhuman_diffusion::schedule::NoiseSchedule;
 use fairhuman_diffusion::vae::AutoencoderKl;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::{Backend, Params};
+use fairhuman_pictures::photo;
 use image::{ExtendedColorType, ImageFormat};
 
 use crate::error::TrainError;
 use crate::folder;
-use crate::method::Method;
-use crate::recipe::Samples;
+use crate::method::{Method, Painter};
+use crate::recipe::{Recipe, Samples};
 
 /// Renders prompts by a network in training: the frozen rest of its model, and the prompts.
 pub struct Previews<B: Backend> {
@@ -29,6 +32,14 @@ pub struct Previews<B: Backend> {
     schedule: NoiseSchedule,
     settings: Settings,
     pictures: Vec<Picture>,
+    /// Control images by the index of their picture: `[height, width, 3]` in [0, 1].
+    control_images: BTreeMap<u64, Arc<[f32]>>,
+}
+
+/// The files that `[samples]` reads, for messages.
+pub fn reads(recipe: &Recipe) -> impl Iterator<Item = (&'static str, &Path)> {
+    let images = recipe.samples.iter().flat_map(|samples| &samples.control_images);
+    images.map(|path| ("samples.control_images", path.as_path()))
 }
 
 impl<B: Backend> Previews<B> {
@@ -51,7 +62,8 @@ impl<B: Backend> Previews<B> {
             Picture { prompt, negative, index }
         };
         let pictures = samples.prompts.iter().zip(0..).map(picture).collect();
-        Ok(Self { folder, text, vae, schedule, settings, pictures })
+        let control_images = control_images(samples)?;
+        Ok(Self { folder, text, vae, schedule, settings, pictures, control_images })
     }
 
     /// Renders and writes the prompts with `network` after `step` steps; returns the files. A network that
@@ -67,9 +79,12 @@ impl<B: Backend> Previews<B> {
         step: u64,
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>, TrainError> {
-        let Some((unet, trained)) = network.painter() else { return Ok(Vec::new()) };
-        let Self { folder, text, vae, schedule, settings, pictures } = self;
-        let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule, guides: &[] };
+        let Some(Painter { unet, text: trained, control }) = network.painter() else { return Ok(Vec::new()) };
+        let Self { folder, text, vae, schedule, settings, pictures, control_images } = self;
+        let guide =
+            |network| Guide { network, images: control_images, weight: 1.0, span: (0.0, 1.0), guess: false };
+        let guides: Vec<_> = control.map(guide).into_iter().collect();
+        let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule, guides: &guides };
         let folder = folder::samples(run, step);
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -93,6 +108,20 @@ impl<B: Backend> Previews<B> {
         }
         Ok(files)
     }
+}
+
+/// The control image of every prompt; no images give none.
+fn control_images(samples: &Samples) -> Result<BTreeMap<u64, Arc<[f32]>>, TrainError> {
+    let read = |path: &PathBuf| -> Result<Arc<[f32]>, TrainError> {
+        let failed = |source| TrainError::ControlImage { source };
+        let image = photo::fitted(&photo::read(path).map_err(failed)?, (samples.width, samples.height));
+        Ok(image.as_raw().iter().map(|&v| f32::from(v) / 255.0).collect())
+    };
+    let images = samples.control_images.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    // One for all, or one for each.
+    Ok((0..)
+        .zip(images.iter().cycle().take(if images.is_empty() { 0 } else { samples.prompts.len() }).cloned())
+        .collect())
 }
 
 fn png(rgb: &Rgb) -> std::io::Result<Vec<u8>> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Params};
 use fairhuman_fairness::{self as fairness, weighting::AlphaFair};
+use fairhuman_files::MARK;
 
 use crate::aggregate::{Direction, Weighting};
 use crate::batch::{Batch, Targets};
@@ -180,5 +181,6 @@ pub fn outputs<B: Backend>(
         tensors.insert("weights".into(), Tensor::f64(&[k], solution.weights.clone()));
     }
     tensors.insert("grad_norm".into(), Tensor::f32(&[1], vec![direction.norm as f32]));
-    TensorFile { tensors, metadata: BTreeMap::new() }
+    let metadata = BTreeMap::from([(MARK.into(), env!("CARGO_PKG_VERSION").into())]);
+    TensorFile { tensors, metadata }
 }

@@ -23,9 +23,10 @@ use crate::model::Model;
 use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::optimizer::Moments;
-use crate::previews::Previews;
+use crate::previews::{self, Previews};
 use crate::recipe::{Recipe, differences};
 use crate::record;
+use crate::size;
 
 /// Losses, and pairs of picture and noise with pixels, per objective.
 type LossesAndCounts = (Vec<f64>, Vec<usize>);
@@ -69,19 +70,25 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         owner: bool,
         preparing: Preparing<'_>,
     ) -> Result<Self, TrainError> {
+        let folder = ModelFolder::open(&recipe.model.path)?;
         ensure_apart(
-            &folder::written(&recipe.out, &recipe.cache),
-            &[("the model", &*recipe.model.path), ("the dataset", &*recipe.dataset.path)]
+            &folder::written(recipe),
+            &[("the dataset", &*recipe.dataset.path)]
                 .into_iter()
+                .chain(folder.places().iter().map(|path| ("the model", path.as_path())))
                 .chain(settings.reads())
+                .chain(previews::reads(recipe))
                 .collect::<Vec<_>>(),
         )?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
         let (saved, mut notes) = checkpoint::newest(&folder::checkpoints(&recipe.out))?;
+        if owner && saved.is_none() {
+            folder::ensure_new(recipe)?;
+        }
         let model = check_identity(recipe, saved.as_ref())?;
         let setup = Setup {
             backend,
-            model: ModelFolder::open(&recipe.model.path)?,
+            model: folder,
             seed: recipe.seed,
             cache: &recipe.cache,
             geometry: &recipe.geometry,
@@ -116,6 +123,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             let lines: Vec<String> = resumed.damaged.iter().map(usize::to_string).collect();
             notes.push(format!("events.jsonl: damaged lines were left out: {}", lines.join(", ")));
         }
+        notes.extend(size::note(&setup.model, &recipe.geometry));
         let saved = saved.map(|saved| saved.progress.step);
         Ok(Self {
             recipe,

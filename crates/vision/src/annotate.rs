@@ -151,6 +151,15 @@ pub fn annotate(
             return Err(FilesError::new(photos, reason));
         }
     }
+    let exists = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let parts = ["metadata.jsonl", "images", "masks", "conditioning"].map(|name| out.join(name));
+    if let Some(foreign) =
+        parts.iter().find(|path| exists(path)).filter(|_| !out.join("annotations").is_dir())
+    {
+        let reason =
+            "is of a dataset that annotate did not make, and would be replaced: choose another --out";
+        return Err(FilesError::new(foreign, reason));
+    }
     let list = files::photographs(photos, out)?;
     if list.is_empty() {
         return Err(FilesError::new(photos, "no photographs in it (.jpg, .jpeg, .png, .webp)"));

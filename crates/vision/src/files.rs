@@ -22,8 +22,11 @@ impl FilesError {
     }
 }
 
-/// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files and the dataset
-/// `out` itself. Formats that [`crate::photo`] cannot read are listed too, and pictures whose names do not
+/// Pictures of pictures, which this program makes.
+const SHEETS: [&str; 2] = ["contact-sheet.png", "control-sheet.png"];
+
+/// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files, the dataset
+/// `out` itself and others of its kind. Formats that [`crate::photo`] cannot read are listed too, and pictures whose names do not
 /// say that they are some: both are skipped with a reason, not in silence.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
@@ -37,14 +40,19 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
                 return Err(FilesError::new(&entry.path(), "its name is not UTF-8: please rename it"));
             };
             let path = entry.path();
-            if name.starts_with('.') || out.is_some() && path.canonicalize().ok() == out {
+            if name.starts_with('.')
+                || SHEETS.contains(&&*name)
+                || out.is_some() && path.canonicalize().ok() == out
+            {
                 continue;
             }
             // Symbolic links to folders are not followed: they could form cycles.
             let kind = entry.file_type().map_err(|e| FilesError::new(&path, e))?;
             let ending = names::extension(&path).unwrap_or_default();
             let known = |list: &[&str]| list.contains(&ending.as_str());
-            if kind.is_dir() {
+            if kind.is_dir() && is_dataset(&path) {
+                continue;
+            } else if kind.is_dir() {
                 open.push((path, format!("{prefix}{name}/")));
             } else if known(&names::READ)
                 || known(&names::OTHERS)
@@ -57,6 +65,11 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
     }
     found.sort();
     Ok(found)
+}
+
+/// True if a folder is a dataset that `annotate` made: its pictures are no photographs.
+fn is_dataset(folder: &Path) -> bool {
+    folder.join("metadata.jsonl").is_file() && folder.join("annotations").is_dir()
 }
 
 /// The caption in the `.txt` file beside a photograph: the first line that is not blank, as training reads

@@ -54,7 +54,7 @@ pub mod models;
 #[cfg(feature = "onnx")]
 mod onnx_depth;
 pub mod people;
-pub mod photo;
+pub use fairhuman_pictures::photo;
 pub mod pipeline;
 pub mod sheet;
 pub mod skeleton;

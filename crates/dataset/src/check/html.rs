@@ -31,10 +31,12 @@ pub fn html(report: &Report, limit: usize) -> String {
     let left_out = left_out(report, &by_item, &chosen);
     format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8>\
+         <meta name=generator content=\"fairhuman {version}\">\
          <meta name=viewport content=\"width=device-width,initial-scale=1\">\
          <title>{name} - check</title>\n<style>\n{css}</style>\n<main>\n<h1>{name}</h1>\n{head}{regions}{diagnostics}\
          <h2>Pictures</h2>\n{filter}{left_out}<div class=sheet>\n{cards}</div>\n</main>\n<script>\n{js}</script>\n",
         name = escape(&name),
+        version = env!("CARGO_PKG_VERSION"),
         css = include_str!("sheet.css"),
         js = include_str!("sheet.js"),
         head = head(report),

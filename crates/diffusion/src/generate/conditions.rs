@@ -65,7 +65,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let (shape, values) = ([n, tokens, width], text.concat());
         let text = backend.tensor(&shape, &values);
         let texts = Texts { shape, values: &values, guided: guidance.is_some() };
-        let ready = |guide| Ready::new(backend, guide, settings, pictures, &texts);
+        let ready = |guide| Ready::new(backend, params, guide, settings, pictures, &texts);
         let guides = parts.guides.iter().filter(|guide| guide.weight != 0.0).map(ready);
         Ok(Self {
             text: parts.unet.cache_text(backend, params, &text)?,
@@ -104,7 +104,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
                 residuals: Residuals::default(),
             };
         for guide in &self.guides {
-            let more = guide.residuals(&mut tape, &input, at)?;
+            let more = guide.residuals((&mut tape, params), &input, at)?;
             input.residuals = std::mem::take(&mut input.residuals).plus(&mut tape, more)?;
         }
         let prediction = parts.unet.forward(&mut tape, &input)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::{Picture, Settings};
-use crate::control::Control;
+use crate::control::ControlRef;
 use crate::controlnet::ControlNetInput;
 use crate::net::ModelError;
 use crate::unet::{Residuals, TextContext, TextKeyValues, UNetInput};
@@ -14,7 +14,7 @@ use crate::unet::{Residuals, TextContext, TextKeyValues, UNetInput};
 /// A control network, its images and how much of it is wanted.
 pub struct Guide<'a, B: Backend> {
     /// The network.
-    pub network: &'a Control<B>,
+    pub network: ControlRef<'a, B>,
     /// Control images by the index of their picture: `[height, width, 3]` of the picture's size, in [0, 1].
     pub images: &'a BTreeMap<u64, Arc<[f32]>>,
     /// Factor of all that it adds. At 0 the network does not run.
@@ -63,6 +63,7 @@ pub(super) struct Texts<'a> {
 impl<'a, B: Backend> Ready<'a, B> {
     pub fn new(
         backend: &B,
+        params: &Params<B>,
         guide: &'a Guide<'a, B>,
         settings: &Settings,
         pictures: &[Picture],
@@ -83,20 +84,19 @@ impl<'a, B: Backend> Ready<'a, B> {
             }
         }
         let pixels = backend.tensor(&[pictures.len(), height, width, 3], &pixels);
-        let params = Params::default();
-        let mut tape = Tape::inference(backend, &params);
-        let half = guide.guess && texts.guided && matches!(guide.network, Control::ControlNet(_));
+        let mut tape = Tape::inference(backend, params);
+        let half = guide.guess && texts.guided && matches!(guide.network, ControlRef::ControlNet(_));
         let repeats = if texts.guided && !half { 2 } else { 1 };
         let made = match guide.network {
-            Control::ControlNet(net) => {
+            ControlRef::ControlNet(net) => {
                 let hint = repeated(backend, &net.embed_hint(&mut tape, &pixels)?, repeats);
                 let [samples, tokens, width] = texts.shape;
                 let from = if half { samples / 2 } else { 0 };
                 let values = &texts.values[from * tokens * width..];
                 let text = backend.tensor(&[samples - from, tokens, width], values);
-                Made::ControlNet { hint, text: net.cache_text(backend, &params, &text)? }
+                Made::ControlNet { hint, text: net.cache_text(backend, params, &text)? }
             }
-            Control::Adapter(adapter) => {
+            ControlRef::Adapter(adapter) => {
                 let features = adapter.forward(&mut tape, &pixels)?;
                 let features = Residuals { features, ..Residuals::default() };
                 let features = features.scaled(&mut tape, guide.weight, false).features;
@@ -109,7 +109,7 @@ impl<'a, B: Backend> Ready<'a, B> {
     /// Residuals of evaluation `at` (i of n) to the U-Net's `input`; nothing where it does not run.
     pub fn residuals(
         &self,
-        tape: &mut Tape<'_, B>,
+        (tape, params): (&mut Tape<'_, B>, &Params<B>),
         input: &UNetInput<B>,
         at: (usize, usize),
     ) -> Result<Residuals<B>, ModelError> {
@@ -122,10 +122,10 @@ impl<'a, B: Backend> Ready<'a, B> {
             }
             Made::ControlNet { hint, text } => (hint, text),
         };
-        let Control::ControlNet(net) = self.guide.network else { return Ok(Residuals::default()) };
-        // Its own tape: weights are those of the network, which no LoRA changes.
-        let (backend, params) = (tape.backend(), Params::default());
-        let mut inner = Tape::inference(backend, &params);
+        let ControlRef::ControlNet(net) = self.guide.network else { return Ok(Residuals::default()) };
+        // Its own tape, because the network does not live as long as the U-Net's.
+        let backend = tape.backend();
+        let mut inner = Tape::inference(backend, params);
         let skipped = if self.half { input.timesteps.len() / 2 } else { 0 };
         let latents = last(backend, &input.latents, skipped);
         let added = match (&input.added, net.config().encoder.added) {

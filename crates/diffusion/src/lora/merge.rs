@@ -94,8 +94,12 @@ fn merge<B: Backend>(
     }
     write_component(backend, to, stem, &stored, |i| {
         let data = base.get_any_shape(names[i])?;
-        let Some(modules) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
         let mut values = data.to_f32();
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            let problem = format!("{} holds {value}: the model is damaged", names[i]);
+            return Err(WeightError::Corrupt { path: base.path().into(), problem }.into());
+        }
+        let Some(modules) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
         for (module, weight) in modules {
             add(&mut values, module, *weight);
         }

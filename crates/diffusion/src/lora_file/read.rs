@@ -137,6 +137,10 @@ fn hint(keys: &[String]) -> String {
         (".diff", "a full difference of weights"),
         ("w_norm", "a LoRA that also changes normalisations"),
     ];
+    let controls = ["controlnet_", "zero_convs", "adapter.body"];
+    if keys.iter().any(|key| controls.iter().any(|part| key.contains(part))) {
+        return "; it is a control network: use it with --control".into();
+    }
     match kinds.iter().find(|(mark, _)| keys.iter().any(|key| key.contains(mark))) {
         Some(("bundle_emb", _)) => {
             "; bundle_emb.* are embeddings that OneTrainer puts into its files, which are not read: export the LoRA without them"

@@ -90,6 +90,17 @@ impl ModelFolder {
         Ok(Self { path: path.into(), family, zeros_for_empty_prompt, components })
     }
 
+    /// The folder, its components and their files: any of them may be a link to another place.
+    pub fn places(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect()
+        };
+        let components = entries(&self.path);
+        let files: Vec<PathBuf> = components.iter().flat_map(|component| entries(component)).collect();
+        [self.path.clone()].into_iter().chain(components).chain(files).collect()
+    }
+
     /// `unet/`.
     pub fn unet(&self) -> PathBuf {
         self.path.join("unet")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use fairhuman_files::ensure_file;
 use memmap2::Mmap;
 
 use super::mapped::Mapped;
@@ -109,6 +110,9 @@ impl WeightFiles {
             let example = path.join("lora.safetensors");
             let problem = format!("is a folder; expected a .safetensors file, such as {}", example.display());
             return Err(WeightError::Corrupt { path: path.into(), problem });
+        }
+        if let Err(error) = ensure_file(path) {
+            return Err(WeightError::Corrupt { path: path.into(), problem: error.to_string() });
         }
         let file = File::open(path).map_err(|e| io(path, e))?;
         // SAFETY: the map is read-only and private to this process's view of the file. As with every memory

@@ -10,9 +10,10 @@ use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::tokenizer::ClipTokenizer;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_files::ensure_apart;
+use fairhuman_files::{Kind, ensure_apart, ensure_ours};
 use fairhuman_train::method::LossSpace;
 use fairhuman_train::recipe::Recipe;
+use fairhuman_train::size;
 
 use crate::cli::Check;
 use crate::meter::Meter;
@@ -33,9 +34,11 @@ struct Plan {
 
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
-    let plan = if is_recipe(&options.path)? { of_recipe(&options.path)? } else { of_dataset(options) };
+    let (plan, model) =
+        if is_recipe(&options.path)? { of_recipe(&options.path)? } else { (of_dataset(options), Ok(None)) };
     if let Some(page) = &options.html {
         ensure_apart(std::slice::from_ref(page), &[("what is checked", &options.path)])?;
+        ensure_ours(page, Kind::Page)?;
     }
     // Before everything is read: a page that has no place is told at once.
     if let Some(folder) = options.html.as_deref().and_then(Path::parent) {
@@ -66,7 +69,11 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot write {}", file.display()))?;
         errln!("contact sheet: {}", file.display());
     }
-    Ok(if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match &model {
+        Err(error) => errln!("error: model.path: {error:#}; training would end here"),
+        Ok(note) => note.iter().for_each(|note| errln!("warning: {note}")),
+    }
+    Ok(if report.has_errors() || model.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// True if a file is a recipe: TOML, and not a dataset config of kohya's.
@@ -78,28 +85,29 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
 }
 
-fn of_recipe(path: &Path) -> anyhow::Result<Plan> {
+/// What to check, and what is to be said of the model: a note, or the reason why it cannot be used.
+fn of_recipe(path: &Path) -> anyhow::Result<(Plan, anyhow::Result<Option<String>>)> {
     let recipe = Recipe::read(path)?;
     let model = &recipe.model.path;
     let parts = ModelFolder::open(model).map_err(anyhow::Error::from).and_then(|folder| {
         let vae = VaeConfig::open(&folder.vae().join("config.json"))?;
         let tokenizer =
             folder.texts().into_iter().next().map(|(tokenizer, ..)| ClipTokenizer::open(&tokenizer));
-        Ok((vae.reduction(), tokenizer.transpose()?))
+        Ok((vae.reduction(), tokenizer.transpose()?, size::note(&folder, &recipe.geometry)))
     });
-    let (latent_factor, tokenizer) = parts.unwrap_or_else(|error| {
-        errln!(
-            "the model in {} is not at hand ({error}): tokens are estimated, and latent cells taken to be 8 x 8 pixels",
-            model.display()
-        );
-        (8, None)
-    });
+    let ((latent_factor, tokenizer), model) = match parts {
+        Ok((factor, tokenizer, note)) => ((factor, tokenizer), Ok(note)),
+        Err(error) => {
+            errln!("without the model, tokens are estimated, and latent cells taken to be 8 x 8 pixels");
+            ((8, None), Err(error))
+        }
+    };
     let mask_cell = match recipe.method.space() {
         LossSpace::Latents => latent_factor,
         LossSpace::Pixels => 1,
     };
     let (regions, geometry) = (recipe.regions(), recipe.geometry);
-    Ok(Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer })
+    Ok((Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer }, model))
 }
 
 fn of_dataset(options: &Check) -> Plan {

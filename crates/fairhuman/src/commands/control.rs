@@ -1,14 +1,17 @@
 //! `fairhuman control`: control images of pictures, for training a control network or for drawing with one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
+use fairhuman_diffusion::generate::Rgb;
 use fairhuman_engine::Backend;
-use fairhuman_files::{ensure_apart, write_atomically};
+use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours, write_atomically};
 use fairhuman_vision::annotate::load_detectors;
 use fairhuman_vision::detect::DetectOptions;
+use fairhuman_vision::detectors::Detectors;
 use fairhuman_vision::edges::{canny_edges, soft_edges};
 use fairhuman_vision::pipeline::Pipeline;
 use fairhuman_vision::skeleton::{Skeleton, Style};
@@ -16,15 +19,18 @@ use fairhuman_vision::{files, photo, sheet};
 use image::RgbImage;
 use serde_json::Value;
 
+use super::sample::file;
 use super::{drawn_pose, models};
 use crate::cli::{Control, ControlImage, ControlStyle};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::machine;
 use crate::meter::Meter;
+use crate::units;
 
 /// Folder and column of a dataset's control images.
 const FOLDER: &str = "conditioning";
 const COLUMN: &str = "conditioning_image";
+const CONTACT_SHEET: &str = "control-sheet.png";
 /// Side of a picture in the contact sheet.
 const THUMBNAIL: u32 = 160;
 
@@ -38,6 +44,9 @@ struct Job {
 
 /// Makes the control images; of a dataset also its list's column.
 pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
+    if options.pictures.is_file() {
+        return one(options);
+    }
     let list = options.pictures.join("metadata.jsonl");
     let out = options.out.clone().unwrap_or_else(|| options.pictures.clone());
     let lines = if list.is_file() { Some(read_list(&list)?) } else { None };
@@ -57,6 +66,14 @@ pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
         }
     };
     ensure!(!jobs.is_empty(), "{}: no pictures", options.pictures.display());
+    let jobs = apart(jobs);
+    if let (Some(lines), None) = (&lines, &options.out) {
+        ensure_column_is_free(&list, lines, &jobs)?;
+    }
+    let targets = jobs.iter().map(|job| out.join(&job.target)).chain([out.join(CONTACT_SHEET)]);
+    for target in targets {
+        ensure_ours(&target, Kind::Picture)?;
+    }
     let stop = interrupt::flag_that_says("leaving after the picture in work")?;
     let threads = machine::backend(options.threads)?;
     let (done, skipped) = threads.scope(|| make_all(options, &jobs, &out, &stop))?;
@@ -66,8 +83,40 @@ pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
     if let (Some(lines), None) = (lines, &options.out) {
         write_list(&list, lines, &jobs)?;
     }
-    outln!("{done} control images in {}; {skipped} pictures skipped", out.display());
+    let made = units::count(done as u64, "control image");
+    let skipped = units::count(skipped as u64, "picture");
+    outln!("{made} in {}; {skipped} skipped", out.display());
     Ok(if done == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The control image of a single picture, under its name in --out.
+fn one(options: &Control) -> anyhow::Result<ExitCode> {
+    let (Some(out), Some(name)) = (&options.out, options.pictures.file_name()) else {
+        anyhow::bail!("{}: say where its control image goes with --out DIR", options.pictures.display());
+    };
+    let target = Path::new(name).with_extension("png");
+    let path = out.join(&target);
+    ensure_apart(std::slice::from_ref(&path), &[("the picture", &options.pictures)])?;
+    ensure_ours(&path, Kind::Picture)?;
+    let job = Job { picture: options.pictures.clone(), target, keypoints: None };
+    let threads = machine::backend(options.threads)?;
+    let (_, control) = threads.scope(|| {
+        let detectors = detectors(options, std::slice::from_ref(&job))?;
+        make(options, &job, pipeline(&detectors).as_ref())
+    })?;
+    files::write(&path, &png(&control)?)?;
+    outln!("{}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The detectors, where a pose must be found.
+fn detectors(options: &Control, jobs: &[Job]) -> anyhow::Result<Option<Detectors>> {
+    let needed = options.kind == ControlImage::Pose && jobs.iter().any(|job| job.keypoints.is_none());
+    Ok(if needed { Some(load_detectors(&models::folder(options.models.as_deref())?)?) } else { None })
+}
+
+fn pipeline(detectors: &Option<Detectors>) -> Option<Pipeline<'_>> {
+    detectors.as_ref().map(|detectors| Pipeline { detectors, faces: None, hands: None })
 }
 
 fn make_all(
@@ -76,13 +125,8 @@ fn make_all(
     out: &Path,
     stop: &AtomicBool,
 ) -> anyhow::Result<(usize, usize)> {
-    let needs_detectors =
-        options.kind == ControlImage::Pose && jobs.iter().any(|job| job.keypoints.is_none());
-    let detectors = match needs_detectors {
-        true => Some(load_detectors(&models::folder(options.models.as_deref())?)?),
-        false => None,
-    };
-    let pipeline = detectors.as_ref().map(|detectors| Pipeline { detectors, faces: None, hands: None });
+    let detectors = detectors(options, jobs)?;
+    let pipeline = pipeline(&detectors);
     let meter = Meter::new("pictures");
     let (mut done, mut pairs) = (0, Vec::new());
     for job in jobs {
@@ -95,7 +139,7 @@ fn make_all(
                 if let Some(folder) = target.parent() {
                     files::folder(folder)?;
                 }
-                files::picture(&target, &control.clone().into())?;
+                files::write(&target, &png(&control)?)?;
                 if pairs.len() < SHEET {
                     pairs.push(pair(&picture, &control));
                 }
@@ -107,9 +151,33 @@ fn make_all(
     }
     meter.finish();
     if !pairs.is_empty() {
-        files::picture(&out.join("control-sheet.png"), &sheet::page(&pairs).into())?;
+        files::write(&out.join(CONTACT_SHEET), &png(&sheet::page(&pairs))?)?;
     }
     Ok((done, jobs.len() - done))
+}
+
+/// A PNG file with the mark of our making.
+fn png(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let rgb = Rgb { width, height, pixels: picture.as_raw().clone() };
+    file::encode(&rgb, &[(MARK, concat!("control ", env!("CARGO_PKG_VERSION")).to_owned())])
+}
+
+/// Fails where the list names control images that somebody else put there.
+fn ensure_column_is_free(list: &Path, lines: &[Value], jobs: &[Job]) -> anyhow::Result<()> {
+    for (i, (line, job)) in lines.iter().zip(jobs).enumerate() {
+        let found = &line[COLUMN];
+        let ours = job.target.to_str();
+        ensure!(
+            found.is_null() || found.as_str() == ours,
+            "{}, line {}: {COLUMN} is {found} already, and would become \"{}\": write the control images elsewhere with \
+             --out DIR, or take the column away",
+            list.display(),
+            i + 1,
+            job.target.display()
+        );
+    }
+    Ok(())
 }
 
 /// Pairs in the contact sheet at most.
@@ -173,6 +241,22 @@ fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
             Ok(value)
         })
         .collect()
+}
+
+/// The jobs with a file of its own for each: `a.png` and `a.jpg` become `a.png.png` and `a.jpg.png`.
+fn apart(mut jobs: Vec<Job>) -> Vec<Job> {
+    let mut pictures: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+    for job in &jobs {
+        pictures.entry(job.target.clone()).or_default().insert(job.picture.clone());
+    }
+    for job in &mut jobs {
+        if pictures[&job.target].len() > 1 {
+            let mut name = job.picture.file_name().unwrap_or_default().to_os_string();
+            name.push(".png");
+            job.target.set_file_name(name);
+        }
+    }
+    jobs
 }
 
 /// The job of a line: its picture, with the key points of a drawn person where there are some.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use fairhuman_diffusion::adapter::AdapterKind;
 use fairhuman_diffusion::controlnet::Start;
 use fairhuman_diffusion::init::{ControlInit, init_control};
@@ -19,6 +19,15 @@ pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
     let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
     let written: Vec<_> = [options.out.clone()].into_iter().chain(options.file.clone()).collect();
     ensure_apart(&written, &[("the model", &*model)])?;
+    let inside = options.file.iter().map(|file| ("the file of --file", file.as_path()));
+    ensure_apart(std::slice::from_ref(&options.out), &inside.collect::<Vec<_>>())?;
+    if let Some(file) = options.file.as_deref().filter(|file| file.symlink_metadata().is_ok()) {
+        bail!("{} is there already: choose another --file, or move it away", file.display());
+    }
+    if let Some(folder) = options.file.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let init = match options.kind {
         ControlKind::Controlnet if options.random => ControlInit::ControlNet(Start::Random),
         ControlKind::Controlnet => ControlInit::ControlNet(Start::Zero),

@@ -1,13 +1,16 @@
 //! `fairhuman replay`: one recorded step, its numbers and its time.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
-use fairhuman_files::ensure_apart;
+use fairhuman_files::{Kind, ensure_apart, ensure_ours};
 use fairhuman_train::module::PassContext;
 use fairhuman_train::recipe::GradientUse;
-use fairhuman_train::recorded::{RecordedStep, read_inputs, write_tensors};
+use fairhuman_train::recorded::{
+    RecordedStep, TensorFile, differences, read_inputs, read_tensors, write_tensors,
+};
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
 
@@ -25,10 +28,37 @@ pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let inputs = read_inputs(&options.inputs)?;
     let mut read =
         vec![("the model", options.model.as_path()), ("the recorded step", options.inputs.as_path())];
+    read.extend(options.expected.iter().map(|path| ("what is expected", path.as_path())));
     read.extend(options.control.iter().map(|path| ("the control network", path.as_path())));
     ensure_apart(std::slice::from_ref(&options.outputs), &read)?;
+    ensure_ours(&options.outputs, Kind::Tensors)?;
+    let expected = options.expected.as_deref().map(read_tensors).transpose()?;
     let resources = Resources { threads: options.threads, ..Resources::default() };
-    device::run(options.device, resources, Timing { step: &inputs, options })
+    let outputs = device::run(options.device, resources, Timing { step: &inputs, options })?;
+    Ok(match (expected, &options.expected) {
+        (Some(expected), Some(file)) => compare(&outputs, &expected, file, options.tolerance)?,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints the largest difference of every kind of tensor; fails beyond the tolerance.
+fn compare(
+    outputs: &TensorFile,
+    expected: &TensorFile,
+    file: &Path,
+    tolerance: f64,
+) -> anyhow::Result<ExitCode> {
+    let found =
+        differences(outputs, expected).map_err(|problem| anyhow::anyhow!("{}: {problem}", file.display()))?;
+    for (kind, difference) in &found {
+        outln!("{kind:<14} {difference:.1e} from {}", file.display());
+    }
+    let worst = found.values().copied().fold(0.0, f64::max);
+    if worst <= tolerance {
+        return Ok(ExitCode::SUCCESS);
+    }
+    errln!("error: {worst:.1e} is more than --tolerance {tolerance}");
+    Ok(ExitCode::FAILURE)
 }
 
 struct Timing<'a> {
@@ -37,14 +67,14 @@ struct Timing<'a> {
 }
 
 impl Work for Timing<'_> {
-    type Output = ExitCode;
+    type Output = TensorFile;
 
-    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<TensorFile> {
         time(backend, self.step, self.options)
     }
 }
 
-fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow::Result<ExitCode> {
+fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow::Result<TensorFile> {
     let clock = clock::start();
     let profile = Profile::default();
     let observer = options.profile.then_some(&profile as &dyn Observer);
@@ -81,7 +111,7 @@ fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow
             "peak_rss_mb": machine::peak_memory_mib(),
         })
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(outputs)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_files::ensure_apart;
+use fairhuman_files::{Kind, ensure_apart, ensure_ours};
 use fairhuman_report::{Run, html};
 
 use crate::cli::Report;
@@ -25,6 +25,7 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
         options.runs.iter().flat_map(|run| files.iter().map(|file| run.join(file))).collect();
     let read: Vec<(&str, &Path)> = read.iter().map(|file| ("a run's file", file.as_path())).collect();
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
+    ensure_ours(&options.out, Kind::Page)?;
     let mut runs = options.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let names = names(&options.name, &options.runs, &runs);
     for ((run, name), folder) in runs.iter_mut().zip(names).zip(&options.runs) {

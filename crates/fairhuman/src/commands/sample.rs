@@ -2,7 +2,7 @@
 
 mod about;
 mod control;
-mod file;
+pub(super) mod file;
 mod grid;
 mod init;
 
@@ -17,8 +17,9 @@ use fairhuman_diffusion::pipeline::{ModelFolder, Parts, Pipeline};
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
-use fairhuman_files::ensure_apart;
+use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
 use crate::cli::{MOST_MADE, Sample};
 use crate::device::{self, Resources, Work};
@@ -49,6 +50,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let images = controls.iter().flat_map(|control| &control.images);
     read.extend(images.map(|file| ("the control image", file.as_path())));
     ensure_apart(&written, &read)?;
+    written.iter().try_for_each(|file| ensure_ours(file, Kind::Picture))?;
     let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
     let sampling =
         Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures, controls: &controls };
@@ -152,7 +154,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let time = clock();
     screen.bar.finish_and_clear();
     let sheet = options.out.join("grid.png");
-    write(&sheet, &grid.draw(prompts, each), &[])?;
+    let about = json!({"version": env!("CARGO_PKG_VERSION"), "prompts": prompts}).to_string();
+    write(&sheet, &grid.draw(prompts, each), &[(MARK, about)])?;
     let count = units::count(pictures.len() as u64, "picture");
     let each = units::short(time / pictures.len() as f64);
     outln!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));

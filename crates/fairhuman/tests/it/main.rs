@@ -10,6 +10,7 @@ mod memory;
 mod merge;
 #[cfg(unix)]
 mod numbers;
+mod overwriting;
 mod pipe;
 mod quickstart;
 mod replay;

@@ -1,6 +1,5 @@
 //! Whoever reads the output may leave early.
 
-use std::io::Read;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -14,16 +13,12 @@ use crate::world::World;
 #[test]
 #[cfg(unix)]
 fn a_reader_that_leaves_makes_the_command_an_error_and_not_a_panic() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fairhuman"))
-        .arg("version")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fairhuman"));
+    let output = command.arg("version").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
     assert!(said.starts_with("error: standard output was lost"), "{said}");
 }
 

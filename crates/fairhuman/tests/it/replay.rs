@@ -41,6 +41,41 @@ fn the_golden_step_agrees_with_pytorch_checkpointed_or_not() {
     }
 }
 
+/// A ControlNet and a T2I-Adapter of every kind, one of them without any hand.
+#[test]
+fn golden_steps_of_control_networks_agree_with_pytorch() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["controlnet-sdxl", "controlnet-sd15", "t2i-xl-sdxl", "t2i-full-sd15", "t2i-light-sd15"] {
+        let file = |name: &str| golden(&format!("control/{kind}/{name}"));
+        for extra in [&[][..], &["--checkpointing"], &["--two-passes"]] {
+            let outputs = folder.path().join("outputs.safetensors");
+            let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+            command.args(["replay", "--model", &file("model"), "--control", &file("control")]);
+            command.args(["--inputs", &file("inputs.safetensors"), "--outputs"]).arg(&outputs).args(extra);
+            command.assert().success();
+            assert_agrees(&outputs, Path::new(&file("expected.safetensors")), 1e-3);
+        }
+    }
+}
+
+#[test]
+fn what_is_expected_is_compared_and_another_step_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = folder.path().join("outputs.safetensors");
+    let replay = |expected: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("fairhuman").unwrap();
+        command.args(["replay", "--model", &golden("model"), "--inputs", &golden("inputs.safetensors")]);
+        command.arg("--outputs").arg(&outputs).args(["--expected", &golden(expected)]);
+        command.assert()
+    };
+    let assert = replay("expected.safetensors").success();
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    for kind in ["prediction", "losses", "gram", "weights", "grad_norm", "lora"] {
+        assert!(said.lines().any(|line| line.starts_with(kind)), "{kind} is not in {said}");
+    }
+    replay("control/controlnet-sdxl/expected.safetensors").failure();
+}
+
 #[test]
 fn the_last_line_is_one_json_object_of_times() {
     let folder = tempfile::tempdir().unwrap();

@@ -96,6 +96,65 @@ fn model_and_dataset_may_move_but_another_model_is_refused() {
 }
 
 #[test]
+fn another_schedule_and_other_files_of_the_same_names_are_noticed() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "run", "--steps", "3"]);
+    let edit = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, message: &str| {
+        let before = world.bytes(file);
+        std::fs::write(world.path(file), change(before.clone())).unwrap();
+        let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+        assert!(error.contains(message), "{file}: {error}");
+        std::fs::write(world.path(file), before).unwrap();
+    };
+    let other_betas = |text: Vec<u8>| {
+        let text = String::from_utf8(text).unwrap();
+        let changed = text.replace("\"beta_end\": 0.012", "\"beta_end\": 0.02");
+        assert_ne!(text, changed);
+        changed.into_bytes()
+    };
+    edit("tiny/scheduler/scheduler_config.json", &other_betas, "files of the model tiny");
+    let other = world.bytes("people/images/00001.png");
+    edit("people/images/00002.png", &|_| other.clone(), "the dataset");
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+}
+
+/// A pipe in a file's place would be waited for without end.
+#[test]
+#[cfg(unix)]
+fn what_is_no_file_is_not_waited_for() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "5"]);
+    let pipe = |file: &str| {
+        let _ = std::fs::remove_file(world.path(file));
+        assert!(std::process::Command::new("mkfifo").arg(world.path(file)).status().unwrap().success());
+    };
+    let newest = "parts/checkpoints/step-00000005.safetensors";
+    pipe("parts/cache/file-hashes.json");
+    pipe(newest);
+    let mut command = world.command(&["train", "recipe.toml", "--out", "parts"]);
+    command.timeout(std::time::Duration::from_secs(120)).assert().success();
+    assert_same_run(&world, "whole", "parts");
+
+    let _ = std::fs::remove_file(world.path(newest));
+    let last = "checkpoints/step-00000006.safetensors";
+    std::fs::remove_file(world.path("parts").join(last)).unwrap();
+    std::os::unix::fs::symlink("nowhere", world.path("parts").join(last)).unwrap();
+    let before = "checkpoints/step-00000004.safetensors";
+    std::fs::copy(world.path("whole").join(before), world.path("parts").join(before)).unwrap();
+    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert_same_run(&world, "whole", "parts");
+    for file in [".lock", "events.jsonl"] {
+        pipe(&format!("parts/{file}"));
+        let mut command = world.command(&["train", "recipe.toml", "--out", "parts"]);
+        let assert = command.timeout(std::time::Duration::from_secs(120)).assert().code(1);
+        let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(error.contains(file) && error.contains("no file"), "{error}");
+        std::fs::remove_file(world.path(format!("parts/{file}"))).unwrap();
+    }
+}
+
+#[test]
 fn a_run_out_of_memory_may_go_on_with_recomputed_activations() {
     let world = World::new(&[]);
     world.ok(&["train", "recipe.toml", "--out", "whole"]);

@@ -72,7 +72,10 @@ fn the_same_recipe_gives_the_same_bits_and_another_seed_others() {
     world.ok(&["train", "recipe.toml", "--out", "a"]);
     // The second run shares nothing with the first; the third finds everything in the cache.
     world.ok(&["train", "recipe.toml", "--out", "b"]);
-    std::fs::remove_dir_all(world.path("b/checkpoints")).unwrap();
+    std::fs::create_dir(world.path("again")).unwrap();
+    std::fs::rename(world.path("b/cache"), world.path("again/cache")).unwrap();
+    std::fs::remove_dir_all(world.path("b")).unwrap();
+    std::fs::rename(world.path("again"), world.path("b")).unwrap();
     world.ok(&["train", "recipe.toml", "--out", "b"]);
     world.ok(&["train", "seed.toml", "--out", "c"]);
     assert_eq!(world.bytes("a/lora.safetensors").len(), world.bytes("b/lora.safetensors").len());

@@ -33,8 +33,9 @@ pub fn weights(view: &View<'_>) -> Markup {
     if view.objectives.len() < 2 || (lines.iter().all(nothing) && without.is_empty()) {
         return html! {};
     }
-    let lead = "How much each objective's gradient counts in a step. Fair weights rise for an objective that would \
-                otherwise gain little, such as hands; absent regions have none. With the plain sum all are 1.";
+    let lead = "The factor of each objective's gradient in a step. Fair weights are chosen so that every objective \
+                gains its share: the longer its gradient, the smaller its factor, whatever it is of. Absent regions have \
+                none. With the plain sum all are 1.";
     let body = html! {
         (view.charts(&together(view, lines, "Weights"), Axes::Shared))
         @if !without.is_empty() {

@@ -18,7 +18,9 @@ mod text;
 use std::ops::Range;
 use std::path::Path;
 
-use fairhuman_dataset::{Crop, Dataset, DatasetError, Draw, GeometrySpec, Sample, Wanted, draw};
+use fairhuman_dataset::{
+    Crop, Dataset, DatasetError, Draw, GeometrySpec, ImageSource, MaskSource, Sample, Wanted, draw,
+};
 use fairhuman_engine::Backend;
 
 use crate::batch::{Batch, Inputs};
@@ -150,10 +152,17 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         &self.source
     }
 
-    /// Hash of the list of samples, in order: a run goes on with the list that it was started with.
+    /// Hash of the list of samples, in order, and of the lengths of their files: a run goes on with the list
+    /// that it was started with. (Not of their content: thousands of pictures would be read for every start.)
     pub fn fingerprint(&self) -> String {
         let mut key = Key::new("dataset");
+        let length = |path: &Path| self.dataset.root().join(path).metadata().map_or(0, |data| data.len());
         for item in self.dataset.items() {
+            let masks = item.masks.iter().flatten().filter_map(MaskSource::path);
+            let control = item.conditioning.iter().map(ImageSource::file);
+            for file in [item.source.file()].into_iter().chain(masks).chain(control) {
+                key = key.with(&length(file).to_le_bytes());
+            }
             key = key.with(item.image.to_string_lossy().as_bytes()).with(item.caption.as_bytes());
             for mask in &item.masks {
                 key =

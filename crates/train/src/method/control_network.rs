@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::Dataset;
 use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, DType, Params};
 
-use super::{Method, Settings, Setup};
+use super::{Method, Painter, Settings, Setup};
 use crate::batch::Batch;
 use crate::controlled::{ControlNetwork, Controlled, ControlledInputs};
 use crate::data::{CaptionUse, ControlSource, Data, DataError, Preparing, Sampling};
@@ -96,8 +95,8 @@ impl<B: Backend, C: TrainedControl<B>> Method<B> for Controlled<B, C> {
         Ok(Self { unet, control })
     }
 
-    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
-        Some((&self.unet, None))
+    fn painter(&self) -> Option<Painter<'_, B>> {
+        Some(Painter { unet: &self.unet, text: None, control: Some(self.control.by_ref()) })
     }
 
     /// `RUN/NAME/`, as diffusers has it, and `RUN/NAME.safetensors` for other programs.

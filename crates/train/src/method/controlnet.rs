@@ -61,7 +61,9 @@ pub struct ControlNetSettings {
 
 impl Settings for ControlNetSettings {
     const NAME: &'static str = "controlnet";
+    const WRITES: &'static [&'static str] = &["controlnet", "controlnet.safetensors"];
     const RECORDS: bool = true;
+    const CONTROLLED: bool = true;
     const REGION_SCALE: f64 = 1.0;
     const FREE_KEYS: &'static [&'static str] = &["dtype"];
     type Table = Table;

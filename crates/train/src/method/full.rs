@@ -10,7 +10,7 @@ use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
 use super::whole_model::{NETWORK, TEXT_ENCODER, write_layers, write_model};
-use super::{Method, Settings, Setup};
+use super::{Method, Painter, Settings, Setup};
 use crate::batch::Batch;
 use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing, Sampling};
 use crate::denoising::{Denoiser, DenoisingInputs, predict_with_text_encoders};
@@ -40,6 +40,7 @@ pub struct Full {
 
 impl Settings for Full {
     const NAME: &'static str = "full";
+    const WRITES: &'static [&'static str] = &["model"];
     const FREE_KEYS: &'static [&'static str] = &["dtype"];
     type Table = Table;
     type Network<B: Backend> = Whole<B>;
@@ -97,8 +98,8 @@ impl<B: Backend> Method<B> for Whole<B> {
         Ok(Self { unet, text })
     }
 
-    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
-        Some((&self.unet, self.text.as_ref()))
+    fn painter(&self) -> Option<Painter<'_, B>> {
+        Some(Painter { unet: &self.unet, text: self.text.as_ref(), control: None })
     }
 
     fn export(

@@ -10,12 +10,11 @@ use fairhuman_diffusion::lora_file::{
     write_lora,
 };
 use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Settings, Setup};
+use super::{Method, Painter, Settings, Setup};
 use crate::batch::Batch;
 use crate::data::{CaptionUse, Data, DataError, DenoisingSource, Preparing, Sampling};
 use crate::denoising::{Denoiser, DenoisingInputs};
@@ -86,6 +85,7 @@ pub struct Lora {
 
 impl Settings for Lora {
     const NAME: &'static str = "lora";
+    const WRITES: &'static [&'static str] = &["lora.safetensors", "lora_peft.safetensors"];
     const RECORDS: bool = true;
     const FREE_KEYS: &'static [&'static str] = &["formats"];
     type Table = Table;
@@ -180,8 +180,8 @@ impl<B: Backend> Method<B> for Adapted<B> {
         Ok(Self { unet, modules })
     }
 
-    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
-        Some((&self.unet, None))
+    fn painter(&self) -> Option<Painter<'_, B>> {
+        Some(Painter { unet: &self.unet, text: None, control: None })
     }
 
     fn export(

@@ -13,6 +13,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{Dataset, GeometrySpec};
+use fairhuman_diffusion::control::ControlRef;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
 use fairhuman_diffusion::unet::UNet;
@@ -112,6 +113,20 @@ macro_rules! methods {
                 self.space() == LossSpace::Latents
             }
 
+            /// Names of the files and folders in the run folder that hold what was learnt.
+            pub fn writes(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant(_) => $module::$variant::WRITES,)+
+                }
+            }
+
+            /// True if it trains a control network.
+            pub fn is_controlled(&self) -> bool {
+                match self {
+                    $(Self::$variant(_) => $module::$variant::CONTROLLED,)+
+                }
+            }
+
             /// True if its steps can be recorded.
             pub fn records(&self) -> bool {
                 match self {
@@ -150,6 +165,10 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     const SPACE: LossSpace = LossSpace::Latents;
     /// True if its steps can be recorded for `replay`.
     const RECORDS: bool = false;
+    /// Names of the files and folders in the run folder that hold what was learnt.
+    const WRITES: &'static [&'static str];
+    /// True if it trains a control network.
+    const CONTROLLED: bool = false;
     /// The scale of an objective with a mask for which the recipe says none.
     const REGION_SCALE: f64 = 5.0;
     /// Keys of the table that may change when a run is resumed, because they do not change what is learnt.
@@ -184,6 +203,16 @@ pub enum LossSpace {
     Pixels,
 }
 
+/// The networks that draw pictures of prompts.
+pub struct Painter<'a, B: Backend> {
+    /// The U-Net.
+    pub unet: &'a UNet<B>,
+    /// The text encoders, if they are trained.
+    pub text: Option<&'a TextEncoders<B>>,
+    /// The control network that is trained.
+    pub control: Option<ControlRef<'a, B>>,
+}
+
 /// A network in training.
 pub trait Method<B: Backend>: TrainingModule<B> + Sized {
     /// Its settings.
@@ -212,9 +241,8 @@ pub trait Method<B: Backend>: TrainingModule<B> + Sized {
         params: &mut Params<B>,
     ) -> Result<Self, ModelError>;
 
-    /// The networks that draw previews: the U-Net, and the text encoders if they are trained. None for a
-    /// network that draws no pictures of prompts.
-    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)>;
+    /// The networks that draw previews; none for a network that draws no pictures of prompts.
+    fn painter(&self) -> Option<Painter<'_, B>>;
 
     /// Writes what was learnt into the run folder and returns the paths.
     ///

@@ -82,7 +82,9 @@ pub struct AdapterSettings {
 
 impl Settings for AdapterSettings {
     const NAME: &'static str = "t2i-adapter";
+    const WRITES: &'static [&'static str] = &["t2i-adapter", "t2i-adapter.safetensors"];
     const RECORDS: bool = true;
+    const CONTROLLED: bool = true;
     const REGION_SCALE: f64 = 1.0;
     const FREE_KEYS: &'static [&'static str] = &["dtype"];
     type Table = Table;

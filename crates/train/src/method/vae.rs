@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{Dataset, Wanted};
 use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::pipeline::TextEncoders;
-use fairhuman_diffusion::unet::UNet;
 use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig, clamp_log_variance};
 use fairhuman_diffusion::weights::{WeightError, write_json};
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
@@ -59,6 +57,7 @@ pub struct Vae {
 
 impl Settings for Vae {
     const NAME: &'static str = "vae";
+    const WRITES: &'static [&'static str] = &["model"];
     const SPACE: LossSpace = LossSpace::Pixels;
     const FREE_KEYS: &'static [&'static str] = &["dtype"];
     type Table = Table;
@@ -160,7 +159,7 @@ impl<B: Backend> Method<B> for Autoencoder<B> {
         Ok(Self { vae, losses: settings.losses })
     }
 
-    fn painter(&self) -> Option<(&UNet<B>, Option<&TextEncoders<B>>)> {
+    fn painter(&self) -> Option<super::Painter<'_, B>> {
         None
     }
 

@@ -170,6 +170,16 @@ pub struct Validation {
 }
 
 impl Recipe {
+    /// True if the weights follow from the products of the gradients alone.
+    pub(crate) fn needs_products_only(&self) -> bool {
+        matches!(self.weighting, Weighting::Gram(_))
+    }
+
+    /// True if [`GradientUse::Twice`] is possible.
+    pub fn can_go_twice(&self) -> bool {
+        self.accumulation == 1 && self.needs_products_only() && self.method.wants_less()
+    }
+
     /// Reads and resolves a recipe file.
     ///
     /// # Errors

@@ -37,10 +37,11 @@ pub struct RawRecipe {
     /// Keep only the inputs of the network's blocks and compute the rest again in the backward pass: less
     /// memory, about a quarter more time, the same numbers. Default false.
     pub activation_checkpointing: Option<bool>,
-    /// `"kept"` (default): the gradients of all objectives, K numbers for each that is trained, are in memory
-    /// together. `"twice"`: only their products are, and a second pass makes the combined gradient: for
-    /// networks whose gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same
-    /// numbers but for rounding; accumulation must be 1.
+    /// `"kept"`: the gradients of all objectives, K numbers for each that is trained, are in memory together.
+    /// `"twice"`: only their products are, and a second pass makes the combined gradient: for networks whose
+    /// gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same numbers but for
+    /// rounding; accumulation must be 1. `"auto"` (default): kept, but twice where by the estimate the machine
+    /// has not the memory for all, and they can be made twice.
     #[serde(default)]
     pub gradients: GradientUse,
     /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.
@@ -91,8 +92,10 @@ pub struct RawRecipe {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GradientUse {
-    /// All of them.
+    /// All of them, or their products only, by the machine's memory.
     #[default]
+    Auto,
+    /// All of them.
     Kept,
     /// Their products; a second pass makes the combined one.
     Twice,
@@ -189,6 +192,10 @@ pub struct RawValidation {
 pub struct RawSamples {
     /// Prompts, a picture for each. Required.
     pub prompts: Vec<String>,
+    /// Control images of the prompts, for methods that train a control network and required there: one for
+    /// each prompt, or one for all. Their middle is taken in the pictures' shape.
+    #[serde(default)]
+    pub control_images: Vec<PathBuf>,
     /// Negative prompt. Default: the empty text.
     pub negative: Option<String>,
     /// Steps of training between pictures. Default 500.

@@ -76,7 +76,7 @@ pub(super) fn resolve(
             keep: raw.checkpoints.keep.unwrap_or(3),
         },
         validation: validation(raw.validation),
-        samples: raw.samples.map(|raw| samples(raw, size, &mut problems)),
+        samples: raw.samples.map(|raw| samples(raw, base, size, &mut problems)),
     };
     check(&recipe, &mut problems);
     recipe.method.check(&recipe, &mut problems);
@@ -131,9 +131,21 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     check_geometry(&r.geometry, problems);
     if r.gradients == GradientUse::Twice {
         problems.check(r.accumulation == 1, "accumulation", "1 where gradients = \"twice\"", r.accumulation);
-        let weighted = matches!(r.weighting, Weighting::Gram(_));
-        problems.check(weighted, "gradients", "\"kept\" for this weighting", "\"twice\"");
+        problems.check(r.needs_products_only(), "gradients", "\"kept\" for this weighting", "\"twice\"");
         problems.check(r.method.wants_less(), "gradients", "\"kept\" for an autoencoder", "\"twice\"");
+    }
+    if let Some(samples) = &r.samples {
+        let (name, images) = (r.method.name(), &samples.control_images);
+        let (expected, found) = match r.method.is_controlled() {
+            true => (format!("the control images of the prompts, as {name} needs them"), "none"),
+            false => (format!("none for {name}"), "some"),
+        };
+        problems.check(
+            r.method.is_controlled() != images.is_empty(),
+            "samples.control_images",
+            &expected,
+            found,
+        );
     }
     check_objectives(&r.objective, problems);
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {

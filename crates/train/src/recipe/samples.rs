@@ -1,5 +1,7 @@
 //! Which pictures a run makes of its network, and when.
 
+use std::path::{Path, PathBuf};
+
 use fairhuman_diffusion::sampler::Sampler;
 use serde::{Serialize, Serializer};
 
@@ -12,6 +14,9 @@ use crate::problems::Problems;
 pub struct Samples {
     /// Prompts, a picture for each.
     pub prompts: Vec<String>,
+    /// Control images: none, one for all prompts, or one for each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub control_images: Vec<PathBuf>,
     /// Negative prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative: Option<String>,
@@ -37,7 +42,12 @@ fn name<S: Serializer>(sampler: &Sampler, serializer: S) -> Result<S::Ok, S::Err
 }
 
 /// With the defaults; `(width, height)` are those of the training pictures.
-pub(super) fn samples(raw: RawSamples, (width, height): (u32, u32), problems: &mut Problems) -> Samples {
+pub(super) fn samples(
+    raw: RawSamples,
+    base: &Path,
+    (width, height): (u32, u32),
+    problems: &mut Problems,
+) -> Samples {
     let sampler = raw.sampler.map_or(Some(Sampler::default()), |name| {
         let sampler = name.parse().ok();
         let known = Sampler::ALL.map(Sampler::name).join(", ");
@@ -46,6 +56,7 @@ pub(super) fn samples(raw: RawSamples, (width, height): (u32, u32), problems: &m
     });
     let samples = Samples {
         prompts: raw.prompts,
+        control_images: raw.control_images.into_iter().map(|path| base.join(path)).collect(),
         negative: raw.negative,
         every: raw.every.unwrap_or(500),
         sampler: sampler.unwrap_or_default(),
@@ -56,6 +67,14 @@ pub(super) fn samples(raw: RawSamples, (width, height): (u32, u32), problems: &m
         seed: raw.seed.unwrap_or(0),
     };
     problems.check(!samples.prompts.is_empty(), "samples.prompts", "at least one", "none");
+    let (prompts, images) = (samples.prompts.len(), samples.control_images.len());
+    let one_each = images <= 1 || images == prompts;
+    problems.check(
+        one_each,
+        "samples.control_images",
+        &format!("1, or {prompts} as there are prompts"),
+        images,
+    );
     problems.check(samples.every > 0, "samples.every", "at least 1", samples.every);
     problems.within(1..=bounds::SAMPLING_STEPS, "samples.steps", samples.steps);
     problems.within(-bounds::GUIDANCE..=bounds::GUIDANCE, "samples.guidance", samples.guidance);

@@ -28,7 +28,9 @@ use crate::batch::{Batch, Targets};
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::objective::{Normalisation, Objective};
 use crate::recipe::Optimizer;
-pub use tensors::{Tensor, TensorFile, Values, channels_first, channels_last, read_tensors, write_tensors};
+pub use tensors::{
+    Tensor, TensorFile, Values, channels_first, channels_last, differences, read_tensors, write_tensors,
+};
 
 /// Why a recorded step could not be read or written.
 #[derive(Debug, thiserror::Error)]

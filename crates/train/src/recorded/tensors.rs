@@ -98,6 +98,31 @@ fn values(view: &TensorView<'_>) -> Option<Values> {
     })
 }
 
+/// The largest difference of each kind of tensor (the name before its first dot), as the norm of the
+/// difference over that of what is expected.
+///
+/// # Errors
+/// A tensor that is missing or has another shape.
+pub fn differences(found: &TensorFile, expected: &TensorFile) -> Result<BTreeMap<String, f64>, String> {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let mut largest: BTreeMap<String, f64> = BTreeMap::new();
+    for (name, tensor) in &expected.tensors {
+        let other =
+            found.tensors.get(name).ok_or_else(|| format!("{name} is missing in what the step gave"))?;
+        if other.shape != tensor.shape {
+            return Err(format!("{name}: expected shape {:?}, found {:?}", tensor.shape, other.shape));
+        }
+        let (x, y) = (tensor.to_f32(), other.to_f32());
+        let difference = norm(&mut x.iter().zip(&y).map(|(x, y)| f64::from(x - y)));
+        let size = norm(&mut x.iter().map(|&x| f64::from(x)));
+        let relative = if difference == 0.0 { 0.0 } else { difference / size };
+        let kind = name.split('.').next().unwrap_or(name).to_owned();
+        let most = largest.entry(kind).or_default();
+        *most = if relative.is_nan() { f64::INFINITY } else { most.max(relative) };
+    }
+    Ok(largest)
+}
+
 /// Writes a safetensors file: all of it or nothing.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::generate::{Picture, Settings};
 use fairhuman_diffusion::sampler::Sampler;
+use fairhuman_files::MARK;
 use serde_json::json;
 
 use super::control::Wanted;
@@ -28,7 +29,7 @@ pub struct About<'a> {
 impl About<'_> {
     /// Keywords and contents for a PNG file.
     pub fn chunks(&self) -> [(&'static str, String); 2] {
-        [("parameters", self.parameters()), ("fairhuman", self.json())]
+        [("parameters", self.parameters()), (MARK, self.json())]
     }
 
     /// Prompt, negative prompt, and a line of settings: the form of the AUTOMATIC1111 web interface.

@@ -137,11 +137,11 @@ impl<B: Backend> Loaded<B> {
 
     /// The networks as the sampler takes them.
     pub fn guides(&self, wanted: &[Wanted]) -> Vec<Guide<'_, B>> {
-        let all = self.networks.iter().zip(&self.images).zip(wanted);
+        let networks = self.networks.iter().map(Control::by_ref);
         let guide = |((network, images), wanted): (_, &Wanted)| {
             let Wanted { weight, span, guess, .. } = *wanted;
             Guide { network, images, weight, span, guess }
         };
-        all.map(guide).collect()
+        networks.zip(&self.images).zip(wanted).map(guide).collect()
     }
 }

@@ -6,8 +6,8 @@ use anyhow::ensure;
 use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;
+use fairhuman_vision::photo;
 use image::RgbImage;
-use image::imageops::{FilterType, crop_imm, resize};
 
 /// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of
 /// `settings`, in their size.
@@ -32,21 +32,6 @@ pub fn latents<B: Backend>(
 
 /// The middle of a picture file in the shape of a size (width and height), in that size.
 pub fn fitted(file: &Path, (width, height): (usize, usize)) -> anyhow::Result<RgbImage> {
-    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    let photo = fairhuman_vision::photo::read(file)?;
-    // The largest part of the new shape.
-    let (w, h) = (u64::from(photo.width()), u64::from(photo.height()));
-    let wide = w * u64::from(height) > h * u64::from(width);
-    let part = match wide {
-        true => ((h * u64::from(width) / u64::from(height)).max(1) as u32, photo.height()),
-        false => (photo.width(), (w * u64::from(height) / u64::from(width)).max(1) as u32),
-    };
-    let (left, top) = ((photo.width() - part.0) / 2, (photo.height() - part.1) / 2);
-    let part = crop_imm(&photo, left, top, part.0, part.1).to_image();
-    // As it is where nothing is to be changed: control images have lines of one pixel.
-    Ok(if part.dimensions() == (width, height) {
-        part
-    } else {
-        resize(&part, width, height, FilterType::Lanczos3)
-    })
+    let size = (u32::try_from(width)?, u32::try_from(height)?);
+    Ok(photo::fitted(&photo::read(file)?, size))
 }

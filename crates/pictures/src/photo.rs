@@ -3,7 +3,8 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use fairhuman_pictures::{MAX_PIXELS, read_header};
+use crate::{MAX_PIXELS, read_header};
+use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, Rgb, RgbImage, Rgba};
 
 /// A photograph that cannot be read.
@@ -18,6 +19,9 @@ pub struct PhotoError {
 
 /// Reads a photograph, rotated by its EXIF orientation and composited on white.
 pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
+    if file.metadata().is_ok_and(|data| !data.is_file()) {
+        return Err(PhotoError { file: file.into(), reason: "is no file".into() });
+    }
     let bytes = std::fs::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
     decode(file, &bytes)
 }
@@ -31,9 +35,27 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(fail(format!("{width} x {height} pixels are more than {MAX_PIXELS}: please reduce it")));
     }
-    let mut picture = fairhuman_pictures::decode(bytes, &header, true).map_err(|e| fail(e.text))?.image;
+    let mut picture = crate::decode(bytes, &header, true).map_err(|e| fail(e.text))?.image;
     picture.apply_orientation(header.orientation);
     Ok(on_white(picture))
+}
+
+/// The middle of a photograph in the shape of a size (width, height), in that size.
+pub fn fitted(photo: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    // The largest part of the new shape.
+    let (w, h) = (u64::from(photo.width()), u64::from(photo.height()));
+    let wide = w * u64::from(height) > h * u64::from(width);
+    let part = match wide {
+        true => ((h * u64::from(width) / u64::from(height)).max(1) as u32, photo.height()),
+        false => (photo.width(), (w * u64::from(height) / u64::from(width)).max(1) as u32),
+    };
+    let (left, top) = ((photo.width() - part.0) / 2, (photo.height() - part.1) / 2);
+    let part = crop_imm(photo, left, top, part.0, part.1).to_image();
+    // As it is where nothing is to be changed: control images have lines of one pixel.
+    match part.dimensions() == (width, height) {
+        true => part,
+        false => resize(&part, width, height, FilterType::Lanczos3),
+    }
 }
 
 /// Converts to RGB, transparent parts on white, as datasets are read.
