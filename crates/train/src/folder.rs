@@ -41,8 +41,9 @@ impl RunFolder {
     pub fn lock(path: &Path) -> Result<File, TrainError> {
         let fail = |source| TrainError::Io { path: path.into(), source };
         std::fs::create_dir_all(path).map_err(fail)?;
-        let lock = path.join(".lock");
-        let lock = ensure_file(&lock).and_then(|()| File::create(lock)).map_err(fail)?;
+        let file = path.join(".lock");
+        let lock = ensure_file(&file).and_then(|()| File::create(&file));
+        let lock = lock.map_err(|source| TrainError::Io { path: file, source })?;
         match lock.try_lock() {
             Ok(()) => {
                 for folder in [path.to_path_buf(), checkpoints(path)] {

@@ -54,7 +54,8 @@ fn pictures_of_one_name_get_control_images_of_their_own() {
     let world = World::empty();
     std::fs::create_dir(world.path("pictures")).unwrap();
     for (name, light) in [("a.png", 40), ("a.jpg", 200), ("b.png", 90)] {
-        let picture = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 16 { 0 } else { light }; 3]));
+        let picture =
+            image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 16 { 0 } else { light }; 3]));
         picture.save(world.path("pictures").join(name)).unwrap();
     }
     let said = world.ok(&["control", "pictures", "--kind", "canny", "--out", "edges"]);
