@@ -332,7 +332,8 @@ pub struct Replay {
     /// Where to write what the step gives
     #[arg(long, value_name = "FILE")]
     pub outputs: PathBuf,
-    /// What the step should give, such as expected.safetensors beside the inputs: prints by how much it differs
+    /// A file of what the step should give, such as expected.safetensors beside the inputs: prints the
+    /// differences
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
     /// The largest difference from --expected that passes, relative to a tensor's norm

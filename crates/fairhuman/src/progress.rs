@@ -138,8 +138,8 @@ impl Screen {
     }
 }
 
-/// The losses of a step, and the weights as multiples of their mean: an objective that was absent has neither,
-/// and a single one needs no weight.
+/// The losses of a step, and the weights as multiples of their mean: an objective that was absent has
+/// neither, and a single one needs no weight.
 fn numbers(objectives: &[String], step: &Step) -> String {
     let is_present = |k: usize| step.present.get(k).is_none_or(|&lanes| lanes > 0);
     let shown = |k: usize, value: f64| if is_present(k) { short(value) } else { "-".to_owned() };

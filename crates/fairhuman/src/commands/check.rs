@@ -85,7 +85,7 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
 }
 
-/// What to check, and what is to be said of the model: a note, or the reason why it cannot be used.
+/// The dataset to check; and of the model a note, or the reason why it cannot be used.
 fn of_recipe(path: &Path) -> anyhow::Result<(Plan, anyhow::Result<Option<String>>)> {
     let recipe = Recipe::read(path)?;
     let model = &recipe.model.path;

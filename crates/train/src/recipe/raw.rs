@@ -40,8 +40,8 @@ pub struct RawRecipe {
     /// `"kept"`: the gradients of all objectives, K numbers for each that is trained, are in memory together.
     /// `"twice"`: only their products are, and a second pass makes the combined gradient: for networks whose
     /// gradients do not fit, such as SDXL's ControlNet. Half as much time again, the same numbers but for
-    /// rounding; accumulation must be 1. `"auto"` (default): kept, but twice where by the estimate the machine
-    /// has not the memory for all, and they can be made twice.
+    /// rounding; accumulation must be 1. `"auto"` (default): kept, but twice where by the estimate the
+    /// machine has not the memory for all, and they can be made twice.
     #[serde(default)]
     pub gradients: GradientUse,
     /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dataset", &["files", "pictures"]),
     ("builtin", &["files"]),
     ("diffusion", &["files", "engine"]),
-    ("train", &["files", "diffusion", "dataset", "fairness", "engine"]),
+    ("train", &["files", "pictures", "diffusion", "dataset", "fairness", "engine"]),
     ("report", &["files", "train", "dataset"]),
     (
         "fairhuman",
