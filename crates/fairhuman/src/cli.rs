@@ -11,10 +11,12 @@ use fairhuman_train::recipe::{Device, bounds};
 
 mod data;
 mod model;
+mod refine;
 pub use data::{
     Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
 pub use model::{ControlKind, Dtype, InitControl, InitModel, Merge, Preset};
+pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
 /// fairly as the whole picture.
@@ -51,7 +53,9 @@ pub enum Command {
     /// Make control images: poses, edges; for training a control network or drawing with one
     Control(Control),
     /// Make pictures of prompts with a model and LoRA files
-    Sample(Sample),
+    Sample(Box<Sample>),
+    /// Paint faces and hands of pictures again, and keep the better
+    Refine(Box<Refine>),
     /// Make a model folder with LoRA files merged into it, for programs without LoRA
     Merge(Merge),
     /// Show training runs on one web page, several side by side
@@ -139,6 +143,8 @@ Examples:
       --out pictures
   fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 \\
       --prompt \"a woman waving\" --out pictures
+  fairhuman sample --model models/sdxl --init photo.jpg --mask hand.png \\
+      --strength 0.8 --prompt \"an open hand\" --out pictures
   fairhuman sample --model models/sdxl --control models/openpose \\
       --control-image pose.png --control-weight 0.8 --control-end 0.8 \\
       --prompt \"a woman waving\" --out pictures
@@ -221,6 +227,11 @@ pub struct Sample {
     /// Image to image: begin with this picture instead of noise; it is cropped to the shape of the new ones
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
+    /// Inpainting: of --init's picture only what is white in this one, of the same size, is painted anew;
+    /// gray mixes. What is black stays, byte for byte. Without --width and --height the new pictures have the
+    /// picture's size
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub mask: Option<PathBuf>,
     /// Denoising strength of --init, from 0 (the picture stays) to 1 (little of it does)
     #[arg(long, value_name = "S", default_value_t = 0.6, value_parser = share, requires = "init")]
     pub strength: f64,

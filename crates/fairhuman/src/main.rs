@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Annotate(options) => commands::annotate::run(&options),
         Command::Check(options) => commands::check::run(&options),
         Command::Control(options) => commands::control::run(&options),
+        Command::Refine(options) => commands::refine::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
         Command::Merge(options) => commands::merge::run(&options),
         Command::Report(options) => commands::report::run(&options),

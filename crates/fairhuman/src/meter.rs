@@ -68,6 +68,24 @@ impl Meter {
         errln!("{line}");
     }
 
+    /// The work on the thing that is being done: beside the bar, or a line now and then.
+    pub fn detail(&self, line: &str) {
+        if self.terminal {
+            self.bar.set_message(line.to_owned());
+            return;
+        }
+        let due = self.state.lock().is_ok_and(|mut state| {
+            let due = state.spoke.elapsed() >= PAUSE;
+            if due {
+                state.spoke = Instant::now();
+            }
+            due
+        });
+        if due {
+            errln!("{line}");
+        }
+    }
+
     /// A line above the bar.
     pub fn say(&self, line: &str) {
         if self.terminal { self.bar.suspend(|| errln!("{line}")) } else { errln!("{line}") }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{MAX_PIXELS, read_header};
 use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, Rgb, RgbImage, Rgba};
+use image::{DynamicImage, ImageBuffer, Pixel, Rgb, RgbImage, Rgba};
 
 /// A photograph that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,11 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     Ok(on_white(picture))
 }
 
-/// The middle of a photograph in the shape of a size (width, height), in that size.
-pub fn fitted(photo: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+/// The middle of a photograph, or of its mask, in the shape of a size (width, height), in that size.
+pub fn fitted<P: Pixel<Subpixel = u8> + 'static>(
+    photo: &ImageBuffer<P, Vec<u8>>,
+    (width, height): (u32, u32),
+) -> ImageBuffer<P, Vec<u8>> {
     // The largest part of the new shape.
     let (w, h) = (u64::from(photo.width()), u64::from(photo.height()));
     let wide = w * u64::from(height) > h * u64::from(width);

@@ -33,8 +33,8 @@ mod verdict;
 
 pub use layout::{Map, Mode, ModelSize, Sheet, Tile, choose_mode, plan};
 pub use packing::pack;
-pub use paste::paste;
+pub use paste::{mix, paste};
 pub use rect::{PixelRect, Rect};
 pub use region::{Filter, Kind, Order, Region};
-pub use soft_mask::{Margins, SoftMask};
+pub use soft_mask::{Margins, SoftMask, components};
 pub use verdict::{Verdict, verdict};

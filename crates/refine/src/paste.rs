@@ -23,14 +23,16 @@ pub fn paste(picture: &mut RgbImage, tile: &Tile, made: &RgbImage, mask: &SoftMa
         let weight = f64::from(mask.at(x, y));
         if weight > 0.0 {
             let old = *picture.get_pixel(x, y);
-            let mixed = |c: usize| {
-                let new = colours.of(c, pixel.0[c]);
-                let old = f64::from(old.0[c]);
-                (old + weight * (new - old)).round().clamp(0.0, 255.0) as u8
-            };
+            let mixed = |c: usize| mix(old.0[c], colours.of(c, pixel.0[c]), weight);
             picture.put_pixel(x, y, Rgb(std::array::from_fn(mixed)));
         }
     }
+}
+
+/// A byte with as much of a new value as a weight from 0 (the byte itself) to 1 says.
+pub fn mix(old: u8, new: f64, weight: f64) -> u8 {
+    let old = f64::from(old);
+    (old + weight * (new - old)).round().clamp(0.0, 255.0) as u8
 }
 
 /// For each channel: what is subtracted, the factor, what is added.

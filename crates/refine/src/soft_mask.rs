@@ -174,3 +174,32 @@ fn hull(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     hull.extend(half(&mut sorted.iter().rev().copied()));
     hull
 }
+
+/// Boxes of the connected parts of a mask above 0, diagonals included, in the order of their first pixels.
+pub fn components(mask: &GrayImage) -> Vec<Rect> {
+    let (width, height) = mask.dimensions();
+    let mut seen = vec![false; width as usize * height as usize];
+    let mut boxes = Vec::new();
+    for (start, pixel) in mask.pixels().enumerate() {
+        if pixel.0[0] == 0 || std::mem::replace(&mut seen[start], true) {
+            continue;
+        }
+        let mut open = vec![start as u32];
+        let (mut low, mut high) = ((u32::MAX, u32::MAX), (0, 0));
+        while let Some(i) = open.pop() {
+            let (x, y) = (i % width, i / width);
+            low = (low.0.min(x), low.1.min(y));
+            high = (high.0.max(x + 1), high.1.max(y + 1));
+            for row in y.saturating_sub(1)..(y + 2).min(height) {
+                for column in x.saturating_sub(1)..(x + 2).min(width) {
+                    let at = (row * width + column) as usize;
+                    if mask.get_pixel(column, row).0[0] > 0 && !std::mem::replace(&mut seen[at], true) {
+                        open.push(at as u32);
+                    }
+                }
+            }
+        }
+        boxes.push(Rect { x0: low.0.into(), y0: low.1.into(), x1: high.0.into(), y1: high.1.into() });
+    }
+    boxes
+}

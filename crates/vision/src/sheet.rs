@@ -125,12 +125,13 @@ pub fn page(pictures: &[RgbImage]) -> RgbImage {
     page
 }
 
-fn escaped(text: &str) -> String {
+/// Text as HTML has it.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// A path as a URL: reserved characters are percent-encoded.
-fn link(path: &str) -> String {
+pub fn link(path: &str) -> String {
     path.bytes()
         .map(|b| match b {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {

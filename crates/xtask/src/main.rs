@@ -9,6 +9,7 @@ mod measurements;
 mod operations;
 mod ours;
 mod python;
+mod refine_evidence;
 mod report;
 mod sampling;
 mod small_model;
@@ -37,6 +38,8 @@ enum Command {
     SmallModel(SmallModel),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
     Faults(faults::Faults),
+    /// Damage drawn people, refine them, and compare with the true drawings
+    RefineEvidence(refine_evidence::RefineEvidence),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
     Sampling(Sampling),
 }
@@ -106,6 +109,7 @@ fn main() -> anyhow::Result<()> {
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::RefineEvidence(options) => refine_evidence::run(&options),
         Command::Sampling(options) => sampling::run(&options),
     }
 }

@@ -79,14 +79,14 @@ impl<'a, B: Backend> Conditions<'a, B> {
     }
 
     /// The guided prediction at `x`, which has `shape [N, h, w, C]`, in evaluation `at` (i of n) of the
-    /// network.
+    /// network. `seen` are channels that the U-Net alone is given behind those of `x`.
     pub fn predict(
         &self,
         backend: &B,
         parts: &Parts<'_, B>,
         params: &Params<B>,
         shape: &[usize; 4],
-        x: &[f32],
+        (x, seen): (&[f32], Option<&[f32]>),
         (timestep, at): (f64, (usize, usize)),
     ) -> Result<Vec<f32>, ModelError> {
         let &[pictures, h, w, channels] = shape;
@@ -107,6 +107,11 @@ impl<'a, B: Backend> Conditions<'a, B> {
             let more = guide.residuals((&mut tape, params), &input, at)?;
             input.residuals = std::mem::take(&mut input.residuals).plus(&mut tape, more)?;
         }
+        if let Some(seen) = seen {
+            let values = behind(x, seen, pictures * h * w).repeat(n / pictures);
+            let channels = values.len() / (n * h * w);
+            input.latents = backend.tensor(&[n, h, w, channels], &values);
+        }
         let prediction = parts.unet.forward(&mut tape, &input)?;
         let prediction = backend.read(prediction.value());
         let Some(scale) = self.guidance else { return Ok(prediction) };
@@ -114,4 +119,11 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
         Ok(negative.iter().zip(prompt).map(guided).collect())
     }
+}
+
+/// Channels of two maps of as many cells, behind each other.
+fn behind(a: &[f32], b: &[f32], cells: usize) -> Vec<f32> {
+    let each = |values: &[f32]| (values.len() / cells.max(1)).max(1);
+    let pairs = a.chunks_exact(each(a)).zip(b.chunks_exact(each(b)));
+    pairs.flat_map(|(a, b)| a.iter().chain(b).copied().collect::<Vec<_>>()).collect()
 }

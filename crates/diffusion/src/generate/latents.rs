@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use fairhuman_engine::{Backend, Params};
 
 use super::conditions::Conditions;
+use super::inpaint::{Kept, inpaints};
 use super::settings::check_finite;
-use super::{GenerateError, Picture, Progress, Settings, concurrently, initial_noise, latent_size};
+use super::{GenerateError, Picture, Progress, Settings, latent_size};
 use crate::net::{Init, random};
 use crate::pipeline::{ModelFolder, Parts};
 use crate::sampler::{Level, Spacing, Step, Trajectory};
@@ -27,31 +28,37 @@ pub fn latents<B: Backend>(
 ) -> Result<Vec<f32>, GenerateError> {
     let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
     let x = noise.iter().map(|&v| (trajectory.initial * f64::from(v)) as f32).collect();
-    let steps = (&trajectory.steps[..], x);
-    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, steps, progress))?
+    let walk = Walk { steps: &trajectory.steps, x, kept: None };
+    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, walk, progress))?
 }
 
-/// The same from the clean latents of other pictures, which get as much noise as is left after the share 1 -
-/// `strength` of the trajectory.
+/// The same from the clean latents of other pictures, which get as much of `noise` as is left after the share
+/// 1 - `strength` of the trajectory.
 pub(super) fn latents_from<B: Backend>(
     backend: &B,
     parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
-    (clean, strength): (&[f32], f64),
+    (clean, noise, strength): (&[f32], &[f32], f64),
+    kept: Option<Kept<'_>>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
     let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
-    let kept = (strength.clamp(0.0, 1.0) * trajectory.steps.len() as f64) as usize;
-    let steps = &trajectory.steps[trajectory.steps.len() - kept..];
+    let walked = (strength.clamp(0.0, 1.0) * trajectory.steps.len() as f64) as usize;
+    let steps = &trajectory.steps[trajectory.steps.len() - walked..];
     let Some(first) = steps.first() else { return Ok(clean.to_vec()) };
-    let length = clean.len() / pictures.len().max(1);
-    let noise = pictures.iter().flat_map(|p| initial_noise(settings.seed, p.index, length));
     let Level { signal, noise: sigma, .. } = first.from;
-    let mix = |(&z, e): (&f32, f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
-    let steps = (steps, clean.iter().zip(noise).map(mix).collect());
-    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, steps, progress))?
+    let mix = |(&z, &e): (&f32, &f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
+    let walk = Walk { steps, x: clean.iter().zip(noise).map(mix).collect(), kept };
+    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, walk, progress))?
+}
+
+/// Steps to take, where they begin, and what is kept on the way.
+struct Walk<'a> {
+    steps: &'a [Step],
+    x: Vec<f32>,
+    kept: Option<Kept<'a>>,
 }
 
 pub(super) fn trajectory(
@@ -68,14 +75,14 @@ fn step_noise(seed: u64, index: u64, step: usize, length: usize) -> Vec<f32> {
     random::draw(seed, &format!("noise of step {step} of picture {index}"), length, Init::Normal(1.0))
 }
 
-/// Clean latents at the end of `steps` from `x`.
+/// Clean latents at the end of a walk.
 fn sample_latents<B: Backend>(
     backend: &B,
     parts: &Parts<'_, B>,
     params: &Params<B>,
     settings: &Settings,
     pictures: &[Picture],
-    (steps, x): (&[Step], Vec<f32>),
+    Walk { steps, x, kept }: Walk<'_>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
     let (h, w) = latent_size(parts.vae, settings)?;
@@ -86,10 +93,13 @@ fn sample_latents<B: Backend>(
     if pictures.is_empty() {
         return Ok(Vec::new());
     }
+    if inpaints(parts) && kept.is_none() {
+        return Err(GenerateError::NeedsMask);
+    }
     let length = x.len() / pictures.len();
     if pictures.len() > 1 && backend.prefers_side_by_side(super::widest_activation(parts, (h, w))) {
         let shared = Mutex::new((0_usize, progress));
-        let one = |picture: &Picture, x: &[f32]| {
+        let one = |(i, picture): (usize, &Picture)| {
             let mut progress = |p: Progress| {
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 shared.0 += 1;
@@ -98,10 +108,13 @@ fn sample_latents<B: Backend>(
                     (shared.1)(Progress { done, ..p });
                 }
             };
-            let picture = std::slice::from_ref(picture);
-            sample_latents(backend, parts, params, settings, picture, (steps, x.to_vec()), &mut progress)
+            let x = x[i * length..(i + 1) * length].to_vec();
+            let kept = kept.as_ref().map(|kept| kept.of(i, pictures.len()));
+            let (picture, walk) = (std::slice::from_ref(picture), Walk { steps, x, kept });
+            sample_latents(backend, parts, params, settings, picture, walk, &mut progress)
         };
-        return concurrently(backend, pictures, &x, one).map(|latents| latents.concat());
+        let made = backend.side_by_side(pictures.iter().enumerate().collect(), one);
+        return made.into_iter().collect::<Result<Vec<_>, _>>().map(|latents| latents.concat());
     }
     let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
     let shape = [pictures.len(), h, w, parts.vae.config().latent_channels];
@@ -109,7 +122,10 @@ fn sample_latents<B: Backend>(
     let (mut done, of) = (0, sampler.evaluations(steps.len()));
     let mut denoise = |x: &[f32], level: Level| -> Result<Vec<f32>, GenerateError> {
         let at = (level.timestep, (done, of));
-        let p = conditions.predict(backend, parts, params, &shape, x, at)?;
+        let held = kept.as_ref().map(|kept| kept.noisy(x, level));
+        let x = held.as_deref().unwrap_or(x);
+        let seen = kept.as_ref().and_then(Kept::seen);
+        let p = conditions.predict(backend, parts, params, &shape, (x, seen), at)?;
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();
@@ -118,10 +134,19 @@ fn sample_latents<B: Backend>(
         })?;
         done += 1;
         progress(Progress { done, of });
-        Ok(clean)
+        Ok(match &kept {
+            Some(kept) => kept.clean(clean),
+            None => clean,
+        })
     };
     let mut fresh = |step| -> Vec<f32> {
         pictures.iter().flat_map(|picture| step_noise(seed, picture.index, step, length)).collect()
     };
-    sampler.run(steps, x, &mut denoise, &mut fresh)
+    let last = steps.last().map_or(0.0, |step| step.to.noise);
+    let clean = sampler.run(steps, x, &mut denoise, &mut fresh)?;
+    // Where sampling ends with noise, what is kept has some, too.
+    Ok(match &kept {
+        Some(kept) if last > 0.0 => kept.clean(clean),
+        _ => clean,
+    })
 }

@@ -6,6 +6,7 @@
 mod autoencode;
 mod conditions;
 mod guide;
+mod inpaint;
 mod latents;
 mod lora;
 mod settings;
@@ -14,6 +15,7 @@ use fairhuman_engine::{Backend, Params};
 
 pub use autoencode::{decode, encode};
 pub use guide::Guide;
+pub use inpaint::{Inpainting, blank, inpaint, inpaint_latents, inpaints, latent_mask};
 pub use latents::latents;
 pub use lora::attach_loras;
 pub use settings::{GenerateError, MAX_SIDE, Picture, Progress, Rgb, Settings};
@@ -60,7 +62,12 @@ pub fn image_to_image<B: Backend>(
     start: (&[f32], f64),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let latents = latents::latents_from(backend, parts, params, settings, pictures, start, progress)?;
+    let (clean, strength) = start;
+    let length = clean.len() / pictures.len().max(1);
+    let noise: Vec<f32> =
+        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
+    let start = (clean, noise.as_slice(), strength);
+    let latents = latents::latents_from(backend, parts, params, settings, pictures, start, None, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 

@@ -98,6 +98,9 @@ pub enum GenerateError {
         /// Height asked for.
         height: usize,
     },
+    /// A model that was made for inpainting, without a mask.
+    #[error("this model was made for inpainting: it needs a picture and a mask (--init and --mask)")]
+    NeedsMask,
     /// A guidance scale that is not a number.
     #[error("guidance {0}: expected a finite number")]
     Guidance(f64),

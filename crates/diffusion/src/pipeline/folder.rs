@@ -10,8 +10,15 @@ use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 
 /// Ends of the names of pipelines with the same model. Their control networks are not read from here.
-const VARIANTS: [&str; 5] =
-    ["Pipeline", "Img2ImgPipeline", "ControlNetPipeline", "ControlNetImg2ImgPipeline", "AdapterPipeline"];
+const VARIANTS: [&str; 7] = [
+    "Pipeline",
+    "Img2ImgPipeline",
+    "InpaintPipeline",
+    "ControlNetPipeline",
+    "ControlNetImg2ImgPipeline",
+    "ControlNetInpaintPipeline",
+    "AdapterPipeline",
+];
 
 /// Kinds of models, by how they read text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +171,7 @@ impl ModelFolder {
         for (key, found) in [("in_channels", unet.in_channels), ("out_channels", unet.out_channels)] {
             if found != vae.latent_channels {
                 let expected = format!(
-                    "{}, the latent_channels of {} (models for inpainting, which see more, are not supported)",
+                    "{}, the latent_channels of {} (models for inpainting, which see more, only sample)",
                     vae.latent_channels,
                     self.vae().join("config.json").display()
                 );
@@ -172,6 +179,18 @@ impl ModelFolder {
             }
         }
         Ok(())
+    }
+
+    /// As [`Self::check_latents`], but the U-Net may be one for inpainting, which is given a mask and the
+    /// latents of a blanked picture beside its own: 9 channels for 4.
+    ///
+    /// # Errors
+    /// Channels that differ, by the U-Net's key.
+    pub fn check_sampled_latents(&self, unet: &UNetConfig, vae: &VaeConfig) -> Result<(), ModelError> {
+        match unet.in_channels == 2 * vae.latent_channels + 1 {
+            true => self.check_latents(&UNetConfig { in_channels: vae.latent_channels, ..unet.clone() }, vae),
+            false => self.check_latents(unet, vae),
+        }
     }
 
     /// The U-Net's configuration does not fit the other components.

@@ -67,7 +67,7 @@ impl<B: Backend> Pipeline<B> {
         let unet = UNet::load(backend, &folder.unet(), Trainable::None)?;
         folder.check_text(unet.config(), text.width(), text.pooled_width())?;
         let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
-        folder.check_latents(unet.config(), vae.config())?;
+        folder.check_sampled_latents(unet.config(), vae.config())?;
         let schedule = NoiseSchedule::read(&folder.schedule())?;
         Ok(Self { folder, text, unet, vae, schedule })
     }

@@ -6,6 +6,7 @@ mod control;
 mod control_files;
 mod golden;
 mod guides;
+mod inpaint;
 mod lora_apply;
 mod lora_file;
 mod pictures;

@@ -1,10 +1,11 @@
 //! `fairhuman sample`: pictures of prompts, as PNG files that say how they were made, and a grid of all.
 
 mod about;
-mod control;
-pub(super) mod file;
+pub mod control;
+pub mod file;
 mod grid;
-mod init;
+pub mod init;
+pub mod inpaint;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::memory::{self, Memory};
 use crate::{cache, clock, units};
 use about::About;
 use grid::Grid;
+use inpaint::Canvas;
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -45,6 +47,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
     read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
+    read.extend(options.mask.iter().map(|file| ("the mask", file.as_path())));
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
     read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
     let images = controls.iter().flat_map(|control| &control.images);
@@ -56,6 +59,16 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
         Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures, controls: &controls };
     device::run(options.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The beginning of a picture.
+enum Start {
+    /// Nothing but noise.
+    Noise,
+    /// Clean latents of another picture.
+    Picture(Vec<f32>),
+    /// Another picture, of which a part is painted.
+    Part(inpaint::Latents),
 }
 
 /// A picture's file in the folder.
@@ -86,6 +99,15 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
     let (width, height) = generate::nominal_size(&folder, reduction)?;
     let (width, height) = (options.width.unwrap_or(width), options.height.unwrap_or(height));
+    let canvas = match (&options.init, &options.mask) {
+        (Some(init), Some(mask)) => {
+            let asked = options.width.is_some() || options.height.is_some();
+            Some(Canvas::read(init, mask, asked.then_some((width, height)), reduction)?)
+        }
+        _ => None,
+    };
+    let (width, height) = canvas.as_ref().map_or((width, height), |canvas| canvas.size);
+    let shown = canvas.as_ref().map_or((width, height), Canvas::shown);
     control::check(controls, &folder, reduction, (width, height))?;
     let mut pipeline = Pipeline::open(backend, &model)?;
     let params = generate::attach_loras(backend, &mut pipeline, loras)?;
@@ -111,29 +133,41 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         together,
         Memory::read(),
     )?;
-    let mut grid = Grid::new(pictures.len(), settings.width, settings.height);
-    let init = match &options.init {
-        Some(file) => Some(init::latents(backend, &pipeline, file, &settings)?),
-        None => None,
+    let mut grid = Grid::new(pictures.len(), shown.0, shown.1);
+    let start = match (&canvas, &options.init) {
+        (Some(canvas), _) => Start::Part(canvas.latents(backend, &pipeline, options.strength)?),
+        (None, Some(file)) => Start::Picture(init::latents(backend, &pipeline, file, &settings)?),
+        (None, None) => Start::Noise,
     };
     let each = usize::try_from(options.count)?;
-    let loaded = control::Loaded::new(backend, &pipeline, controls, &settings, (pictures, each))?;
+    let loaded = control::Loaded::new(backend, &pipeline, controls, (&settings, shown), (pictures, each))?;
     let guides = loaded.guides(controls);
     let (parts, clock) = (Parts { guides: &guides, ..pipeline.parts() }, clock::start());
-    let steps =
-        if init.is_some() { (options.strength * options.steps as f64) as usize } else { options.steps };
+    let steps = match &start {
+        Start::Noise => options.steps,
+        _ => (options.strength * options.steps as f64) as usize,
+    };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
     let mut first = 0;
     for batch in pictures.chunks(batch) {
         let last = first + batch.len();
         let mut progress = |p: generate::Progress| screen.show(first, last, p.done);
-        let made = match &init {
-            None => generate::generate(backend, &parts, &params, &settings, batch, &mut progress)?,
-            Some(latents) => {
-                let (clean, show) = (latents.repeat(batch.len()), &mut progress);
+        let show = &mut progress;
+        let made = match &start {
+            Start::Noise => generate::generate(backend, &parts, &params, &settings, batch, show)?,
+            Start::Picture(latents) => {
+                let clean = latents.repeat(batch.len());
                 let begin = (clean.as_slice(), options.strength);
                 generate::image_to_image(backend, &parts, &params, &settings, batch, begin, show)?
             }
+            Start::Part(latents) => {
+                let latents = latents.repeated(batch.len());
+                generate::inpaint(backend, &parts, &params, &settings, batch, &latents.inpainting(), show)?
+            }
+        };
+        let made: Vec<Rgb> = match &canvas {
+            Some(canvas) => made.iter().map(|made| canvas.paste(made)).collect(),
+            None => made,
         };
         for (picture, rgb) in batch.iter().zip(&made) {
             let prompt = (picture.index - options.index) as usize / each;
@@ -145,6 +179,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
                 loras,
                 controls: (controls, prompt),
                 init,
+                mask: options.mask.as_deref(),
+                shown,
             };
             write(&options.out.join(file_name(picture)), rgb, &about.chunks())?;
             grid.add(rgb)?;

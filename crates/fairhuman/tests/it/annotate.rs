@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::world::World;
 
 /// A file of the detectors' tests; the photograph is NASA's and in the public domain.
-fn shipped(path: &str) -> PathBuf {
+pub fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision/tests").join(path)
 }
 
 /// The folder with MediaPipe's networks: `FAIRHUMAN_MODELS`, or one below `target` that the program fills by
 /// a download. `None` without network on a developer's machine; a build server must have it.
-fn networks() -> Option<String> {
+pub fn networks() -> Option<String> {
     let given = std::env::var_os("FAIRHUMAN_MODELS").map(PathBuf::from);
     let folder = given.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("mediapipe"));
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());

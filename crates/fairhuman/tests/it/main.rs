@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod control_training;
 mod datasets;
+mod inpaint;
 #[cfg(target_os = "linux")]
 mod memory;
 mod merge;
@@ -13,6 +14,8 @@ mod numbers;
 mod overwriting;
 mod pipe;
 mod quickstart;
+mod refine;
+mod refine_found;
 mod replay;
 mod report;
 mod resume;

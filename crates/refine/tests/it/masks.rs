@@ -1,6 +1,6 @@
 //! Soft masks, cutting and pasting.
 
-use fairhuman_refine::{Kind, Margins, Mode, Rect, Region, Sheet, SoftMask, Tile, paste, plan};
+use fairhuman_refine::{Kind, Margins, Mode, Rect, Region, Sheet, SoftMask, Tile, components, paste, plan};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use proptest::prelude::*;
 
@@ -177,4 +177,14 @@ fn a_region_that_the_picture_cuts_changes_up_to_the_pictures_edge() {
     let tile = sheet(&region, (200, 160), MODEL).tiles.remove(0);
     let mask = SoftMask::of_region(&region, &tile, (200, 160), Margins::default());
     assert_eq!(mask.at(0, 70), 1.0);
+}
+
+#[test]
+fn parts_of_a_mask_are_found_with_their_diagonals() {
+    let rows = ["##....", "#.....", "...##.", ".....#", "......", "#....."];
+    let mask = GrayImage::from_fn(6, 6, |x, y| {
+        Luma([if rows[y as usize].as_bytes()[x as usize] == b'#' { 90 } else { 0 }])
+    });
+    let boxes: Vec<[f64; 4]> = components(&mask).iter().map(|r| [r.x0, r.y0, r.x1, r.y1]).collect();
+    assert_eq!(boxes, [[0.0, 0.0, 2.0, 2.0], [3.0, 2.0, 6.0, 4.0], [0.0, 5.0, 1.0, 6.0]]);
 }

@@ -24,6 +24,10 @@ pub struct About<'a> {
     pub controls: (&'a [Wanted], usize),
     /// The picture that it began with, and how much of the way was walked again.
     pub init: Option<(&'a Path, f64)>,
+    /// The mask of what was painted in it.
+    pub mask: Option<&'a Path>,
+    /// Width and height of the picture: those of the settings, or less.
+    pub shown: (usize, usize),
 }
 
 impl About<'_> {
@@ -34,7 +38,8 @@ impl About<'_> {
 
     /// Prompt, negative prompt, and a line of settings: the form of the AUTOMATIC1111 web interface.
     fn parameters(&self) -> String {
-        let Settings { steps, guidance, width, height, seed, .. } = self.settings;
+        let Settings { steps, guidance, seed, .. } = self.settings;
+        let (width, height) = self.shown;
         let mut text = self.picture.prompt.clone();
         if let Some(negative) = &self.picture.negative {
             text.push_str(&format!("\nNegative prompt: {negative}"));
@@ -77,7 +82,8 @@ impl About<'_> {
     }
 
     fn json(&self) -> String {
-        let Settings { sampler, steps, guidance, width, height, seed } = self.settings;
+        let Settings { sampler, steps, guidance, seed, .. } = self.settings;
+        let (width, height) = self.shown;
         let file =
             |(file, weight): &(PathBuf, f32)| json!({"file": file.display().to_string(), "weight": weight});
         let (controls, prompt) = self.controls;
@@ -106,6 +112,7 @@ impl About<'_> {
             "width": width,
             "height": height,
             "init": self.init.map(|(file, _)| file.display().to_string()),
+            "mask": self.mask.map(|file| file.display().to_string()),
             "strength": self.init.map(|(_, strength)| strength),
         })
         .to_string()

@@ -12,6 +12,7 @@ use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_engine::Backend;
 
 use super::init::fitted;
+use super::inpaint::filled;
 use crate::cli::Sample;
 
 /// A control network of the command line.
@@ -104,12 +105,13 @@ pub struct Loaded<B: Backend> {
 }
 
 impl<B: Backend> Loaded<B> {
-    /// Reads networks and images. `each` pictures belong to every prompt.
+    /// Reads networks and images, which are given in the size that is shown of the pictures. `each` pictures
+    /// belong to every prompt.
     pub fn new(
         backend: &B,
         pipeline: &Pipeline<B>,
         wanted: &[Wanted],
-        settings: &Settings,
+        (settings, shown): (&Settings, (usize, usize)),
         (pictures, each): (&[Picture], usize),
     ) -> anyhow::Result<Self> {
         let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());
@@ -124,7 +126,7 @@ impl<B: Backend> Loaded<B> {
                 .flat_map(|(pictures, file)| pictures.iter().map(move |picture| (picture, file.as_path())))
             {
                 if !read.contains_key(file) {
-                    let image = fitted(file, (settings.width, settings.height))?;
+                    let image = filled(&fitted(file, shown)?, (settings.width, settings.height));
                     let values = image.as_raw().iter().map(|&v| f32::from(v) / 255.0);
                     read.insert(file, values.collect());
                 }

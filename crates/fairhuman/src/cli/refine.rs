@@ -1,0 +1,195 @@
+//! The words of `fairhuman refine`. Those that ADetailer has are called as there.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use fairhuman_diffusion::sampler::Sampler;
+use fairhuman_train::recipe::Device;
+
+use super::{ControlStyle, MOST_SAMPLING_STEPS, device, factor, guidance, sampler, share, side, size};
+
+/// `fairhuman refine`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman models get          # once: the detectors, 19 MB
+  fairhuman refine pictures --out refined --model models/sdxl \\
+      --prompt \"a woman waving\"
+  fairhuman refine pictures --out refined --model models/sdxl --dry-run
+  fairhuman refine photo.jpg --out refined --model models/sdxl \\
+      --lora people.safetensors --hand-prompt \"an open hand\" \\
+      --face-prompt \"a smiling woman [SEP] a man with a beard\"
+  fairhuman refine photo.jpg --out refined --masks hand.png
+
+Each region is shown to the model in a crop of the model's size, painted with --denoising-strength, and pasted where its mask is; \
+all other pixels keep their bytes. The detectors look again: a region that is lost, or scores lower by more than 0.1, keeps \
+its original. The folder holds the pictures as PNG files, report.json, and index.html with before, after and mask.
+
+A prompt list gives the first face the first prompt, and so on in the order that --dry-run prints; the last one is for all that \
+are left. [SEP] separates prompts in one text, [PROMPT] is the picture's own, [SKIP] leaves a region out. A picture's own prompt is \
+--prompt, else the caption in NAME.txt beside it, else what its file says that it was made of.
+
+The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options. Files \
+that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
+pub struct Refine {
+    /// A picture, or a folder of pictures (PNG, JPEG, WebP; folders in it are searched too, the grid.png of `sample` is
+    /// left out)
+    pub pictures: PathBuf,
+    /// The folder of the results
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL, also one for inpainting) [default:
+    /// the built-in model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A LoRA file, by kohya, PEFT or diffusers; again for more
+    #[arg(long, value_name = "FILE")]
+    pub lora: Vec<PathBuf>,
+    /// Weight of the LoRA, once for each --lora [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
+    pub lora_weight: Vec<f32>,
+    /// A ControlNet or T2I-Adapter for poses, a diffusers folder or one file; again for more. A crop without
+    /// landmarks runs without it
+    #[arg(long, value_name = "FILE|DIR")]
+    pub control: Vec<PathBuf>,
+    /// Weight of the control, once for each --control [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control")]
+    pub control_weight: Vec<f32>,
+    /// Share of the steps after which the control begins, once for each --control [default: 0]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
+    pub control_start: Vec<f64>,
+    /// Share of the steps after which the control ends, once for each --control [default: 1]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
+    pub control_end: Vec<f64>,
+    /// The width of a pose's lines
+    #[arg(long, value_enum, default_value_t = ControlStyle::Classic, requires = "control")]
+    pub control_style: ControlStyle,
+    /// Prompt of all pictures [default: each picture's own]
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Prompt of faces; again for the next face [default: the picture's]
+    #[arg(long, value_name = "TEXT")]
+    pub face_prompt: Vec<String>,
+    /// Prompt of hands; again for the next hand [default: the picture's]
+    #[arg(long, value_name = "TEXT")]
+    pub hand_prompt: Vec<String>,
+    /// Negative prompt [default: empty]
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+    /// Regions by hand: a JSON file, or a folder that `annotate` or `people` wrote, with pictures of the same
+    /// names
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "masks")]
+    pub regions: Option<PathBuf>,
+    /// Masks by hand: a picture, or a folder with one for each picture, NAME.png; what is white is refined
+    #[arg(long, value_name = "FILE|DIR")]
+    pub masks: Option<PathBuf>,
+    /// Show regions, order, prompts and masks; paint nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What the model is shown: crops of single regions, several beside each other, the whole picture, or as
+    /// the paper's refiner chooses
+    #[arg(long, value_enum, default_value_t = RefineMode::Auto)]
+    pub mode: RefineMode,
+    /// Kinds of regions
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [RegionKind::Face, RegionKind::Hand])]
+    pub kinds: Vec<RegionKind>,
+    /// Least score of a region
+    #[arg(long, value_name = "SCORE", default_value_t = 0.5, value_parser = share)]
+    pub confidence: f64,
+    /// The most regions of a picture, the largest; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = size(0..=1000))]
+    pub mask_k: usize,
+    /// Least share of the picture's area that a region covers
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub mask_min_ratio: f64,
+    /// Most; larger ones stay as they are [default: 0.125 for faces, 1 for hands]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub mask_max_ratio: Option<f64>,
+    /// Least side of a region in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 10, value_parser = size(0..=16384))]
+    pub min_side: usize,
+    /// Order of a picture's regions, which decides who gets which prompt
+    #[arg(long, value_enum, default_value_t = RegionOrder::Left)]
+    pub order: RegionOrder,
+    /// Context that the model is shown, in lengths of a region's longer side [default: 2 for faces, 2.5 for
+    /// hands]
+    #[arg(long, value_name = "TIMES", value_parser = context)]
+    pub context: Option<f64>,
+    /// Width around a region that is painted, too, as a share of its longer side
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub mask_margin: f64,
+    /// Width of the mask's soft edge, likewise
+    #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = share)]
+    pub mask_blur: f64,
+    /// Denoising strength, from 0 (nothing changes) to 1 (little of the region stays)
+    #[arg(long, visible_alias = "strength", value_name = "S", default_value_t = 0.4, value_parser = share)]
+    pub denoising_strength: f64,
+    /// Sampling steps, of which the strength's share is walked
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = size(1..=MOST_SAMPLING_STEPS))]
+    pub steps: usize,
+    /// Guidance scale (CFG); 1 or less: without guidance, in half the time
+    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true, value_parser = guidance)]
+    pub guidance: f64,
+    /// Sampler
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
+    pub sampler: Sampler,
+    /// Width that gives, with --inpaint-height, the area of a crop for the model [default: the model's]
+    #[arg(long, value_name = "PIXELS", value_parser = side())]
+    pub inpaint_width: Option<usize>,
+    /// Height, likewise [default: the model's]
+    #[arg(long, value_name = "PIXELS", value_parser = side())]
+    pub inpaint_height: Option<usize>,
+    /// Seed of the noise, together with the picture's name and the region's number
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub seed: u64,
+    /// Skip the zoom pass, which finds small faces and hands
+    #[arg(long)]
+    pub no_zoom: bool,
+    /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]
+    #[arg(long, value_name = "DIR", env = "FAIRHUMAN_MODELS", hide_env_values = true)]
+    pub models: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
+    pub device: Device,
+    /// Threads; 0 for all cores
+    #[arg(long, value_name = "T", default_value_t = 0)]
+    pub threads: usize,
+}
+
+fn context(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number from 1 to 10".to_owned())?;
+    (1.0..=10.0).contains(&value).then_some(value).ok_or_else(|| "expected a number from 1 to 10".into())
+}
+
+/// What the model is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RefineMode {
+    /// By the share of faces and hands and the number of people, as in the paper's refiner
+    Auto,
+    /// The whole picture, once for each prompt
+    Whole,
+    /// A crop for each region; near ones with the same prompt share one
+    Crops,
+    /// Crops with the same prompt beside each other in one picture
+    Mosaic,
+}
+
+/// Kinds of regions that detectors find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegionKind {
+    /// Faces
+    Face,
+    /// Hands
+    Hand,
+}
+
+/// Orders of regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegionOrder {
+    /// From left to right
+    Left,
+    /// The largest first
+    Area,
+    /// The most certain first
+    Score,
+}

@@ -1,0 +1,358 @@
+//! `fairhuman refine`: faces and hands of pictures that exist, painted again, and the better kept.
+
+mod options;
+mod prompts;
+mod record;
+mod regions;
+mod sheet;
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use fairhuman_diffusion::control::Control;
+use fairhuman_diffusion::generate::{self, Rgb};
+use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
+use fairhuman_engine::Backend;
+use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_refine::ModelSize;
+use fairhuman_vision::annotate::load_detectors;
+use fairhuman_vision::models::sha256_hex;
+use fairhuman_vision::pipeline::Pipeline as Detectors;
+use fairhuman_vision::{files, photo};
+use image::RgbImage;
+use serde_json::Value;
+
+use super::models;
+use super::sample::{control, file, loras};
+use crate::cli::Refine;
+use crate::device::{self, Resources, Work};
+use crate::interrupt::{self, INTERRUPTED};
+use crate::memory::{self, Memory};
+use crate::meter::Meter;
+use crate::{cache, clock, units};
+use options::{Job, controls, filter, jobs, model_size, reduction, settings, style};
+use prompts::Lists;
+use record::Record;
+use regions::{Found, Source, look};
+use work::{Plan, Refiner};
+
+/// Bytes for transformed filters, as in `sample`.
+const FILTER_CACHE: usize = 1 << 30;
+
+/// Refines the pictures, and says where they are.
+pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
+    let jobs = jobs(options)?;
+    let loras = loras(&options.lora, &options.lora_weight)?;
+    let controls = controls(options)?;
+    let mut read: Vec<(&str, &Path)> = vec![("the pictures", &options.pictures)];
+    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &**file)));
+    read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.control.iter().map(|path| ("the control network", path.as_path())));
+    read.extend(options.regions.iter().map(|path| ("the regions", path.as_path())));
+    read.extend(options.masks.iter().map(|path| ("the masks", path.as_path())));
+    ensure_apart(std::slice::from_ref(&options.out), &read)?;
+    for job in &jobs {
+        ensure_ours(&options.out.join(&job.file), Kind::Picture)?;
+    }
+    ensure_ours(&options.out.join("index.html"), Kind::Page)?;
+    let source = Source::open(options)?;
+    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let folder = ModelFolder::open(&model)?;
+    let size = model_size(options, &folder)?;
+    control::check(&controls, &folder, reduction(&folder)?, (size.width as usize, size.height as usize))?;
+    let detectors = match (load_detectors(&models::folder(options.models.as_deref())?), &source) {
+        (Ok(detectors), _) => Some(detectors),
+        (Err(error), Source::Detectors) => return Err(error.into()),
+        (Err(_), _) => {
+            errln!(
+                "note: without the detectors (`fairhuman models get`) nobody checks which regions became better"
+            );
+            None
+        }
+    };
+    let stop = interrupt::flag_that_says("leaving after the picture in work")?;
+    let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
+    let settings = settings(options, &model, &loras)?;
+    let refining = Refining {
+        options,
+        jobs: &jobs,
+        loras: &loras,
+        controls: &controls,
+        source: &source,
+        model: &model,
+        size,
+        detectors: detectors.as_ref().map(|detectors| Detectors { detectors, faces: None, hands: None }),
+        settings,
+        stop: &stop,
+    };
+    let summary = device::run(options.device, resources, refining)?;
+    Ok(match () {
+        () if summary.interrupted => ExitCode::from(INTERRUPTED),
+        () if summary.pictures == 0 => ExitCode::FAILURE,
+        () => ExitCode::SUCCESS,
+    })
+}
+
+struct Summary {
+    interrupted: bool,
+    pictures: usize,
+}
+
+struct Refining<'a> {
+    options: &'a Refine,
+    jobs: &'a [Job],
+    loras: &'a [(PathBuf, f32)],
+    controls: &'a [control::Wanted],
+    source: &'a Source,
+    model: &'a Path,
+    size: ModelSize,
+    detectors: Option<Detectors<'a>>,
+    settings: Value,
+    stop: &'a AtomicBool,
+}
+
+impl Work for Refining<'_> {
+    type Output = Summary;
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<Summary> {
+        let Self { options, .. } = self;
+        if options.dry_run {
+            return self.all::<B>(None);
+        }
+        let mut pipeline = Pipeline::open(backend, self.model)?;
+        let params = generate::attach_loras(backend, &mut pipeline, self.loras)?;
+        let side = (self.size.width as usize, self.size.height as usize);
+        memory::check_sampling(pipeline.parts().folder, side, 1, Memory::read())?;
+        let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());
+        let load = |path: &PathBuf| Control::load(backend, path, &unet, reduction);
+        let networks = options.control.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let refiner = Refiner {
+            backend,
+            pipeline: &pipeline,
+            params: &params,
+            options,
+            networks,
+            wanted: self.controls,
+            style: style(options.control_style),
+            detectors: self.detectors.as_ref(),
+        };
+        self.all(Some(&refiner))
+    }
+}
+
+impl Refining<'_> {
+    /// All pictures, one after the other; without a model only what would be done.
+    fn all<B: Backend>(&self, refiner: Option<&Refiner<'_, B>>) -> anyhow::Result<Summary> {
+        let (meter, out) = (Meter::new("pictures"), &self.options.out);
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let (mut records, mut skipped, mut worked) = (Vec::new(), Vec::new(), 0);
+        for (i, job) in self.jobs.iter().enumerate() {
+            if self.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let done = self.one(job, refiner, &meter);
+            let is_new = match done {
+                Ok((record, is_new)) => {
+                    records.push(record);
+                    is_new
+                }
+                Err(Failure::Picture(reason)) => {
+                    meter.say(&format!("skipped {}: {reason}", job.name));
+                    skipped.push((job.name.clone(), reason));
+                    false
+                }
+                Err(Failure::All(error)) => return Err(error),
+            };
+            worked += usize::from(is_new);
+            meter.advance(i + 1, self.jobs.len(), is_new);
+        }
+        let seconds = meter.finish();
+        let interrupted = records.len() + skipped.len() < self.jobs.len();
+        if refiner.is_some() {
+            record::write_report(out, &records, &skipped, &self.settings, interrupted)?;
+        }
+        let page = out.join("index.html");
+        write_atomically(&page, sheet::html(&records, &skipped, refiner.is_none()).as_bytes())?;
+        tell(&records, &skipped, worked, seconds, interrupted);
+        outln!("to look at: {}", page.display());
+        Ok(Summary { interrupted, pictures: records.len() })
+    }
+
+    /// One picture: its record, and whether it was made now.
+    fn one<B: Backend>(
+        &self,
+        job: &Job,
+        refiner: Option<&Refiner<'_, B>>,
+        meter: &Meter,
+    ) -> Result<(Record, bool), Failure> {
+        let (options, out) = (self.options, &self.options.out);
+        let of_picture = |reason: String| Failure::Picture(reason);
+        let bytes = std::fs::read(&job.source).map_err(|error| of_picture(error.to_string()))?;
+        let sha256 = sha256_hex(&bytes);
+        let scene = match &options.prompt {
+            Some(prompt) => prompt.clone(),
+            None => files::caption(&job.source)
+                .map_err(of_picture)?
+                .or_else(|| prompts::of_file(&job.source, &bytes))
+                .unwrap_or_default(),
+        };
+        let settings = sha256_hex(format!("{}\n{scene}", self.settings).as_bytes());
+        let record_file = out.join("records").join(format!("{}.json", job.name));
+        if refiner.is_some()
+            && let Some(record) = record::done(&record_file, out, &sha256, &settings)
+        {
+            return Ok((record, false));
+        }
+        let clock = clock::start();
+        let picture = photo::decode(&job.source, &bytes).map_err(|error| of_picture(error.reason))?;
+        drop(bytes);
+        // Nobody looks at what a person masked.
+        let detectors = self.detectors.as_ref().filter(|_| !matches!(self.source, Source::Masks(_)));
+        let before =
+            look(detectors, &picture, !options.no_zoom).map_err(|error| of_picture(error.to_string()))?;
+        let found = self
+            .source
+            .find(&picture, &job.name, before.as_ref())
+            .map_err(|error| of_picture(format!("{error:#}")))?;
+        let plan = self.plan(&picture, &found, &scene);
+        let (refined, judged) = match refiner {
+            Some(refiner) if !plan.tasks.is_empty() => {
+                let sheets = plan.sheets.len();
+                // Nothing is shrunk, so a large picture may be more than the model's size.
+                let largest =
+                    plan.sheets.iter().map(|s| s.size).max_by_key(|&(w, h)| u64::from(w) * u64::from(h));
+                if let Some((w, h)) = largest.filter(|&(w, h)| w > self.size.width || h > self.size.height) {
+                    let folder = refiner.pipeline.parts().folder;
+                    memory::check_sampling(folder, (w as usize, h as usize), 1, Memory::read())
+                        .map_err(|error| of_picture(format!("{error:#}; or with --mode crops")))?;
+                }
+                let mut show = |sheet: usize, progress: generate::Progress| {
+                    let generate::Progress { done, of } = progress;
+                    meter.detail(&format!("{}: {} of {sheets}, step {done}/{of}", job.name, sheet + 1));
+                };
+                let refined = refiner.refine((&job.name, &picture), &plan, before.as_ref(), &mut show)?;
+                (refined.picture, refined.judged)
+            }
+            _ => (picture.clone(), Vec::new()),
+        };
+        let record = Record {
+            picture: job.name.clone(),
+            file: job.file.clone(),
+            sha256,
+            settings,
+            prompt: scene,
+            width: picture.width(),
+            height: picture.height(),
+            mode: record::mode_name(plan.mode).into(),
+            regions: record::regions(&plan, &judged, !options.control.is_empty()),
+            seconds: clock(),
+        };
+        self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
+        if refiner.is_some() {
+            files::write(&record_file, &serde_json::to_vec(&record).map_err(anyhow::Error::from)?)
+                .map_err(anyhow::Error::from)?;
+        } else {
+            meter.say(&described(&record));
+        }
+        Ok((record, true))
+    }
+
+    /// Which regions, in which order, with which words, on which sheets.
+    fn plan(&self, picture: &RgbImage, found: &Found, scene: &str) -> Plan {
+        let options = self.options;
+        let filter = filter(options);
+        let regions = filter.select(&found.regions, picture.dimensions());
+        let lists = Lists::new(&options.face_prompt, &options.hand_prompt);
+        let own = |region: &fairhuman_refine::Region| {
+            let at = found.regions.iter().position(|other| other == region)?;
+            found.prompts.get(at).cloned().flatten()
+        };
+        let prompts = lists.assign(&regions, scene);
+        let chosen = regions
+            .into_iter()
+            .zip(prompts)
+            .filter_map(|(region, prompt)| {
+                let prompt = own(&region).or(prompt)?;
+                Some((region, prompt))
+            })
+            .collect();
+        Plan::new(options, picture.dimensions(), self.size, found, chosen)
+    }
+
+    fn write(
+        &self,
+        job: &Job,
+        record: &Record,
+        (before, after): (&RgbImage, &RgbImage),
+        plan: &Plan,
+        dry: bool,
+    ) -> Result<(), Failure> {
+        let out = &self.options.out;
+        let mask = plan.mask(before.dimensions());
+        let regions: Vec<_> = plan.tasks.iter().map(|task| &task.region).collect();
+        let strip = sheet::strip(before, after, &mask, &regions);
+        let strip_file = out.join("sheet").join(format!("{}.jpg", job.name));
+        files::picture(&strip_file, &strip.into()).map_err(anyhow::Error::from)?;
+        if !dry {
+            let (width, height) = (after.width() as usize, after.height() as usize);
+            let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
+            let bytes = file::encode(&rgb, &[(MARK, record.text().to_string())])?;
+            files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong: with one picture, or with everything.
+enum Failure {
+    Picture(String),
+    All(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::All(error)
+    }
+}
+
+/// A plan in lines, as `--dry-run` prints it.
+fn described(record: &Record) -> String {
+    let mut text = format!("{} ({}x{}): {}", record.picture, record.width, record.height, record.mode);
+    if record.regions.is_empty() {
+        text += ", no region";
+    }
+    for (i, region) in record.regions.iter().enumerate() {
+        let [x0, y0, x1, y1] = region.bounds;
+        let score = region.before.map_or(String::new(), |score| format!(", score {score:.2}"));
+        let control = if region.control { ", with control" } else { "" };
+        text += &format!(
+            "\n  {} {} at {x0:.0},{y0:.0} {:.0}x{:.0}{score}, {:.1} times enlarged{control}: {}",
+            i + 1,
+            region.kind,
+            x1 - x0,
+            y1 - y0,
+            region.enlarged,
+            region.prompt
+        );
+    }
+    text
+}
+
+fn tell(records: &[Record], skipped: &[(String, String)], worked: usize, seconds: f64, interrupted: bool) {
+    let regions: usize = records.iter().map(|record| record.regions.len()).sum();
+    let pictures = units::count(records.len() as u64, "picture");
+    let verdicts: Vec<String> = record::counts(records)
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
+        .collect();
+    let verdicts = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
+    outln!("{pictures}, {}{verdicts}; {} skipped", units::count(regions as u64, "region"), skipped.len());
+    outln!("{worked} done now, {} kept from before; {}", records.len() - worked, units::duration(seconds));
+    if interrupted {
+        outln!("interrupted: the same command again continues");
+    }
+}

@@ -1,0 +1,201 @@
+//! The command line's options in the words of the libraries.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use fairhuman_diffusion::control::ControlConfig;
+use fairhuman_diffusion::generate;
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::vae::VaeConfig;
+use fairhuman_refine::{Filter, Kind, ModelSize, Order};
+use fairhuman_vision::files;
+use fairhuman_vision::models::sha256_hex;
+use fairhuman_vision::skeleton::Style;
+use serde_json::{Value, json};
+
+use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
+use crate::commands::sample::control;
+
+/// A picture to be refined.
+pub struct Job {
+    /// Its path in the folder of pictures.
+    pub name: String,
+    pub source: PathBuf,
+    /// The refined picture's path in the folder of results.
+    pub file: String,
+}
+
+/// The pictures, each with a file for its result.
+pub fn jobs(options: &Refine) -> anyhow::Result<Vec<Job>> {
+    let place = &options.pictures;
+    ensure!(place.exists(), "{}: there is no such picture or folder", place.display());
+    if place.is_file() {
+        let name = place.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8")?;
+        let file = Path::new(name).with_extension("png").to_string_lossy().into_owned();
+        return Ok(vec![Job { name: name.to_owned(), source: place.clone(), file }]);
+    }
+    let mut names = files::photographs(place, &options.out)?;
+    // The sheet that `sample` leaves beside its pictures.
+    names.retain(|name| name.rsplit('/').next() != Some("grid.png"));
+    if names.is_empty() {
+        bail!("{}: no pictures in it (.png, .jpg, .jpeg, .webp)", place.display());
+    }
+    let short = |name: &str| Path::new(name).with_extension("png").to_string_lossy().into_owned();
+    let shorts: Vec<String> = names.iter().map(|name| short(name)).collect();
+    let file = |name: &str| {
+        let short = short(name);
+        // a.jpg and a.png have results of their own.
+        if shorts.iter().filter(|other| **other == short).count() == 1 {
+            short
+        } else {
+            format!("{name}.png")
+        }
+    };
+    Ok(names
+        .iter()
+        .map(|name| Job { name: name.clone(), source: place.join(name), file: file(name) })
+        .collect())
+}
+
+/// Control networks of the command line, checked against each other.
+pub fn controls(options: &Refine) -> anyhow::Result<Vec<control::Wanted>> {
+    let count = options.control.len();
+    for (name, found) in [
+        ("--control-weight", options.control_weight.len()),
+        ("--control-start", options.control_start.len()),
+        ("--control-end", options.control_end.len()),
+    ] {
+        ensure!(
+            found == 0 || found == count,
+            "{count} --control and {found} {name}: give one for each network, or none at all"
+        );
+    }
+    let one = |(i, path): (usize, &PathBuf)| {
+        let start = options.control_start.get(i).copied().unwrap_or(0.0);
+        let end = options.control_end.get(i).copied().unwrap_or(1.0);
+        ensure!(start <= end, "--control-start {start} is after --control-end {end}");
+        let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
+        Ok(control::Wanted {
+            path: path.clone(),
+            images: Vec::new(),
+            weight,
+            span: (start, end),
+            guess: false,
+        })
+    };
+    options.control.iter().enumerate().map(one).collect()
+}
+
+pub fn reduction(folder: &ModelFolder) -> anyhow::Result<usize> {
+    Ok(VaeConfig::open(&folder.vae().join("config.json"))?.reduction())
+}
+
+/// The sizes that the model takes, and its control networks.
+pub fn model_size(options: &Refine, folder: &ModelFolder) -> anyhow::Result<ModelSize> {
+    let reduction = reduction(folder)?;
+    let mut multiple = reduction;
+    for path in &options.control {
+        if let ControlConfig::Adapter(config) = ControlConfig::read(path, &folder.unet(), reduction)? {
+            multiple = lcm(multiple, config.downscale);
+        }
+    }
+    let (width, height) = generate::nominal_size(folder, reduction)?;
+    let side = |wanted: Option<usize>, own: usize| -> anyhow::Result<u32> {
+        Ok(u32::try_from(wanted.unwrap_or(own).next_multiple_of(multiple))?)
+    };
+    Ok(ModelSize {
+        width: side(options.inpaint_width, width)?,
+        height: side(options.inpaint_height, height)?,
+        multiple: u32::try_from(multiple)?,
+    })
+}
+
+fn lcm(a: usize, b: usize) -> usize {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a.max(1)
+    };
+    a / gcd(a, b) * b
+}
+
+pub fn style(style: ControlStyle) -> Style {
+    match style {
+        ControlStyle::Classic => Style::Classic,
+        ControlStyle::Thin => Style::Thin,
+        ControlStyle::Xinsir => Style::Xinsir,
+    }
+}
+
+pub fn filter(options: &Refine) -> Filter {
+    let kind = |kind: &RegionKind| match kind {
+        RegionKind::Face => Kind::Face,
+        RegionKind::Hand => Kind::Hand,
+    };
+    Filter {
+        min_score: options.confidence,
+        kinds: options.kinds.iter().map(kind).chain([Kind::Other]).collect(),
+        max_regions: options.mask_k,
+        min_share: options.mask_min_ratio,
+        max_share: options.mask_max_ratio,
+        min_side: options.min_side as f64,
+        order: match options.order {
+            RegionOrder::Left => Order::Left,
+            RegionOrder::Area => Order::Area,
+            RegionOrder::Score => Order::Score,
+        },
+    }
+}
+
+/// All that decides the result of a picture, besides the picture: what is refined with other settings is
+/// refined again.
+pub fn settings(options: &Refine, model: &Path, loras: &[(PathBuf, f32)]) -> anyhow::Result<Value> {
+    let file = |path: &Path| -> Value {
+        let length = std::fs::metadata(path).map(|data| data.len()).ok();
+        json!({"file": path.display().to_string(), "bytes": length})
+    };
+    let digest = |path: &Option<PathBuf>| -> anyhow::Result<Value> {
+        Ok(match path {
+            Some(path) if path.is_file() => {
+                let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+                json!({"file": path.display().to_string(), "sha256": sha256_hex(&bytes)})
+            }
+            Some(path) => path.display().to_string().into(),
+            None => Value::Null,
+        })
+    };
+    Ok(json!({
+        "version": 1,
+        "model": file(&model.join("model_index.json")),
+        "loras": loras.iter().map(|(path, weight)| json!([file(path), weight])).collect::<Vec<_>>(),
+        "controls": options.control.iter().map(|path| file(path)).collect::<Vec<_>>(),
+        "control_weight": options.control_weight,
+        "control_start": options.control_start,
+        "control_end": options.control_end,
+        "control_style": format!("{:?}", options.control_style),
+        "prompt": options.prompt,
+        "face_prompt": options.face_prompt,
+        "hand_prompt": options.hand_prompt,
+        "negative": options.negative,
+        "regions": digest(&options.regions)?,
+        "masks": digest(&options.masks)?,
+        "mode": format!("{:?}", options.mode),
+        "kinds": options.kinds.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>(),
+        "confidence": options.confidence,
+        "mask_k": options.mask_k,
+        "mask_ratio": [Some(options.mask_min_ratio), options.mask_max_ratio],
+        "min_side": options.min_side,
+        "order": format!("{:?}", options.order),
+        "context": options.context,
+        "mask_margin": options.mask_margin,
+        "mask_blur": options.mask_blur,
+        "strength": options.denoising_strength,
+        "steps": options.steps,
+        "guidance": options.guidance,
+        "sampler": options.sampler.name(),
+        "size": [options.inpaint_width, options.inpaint_height],
+        "seed": options.seed,
+        "zoom": !options.no_zoom,
+    }))
+}

@@ -1,0 +1,95 @@
+//! A prompt for each region, and the prompt that a picture brings.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use fairhuman_refine::{Kind, Region};
+use serde_json::Value;
+
+/// Prompts of faces and hands, in the order of the regions.
+pub struct Lists {
+    faces: Vec<String>,
+    hands: Vec<String>,
+}
+
+impl Lists {
+    /// Lists as the command line gives them; `[SEP]` separates prompts in one text.
+    pub fn new(faces: &[String], hands: &[String]) -> Self {
+        let split = |texts: &[String]| {
+            texts.iter().flat_map(|text| text.split("[SEP]")).map(|text| text.trim().to_owned()).collect()
+        };
+        Self { faces: split(faces), hands: split(hands) }
+    }
+
+    /// The prompt of each region; none where it is to be left out. `scene` is the picture's own.
+    pub fn assign(&self, regions: &[Region], scene: &str) -> Vec<Option<String>> {
+        let (mut faces, mut hands) = (0, 0);
+        let mut next = |region: &Region| {
+            let (list, at) = match region.kind {
+                Kind::Face => (&self.faces, &mut faces),
+                Kind::Hand => (&self.hands, &mut hands),
+                Kind::Other => return Some(scene.to_owned()),
+            };
+            let text = list.get(*at).or(list.last()).map_or("", String::as_str);
+            *at += 1;
+            match text {
+                "" => Some(scene.to_owned()),
+                "[SKIP]" => None,
+                text => Some(text.replace("[PROMPT]", scene)),
+            }
+        };
+        regions.iter().map(&mut next).collect()
+    }
+}
+
+/// The prompt that a picture file was made of, by the texts that `fairhuman sample` or A1111 write into PNG
+/// files.
+pub fn of_file(file: &Path, bytes: &[u8]) -> Option<String> {
+    if file.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")) {
+        return None;
+    }
+    let reader = png::Decoder::new(Cursor::new(bytes)).read_info().ok()?;
+    let info = reader.info();
+    let plain = info.uncompressed_latin1_text.iter().map(|text| (text.keyword.clone(), text.text.clone()));
+    let wide = info.utf8_text.iter().filter_map(|text| Some((text.keyword.clone(), text.get_text().ok()?)));
+    let texts: Vec<(String, String)> = plain.chain(wide).collect();
+    let text = |key: &str| texts.iter().find(|(keyword, _)| keyword == key).map(|(_, text)| text.as_str());
+    let ours = text("fairhuman").and_then(|json| serde_json::from_str::<Value>(json).ok());
+    if let Some(prompt) = ours.as_ref().and_then(|json| json["prompt"].as_str()) {
+        return Some(prompt.to_owned());
+    }
+    let parameters = text("parameters")?;
+    let end = ["\nNegative prompt:", "\nSteps:"].iter().filter_map(|mark| parameters.find(mark)).min();
+    Some(parameters[..end.unwrap_or(parameters.len())].trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use fairhuman_refine::{Kind, Rect, Region};
+
+    use super::Lists;
+
+    fn assigned(faces: &[&str], hands: &[&str], kinds: &[Kind]) -> Vec<Option<String>> {
+        let bounds = Rect { x0: 0.0, y0: 0.0, x1: 9.0, y1: 9.0 };
+        let region = |&kind: &Kind| Region { kind, bounds, points: vec![], score: None };
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let regions: Vec<Region> = kinds.iter().map(region).collect();
+        Lists::new(&owned(faces), &owned(hands)).assign(&regions, "scene")
+    }
+
+    #[test]
+    fn each_region_gets_the_next_prompt_of_its_kind_and_the_last_is_for_the_rest() {
+        use Kind::{Face, Hand, Other};
+        let kinds = [Face, Hand, Face, Hand, Face, Other];
+        let texts = |list: &[&str]| list.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>();
+        assert_eq!(assigned(&[], &[], &kinds), texts(&["scene"; 6]));
+        assert_eq!(
+            assigned(&["a man", "a woman"], &["a fist"], &kinds),
+            texts(&["a man", "a fist", "a woman", "a fist", "a woman", "scene"])
+        );
+        // A region's prompt does not depend on what the others of another kind get.
+        assert_eq!(assigned(&["a [SEP] [PROMPT], b"], &[], &kinds)[2], Some("scene, b".into()));
+        assert_eq!(assigned(&["[SEP]c"], &[], &[Face, Face]), texts(&["scene", "c"]));
+        assert_eq!(assigned(&["[SKIP][SEP]c"], &[], &[Face, Face]), [None, Some("c".into())]);
+    }
+}

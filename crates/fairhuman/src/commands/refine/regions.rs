@@ -1,0 +1,272 @@
+//! The regions of a picture: found by the detectors, listed in a file, or painted as masks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use fairhuman_refine::{Kind, Rect, Region, components};
+use fairhuman_vision::detect::{DetectOptions, Detections, Instance};
+use fairhuman_vision::pipeline::Pipeline;
+use fairhuman_vision::skeleton::Skeleton;
+use image::{GrayImage, RgbImage};
+use serde::Deserialize;
+
+use crate::cli::Refine;
+use crate::commands::{drawn_pose, mask_file};
+
+/// Regions of a picture, and what else is known of it.
+#[derive(Default)]
+pub struct Found {
+    pub regions: Vec<Region>,
+    /// Prompts that a file gives, by the region's number.
+    pub prompts: Vec<Option<String>>,
+    /// Number of people.
+    pub people: usize,
+    /// Points of bodies, hands and faces.
+    pub skeleton: Skeleton,
+    /// A mask that was painted.
+    pub mask: Option<GrayImage>,
+}
+
+/// Where regions come from.
+pub enum Source {
+    /// The detectors.
+    Detectors,
+    /// A JSON file: for each picture, its regions.
+    Listed(BTreeMap<String, Vec<Listed>>),
+    /// A dataset's folder: annotations of `annotate`, or key points of `people` by the picture's name.
+    Dataset(PathBuf, BTreeMap<String, PathBuf>),
+    /// A mask, or a folder of masks.
+    Masks(PathBuf),
+}
+
+/// A region of a file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    kind: ListedKind,
+    #[serde(rename = "box")]
+    bounds: [f64; 4],
+    #[serde(default)]
+    points: Vec<[f64; 2]>,
+    prompt: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ListedKind {
+    Face,
+    Hand,
+    Other,
+}
+
+impl Source {
+    /// That which the options name.
+    pub fn open(options: &Refine) -> anyhow::Result<Self> {
+        match (&options.regions, &options.masks) {
+            (None, None) => Ok(Self::Detectors),
+            (_, Some(masks)) => {
+                ensure!(masks.exists(), "{}: there is no such file or folder", masks.display());
+                Ok(Self::Masks(masks.clone()))
+            }
+            (Some(folder), None) if folder.is_dir() => dataset(folder),
+            (Some(file), None) => {
+                let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+                let listed: BTreeMap<String, Vec<Listed>> = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{}: not a list of regions for each picture", file.display()))?;
+                for (picture, region) in
+                    listed.iter().flat_map(|(name, list)| list.iter().map(move |r| (name, r)))
+                {
+                    let [x0, y0, x1, y1] = region.bounds;
+                    let numbers = region.bounds.iter().chain(region.points.iter().flatten());
+                    ensure!(
+                        x0 < x1 && y0 < y1 && numbers.into_iter().all(|v| v.is_finite()),
+                        "{}, {picture}: box {:?}: expected left, top, right and bottom in pixels",
+                        file.display(),
+                        region.bounds
+                    );
+                }
+                Ok(Self::Listed(listed))
+            }
+        }
+    }
+
+    /// The regions of a picture, `name` being its path in the folder of pictures.
+    pub fn find(
+        &self,
+        picture: &RgbImage,
+        name: &str,
+        detections: Option<&Detections>,
+    ) -> anyhow::Result<Found> {
+        match self {
+            Self::Detectors => Ok(detections.map(detected).unwrap_or_default()),
+            Self::Listed(all) => {
+                let listed = all.get(name).or_else(|| all.get(last(name))).map_or(&[][..], Vec::as_slice);
+                let prompts = listed.iter().map(|region| region.prompt.clone()).collect();
+                let regions: Vec<Region> = listed.iter().map(Listed::region).collect();
+                let skeleton = skeleton_of(&regions);
+                Ok(Found { prompts, people: people_in(&regions), skeleton, regions, mask: None })
+            }
+            Self::Dataset(folder, points) => {
+                let annotation = folder.join("annotations").join(format!("{name}.json"));
+                if annotation.is_file() {
+                    let bytes =
+                        std::fs::read(&annotation).with_context(|| annotation.display().to_string())?;
+                    let found: Detections = serde_json::from_slice(&bytes)
+                        .with_context(|| format!("{}: not an annotation", annotation.display()))?;
+                    return Ok(detected(&found));
+                }
+                match points.get(last(name)) {
+                    Some(file) => Ok(drawn(drawn_pose::read(file)?)),
+                    None => Ok(Found::default()),
+                }
+            }
+            Self::Masks(path) => {
+                let file = match path.is_dir() {
+                    false => path.clone(),
+                    true => [format!("{name}.png"), name.to_owned()]
+                        .into_iter()
+                        .map(|name| path.join(name))
+                        .chain([path.join(Path::new(name).with_extension("png"))])
+                        .find(|file| file.is_file())
+                        .with_context(|| format!("no mask in {}", path.display()))?,
+                };
+                let mask = mask_file::read(&file)?;
+                if mask.dimensions() != picture.dimensions() {
+                    let ((w, h), (of_picture, high)) = (mask.dimensions(), picture.dimensions());
+                    bail!("its mask {} has {w}x{h} pixels, it has {of_picture}x{high}", file.display());
+                }
+                let region = |bounds| Region { kind: Kind::Other, bounds, points: Vec::new(), score: None };
+                let regions: Vec<Region> = components(&mask).into_iter().map(region).collect();
+                Ok(Found {
+                    prompts: vec![None; regions.len()],
+                    regions,
+                    mask: Some(mask),
+                    ..Found::default()
+                })
+            }
+        }
+    }
+}
+
+impl Listed {
+    fn region(&self) -> Region {
+        let [x0, y0, x1, y1] = self.bounds;
+        let kind = match self.kind {
+            ListedKind::Face => Kind::Face,
+            ListedKind::Hand => Kind::Hand,
+            ListedKind::Other => Kind::Other,
+        };
+        Region { kind, bounds: Rect { x0, y0, x1, y1 }, points: self.points.clone(), score: None }
+    }
+}
+
+/// The file's name in a path with `/`.
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// A folder with annotations, or with key points that its list names.
+fn dataset(folder: &Path) -> anyhow::Result<Source> {
+    let list = folder.join("metadata.jsonl");
+    let text = std::fs::read_to_string(&list)
+        .with_context(|| format!("{}: neither annotations nor key points", folder.display()))?;
+    let mut points = BTreeMap::new();
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let name = ["image", "file_name"].iter().find_map(|key| line[*key].as_str());
+        if let (Some(name), Some(file)) = (name, line["keypoints"].as_str()) {
+            points.insert(last(name).to_owned(), folder.join(file));
+        }
+    }
+    ensure!(
+        !points.is_empty() || folder.join("annotations").is_dir(),
+        "{}: neither annotations of `fairhuman annotate` nor key points of `fairhuman people`",
+        folder.display()
+    );
+    Ok(Source::Dataset(folder.to_path_buf(), points))
+}
+
+fn points_of(instance: &Instance) -> Vec<[f64; 2]> {
+    instance.points.iter().map(|p| p.map(f64::from)).collect()
+}
+
+fn rect_of(instance: &Instance) -> Rect {
+    let b = instance.bbox;
+    Rect { x0: b.x0.into(), y0: b.y0.into(), x1: b.x1.into(), y1: b.y1.into() }
+}
+
+/// What detectors found.
+fn detected(found: &Detections) -> Found {
+    let kinds = [(Kind::Face, &found.faces), (Kind::Hand, &found.hands)];
+    let regions: Vec<Region> = kinds
+        .into_iter()
+        .flat_map(|(kind, list)| list.iter().map(move |instance| (kind, instance)))
+        .map(|(kind, instance)| {
+            let (bounds, points) = (rect_of(instance), points_of(instance));
+            Region { kind, bounds, points, score: Some(instance.score.into()) }
+        })
+        .collect();
+    Found {
+        prompts: vec![None; regions.len()],
+        people: found.count_people(),
+        skeleton: Skeleton::of(found),
+        regions,
+        mask: None,
+    }
+}
+
+/// Points of a drawing's people: boxes around them, as wide again as skin lies around joints.
+fn drawn(skeleton: Skeleton) -> Found {
+    const SKIN: f64 = 0.1;
+    let region = |kind: Kind, points: &Vec<[f32; 2]>| {
+        let points: Vec<[f64; 2]> = points.iter().map(|p| p.map(f64::from)).collect();
+        let bounds = around(&points)?;
+        let bounds = bounds.expanded(SKIN * bounds.longer());
+        Some(Region { kind, bounds, points, score: None })
+    };
+    let faces = skeleton.faces.iter().filter_map(|points| region(Kind::Face, points));
+    let hands = skeleton.hands.iter().filter_map(|points| region(Kind::Hand, points));
+    let regions: Vec<Region> = faces.chain(hands).collect();
+    Found { prompts: vec![None; regions.len()], people: skeleton.bodies.len(), skeleton, regions, mask: None }
+}
+
+fn around(points: &[[f64; 2]]) -> Option<Rect> {
+    let boxes = points.iter().map(|&[x, y]| Rect { x0: x, y0: y, x1: x, y1: y });
+    boxes.reduce(|a, b| a.union(&b))
+}
+
+/// Hands with 21 points, as skeletons have them.
+fn skeleton_of(regions: &[Region]) -> Skeleton {
+    let hands = regions.iter().filter(|region| region.kind == Kind::Hand && region.points.len() == 21);
+    let hands = hands.map(|region| region.points.iter().map(|p| p.map(|v| v as f32)).collect());
+    Skeleton { hands: hands.collect(), ..Skeleton::default() }
+}
+
+fn people_in(regions: &[Region]) -> usize {
+    regions.iter().filter(|region| region.kind == Kind::Face).count()
+}
+
+/// Looks at a picture, if there are detectors.
+pub fn look(
+    detectors: Option<&Pipeline<'_>>,
+    picture: &RgbImage,
+    zoom: bool,
+) -> anyhow::Result<Option<Detections>> {
+    let look = |pipeline: &Pipeline<'_>| pipeline.detect(picture, DetectOptions { zoom });
+    detectors.map(look).transpose().map_err(anyhow::Error::msg)
+}
+
+/// Overlap from which a detection is the region.
+const SAME: f64 = 0.3;
+
+/// The score of what detectors found in a region's place; none if nothing of its kind.
+pub fn score_of(region: &Region, found: &Detections) -> Option<f64> {
+    let list = match region.kind {
+        Kind::Face => &found.faces,
+        Kind::Hand => &found.hands,
+        Kind::Other => return None,
+    };
+    let same = list.iter().filter(|instance| rect_of(instance).iou(&region.bounds) >= SAME);
+    same.map(|instance| f64::from(instance.score)).max_by(f64::total_cmp)
+}

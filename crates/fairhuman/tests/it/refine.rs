@@ -1,0 +1,273 @@
+//! `fairhuman refine` from outside, with a random model: what changes, what stays, and what is told.
+
+use std::path::Path;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A small model, and a folder of two pictures, a broken one and one of a format that cannot be read.
+fn world() -> World {
+    let world = World::empty();
+    world.ok(&["init-model", "--preset", "tiny", "--out", "tiny"]);
+    std::fs::create_dir(world.path("in")).unwrap();
+    noise((120, 90), 1).save(world.path("in/a.png")).unwrap();
+    noise((75, 101), 2).save(world.path("in/b.png")).unwrap();
+    std::fs::write(world.path("in/b.txt"), "a man waves").unwrap();
+    let bytes = std::fs::read(world.path("in/a.png")).unwrap();
+    std::fs::write(world.path("in/cut.png"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(world.path("in/phone.heic"), b"\0\0\0\x18ftypheic").unwrap();
+    let regions = json!({
+        "a.png": [
+            {"kind": "hand", "box": [70, 50, 90, 66]},
+            {"kind": "face", "box": [20, 20, 50, 55], "prompt": "an old face"},
+            {"kind": "hand", "box": [100, 10, 104, 14]},
+        ],
+        "b.png": [{"kind": "hand", "box": [60, 5, 90, 30]}],
+    });
+    std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
+    world
+}
+
+fn noise((width, height): (u32, u32), seed: u32) -> RgbImage {
+    let byte = |n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8;
+    RgbImage::from_fn(width, height, |x, y| Rgb([0, 1, 2].map(|c| byte(seed + c + 3 * x + 1009 * y))))
+}
+
+/// Refining without detectors: the folder for them is empty.
+const REFINE: [&str; 13] = [
+    "refine",
+    "in",
+    "--model",
+    "tiny",
+    "--models",
+    "none",
+    "--steps",
+    "3",
+    "--denoising-strength",
+    "0.7",
+    "--inpaint-width",
+    "64",
+    "--inpaint-height=64",
+];
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&REFINE[..], more].concat()
+}
+
+fn report(world: &World, out: &str) -> Value {
+    serde_json::from_slice(&world.bytes(&format!("{out}/report.json"))).unwrap()
+}
+
+fn open(world: &World, file: impl AsRef<Path>) -> RgbImage {
+    image::open(world.path(file)).unwrap().into_rgb8()
+}
+
+#[test]
+fn regions_change_all_else_keeps_its_bytes_and_what_is_broken_is_listed() {
+    let world = world();
+    let said = world.run(&arguments(&[
+        "--out",
+        "out",
+        "--regions",
+        "regions.json",
+        "--mode=crops",
+        "--prompt",
+        "a woman",
+    ]));
+    let notes = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.success(), "{notes}");
+    assert!(notes.contains("skipped cut.png") && notes.contains("skipped phone.heic"), "{notes}");
+    assert!(notes.contains("nobody checks"), "{notes}");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(text.contains("2 pictures, 3 regions (3 unchecked); 2 skipped"), "{text}");
+
+    let (before, after) = (open(&world, "in/a.png"), open(&world, "out/a.png"));
+    assert_eq!(before.dimensions(), after.dimensions());
+    let mut changed = 0;
+    for (x, y, pixel) in after.enumerate_pixels() {
+        // Boxes with a quarter of their longer side around, and two pixels.
+        let near = |x0: u32, y0: u32, x1: u32, y1: u32| {
+            let by = (x1 - x0).max(y1 - y0) / 4 + 3;
+            (x0 - by..x1 + by).contains(&x) && (y0 - by..y1 + by).contains(&y)
+        };
+        let inside = near(70, 50, 90, 66) || near(20, 20, 50, 55);
+        assert!(inside || pixel == before.get_pixel(x, y), "{x}, {y}");
+        changed += usize::from(pixel != before.get_pixel(x, y));
+    }
+    assert!(changed > 1200, "{changed}");
+
+    let report = report(&world, "out");
+    let a = &report["pictures"][0];
+    // In order from the left; the tiny hand is below the least side.
+    let kinds: Vec<&str> =
+        a["regions"].as_array().unwrap().iter().map(|r| r["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["face", "hand"]);
+    assert_eq!(
+        (&a["regions"][0]["prompt"], &a["regions"][1]["prompt"]),
+        (&json!("an old face"), &json!("a woman"))
+    );
+    assert_eq!(a["regions"][0]["verdict"], "unchecked");
+    assert!(a["regions"][1]["enlarged"].as_f64().unwrap() > 1.1, "{a}");
+    assert_eq!(report["regions"]["unchecked"], 3);
+    assert_eq!(report["skipped"][0]["picture"], "cut.png");
+    let page = String::from_utf8(world.bytes("out/index.html")).unwrap();
+    assert!(page.contains("sheet/a.png.jpg") && page.contains("cut.png") && page.contains("an old face"));
+    assert!(open(&world, "out/sheet/a.png.jpg").width() > 300);
+}
+
+#[test]
+fn a_run_goes_on_where_it_was_and_does_again_what_changed() {
+    let world = world();
+    let run = |more: &[&str]| {
+        world.ok(&[&arguments(&["--out", "out", "--regions", "regions.json"])[..], more].concat())
+    };
+    assert!(run(&[]).contains("2 done now, 0 kept from before"));
+    let first = world.bytes("out/a.png");
+    assert!(run(&[]).contains("0 done now, 2 kept from before"));
+    // A missing result, another picture, another caption.
+    std::fs::remove_file(world.path("out/a.png")).unwrap();
+    assert!(run(&[]).contains("1 done now, 1 kept from before"));
+    assert!(world.bytes("out/a.png") == first, "the same bytes again");
+    std::fs::write(world.path("in/b.txt"), "a woman waves").unwrap();
+    assert!(run(&[]).contains("1 done now, 1 kept from before"));
+    assert_eq!(report(&world, "out")["pictures"][1]["regions"][0]["prompt"], "a woman waves");
+    assert!(run(&["--seed", "3"]).contains("2 done now, 0 kept from before"));
+    assert!(world.bytes("out/a.png") != first);
+}
+
+#[test]
+fn a_region_does_not_depend_on_other_pictures_regions_of_other_places_or_their_prompts() {
+    let world = world();
+    let run = |out: &str, more: &[&str]| {
+        let all =
+            arguments(&["--out", out, "--regions", "regions.json", "--prompt", "a woman", "--mode", "crops"]);
+        world.ok(&[&all[..], more].concat());
+        open(&world, format!("{out}/a.png"))
+    };
+    let hand = |picture: &RgbImage| image::imageops::crop_imm(picture, 66, 46, 28, 24).to_image();
+    let both = run("both", &[]);
+    // The face has another prompt, and the other picture is gone.
+    let mut regions: Value = serde_json::from_slice(&world.bytes("regions.json")).unwrap();
+    regions["a.png"][1]["prompt"] = "a young face".into();
+    std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
+    std::fs::remove_file(world.path("in/b.png")).unwrap();
+    let other = run("other", &[]);
+    assert_eq!(hand(&both), hand(&other));
+    assert_ne!(both, other);
+    assert_ne!(hand(&both), hand(&open(&world, "in/a.png")));
+}
+
+#[test]
+fn a_dry_run_prints_order_and_prompts_and_paints_nothing() {
+    let world = world();
+    let said = world.run(&arguments(&[
+        "--out",
+        "out",
+        "--regions",
+        "regions.json",
+        "--dry-run",
+        "--hand-prompt",
+        "a fist[SEP]an open hand",
+        "--min-side",
+        "1",
+    ]));
+    let notes = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.success(), "{notes}");
+    assert!(notes.contains("1 face at 20,20 30x35") && notes.contains(": an old face"), "{notes}");
+    assert!(notes.contains("2 hand at 70,50 20x16") && notes.contains(": a fist"), "{notes}");
+    assert!(notes.contains("3 hand at 100,10 4x4") && notes.contains(": an open hand"), "{notes}");
+    assert_eq!(world.files("out"), ["index.html", "sheet/a.png.jpg", "sheet/b.png.jpg"]);
+}
+
+#[test]
+fn masks_say_what_is_refined() {
+    let world = world();
+    std::fs::create_dir(world.path("masks")).unwrap();
+    let white = |x: u32, y: u32| (30..60).contains(&x) && (30..50).contains(&y);
+    let mask = |(w, h)| GrayImage::from_fn(w, h, |x, y| Luma([if white(x, y) { 255 } else { 0 }]));
+    mask((120, 90)).save(world.path("masks/a.png")).unwrap();
+    mask((75, 100)).save(world.path("masks/b.png")).unwrap();
+    let said = world.run(&arguments(&["--out", "out", "--masks", "masks", "--prompt", "a cat"]));
+    let notes = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        notes.contains("skipped b.png") && notes.contains("b.png has 75x100 pixels, it has 75x101"),
+        "{notes}"
+    );
+    let (before, after) = (open(&world, "in/a.png"), open(&world, "out/a.png"));
+    let mut changed = 0;
+    for (x, y, pixel) in after.enumerate_pixels() {
+        assert!(white(x, y) || pixel == before.get_pixel(x, y), "{x}, {y}");
+        changed += usize::from(pixel != before.get_pixel(x, y));
+    }
+    assert!(changed > 500, "{changed}");
+}
+
+#[test]
+fn every_mode_keeps_what_is_outside_of_the_masks() {
+    let world = world();
+    let before = open(&world, "in/a.png");
+    for mode in ["whole", "crops", "mosaic"] {
+        world.ok(&arguments(&["--out", mode, "--regions", "regions.json", "--mode", mode]));
+        let after = open(&world, format!("{mode}/a.png"));
+        assert_ne!(after, before, "{mode}");
+        for (x, y) in [(0, 0), (119, 89), (60, 80), (119, 0), (5, 70)] {
+            assert_eq!(after.get_pixel(x, y), before.get_pixel(x, y), "{mode}");
+        }
+        assert_eq!(report(&world, mode)["pictures"][0]["mode"], *mode);
+    }
+}
+
+#[test]
+fn control_networks_run_where_there_are_landmarks_and_nowhere_else() {
+    let world = world();
+    world.ok(&["init-control", "--model", "tiny", "--kind", "controlnet", "--random", "--out", "pose"]);
+    let mut regions: Value = serde_json::from_slice(&world.bytes("regions.json")).unwrap();
+    let run = |out: &str, more: &[&str]| {
+        world
+            .ok(&[&arguments(&["--out", out, "--regions", "regions.json", "--mode", "crops"])[..], more]
+                .concat());
+        (open(&world, format!("{out}/a.png")), report(&world, out)["pictures"][0]["regions"].clone())
+    };
+    let (plain, _) = run("plain", &[]);
+    // Without landmarks the network has no part in it.
+    let (without, told) = run("without", &["--control", "pose"]);
+    assert!(without == plain && told[1]["control"] == json!(false));
+    let points: Vec<[f64; 2]> =
+        (0..21).map(|i| [72.0 + f64::from(i % 5) * 4.0, 52.0 + f64::from(i / 5) * 3.0]).collect();
+    regions["a.png"][0]["points"] = json!(points);
+    std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
+    let (with, told) = run("with", &["--control", "pose"]);
+    assert_eq!((&told[0]["control"], &told[1]["control"]), (&json!(false), &json!(true)));
+    let (again, _) = run("again", &[]);
+    assert_ne!(with, again, "the control image steers");
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    let world = world();
+    std::fs::write(world.path("wrong.json"), r#"{"a.png": [{"kind": "hand", "box": [9, 9, 3, 3]}]}"#)
+        .unwrap();
+    std::fs::write(world.path("other.json"), r#"{"a.png": [{"kind": "foot", "box": [1, 1, 3, 3]}]}"#)
+        .unwrap();
+    std::fs::create_dir(world.path("empty")).unwrap();
+    for (more, expected) in [
+        (&["--out", "out"][..], "fairhuman models get"),
+        (&["--out", "out", "--regions", "wrong.json"], "expected left, top, right and bottom"),
+        (&["--out", "out", "--regions", "other.json"], "unknown variant `foot`"),
+        (&["--out", "out", "--regions", "empty"], "neither annotations"),
+        (&["--out", "out", "--masks", "nowhere"], "nowhere"),
+        (&["--out", "in", "--regions", "regions.json"], "in"),
+        (
+            &["--out", "out", "--regions", "regions.json", "--lora-weight", "1"],
+            "0 --lora and 1 --lora-weight",
+        ),
+    ] {
+        let said = world.fails(&arguments(more));
+        assert!(said.contains(expected), "{more:?}: {said}");
+    }
+    let said =
+        world.fails(&["refine", "empty", "--out", "out", "--regions", "regions.json", "--models", "none"]);
+    assert!(said.contains("no pictures in it"), "{said}");
+}
