@@ -37,6 +37,15 @@ pub fn ensure_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Reads a whole file, which must be one; see [`ensure_file`].
+///
+/// # Errors
+/// The system's error, or what is in the file's place.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    ensure_file(path)?;
+    std::fs::read(path)
+}
+
 /// Writes `bytes` to `path`. When this returns, they are on the disk.
 ///
 /// # Errors

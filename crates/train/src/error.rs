@@ -111,6 +111,15 @@ pub enum TrainError {
         /// The model's folder.
         model: PathBuf,
     },
+    /// The last held-out losses are no numbers.
+    #[error(
+        "the held-out losses after step {step}, the last, are not finite: the training has diverged, and nothing was \
+         written but the checkpoint; a lower optimizer.learning_rate, with another --out, may help"
+    )]
+    Diverged {
+        /// The last step.
+        step: u64,
+    },
     /// Too many steps in a row had to be refused.
     #[error(
         "stopped at step {step}: {count} steps in a row were refused, the last because {last}; what was learnt before \

@@ -216,15 +216,15 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             let step = run.progress.step;
             self.note_damage(run)?;
             let last = step == self.until;
-            if self.validates_after(step) {
-                self.validate(run)?;
+            if self.validates_after(step) && !self.validate(run)? && last {
+                return Err(TrainError::Diverged { step });
             }
             if self.previews_after(step) {
                 self.sample(run)?;
             }
-            // A run that could take none of its steps has failed, however few they were.
+            // A run whose later half could not be taken has failed, however few its steps were.
             let most = self.recipe.stop_after_bad_steps;
-            let patience = if last { most.min(self.until - first) } else { most };
+            let patience = if last { most.min((self.until - first).div_ceil(2)) } else { most };
             if let Some(why) = failure.filter(|_| run.progress.bad_in_a_row >= patience) {
                 return Err(self.give_up(run, why)?);
             }
@@ -327,11 +327,17 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         every.is_some_and(|every| step.is_multiple_of(every) || step == self.until)
     }
 
-    fn validate<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
+    /// Held-out losses; false where they are no finite numbers.
+    fn validate<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<bool, TrainError> {
         let during = format!("validation after step {}", run.progress.step);
         let validation = self.attempt(run, during, |this, run| run.validate(&this.passes, this.stop))?;
         self.cut_short |= validation.is_none() && run.validates() && self.stopped();
-        self.emit(run, validation)
+        let first = match &validation {
+            Some(Event::Validation(validation)) => validation.losses.first().copied(),
+            _ => None,
+        };
+        self.emit(run, validation)?;
+        Ok(first.is_none_or(f64::is_finite))
     }
 
     fn sample<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {

@@ -18,7 +18,7 @@ pub(super) struct CaptionFile {
 /// Reads the file called `name` in the dataset's folder `root`. The first line that is not empty counts, as
 /// in sd-scripts: some write one caption per line to choose from.
 pub(super) fn read(root: &Path, name: &Path, spec: &DatasetSpec) -> Result<CaptionFile, Diagnostic> {
-    let bytes = std::fs::read(resolve(root, name)?).map_err(|e| unreadable(&e))?;
+    let bytes = fairhuman_files::read(&resolve(root, name)?).map_err(|e| unreadable(&e))?;
     crate::foreign::refuse(&bytes)?;
     let mut lines = utf8(&bytes)?.lines().filter(|line| !is_blank(line));
     let text = check(lines.next().unwrap_or_default(), spec)?;

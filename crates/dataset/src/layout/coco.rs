@@ -140,7 +140,7 @@ fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), Diagnost
 }
 
 fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
-    let bytes = std::fs::read(resolve(root, file)?).map_err(|e| unreadable(&e))?;
+    let bytes = fairhuman_files::read(&resolve(root, file)?).map_err(|e| unreadable(&e))?;
     crate::foreign::refuse(&bytes)?;
     serde_json::from_slice(&json::with_null(&bytes)).map_err(|e| {
         let hint = match bytes.trim_ascii_start().starts_with(b"[") {

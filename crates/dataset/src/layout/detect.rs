@@ -70,7 +70,7 @@ fn has_split_lists(folder: &Path) -> bool {
 
 /// True if a list of JSON lines names its pictures as Hugging Face does, and not as the recipe does.
 fn has_file_names(list: &Path, spec: &DatasetSpec) -> bool {
-    let text = std::fs::read(list).unwrap_or_default();
+    let text = fairhuman_files::read(list).unwrap_or_default();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let first = text.split(|&b| b == b'\n').find(|line| !line.trim_ascii().is_empty());
     let object =

@@ -142,7 +142,7 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
 /// The rows of a CSV list with a header.
 fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
-    let bytes = std::fs::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
+    let bytes = fairhuman_files::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
     foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     listing.used.push(name.to_owned());

@@ -52,7 +52,7 @@ pub(crate) fn regions(path: &Path, spec: &DatasetSpec) -> Vec<Region> {
             } else {
                 lists.iter().map(|l| root.join(l)).find(|l| l.is_file())
             };
-            let text = list.and_then(|l| std::fs::read(l).ok()).unwrap_or_default();
+            let text = list.and_then(|l| fairhuman_files::read(&l).ok()).unwrap_or_default();
             found.extend(columns(&text).iter().filter_map(|c| Some((region_of(c)?, c.clone()))));
         }
         Layout::Parquet => {

@@ -39,7 +39,7 @@ pub(super) fn rows(
     listing: &mut Listing,
 ) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
-    let bytes = std::fs::read(list).map_err(|e| dataset(unreadable(&e)))?;
+    let bytes = fairhuman_files::read(list).map_err(|e| dataset(unreadable(&e)))?;
     crate::foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {

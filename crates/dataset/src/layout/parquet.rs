@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use fairhuman_files::ensure_file;
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -266,7 +267,7 @@ fn add_rows(
 
 fn reader(file: &Path) -> Result<SerializedFileReader<File>, Diagnostic> {
     crate::foreign::refuse_file(file)?;
-    let file = File::open(file).map_err(|e| unreadable(&e))?;
+    let file = ensure_file(file).and_then(|()| File::open(file)).map_err(|e| unreadable(&e))?;
     SerializedFileReader::new(file).map_err(table_error)
 }
 

@@ -203,7 +203,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
 fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
     let mut prompts = options.prompt.clone();
     if let Some(path) = &options.prompts {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fairhuman_files::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;

@@ -348,3 +348,21 @@ fn a_decay_that_followed_the_steps_is_told_what_to_write() {
     let error = world.fails(&["train", "other.toml", "--out", "run"]);
     assert!(error.contains("put the values back to go on"), "{error}");
 }
+
+/// Nor is a list or a file of prompts that is none.
+#[test]
+#[cfg(unix)]
+fn commands_do_not_wait_for_what_is_no_file() {
+    let world = World::new(&[]);
+    let list = world.path("people/metadata.jsonl");
+    std::fs::remove_file(&list).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&list).status().unwrap().success());
+    let sample = ["sample", "--model", "tiny", "--out", "pictures", "--prompts", "/dev/zero"];
+    for arguments in [&["check", "recipe.toml"][..], &["train", "recipe.toml"], &sample] {
+        let mut command = world.command(arguments);
+        let assert = command.timeout(std::time::Duration::from_secs(120)).assert().code(1);
+        let output = assert.get_output();
+        let said = [&output.stdout[..], &output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains("no file"), "{arguments:?}");
+    }
+}

@@ -138,6 +138,18 @@ fn caches_notice_a_changed_picture_caption_and_encoder() {
 }
 
 #[test]
+fn a_run_that_diverged_is_no_success_however_short_it_is() {
+    let rate = ("optimizer.learning_rate = 1e-3", "optimizer.learning_rate = 1e30");
+    let world = World::new(&[rate]);
+    let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
+    assert!(error.contains("steps in a row were refused"), "{error}");
+    world.recipe("one.toml", &[rate, ("steps = 6", "steps = 1")]);
+    let error = world.fails(&["train", "one.toml", "--out", "one"]);
+    assert!(error.contains("diverged"), "{error}");
+    assert!(!world.path("one/lora.safetensors").exists());
+}
+
+#[test]
 fn a_step_that_is_not_finite_changes_nothing_and_too_many_end_the_run() {
     // The first step makes the weights so large that every later prediction overflows.
     let world = World::new(&[

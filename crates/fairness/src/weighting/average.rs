@@ -31,6 +31,21 @@ pub(super) fn check_positive(name: &'static str, value: f64) -> Result<(), Weigh
     Err(WeightingError::Parameter { name, problem })
 }
 
+/// Refuses a value that lies outside of what anybody can mean: beyond it weights vanish, or are all that is
+/// left.
+pub(super) fn check_within(
+    name: &'static str,
+    value: f64,
+    least: f64,
+    most: f64,
+) -> Result<(), WeightingError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let problem = format!("{name} is {value}; it must be {least} to {most}");
+    Err(WeightingError::Parameter { name, problem })
+}
+
 /// Refuses losses of present objectives that methods with ratios and logarithms cannot use.
 pub(super) fn check_losses(seen: &Observation<'_>) -> Result<(), WeightingError> {
     for i in seen.gram.present() {

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::average::check_within;
 use super::{GramWeighting, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::row_product;
@@ -35,13 +36,7 @@ fn half() -> f64 {
 
 impl GramWeighting for CaGrad {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        match self.c >= 0.0 && self.c.is_finite() {
-            true => Ok(()),
-            false => {
-                let problem = format!("c is {}; it must be 0 (the mean) or positive", self.c);
-                Err(WeightingError::Parameter { name: "c", problem })
-            }
-        }
+        check_within("c", self.c, 0.0, 1e3)
     }
 
     fn label(&self) -> String {

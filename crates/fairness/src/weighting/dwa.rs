@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{check_losses, check_positive, softmax};
+use super::average::{check_losses, check_positive, check_within, softmax};
 use super::{GramWeighting, Observation, State};
 use crate::{Solution, WeightingError};
 
@@ -34,7 +34,7 @@ fn window() -> u32 {
 
 impl GramWeighting for Dwa {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_positive("temperature", self.temperature)?;
+        check_within("temperature", self.temperature, 1e-3, 1e6)?;
         check_positive("window", f64::from(self.window))
     }
 

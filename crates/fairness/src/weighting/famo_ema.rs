@@ -15,7 +15,7 @@ use super::{GramWeighting, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::adam::adam;
-use super::average::{check_positive, softmax};
+use super::average::{check_within, softmax};
 
 /// FAMO whose logits follow averaged losses instead of a second evaluation of the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,15 +42,9 @@ fn gamma() -> f64 {
 
 impl GramWeighting for FamoEma {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_positive("learning_rate", self.learning_rate)?;
+        check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
         check_decay(self.loss_decay)?;
-        match self.gamma >= 0.0 && self.gamma.is_finite() {
-            true => Ok(()),
-            false => {
-                let problem = format!("gamma is {}; it must be 0 or positive", self.gamma);
-                Err(WeightingError::Parameter { name: "gamma", problem })
-            }
-        }
+        check_within("gamma", self.gamma, 0.0, 1e3)
     }
 
     fn label(&self) -> String {

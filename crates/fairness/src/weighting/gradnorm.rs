@@ -15,7 +15,7 @@ use super::{GramWeighting, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::adam::adam;
-use super::average::{FirstMeans, check_positive};
+use super::average::{FirstMeans, check_positive, check_within};
 
 /// The smallest weight before they are scaled to their sum: a step of Adam could make one negative.
 const SMALLEST: f64 = 1e-3;
@@ -52,16 +52,10 @@ fn warmup() -> u32 {
 
 impl GramWeighting for GradNorm {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_positive("learning_rate", self.learning_rate)?;
+        check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
         check_positive("warmup", f64::from(self.warmup))?;
         check_decay(self.loss_decay)?;
-        match self.alpha >= 0.0 && self.alpha.is_finite() {
-            true => Ok(()),
-            false => {
-                let problem = format!("alpha is {}; it must be 0 or positive", self.alpha);
-                Err(WeightingError::Parameter { name: "alpha", problem })
-            }
-        }
+        check_within("alpha", self.alpha, 0.0, 100.0)
     }
 
     fn label(&self) -> String {

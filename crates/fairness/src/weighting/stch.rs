@@ -12,7 +12,7 @@ use super::average::{Averages, check_decay, loss_decay};
 use super::{GramWeighting, Observation, State};
 use crate::{Solution, WeightingError};
 
-use super::average::{FirstMeans, check_positive, softmax};
+use super::average::{FirstMeans, check_positive, check_within, softmax};
 
 /// Weights of a smooth maximum over the objectives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ fn warmup() -> u32 {
 
 impl GramWeighting for Stch {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_positive("mu", self.mu)?;
+        check_within("mu", self.mu, 1e-6, 1e6)?;
         check_positive("warmup", f64::from(self.warmup))?;
         check_decay(self.loss_decay)
     }

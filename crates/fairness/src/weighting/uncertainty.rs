@@ -11,7 +11,7 @@ use super::{GramWeighting, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::adam::adam;
-use super::average::check_positive;
+use super::average::check_within;
 
 /// Weights `exp(-s)` with learnt s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ fn learning_rate() -> f64 {
 
 impl GramWeighting for Uncertainty {
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_positive("learning_rate", self.learning_rate)?;
+        check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
         check_decay(self.loss_decay)
     }
 
