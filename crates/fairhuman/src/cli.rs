@@ -7,11 +7,14 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_train::recipe::{Device, bounds};
+use fairhuman_train::recipe::{Device, Precision, bounds};
 
+mod compute;
 mod data;
 mod model;
 mod refine;
+pub use compute::Compute;
+use compute::{device, precision};
 pub use data::{
     Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
@@ -36,6 +39,9 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+    /// The folder of libtorch's libraries, .../torch/lib [default: that of $VIRTUAL_ENV or python3]
+    #[arg(long, value_name = "DIR", global = true, env = "FAIRHUMAN_LIBTORCH", hide_env_values = true)]
+    pub libtorch: Option<PathBuf>,
 }
 
 /// The commands.
@@ -93,12 +99,8 @@ pub struct Quickstart {
     /// Sampling steps of the pictures
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=MOST_SAMPLING_STEPS))]
     pub sampling_steps: u64,
-    /// Where to compute
-    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
-    pub device: Device,
-    /// Threads; 0 for all cores
-    #[arg(long, value_name = "T", default_value_t = 0)]
-    pub threads: usize,
+    #[command(flatten)]
+    pub compute: Compute,
 }
 
 /// `fairhuman train`
@@ -120,12 +122,18 @@ pub struct Train {
     /// The run folder [default: the recipe's `out`, or runs/NAME for NAME.toml]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Only check the recipe and print it, with an estimate of the memory that its run needs on its device
+    #[arg(long, conflicts_with_all = ["steps", "record"])]
+    pub dry_run: bool,
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
     #[arg(long, value_name = "STEP", value_parser = whole(1..=MOST_STEPS))]
     pub record: Option<u64>,
-    /// Where to compute [default: the recipe's `device`, or cpu]
+    /// Where to compute: cpu, or by libtorch cuda, cuda:N, torch-cpu [default: the recipe's, or cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device())]
     pub device: Option<Device>,
+    /// Type of activations and frozen weights [default: the recipe's `precision`, or bf16 on cuda, else f32]
+    #[arg(long, value_name = "TYPE", value_parser = precision())]
+    pub precision: Option<Precision>,
     /// Threads [default: the recipe's `threads`, or all cores]
     #[arg(long, value_name = "T")]
     pub threads: Option<usize>,
@@ -218,12 +226,8 @@ pub struct Sample {
     /// are threads]
     #[arg(long, value_name = "N", value_parser = whole(1..=MOST_IN_BATCH))]
     pub batch: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
-    pub device: Device,
-    /// Threads; 0 for all cores
-    #[arg(long, value_name = "T", default_value_t = 0)]
-    pub threads: usize,
+    #[command(flatten)]
+    pub compute: Compute,
     /// Image to image: begin with this picture instead of noise; it is cropped to the shape of the new ones
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
@@ -285,10 +289,6 @@ fn guidance(text: &str) -> Result<f64, String> {
         Ok(scale) if scale.is_nan() => Ok(scale),
         _ => factor(text),
     }
-}
-
-fn device() -> impl TypedValueParser<Value = Device> {
-    PossibleValuesParser::new(Device::ALL.map(Device::name)).try_map(|name| name.parse::<Device>())
 }
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {
@@ -353,12 +353,8 @@ pub struct Replay {
     /// Time the step: two runs to warm up, then the medians of N [default: one run, without warm-up]
     #[arg(long, value_name = "N", value_parser = whole(1..=MOST_PICTURES))]
     pub repeat: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
-    pub device: Device,
-    /// Threads; 0 for all cores
-    #[arg(long, value_name = "T", default_value_t = 0)]
-    pub threads: usize,
+    #[command(flatten)]
+    pub compute: Compute,
     /// Recompute activations in the backward pass: less memory, more time, the same numbers
     #[arg(long)]
     pub checkpointing: bool,

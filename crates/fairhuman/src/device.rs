@@ -1,9 +1,12 @@
 //! Which backend a command runs on: `--device`, or the recipe's `device`.
 
+use anyhow::ensure;
 use fairhuman_engine::Backend;
-use fairhuman_train::recipe::Device;
+use fairhuman_torch::Torch;
+use fairhuman_train::recipe::{Device, Precision, Recipe};
 
-use crate::machine;
+use crate::cli::Compute;
+use crate::{libtorch, machine};
 
 /// Work for any backend. (A closure cannot be generic.)
 pub trait Work {
@@ -22,8 +25,16 @@ pub trait Work {
 pub struct Resources {
     /// Threads of a CPU; 0 for all cores.
     pub threads: usize,
+    /// Type of activations and frozen weights; none for the device's own.
+    pub precision: Option<Precision>,
     /// Bytes for weights that are prepared once where the same network runs many times, as in sampling.
     pub weight_cache: usize,
+}
+
+impl From<Compute> for Resources {
+    fn from(Compute { threads, precision, .. }: Compute) -> Self {
+        Self { threads, precision, weight_cache: 0 }
+    }
 }
 
 /// Opens the backend of `device` and does the work on it.
@@ -31,11 +42,37 @@ pub struct Resources {
 /// # Errors
 /// A device that is not there or refuses the resources, and those of the work.
 pub fn run<W: Work + Send>(device: Device, resources: Resources, work: W) -> anyhow::Result<W::Output> {
-    match device {
+    let precision = resources.precision.unwrap_or(device.default_precision());
+    ensure!(
+        device.has(precision),
+        "{device} computes in f32 only; {} needs cuda or torch-cpu",
+        precision.name()
+    );
+    let threads = machine::threads(resources.threads)?;
+    let on = match device {
         Device::Cpu => {
-            let cpu = machine::backend(resources.threads)?.with_filter_cache(resources.weight_cache);
+            let cpu = machine::backend(threads)?.with_filter_cache(resources.weight_cache);
             // All of it inside the thread pool: operations start without a detour.
-            cpu.scope(|| work.on(&cpu))
+            return cpu.scope(|| work.on(&cpu));
         }
+        Device::TorchCpu => fairhuman_torch::Device::Cpu,
+        Device::Cuda(index) => fairhuman_torch::Device::Cuda(index),
+    };
+    let precision = match precision {
+        Precision::F32 => fairhuman_torch::Precision::F32,
+        Precision::Bf16 => fairhuman_torch::Precision::Bf16,
+    };
+    let library = libtorch::open()?;
+    library.set_threads(if threads == 0 { machine::cores() } else { threads });
+    work.on(&Torch::new(library, on, precision)?)
+}
+
+/// The machine and what a recipe's run uses of it, in words.
+pub fn description(recipe: &Recipe) -> String {
+    let machine = machine::description();
+    let precision = recipe.precision().name();
+    match (recipe.device, libtorch::version()) {
+        (Device::Cpu, _) | (_, None) => machine,
+        (device, Some(version)) => format!("{machine}, {device} by libtorch {version}, {precision}"),
     }
 }

@@ -47,14 +47,22 @@ pub fn description() -> String {
     format!("{os} {arch}, {} cores, {}", cores(), vector_instructions())
 }
 
-/// The CPU backend with `threads` threads (0: one per core).
+/// A number of threads that somebody asks for.
 ///
 /// # Errors
-/// More than [`MOST_THREADS`], or threads that the system refuses.
-pub fn backend(threads: usize) -> anyhow::Result<Cpu> {
+/// More than [`MOST_THREADS`].
+pub fn threads(threads: usize) -> anyhow::Result<usize> {
     ensure!(
         threads <= MOST_THREADS,
         "{threads} threads: expected at most {MOST_THREADS}, or 0 for one per core"
     );
-    Cpu::new(threads).context("cannot start the threads")
+    Ok(threads)
+}
+
+/// The CPU backend with `threads` threads (0: one per core).
+///
+/// # Errors
+/// As [`threads`], and threads that the system refuses.
+pub fn backend(threads: usize) -> anyhow::Result<Cpu> {
+    Cpu::new(self::threads(threads)?).context("cannot start the threads")
 }

@@ -11,6 +11,7 @@ mod clock;
 mod commands;
 mod device;
 mod interrupt;
+mod libtorch;
 mod machine;
 mod memory;
 mod meter;
@@ -29,6 +30,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     signals::prefer_errors();
     let cli = Cli::parse();
+    libtorch::look_in(cli.libtorch);
     // Training is worth finishing although nobody watches; its results are files.
     let prints_results = !matches!(cli.command, Command::Train(_) | Command::Quickstart(_));
     let result = OutOfMemory::catch(|| match cli.command {

@@ -1,11 +1,14 @@
 //! The machine's memory, and what a run will need of it: told before anything is read.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::bail;
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_train::memory::{Estimate, Networks, Sizes, Trained, estimate, sampling};
-use fairhuman_train::recipe::{GradientUse, Recipe};
+use fairhuman_train::recipe::{Device, GradientUse, Recipe};
+
+use crate::libtorch;
 
 const GIB: f64 = 1_073_741_824.0;
 /// An estimate that is this many times what the machine has in all is an error.
@@ -39,6 +42,42 @@ impl Memory {
         }
         Some(memory)
     }
+}
+
+impl Memory {
+    /// That of a device: of the machine, or of a card.
+    pub fn of(device: Device) -> Option<Memory> {
+        let Device::Cuda(card) = device else { return Self::read() };
+        let (available, total) = libtorch::open().ok()?.cuda_memory(card)?;
+        Some(Memory { available: available as f64, total: total as f64 })
+    }
+}
+
+/// MiB of a card that are taken; none of other devices. libtorch keeps what it once took, so that this is its
+/// peak.
+pub fn taken_mib(device: Device) -> Option<f64> {
+    let Device::Cuda(_) = device else { return None };
+    let Memory { available, total } = Memory::of(device)?;
+    Some((total - available) / f64::from(1 << 20))
+}
+
+/// The estimate of a recipe's run on its device, part by part, and what there is.
+///
+/// # Errors
+/// A model folder whose configurations cannot be read.
+pub fn table(recipe: &Recipe, memory: Option<Memory>) -> anyhow::Result<String> {
+    let networks = Networks::open(&ModelFolder::open(&recipe.model.path)?)?;
+    let needed = estimate(&networks, &Sizes::of(recipe));
+    let mut text = format!("memory on {}, {} (an estimate):\n", recipe.device, recipe.precision().name());
+    for (name, bytes) in needed.parts().into_iter().filter(|(_, bytes)| *bytes > 0.0) {
+        writeln!(text, "  {name:18}{:>10}", gib(bytes))?;
+    }
+    writeln!(text, "  {:18}{:>10}  (not all of it at once)", "peak", gib(needed.peak()))?;
+    match memory {
+        Some(memory) => write!(text, "{} of {} are available", gib(memory.available), gib(memory.total))?,
+        None => write!(text, "how much {} has is not known here", recipe.device)?,
+    }
+    Ok(text)
 }
 
 /// A field of /proc/meminfo in bytes.

@@ -2,9 +2,9 @@
 //!
 //! The network's forward pass is gone through block by block for what its backward pass keeps, then backwards
 //! for the most that is held at once: what is kept and not yet used, the cotangents of all lanes, and with
-//! checkpointing the block that is computed again. Sums are of f32 values; what a backend needs beside them
-//! (packed weights, pieces of products) is small or stated. `tests/it/memory.rs` of the command line holds
-//! this to measured peaks, within a factor of 1.5.
+//! checkpointing the block that is computed again. Activations are of the run's precision, and with libtorch
+//! so are frozen weights; what a backend needs beside them (packed weights, pieces of products) is small or
+//! stated. `tests/it/memory.rs` of the command line holds this to measured peaks, within a factor of 1.5.
 
 mod blocks;
 mod networks;
@@ -18,13 +18,15 @@ use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 
 use crate::method::{Settings, Visitor};
-use crate::recipe::{GradientUse, Recipe};
+use crate::recipe::{Device, GradientUse, Precision, Recipe};
 use networks::{autoencoder, parameters, unet};
 
 /// Bytes of a value.
 const VALUE: f64 = 4.0;
 /// Held by a process before it has a model: the program, its threads, buffers.
 const PROCESS: f64 = 80.0 * MIB;
+/// Held on a card before there is a model: CUDA's own, and its libraries' kernels.
+const CONTEXT: f64 = 600.0 * MIB;
 const MIB: f64 = 1_048_576.0;
 /// Bytes of frozen weights that are kept as f32; those beyond stay in their file's type, here 16 bits.
 const WIDENED: f64 = 2048.0 * MIB;
@@ -98,6 +100,10 @@ pub struct Sizes {
     pub averages: bool,
     /// Width and height of the pictures of `[samples]`.
     pub previews: Option<(u32, u32)>,
+    /// Where it runs.
+    pub device: Device,
+    /// Type of activations and frozen weights.
+    pub precision: Precision,
 }
 
 impl Sizes {
@@ -120,7 +126,28 @@ impl Sizes {
             checkpointing: recipe.activation_checkpointing,
             averages: recipe.ema.is_some(),
             previews: recipe.samples.as_ref().map(|samples| (samples.width, samples.height)),
+            device: recipe.device,
+            precision: recipe.precision(),
         }
+    }
+
+    /// Bytes of an activation.
+    fn value(&self) -> f64 {
+        self.precision.bytes() as f64
+    }
+
+    /// Bytes of frozen weights: those of the network that is trained or steered, and those that are always
+    /// f32.
+    fn frozen(&self, steered: f64, exact: f64) -> f64 {
+        match self.device {
+            Device::Cpu => widened(steered + exact),
+            Device::TorchCpu | Device::Cuda(_) => self.value() * steered + VALUE * exact,
+        }
+    }
+
+    /// Bytes that there are before any model.
+    fn process(&self) -> f64 {
+        if matches!(self.device, Device::Cuda(_)) { CONTEXT } else { PROCESS }
     }
 }
 
@@ -134,6 +161,8 @@ fn largest(geometry: &GeometrySpec) -> (u32, u32) {
 /// Bytes by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Estimate {
+    /// The program, or CUDA on a card.
+    pub process: f64,
     /// Frozen weights.
     pub weights: f64,
     /// Trained values.
@@ -161,7 +190,7 @@ impl Estimate {
     pub fn peak(&self) -> f64 {
         let held = self.weights + self.values + self.moments + self.averages + self.data;
         let step = self.gradients + self.activations;
-        PROCESS + self.captions.max(held + step.max(self.encoding).max(self.previews))
+        self.process + self.captions.max(held + step.max(self.encoding).max(self.previews))
     }
 
     /// The largest parts, with their names, largest first.
@@ -177,6 +206,7 @@ impl Estimate {
             ("encoding captions", self.captions),
             ("[samples]", self.previews),
             ("data", self.data),
+            ("the program", self.process),
         ];
         parts.sort_by(|a, b| b.1.total_cmp(&a.1));
         parts
@@ -194,30 +224,34 @@ pub fn estimate(networks: &Networks, sizes: &Sizes) -> Estimate {
     let text_values: f64 = texts.iter().map(|text| parameters(&fairhuman_diffusion::clip::plan(text))).sum();
     let unet_values = parameters(&fairhuman_diffusion::unet::plan(config));
     let vae_values = parameters(&fairhuman_diffusion::vae::plan(vae));
-    let (frozen, trained, pass) = match &sizes.trained {
+    let (steered, exact, trained, pass) = match &sizes.trained {
         Trained::Adapter(rank, targets) => {
             let values = networks::adapter(&fairhuman_diffusion::unet::plan(config), *rank, targets);
-            let frozen = unet_values + vae_values;
-            (frozen, values, unet(config, latents, blocks::Kept::Adapter { rank: *rank, targets }))
+            (
+                unet_values,
+                vae_values,
+                values,
+                unet(config, latents, blocks::Kept::Adapter { rank: *rank, targets }),
+            )
         }
         Trained::UNet { text_encoders } => {
             let texts = if *text_encoders { text_values } else { 0.0 };
-            (vae_values, unet_values + texts, unet(config, latents, blocks::Kept::All))
+            (0.0, vae_values, unet_values + texts, unet(config, latents, blocks::Kept::All))
         }
         // Its half of the U-Net keeps what its own gradients need.
         Trained::ControlNet => {
             let values = networks::controlnet(&fairhuman_diffusion::unet::plan(config));
-            (unet_values + vae_values, values, unet(config, latents, blocks::Kept::All))
+            (unet_values, vae_values, values, unet(config, latents, blocks::Kept::All))
         }
         Trained::T2iAdapter(kind) => {
             let usual = if config.added.is_some() { AdapterKind::FullXl } else { AdapterKind::Full };
             let adapter = AdapterConfig::of_unet(kind.unwrap_or(usual), &config.channels, reduction);
             let values = parameters(&fairhuman_diffusion::adapter::plan(&adapter));
             let kept = blocks::Kept::Adapter { rank: 0, targets: &[] };
-            (unet_values + vae_values, values, unet(config, latents, kept))
+            (unet_values, vae_values, values, unet(config, latents, kept))
         }
         Trained::Autoencoder { decoder_only } => {
-            (0.0, vae_values, autoencoder(vae, (height, width), *decoder_only))
+            (0.0, 0.0, vae_values, autoencoder(vae, (height, width), *decoder_only))
         }
     };
     let passes = if sizes.accumulation > 1 { 2.0 } else { 1.0 };
@@ -232,15 +266,19 @@ pub fn estimate(networks: &Networks, sizes: &Sizes) -> Estimate {
     let masks = objectives * if is_vae { (width * height) as f64 } else { cells };
     let copies = 2.0;
     Estimate {
-        weights: widened(frozen),
-        values: VALUE * trained,
+        process: sizes.process(),
+        weights: sizes.frozen(steered, exact),
+        // Beside 16-bit activations trained values have a 16-bit copy.
+        values: (VALUE + if sizes.value() < VALUE { sizes.value() } else { 0.0 }) * trained,
         gradients: VALUE * trained * (kept * passes + 1.0),
         moments: VALUE * 2.0 * trained,
         averages: if sizes.averages { VALUE * trained } else { 0.0 },
-        activations: VALUE * blocks::peak(&pass, batch, batch * objectives, sizes.checkpointing),
+        activations: sizes.value() * blocks::peak(&pass, batch, batch * objectives, sizes.checkpointing),
         encoding: if is_vae { 0.0 } else { VALUE * networks::encoding(vae, (height, width)) },
-        previews: sizes.previews.map_or(0.0, |size| drawing(networks, size, 1) + widened(text_values)),
-        captions: if is_vae { 0.0 } else { widened(text_values) },
+        previews: sizes
+            .previews
+            .map_or(0.0, |size| drawing(networks, size, (1, sizes.value())) + sizes.frozen(0.0, text_values)),
+        captions: if is_vae { 0.0 } else { sizes.frozen(0.0, text_values) },
         data: VALUE * copies * batch * sizes.accumulation as f64 * (sample + masks),
     }
 }
@@ -251,18 +289,19 @@ pub fn sampling(networks: &Networks, size: (u32, u32), batch: usize) -> f64 {
     let texts: f64 = texts.iter().map(|text| parameters(&fairhuman_diffusion::clip::plan(text))).sum();
     let others = parameters(&fairhuman_diffusion::unet::plan(config))
         + parameters(&fairhuman_diffusion::vae::plan(vae));
-    PROCESS + widened(texts + others) + drawing(networks, size, batch)
+    PROCESS + widened(texts + others) + drawing(networks, size, (batch, VALUE))
 }
 
-/// Bytes that passes through the U-Net and the decoder hold beside the weights.
-fn drawing(networks: &Networks, (width, height): (u32, u32), batch: usize) -> f64 {
+/// Bytes that passes through the U-Net, with activations of `value` bytes, and the decoder hold beside the
+/// weights.
+fn drawing(networks: &Networks, (width, height): (u32, u32), (batch, value): (usize, f64)) -> f64 {
     let Networks { unet: config, vae, .. } = networks;
     let (height, width) = (height as usize, width as usize);
     let latents = (height / vae.reduction(), width / vae.reduction());
     let blocks = unet(config, latents, blocks::Kept::Adapter { rank: 0, targets: &[] });
     // A prompt and its negative prompt.
     let denoising = 2.0 * batch as f64 * blocks::inference(&blocks);
-    VALUE * denoising.max(networks::decoding(vae, (height, width)))
+    (value * denoising).max(VALUE * networks::decoding(vae, (height, width)))
 }
 
 /// Bytes of frozen weights.

@@ -49,8 +49,8 @@ impl<B: Backend> Previews<B> {
     /// Parts that are missing or do not fit; settings that the model cannot follow.
     pub fn open(backend: &B, model: &Path, samples: &Samples) -> Result<Self, TrainError> {
         let folder = ModelFolder::open(model)?;
-        let text = TextEncoders::load(backend, &folder)?;
-        let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
+        let text = TextEncoders::load(backend.exact(), &folder)?;
+        let vae = AutoencoderKl::load(backend.exact(), &folder.vae(), Trainable::None)?;
         let schedule = NoiseSchedule::read(&folder.schedule()).map_err(ModelError::from)?;
         let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
         let (width, height) = (width as usize, height as usize);

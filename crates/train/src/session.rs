@@ -24,7 +24,7 @@ use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::optimizer::Moments;
 use crate::previews::{self, Previews};
-use crate::recipe::{Recipe, differences};
+use crate::recipe::{Recipe, differences, other_device};
 use crate::record;
 use crate::size;
 
@@ -86,6 +86,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             folder::ensure_new(recipe)?;
         }
         let model = check_identity(recipe, saved.as_ref())?;
+        notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
         let setup = Setup {
             backend,
             model: folder,
@@ -96,7 +97,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             out: &recipe.out,
         };
         let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
-        let data = Data::open(backend, recipe, source)?;
+        let data = Data::open(backend.exact(), recipe, source)?;
         let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint(), model };
         if saved.as_ref().is_some_and(|saved| saved.identity.dataset != identity.dataset) {
             return Err(TrainError::DatasetChanged { path: recipe.out.clone() });
@@ -349,6 +350,15 @@ fn check_identity(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, Trai
         return Err(TrainError::ModelChanged { path, model });
     }
     Ok(model)
+}
+
+/// A note where a run goes on with another device than before.
+fn moved(recipe: &Recipe, saved: &Saved) -> Option<String> {
+    let before = other_device(&saved.identity.recipe, recipe.device)?;
+    let (step, now) = (saved.progress.step, recipe.device);
+    Some(format!(
+        "device: {before} up to step {step}, {now} from then on: the steps' bits are not those of one device"
+    ))
 }
 
 /// Sums of squared errors over batches that are seen one after the other, and what to divide them by.

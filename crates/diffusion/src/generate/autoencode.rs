@@ -9,7 +9,7 @@ use crate::pipeline::Parts;
 use crate::vae::AutoencoderKl;
 
 /// The pictures of `latents [N, h, w, C]`: side by side where the backend prefers it, else one after the
-/// other, so that memory does not grow with their number.
+/// other, so that memory does not grow with their number; with all digits, which are seen in pictures.
 ///
 /// # Errors
 /// Latents that do not fit the autoencoder; see [`GenerateError`].
@@ -20,6 +20,7 @@ pub fn decode<B: Backend>(
     pictures: &[Picture],
     latents: &[f32],
 ) -> Result<Vec<Rgb>, GenerateError> {
+    let backend = backend.exact();
     let (h, w) = latent_size(parts.vae, settings)?;
     let (factor, shift) = parts.vae.scaling();
     let channels = parts.vae.config().latent_channels;
@@ -55,7 +56,7 @@ pub fn encode<B: Backend>(
     vae: &AutoencoderKl<B>,
     pictures: &B::Tensor,
 ) -> Result<Vec<f32>, ModelError> {
-    let (mean, _) = vae.encode_moments(backend, pictures)?;
+    let (mean, _) = vae.encode_moments(backend.exact(), pictures)?;
     let (factor, shift) = vae.scaling();
     Ok(backend.read(&mean).iter().map(|&z| ((f64::from(z) - shift) * factor) as f32).collect())
 }

@@ -46,7 +46,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let mut texts: Vec<&str> = wanted.iter().flatten().map(String::as_str).collect();
         texts.sort_unstable();
         texts.dedup();
-        let encoded = parts.text.encode_with(backend, params, &texts)?;
+        let encoded = parts.text.encode_with(backend.exact(), params, &texts)?;
         let shape = B::shape(&encoded.embeddings);
         let (tokens, width) = (shape[1], shape[2]);
         let embeddings = backend.read(&encoded.embeddings);

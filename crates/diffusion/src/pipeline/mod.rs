@@ -63,10 +63,10 @@ impl<B: Backend> Pipeline<B> {
     /// Errors of the parts, and parts that do not fit each other.
     pub fn open(backend: &B, folder: &Path) -> Result<Self, ModelError> {
         let folder = ModelFolder::open(folder)?;
-        let text = TextEncoders::load(backend, &folder)?;
+        let text = TextEncoders::load(backend.exact(), &folder)?;
         let unet = UNet::load(backend, &folder.unet(), Trainable::None)?;
         folder.check_text(unet.config(), text.width(), text.pooled_width())?;
-        let vae = AutoencoderKl::load(backend, &folder.vae(), Trainable::None)?;
+        let vae = AutoencoderKl::load(backend.exact(), &folder.vae(), Trainable::None)?;
         folder.check_sampled_latents(unet.config(), vae.config())?;
         let schedule = NoiseSchedule::read(&folder.schedule())?;
         Ok(Self { folder, text, unet, vae, schedule })

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_train::recipe::Device;
 
-use super::{ControlStyle, MOST_SAMPLING_STEPS, device, factor, guidance, sampler, share, side, size};
+use super::{Compute, ControlStyle, MOST_SAMPLING_STEPS, factor, guidance, sampler, share, side, size};
 
 /// `fairhuman refine`
 #[derive(Debug, Args)]
@@ -148,12 +147,8 @@ pub struct Refine {
     /// The folder with MediaPipe's networks [default: where `fairhuman models get` puts them]
     #[arg(long, value_name = "DIR", env = "FAIRHUMAN_MODELS", hide_env_values = true)]
     pub models: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device())]
-    pub device: Device,
-    /// Threads; 0 for all cores
-    #[arg(long, value_name = "T", default_value_t = 0)]
-    pub threads: usize,
+    #[command(flatten)]
+    pub compute: Compute,
 }
 
 fn context(text: &str) -> Result<f64, String> {

@@ -20,7 +20,7 @@ use fairhuman_train::recipe::Recipe;
 
 use crate::cli::Quickstart;
 use crate::commands::train::shown_on_screen;
-use crate::device::{self, Resources, Work};
+use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::{cache, clock, machine, units};
 use story::Losses;
@@ -36,8 +36,7 @@ const NEAR: u32 = 80;
 
 /// Runs it all; what is done already is not done again.
 pub fn run(options: &Quickstart) -> anyhow::Result<ExitCode> {
-    let resources = Resources { threads: options.threads, ..Resources::default() };
-    device::run(options.device, resources, Story(options))
+    device::run(options.compute.device, options.compute.into(), Story(options))
 }
 
 struct Story<'a>(&'a Quickstart);

@@ -74,7 +74,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
         }
     };
     let stop = interrupt::flag_that_says("leaving after the picture in work")?;
-    let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
+    let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
     let settings = settings(options, &model, &loras)?;
     let refining = Refining {
         options,
@@ -88,7 +88,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
         settings,
         stop: &stop,
     };
-    let summary = device::run(options.device, resources, refining)?;
+    let summary = device::run(options.compute.device, resources, refining)?;
     Ok(match () {
         () if summary.interrupted => ExitCode::from(INTERRUPTED),
         () if summary.pictures == 0 => ExitCode::FAILURE,

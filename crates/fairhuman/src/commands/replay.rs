@@ -16,9 +16,9 @@ use serde_json::json;
 
 use crate::activations::Activations;
 use crate::cli::Replay;
-use crate::device::{self, Resources, Work};
+use crate::device::{self, Work};
 use crate::profile::Profile;
-use crate::{clock, machine};
+use crate::{clock, machine, memory};
 
 /// Runs before the ones that are timed.
 const WARM_UP: usize = 2;
@@ -33,8 +33,8 @@ pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     ensure_apart(std::slice::from_ref(&options.outputs), &read)?;
     ensure_ours(&options.outputs, Kind::Tensors)?;
     let expected = options.expected.as_deref().map(read_tensors).transpose()?;
-    let resources = Resources { threads: options.threads, ..Resources::default() };
-    let outputs = device::run(options.device, resources, Timing { step: &inputs, options })?;
+    let outputs =
+        device::run(options.compute.device, options.compute.into(), Timing { step: &inputs, options })?;
     Ok(match (expected, &options.expected) {
         (Some(expected), Some(file)) => compare(&outputs, &expected, file, options.tolerance)?,
         _ => ExitCode::SUCCESS,
@@ -109,6 +109,7 @@ fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow
             "step_ms": median(|t| t.step),
             "activations_mb": activations.mib(),
             "peak_rss_mb": machine::peak_memory_mib(),
+            "device_memory_mb": memory::taken_mib(options.compute.device),
         })
     );
     Ok(outputs)

@@ -54,10 +54,10 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     read.extend(images.map(|file| ("the control image", file.as_path())));
     ensure_apart(&written, &read)?;
     written.iter().try_for_each(|file| ensure_ours(file, Kind::Picture))?;
-    let resources = Resources { threads: options.threads, weight_cache: FILTER_CACHE };
+    let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
     let sampling =
         Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures, controls: &controls };
-    device::run(options.device, resources, sampling)?;
+    device::run(options.compute.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,13 +26,19 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     }
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
+    recipe.precision = options.precision.or(recipe.precision);
     ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
-    let memory = Memory::read();
+    let memory = Memory::of(recipe.device);
     memory::settle_gradients(&mut recipe, memory);
     outln!("{}", recipe.to_toml());
+    if options.dry_run {
+        outln!("{}", memory::table(&recipe, memory)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     memory::check(&recipe, memory)?;
     let stop = interrupt::flag()?;
-    let resources = Resources { threads: recipe.threads, ..Resources::default() };
+    let Recipe { threads, precision, .. } = recipe;
+    let resources = Resources { threads, precision, ..Resources::default() };
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
 }
 
@@ -98,7 +104,7 @@ pub fn shown_on_screen(
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,
-        machine: &machine::description(),
+        machine: &device::description(recipe),
         stop,
         reporter: &mut screen,
         observer: None,

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use crate::machine;
+use crate::{libtorch, machine};
 
 /// Prints version and machine.
 pub fn run() -> anyhow::Result<ExitCode> {
     outln!("fairhuman {}", env!("CARGO_PKG_VERSION"));
     outln!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     outln!("{} cores, {}", machine::cores(), machine::vector_instructions());
+    outln!("libtorch: {}", libtorch::description());
     Ok(ExitCode::SUCCESS)
 }

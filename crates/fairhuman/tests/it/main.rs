@@ -21,6 +21,7 @@ mod report;
 mod resume;
 mod sample;
 mod samples;
+mod torch;
 mod train;
 mod whole;
 mod world;

@@ -59,6 +59,8 @@ impl World {
         let mut command = Command::cargo_bin("fairhuman").unwrap();
         // The user's own cache folder is left alone.
         command.current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("user-cache")).args(arguments);
+        // libtorch's threads do not spin while they wait for each other, beside other tests.
+        command.env("OMP_WAIT_POLICY", "passive");
         command
     }
 

@@ -1,7 +1,9 @@
 //! An opened libtorch. There is one in a process: its libraries share global state, and handles are its own.
 
 use super::cuda::Cuda;
-use super::symbols::{Allocation, Exceptions, Functions, ScalarFunctions, Shared, Threads, file_name};
+use super::symbols::{
+    Allocation, Context, Exceptions, Functions, ScalarFunctions, Shared, Threads, file_name,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -72,6 +74,17 @@ pub(crate) fn library() -> &'static Library {
     LIBRARY.get().expect("an opened libtorch")
 }
 
+/// Makes f32 products and convolutions f32, which cuDNN's are not by default, and cuBLAS' not where an
+/// environment variable says so.
+fn refuse_tf32(context: &Context) {
+    // SAFETY: a reference to the process's context, which lives as long, and methods of it.
+    unsafe {
+        let global = (context._ZN2at13globalContextEv)();
+        (context._ZN2at7Context18setAllowTF32CuBLASEb)(global, false);
+        (context._ZN2at7Context17setAllowTF32CuDNNEb)(global, false);
+    }
+}
+
 impl Library {
     /// Opens libtorch in a folder, such as `.../site-packages/torch/lib`. Opening it again is free.
     ///
@@ -96,6 +109,9 @@ impl Library {
         };
         if library.version() < (Version { major: 2, minor: 11, patch: 0 }) {
             return Err(unusable(format!("it is version {}", library.version())));
+        }
+        if let Ok(context) = Context::load(&shared, "") {
+            refuse_tf32(&context);
         }
         Ok(LIBRARY.get_or_init(|| library))
     }
@@ -127,6 +143,11 @@ impl Library {
     /// The reason why there is none, in words.
     pub(crate) fn cuda(&self) -> Result<&Cuda, &str> {
         self.cuda.get_or_init(|| Cuda::open(&self.folder)).as_ref().map_err(String::as_str)
+    }
+
+    /// Bytes of a card's memory that are free, and all.
+    pub fn cuda_memory(&self, card: u8) -> Option<(usize, usize)> {
+        self.cuda().ok()?.memory(card.into())
     }
 
     /// Number of NVIDIA cards that it can use.

@@ -172,6 +172,16 @@ functions! {
 }
 
 functions! {
+    /// `at::globalContext()` and switches of it, C++ names likewise.
+    Context {
+        _ZN2at13globalContextEv: fn() -> *mut c_void;
+        // context, on: at::Context::setAllowTF32CuBLAS, setAllowTF32CuDNN
+        _ZN2at7Context18setAllowTF32CuBLASEb: fn(*mut c_void, bool);
+        _ZN2at7Context17setAllowTF32CuDNNEb: fn(*mut c_void, bool);
+    }
+}
+
+functions! {
     /// Since 2.13: text of this thread's last exception.
     Exceptions {
         torch_exception_get_what_without_backtrace: fn() -> *const c_char;

@@ -35,8 +35,10 @@ fn library() -> Option<&'static Library> {
     *FOUND
 }
 
-/// Backends on the CPU; none without libtorch.
+/// Backends on the CPU, or on the first card if `FAIRHUMAN_TEST_DEVICE` is `cuda`; none without libtorch.
 fn backends(precision: Precision) -> Vec<Torch> {
-    let open = |library| Torch::new(library, Device::Cpu, precision).expect("the CPU");
+    let card = std::env::var("FAIRHUMAN_TEST_DEVICE").is_ok_and(|device| device == "cuda");
+    let device = if card { Device::Cuda(0) } else { Device::Cpu };
+    let open = |library| Torch::new(library, device, precision).expect("the device");
     library().map(open).into_iter().collect()
 }

@@ -86,7 +86,7 @@ impl<B: Backend> DenoisingSource<B> {
                 Text::Tokens(model.texts().iter().map(open).collect::<Result<_, _>>()?)
             }
             CaptionUse::Embedded => Text::Embedded(Captions::prepare(
-                setup.backend,
+                setup.backend.exact(),
                 model,
                 cache.clone(),
                 dataset,

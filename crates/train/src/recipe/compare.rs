@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::Device;
 use crate::method::MethodSettings;
 
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
@@ -76,6 +77,13 @@ pub fn flatten(text: &str, entry: &dyn Fn(usize, &Value) -> String) -> Result<Ta
     let mut flat = Table::new();
     open("", Value::Table(text.parse::<Table>()?), entry, &mut flat);
     Ok(flat)
+}
+
+/// The device that a run was on, if it goes on with another.
+pub fn other_device(before: &str, now: Device) -> Option<Device> {
+    let before = before.parse::<Table>().ok()?;
+    let device = before.get("device").and_then(Value::as_str)?.parse().ok()?;
+    (device != now).then_some(device)
 }
 
 fn open(prefix: &str, value: Value, entry: &dyn Fn(usize, &Value) -> String, flat: &mut Table) {

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use serde::Serialize;
 
-pub use compare::{Difference, differences, flatten};
-pub use device::Device;
+pub use compare::{Difference, differences, flatten, other_device};
+pub use device::{Device, Precision};
 pub use raw::{
     GradientUse, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule,
     RawValidation,
@@ -88,6 +88,9 @@ pub struct Recipe {
     pub gradients: GradientUse,
     /// Where it computes.
     pub device: Device,
+    /// Type of activations and frozen weights; none for the device's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// Threads, 0 for all cores.
     pub threads: usize,
     /// Run folder.
@@ -178,6 +181,11 @@ impl Recipe {
     /// True if [`GradientUse::Twice`] is possible.
     pub fn can_go_twice(&self) -> bool {
         self.accumulation == 1 && self.needs_products_only() && self.method.wants_less()
+    }
+
+    /// Type of activations and frozen weights: as asked for, or the device's own.
+    pub fn precision(&self) -> Precision {
+        self.precision.unwrap_or(self.device.default_precision())
     }
 
     /// Reads and resolves a recipe file.

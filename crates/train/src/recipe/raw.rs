@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use fairhuman_dataset::{DatasetSpec, GeometrySpec};
 use serde::{Deserialize, Serialize};
 
-use super::Device;
+use super::{Device, Precision};
 use crate::aggregate::Weighting;
 use crate::objective::Normalisation;
 use crate::rate::Decay;
@@ -44,8 +44,12 @@ pub struct RawRecipe {
     /// machine has not the memory for all, and they can be made twice.
     #[serde(default)]
     pub gradients: GradientUse,
-    /// Where the run computes: `"cpu"`, which is the default and, so far, the only one.
+    /// Where the run computes: `"cpu"` (default), or by libtorch `"cuda"`, `"cuda:N"` or `"torch-cpu"`. A run
+    /// that is resumed may change it; the same bits are promised on the same device alone.
     pub device: Option<Device>,
+    /// Type of activations and frozen weights: `"f32"` or `"bf16"`; what is trained is f32 with either.
+    /// Default: `"bf16"` on `cuda`, else `"f32"`, which is all that `cpu` has.
+    pub precision: Option<Precision>,
     /// Threads; 0 for as many as there are cores. Default 0. The same number gives the same bits.
     pub threads: Option<usize>,
     /// The run folder. Default: `runs/NAME` in the current folder, for a recipe file `NAME.toml`.
