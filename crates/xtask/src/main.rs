@@ -3,6 +3,7 @@
 //! goals.
 
 mod faults;
+mod gpu;
 mod machine;
 mod marked;
 mod measurements;
@@ -40,6 +41,8 @@ enum Command {
     Faults(faults::Faults),
     /// Damage drawn people, refine them, and compare with the true drawings
     RefineEvidence(refine_evidence::RefineEvidence),
+    /// Run and measure everything on a card: conformance, steps of SDXL, pictures, training (8 minutes)
+    Gpu(gpu::Gpu),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
     Sampling(Sampling),
 }
@@ -110,6 +113,7 @@ fn main() -> anyhow::Result<()> {
         Command::SmallModel(options) => small_model::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::RefineEvidence(options) => refine_evidence::run(&options),
+        Command::Gpu(options) => gpu::run(&options),
         Command::Sampling(options) => sampling::run(&options),
     }
 }

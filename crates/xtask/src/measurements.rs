@@ -13,6 +13,8 @@ pub(crate) struct Measurement {
     pub memory: Option<f64>,
     /// Memory that the forward pass saves for the backward pass.
     pub activations: Option<f64>,
+    /// Memory that a card has given.
+    pub device: Option<f64>,
 }
 
 impl Measurement {
@@ -30,6 +32,7 @@ impl Measurement {
             solve: number("solve_ms"),
             memory: number("peak_rss_mb"),
             activations: number("activations_mb"),
+            device: number("device_memory_mb"),
         };
         Ok((measurement, before.to_owned()))
     }

@@ -28,6 +28,10 @@ pub(crate) struct Variant {
     pub channels_last: bool,
     /// One objective and one backward pass in place of the exact step.
     pub plain: bool,
+    /// Activations computed again.
+    pub checkpointing: bool,
+    /// On a card, in place of the processor.
+    pub cuda: bool,
 }
 
 impl Python {
@@ -133,7 +137,11 @@ impl Python {
             (variant.bf16, "--bf16"),
             (variant.channels_last, "--channels-last"),
             (variant.plain, "--plain"),
+            (variant.checkpointing, "--checkpointing"),
         ];
+        if variant.cuda {
+            process.args(["--device", "cuda"]);
+        }
         process.args(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
         Ok(Measurement::from_output(&run(&mut process)?)?.0)
     }

@@ -266,7 +266,7 @@ mod tests {
     fn series(step: f64, memory: f64) -> Series {
         let (forward, backward, solve) = (Some(0.25 * step), Some(0.75 * step), Some(0.01 * step));
         let (memory, activations) = (Some(memory), Some(0.5 * memory));
-        Series(vec![Measurement { step, forward, backward, solve, memory, activations }])
+        Series(vec![Measurement { step, forward, backward, solve, memory, activations, device: None }])
     }
 
     fn line<'a>(goals: &'a [Goal], start: &str) -> &'a Goal {

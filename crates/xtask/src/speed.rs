@@ -183,7 +183,9 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
     drop(cpu);
     peak.gflops = peak.gflops.max(peak::measure(threads, &clock).gflops);
 
-    let torch = |bf16, channels_last, plain| Work::Torch(python::Variant { bf16, channels_last, plain });
+    let torch = |bf16, channels_last, plain| {
+        Work::Torch(python::Variant { bf16, channels_last, plain, ..python::Variant::default() })
+    };
     let ours = |inputs, threads, checkpointing| Work::Ours {
         inputs,
         threads,
