@@ -1,6 +1,6 @@
-//! `xtask refine-evidence`: does `fairhuman refine` mend what was damaged? Drawn people are damaged in known ways and
-//! refined by the built-in model, alone and with the two LoRAs of `fairhuman quickstart`; the result is compared with the
-//! true drawing. Every step is skipped where it is done, so the same command goes on.
+//! `xtask refine-evidence`: does `fairhuman refine` mend what was damaged? Drawn people are damaged in known
+//! ways and refined by the built-in model, alone and with the two LoRAs of `fairhuman quickstart`; the result
+//! is compared with the true drawing. Every step is skipped where it is done, so the same command goes on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -199,7 +199,8 @@ fn lined(part: &RgbImage) -> RgbImage {
     changed
 }
 
-/// Mean distances of damaged and refined pictures from the true drawings, in the regions of a kind, or of all.
+/// Mean distances of damaged and refined pictures from the true drawings, in the regions of a kind, or of
+/// all.
 fn distances(
     drawings: &[Drawing],
     (damaged, refined): (&Path, &Path),

@@ -31,8 +31,8 @@ are left. [SEP] separates prompts in one text, [PROMPT] is the picture's own, [S
 The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options. Files \
 that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
 pub struct Refine {
-    /// A picture, or a folder of pictures (PNG, JPEG, WebP; folders in it are searched too, the grid.png of `sample` is
-    /// left out)
+    /// A picture, or a folder of pictures (PNG, JPEG, WebP; folders in it are searched too, the grid.png of
+    /// `sample` is left out)
     pub pictures: PathBuf,
     /// The folder of the results
     #[arg(long, value_name = "DIR")]
@@ -85,8 +85,8 @@ pub struct Refine {
     /// Show regions, order, prompts and masks; paint nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// What the model is shown: crops of single regions, several beside each other, the whole picture, or as
-    /// the paper's refiner chooses
+    /// The way in which the model is shown regions: crops of single regions, several beside each other, the
+    /// whole picture, or as the paper's refiner chooses
     #[arg(long, value_enum, default_value_t = RefineMode::Auto)]
     pub mode: RefineMode,
     /// Kinds of regions
@@ -156,7 +156,7 @@ fn context(text: &str) -> Result<f64, String> {
     (1.0..=10.0).contains(&value).then_some(value).ok_or_else(|| "expected a number from 1 to 10".into())
 }
 
-/// What the model is shown.
+/// Ways to show regions to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RefineMode {
     /// By the share of faces and hands and the number of people, as in the paper's refiner

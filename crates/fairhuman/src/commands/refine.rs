@@ -306,7 +306,7 @@ impl Refining<'_> {
     }
 }
 
-/// What went wrong: with one picture, or with everything.
+/// A failure: with one picture, or with everything.
 enum Failure {
     Picture(String),
     All(anyhow::Error),

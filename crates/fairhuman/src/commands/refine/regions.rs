@@ -196,7 +196,7 @@ fn rect_of(instance: &Instance) -> Rect {
     Rect { x0: b.x0.into(), y0: b.y0.into(), x1: b.x1.into(), y1: b.y1.into() }
 }
 
-/// What detectors found.
+/// Regions that detectors found.
 fn detected(found: &Detections) -> Found {
     let kinds = [(Kind::Face, &found.faces), (Kind::Hand, &found.hands)];
     let regions: Vec<Region> = kinds
