@@ -11,8 +11,12 @@
 //! ```
 #![deny(missing_docs)]
 
+mod vocabulary;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use vocabulary::clip_merges;
 
 macro_rules! files {
     ($($path:literal),+ $(,)?) => {

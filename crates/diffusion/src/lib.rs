@@ -39,6 +39,7 @@ pub mod net;
 pub mod pipeline;
 pub mod sampler;
 pub mod schedule;
+pub mod single_file;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_train::recipe::{Device, Precision, bounds};
+use fairhuman_train::recipe::{Precision, Prediction, bounds};
 
 mod compute;
 mod data;
@@ -161,9 +161,17 @@ Picture i is a function of the options, its prompt, the seed and i: the pictures
 --index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
 (\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
 pub struct Sample {
-    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL) [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
+    /// Model folder in diffusers' layout, or one checkpoint file (Stable Diffusion 1.x, 2.x or XL) [default:
+    /// the built-in model]
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
+    /// For a checkpoint file: a model folder for the parts that it lacks, and for settings that shapes do not
+    /// say
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub base: Option<PathBuf>,
+    /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
+    #[arg(long, value_name = "KIND", requires = "model", value_parser = prediction)]
+    pub prediction: Option<Prediction>,
     /// Prompt; again for more pictures
     #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
     pub prompt: Vec<String>,
@@ -242,6 +250,14 @@ pub struct Sample {
     /// The folder of the pictures; files of the same names are replaced
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+fn prediction(text: &str) -> Result<Prediction, String> {
+    match text {
+        "epsilon" => Ok(Prediction::Epsilon),
+        "v" => Ok(Prediction::V),
+        _ => Err("expected epsilon or v".into()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -15,6 +15,7 @@ mod libtorch;
 mod machine;
 mod memory;
 mod meter;
+mod model_path;
 mod profile;
 mod progress;
 mod signals;

@@ -95,7 +95,7 @@ impl Cache {
             key = key.with(b"folder");
             for file in files(folder)? {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                key = key.with(name.as_bytes()).with(hashes.of(&file)?.as_bytes());
+                key = key.with(name.as_bytes()).with(hashes.of_component(&file)?.as_bytes());
             }
         }
         Ok(key.finish())

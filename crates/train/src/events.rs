@@ -331,6 +331,7 @@ struct At {
 /// # Errors
 /// A file that cannot be read, a line that is no event.
 pub fn read(path: &Path) -> io::Result<Vec<Event>> {
+    ensure_file(path)?;
     let text = std::fs::read_to_string(path)?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(i, line): (usize, &str)| {

@@ -6,8 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fairhuman_diffusion::weights::{VIEW, View};
 use fairhuman_files::{ensure_file, write_unsynced};
 use serde::{Deserialize, Serialize};
+
+use crate::cache::{Key, files};
 
 /// A file that was changed so shortly before its hash was remembered may have been changed again within the
 /// same tick of the file system's clock: such hashes are not believed.
@@ -64,6 +67,24 @@ impl FileHashes {
             self.changed = true;
         }
         Ok(hash)
+    }
+
+    /// The same of a component's file; of a view of a checkpoint, which parts of what it is: the view itself
+    /// says where that lies, which does not matter.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of_component(&mut self, file: &Path) -> io::Result<String> {
+        if file.file_name().is_none_or(|name| name != VIEW) {
+            return self.of(file);
+        }
+        let view: View = serde_json::from_slice(&fairhuman_files::read(file)?)?;
+        let sources = if view.source.is_dir() { files(&view.source)? } else { vec![view.source.clone()] };
+        let mut key = Key::new("view").with(&serde_json::to_vec(&view.tensors)?);
+        for source in sources {
+            key = key.with(self.of(&source)?.as_bytes());
+        }
+        Ok(key.digits())
     }
 
     /// Writes the memory, if there is anything new. It is only a shortcut: failing to write it is no error.

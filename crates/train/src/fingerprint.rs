@@ -24,7 +24,7 @@ pub fn of_model(path: &Path, hashes: &mut FileHashes) -> Result<String, TrainErr
     }
     for folder in folders {
         for file in files(&folder).map_err(|source| failed(&folder, source))? {
-            let hash = hashes.of(&file).map_err(|source| failed(&file, source))?;
+            let hash = hashes.of_component(&file).map_err(|source| failed(&file, source))?;
             let name = file.strip_prefix(&model.path).unwrap_or(&file).to_string_lossy().into_owned();
             key = key.with(name.as_bytes()).with(hash.as_bytes());
         }

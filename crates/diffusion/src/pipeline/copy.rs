@@ -1,11 +1,14 @@
 //! A model folder with some parts replaced: what whole-network training leaves behind.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use fairhuman_engine::WeightData;
 use fairhuman_files::PartialFolder;
 
 use super::ModelFolder;
 use crate::net::ModelError;
+use crate::weights::{TensorBytes, VIEW, WeightFiles, write_safetensors};
 
 /// Makes the model folder `to` from `from`: every component that its index names is copied, but those
 /// `replaced` get their `config.json` and what `write` puts into them (told the component and its folder).
@@ -75,11 +78,29 @@ fn fill(
     Ok(())
 }
 
+/// Weights that are a view of a checkpoint file become files of their own.
 fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelError> {
+    if !only_config && from.join(VIEW).is_file() {
+        let files = WeightFiles::open(from)?;
+        let names: Vec<String> = files.names().map(str::to_owned).collect();
+        let data = names.iter().map(|name| files.get_any_shape(name)).collect::<Result<Vec<_>, _>>()?;
+        let tensor = |(name, data): (String, &WeightData)| {
+            let (dtype, shape) = (data.dtype(), data.shape().to_vec());
+            (name, dtype, shape)
+        };
+        let about: Vec<_> = names.into_iter().zip(&data).map(tensor).collect();
+        let tensors = about.iter().zip(&data).map(|((name, dtype, shape), data)| {
+            (name.clone(), TensorBytes { dtype: *dtype, shape, bytes: data.bytes() })
+        });
+        let stem =
+            if from.ends_with("unet") || from.ends_with("vae") { "diffusion_pytorch_model" } else { "model" };
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        write_safetensors(&to.join(format!("{stem}.safetensors")), &tensors.collect(), &metadata)?;
+    }
     for entry in std::fs::read_dir(from).map_err(io(from))? {
         let path = entry.map_err(io(from))?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_file() && (!only_config || name == "config.json") {
+        if path.is_file() && name != VIEW && (!only_config || name == "config.json") {
             fairhuman_files::copy(&path, &to.join(name))?;
         }
     }

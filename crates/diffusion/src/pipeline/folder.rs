@@ -202,10 +202,7 @@ impl ModelFolder {
 /// Why a path is no model folder, whose index would be `index`.
 fn not_a_model(path: &Path, index: &Path) -> Option<String> {
     if path.is_file() {
-        Some(format!(
-            "is one checkpoint file; expected a folder in diffusers' layout (model_index.json, unet/, vae/, ...): convert it with StableDiffusionPipeline.from_single_file({:?}).save_pretrained(\"DIR\"), of SDXL with StableDiffusionXLPipeline",
-            path.display().to_string()
-        ))
+        Some("is a file; expected a folder in diffusers' layout, or a .safetensors checkpoint of SD 1.x, SD 2.x or SDXL".into())
     } else if !path.exists() {
         let advice = "models are not downloaded: hf download REPO --local-dir";
         Some(format!("there is no such folder; {advice} {}", path.display()))

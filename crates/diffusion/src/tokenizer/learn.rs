@@ -4,7 +4,7 @@
 //! then the begin and end tokens. Merges are learnt by byte-pair encoding (Sennrich et al. 2016): the most
 //! frequent pair is joined until no pair occurs twice or the vocabulary is full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -22,6 +22,9 @@ use crate::weights::write_atomically;
 const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const END_OF_WORD: &str = "</w>";
+
+/// Byte symbols, the same at the end of a word, and the two marks.
+const LEAST: usize = 514;
 
 /// The token that pads short texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +47,34 @@ pub fn write_tokenizer<S: AsRef<str>>(
     max_tokens: usize,
     pad: PadToken,
 ) -> Result<usize, TokenizerError> {
-    let mut tokens: Vec<String> = byte_symbols().iter().map(char::to_string).collect();
-    tokens.extend(byte_symbols().iter().map(|c| format!("{c}{END_OF_WORD}")));
-    if max_tokens < tokens.len() + 2 {
+    if max_tokens < LEAST {
         return Err(invalid(
             folder,
-            format!("{max_tokens} tokens asked for; 514 are needed to spell any text"),
+            format!("{max_tokens} tokens asked for; {LEAST} are needed to spell any text"),
         ));
     }
     let words = count_words(corpus).map_err(|e| invalid(folder, e.to_string()))?;
+    write_tokenizer_of(folder, learn_merges(words, max_tokens - LEAST), pad)
+}
+
+/// The same with merges that are known, by rank. Returns the number of tokens.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_tokenizer_of(
+    folder: &Path,
+    pairs: impl IntoIterator<Item = (String, String)>,
+    pad: PadToken,
+) -> Result<usize, TokenizerError> {
+    let mut tokens: Vec<String> = byte_symbols().iter().map(char::to_string).collect();
+    tokens.extend(byte_symbols().iter().map(|c| format!("{c}{END_OF_WORD}")));
+    let mut known: BTreeSet<String> = tokens.iter().cloned().collect();
     let mut merges = String::from("#version: 0.2\n");
-    for (first, second) in learn_merges(words, max_tokens - tokens.len() - 2) {
+    for (first, second) in pairs {
         merges.push_str(&format!("{first} {second}\n"));
         let joined = first + &second;
         // Two different pairs may spell the same token.
-        if !tokens.contains(&joined) {
+        if known.insert(joined.clone()) {
             tokens.push(joined);
         }
     }

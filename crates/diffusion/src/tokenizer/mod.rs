@@ -20,7 +20,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
-pub use learn::{PadToken, write_tokenizer};
+pub use learn::{PadToken, write_tokenizer, write_tokenizer_of};
 use vocabulary::Vocabulary;
 
 /// CLIP's words: English contractions, runs of letters, single digits, runs of anything else.

@@ -6,6 +6,7 @@
 
 mod files;
 mod mapped;
+mod view;
 mod write;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fairhuman_engine::{DType, WeightData};
+use fairhuman_engine::{DType, WeightBytes, WeightData};
 
 pub use fairhuman_files::write_atomically;
+pub use view::{Part, VIEW, View, Viewed};
 pub use write::{TensorBytes, narrow, narrow_finite, write_json, write_safetensors};
 
 /// Why weights could not be read or written.
@@ -106,7 +108,7 @@ struct Entry {
 
 struct MappedFile {
     path: PathBuf,
-    map: Arc<mapped::Mapped>,
+    map: Arc<dyn WeightBytes>,
 }
 
 /// Open weights of one component. Shared between threads; the tensors that it gives out outlive it.
@@ -126,11 +128,15 @@ impl std::fmt::Debug for WeightFiles {
 
 impl WeightFiles {
     /// Opens the weights of a component folder: `diffusion_pytorch_model` or `model`, as one `.safetensors`
-    /// file or sharded with an `.index.json`; a variant such as `.fp16` where there is no plain one.
+    /// file or sharded with an `.index.json`; a variant such as `.fp16` where there is no plain one; or a
+    /// [`View`] of a checkpoint file.
     ///
     /// # Errors
     /// No such file, a damaged file, an index that names what its shards do not hold.
     pub fn open(folder: &Path) -> Result<Self, WeightError> {
+        if folder.join(VIEW).is_file() {
+            return view::open(&folder.join(VIEW));
+        }
         let path = files::locate(folder)?;
         if path.extension().is_some_and(|e| e == "json") {
             files::open_index(&path)
@@ -212,7 +218,7 @@ impl WeightFiles {
                 found: entry.shape.clone(),
             });
         }
-        let bytes = &self.files[entry.file].map[entry.range.clone()];
+        let bytes = &self.files[entry.file].map.bytes()[entry.range.clone()];
         let value = match (entry.dtype, bytes) {
             (safetensors::Dtype::F64, &[a, b, c, d, e, f, g, h]) => {
                 f64::from_le_bytes([a, b, c, d, e, f, g, h])

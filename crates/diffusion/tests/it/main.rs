@@ -14,6 +14,7 @@ mod pipeline;
 mod plan;
 mod residuals;
 mod schedule;
+mod single_file;
 mod tokenizer;
 mod trajectories;
 mod unet;

@@ -144,7 +144,7 @@ fn what_is_no_model_folder_is_refused_with_what_to_do() {
     let file = place.path().join("model.safetensors");
     std::fs::write(&file, "").unwrap();
     let said = |path: &std::path::Path| ModelFolder::open(path).unwrap_err().to_string();
-    assert!(said(&file).contains("from_single_file"), "{}", said(&file));
+    assert!(said(&file).contains("checkpoint of SD 1.x"), "{}", said(&file));
     let nowhere = place.path().join("nowhere");
     assert!(said(&nowhere).contains("hf download"), "{}", said(&nowhere));
     assert!(said(place.path()).contains("model_index.json"), "{}", said(place.path()));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use fairhuman_train::recipe::Prediction;
 
 /// `fairhuman init-model`
 #[derive(Debug, Args)]
@@ -106,9 +107,16 @@ Example:
 
 The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there.")]
 pub struct Merge {
-    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL)
-    #[arg(long, value_name = "DIR")]
+    /// Model folder in diffusers' layout, or one checkpoint file (Stable Diffusion 1.x, 2.x or XL)
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
+    /// For a checkpoint file: a model folder for the parts that it lacks, and for settings that shapes do not
+    /// say
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
+    #[arg(long, value_name = "KIND", value_parser = super::prediction)]
+    pub prediction: Option<Prediction>,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE", required = true)]
     pub lora: Vec<PathBuf>,

@@ -17,6 +17,7 @@ use fairhuman_train::size;
 
 use crate::cli::Check;
 use crate::meter::Meter;
+use crate::model_path;
 
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 256;
@@ -87,9 +88,11 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
 
 /// The dataset to check; and of the model a note, or the reason why it cannot be used.
 fn of_recipe(path: &Path) -> anyhow::Result<(Plan, anyhow::Result<Option<String>>)> {
-    let recipe = Recipe::read(path)?;
+    let mut recipe = Recipe::read(path)?;
+    let settled = model_path::settle(&mut recipe);
     let model = &recipe.model.path;
-    let parts = ModelFolder::open(model).map_err(anyhow::Error::from).and_then(|folder| {
+    let opened = settled.and_then(|()| Ok(ModelFolder::open(model)?));
+    let parts = opened.and_then(|folder| {
         let vae = VaeConfig::open(&folder.vae().join("config.json"))?;
         let tokenizer =
             folder.texts().into_iter().next().map(|(tokenizer, ..)| ClipTokenizer::open(&tokenizer));

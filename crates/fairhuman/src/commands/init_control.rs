@@ -11,12 +11,15 @@ use fairhuman_engine::Cpu;
 use fairhuman_files::ensure_apart;
 
 use super::init_model::stored;
-use crate::cache;
 use crate::cli::{ControlKind, InitControl};
+use crate::{cache, model_path};
 
 /// Writes the network.
 pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
-    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let model = match &options.model {
+        Some(model) => model_path::folder(model, None, None)?,
+        None => cache::builtin_model()?,
+    };
     let written: Vec<_> = [options.out.clone()].into_iter().chain(options.file.clone()).collect();
     ensure_apart(&written, &[("the model", &*model)])?;
     let inside = options.file.iter().map(|file| ("the file of --file", file.as_path()));

@@ -9,6 +9,7 @@ use fairhuman_files::ensure_apart;
 
 use super::sample::loras;
 use crate::cli::Merge;
+use crate::model_path;
 
 /// Writes the merged model's folder.
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
@@ -16,7 +17,8 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let mut read = vec![("the model", options.model.as_path())];
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.as_path())));
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
-    merge_loras(&Cpu::new(0).context("cannot start the threads")?, &options.model, &loras, &options.out)?;
+    let model = model_path::folder(&options.model, options.base.as_deref(), options.prediction)?;
+    merge_loras(&Cpu::new(0).context("cannot start the threads")?, &model, &loras, &options.out)?;
     outln!("a merged model is in {}", options.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::cli::{MOST_MADE, Sample};
 use crate::device::{self, Resources, Work};
 use crate::memory::{self, Memory};
-use crate::{cache, clock, units};
+use crate::{cache, clock, model_path, units};
 use about::About;
 use grid::Grid;
 use inpaint::Canvas;
@@ -94,7 +94,10 @@ impl Work for Sampling<'_> {
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let Sampling { options, prompts, loras, pictures, controls } = sampling;
-    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let model = match &options.model {
+        Some(model) => model_path::folder(model, options.base.as_deref(), options.prediction)?,
+        None => cache::builtin_model()?,
+    };
     let folder = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
     let (width, height) = generate::nominal_size(&folder, reduction)?;

@@ -16,7 +16,7 @@ use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::progress::Screen;
-use crate::{clock, machine, units};
+use crate::{clock, machine, model_path, units};
 
 /// Trains, and says where things are.
 pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
@@ -24,6 +24,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if let Some(out) = &options.out {
         recipe.move_to(out)?;
     }
+    model_path::settle(&mut recipe)?;
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);

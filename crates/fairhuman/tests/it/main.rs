@@ -21,6 +21,7 @@ mod report;
 mod resume;
 mod sample;
 mod samples;
+mod single_file;
 mod torch;
 mod train;
 mod whole;

@@ -140,7 +140,7 @@ fn caches_notice_a_changed_picture_caption_and_encoder() {
 #[test]
 fn a_run_that_diverged_is_no_success_however_short_it_is() {
     let rate = ("optimizer.learning_rate = 1e-3", "optimizer.learning_rate = 1e30");
-    let world = World::new(&[rate]);
+    let world = World::new(&[rate, ("validation = { share = 0.2, every = 3, draws = 2 }", "")]);
     let error = world.fails(&["train", "recipe.toml", "--out", "run"]);
     assert!(error.contains("steps in a row were refused"), "{error}");
     world.recipe("one.toml", &[rate, ("steps = 6", "steps = 1")]);

@@ -19,8 +19,8 @@ use serde::Serialize;
 pub use compare::{Difference, differences, flatten, other_device};
 pub use device::{Device, Precision};
 pub use raw::{
-    GradientUse, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples, RawSchedule,
-    RawValidation,
+    GradientUse, Prediction, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples,
+    RawSchedule, RawValidation,
 };
 pub use samples::Samples;
 
@@ -129,8 +129,14 @@ pub struct Recipe {
 /// The model to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Model {
-    /// Folder in diffusers' layout.
+    /// Folder in diffusers' layout, or a checkpoint file that the command line makes one of.
     pub path: PathBuf,
+    /// Folder for what a checkpoint file lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
+    /// The prediction of a checkpoint file's model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
 }
 
 /// Constants of AdamW.

@@ -109,9 +109,25 @@ pub enum GradientUse {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModel {
-    /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...).
-    /// Required.
+    /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...), one
+    /// checkpoint file of SD 1.x, SD 2.x or SDXL, or `"builtin"`. Required.
     pub path: PathBuf,
+    /// For a checkpoint file: a model folder for the parts that it lacks (autoencoder, text encoders), and
+    /// for the settings of networks that have not the sizes of a published family.
+    pub base: Option<PathBuf>,
+    /// For a checkpoint file: `"epsilon"` or `"v"`, where it does not say what the model predicts, or
+    /// wrongly.
+    pub prediction: Option<Prediction>,
+}
+
+/// The prediction of a checkpoint file's model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prediction {
+    /// The noise.
+    Epsilon,
+    /// The velocity.
+    V,
 }
 
 /// `[[objective]]`: the mean, over all latent elements of the batch, of `(scale * mask * error)^2`.

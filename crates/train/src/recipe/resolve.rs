@@ -61,7 +61,11 @@ pub(super) fn resolve(
         cache,
         ema: raw.ema,
         method,
-        model: Model { path: base.join(raw.model.path) },
+        model: Model {
+            path: base.join(raw.model.path),
+            base: raw.model.base.map(|path| base.join(path)),
+            prediction: raw.model.prediction,
+        },
         dataset,
         geometry: raw.geometry,
         objective: raw.objective.into_iter().map(|raw| objective(raw, region_scale)).collect(),

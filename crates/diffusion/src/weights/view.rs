@@ -1,0 +1,120 @@
+//! A component's weights as a view of a checkpoint file: which tensor of that file stands for which of
+//! diffusers' names, and what has to be done to it. Nothing is copied but what must be transposed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, MappedFile, WeightError, WeightFiles};
+
+/// The name of such a file in a component's folder.
+pub const VIEW: &str = "weights.view.json";
+
+/// The content of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// The checkpoint file, or a component's folder that is taken as it is.
+    pub source: PathBuf,
+    /// Bytes of the file, by which one that was replaced is noticed; of a folder 0.
+    pub length: u64,
+    /// By diffusers' names; of a folder none.
+    pub tensors: BTreeMap<String, Viewed>,
+}
+
+/// A tensor in the checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Viewed {
+    /// Its name there.
+    pub name: String,
+    /// Its shape in diffusers: of as many values.
+    pub shape: Vec<usize>,
+    /// The part of it that is meant.
+    #[serde(default)]
+    pub part: Part,
+}
+
+/// A part of a tensor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// One of three equal parts of its rows: query, key and value in one.
+    Third(usize),
+    /// All of a matrix, with rows and columns exchanged.
+    Transposed,
+}
+
+/// Opens a view.
+pub(super) fn open(path: &Path) -> Result<WeightFiles, WeightError> {
+    let corrupt = |problem: String| WeightError::Corrupt { path: path.into(), problem };
+    let text = fairhuman_files::read(path).map_err(|source| WeightError::Io { path: path.into(), source })?;
+    let view: View = serde_json::from_slice(&text).map_err(|e| corrupt(format!("not a view: {e}")))?;
+    if view.source.is_dir() {
+        return WeightFiles::open(&view.source);
+    }
+    let mut whole = WeightFiles::open_file(&view.source)?;
+    let length = view.source.metadata().map_or(0, |data| data.len());
+    if length != view.length {
+        let source = view.source.display();
+        return Err(corrupt(format!(
+            "{source} had {} bytes when it was looked at, and has {length}",
+            view.length
+        )));
+    }
+    let entries = std::mem::take(&mut whole.entries);
+    for (name, viewed) in &view.tensors {
+        let Some(entry) = entries.get(&viewed.name) else {
+            return Err(WeightError::Missing { path: view.source.clone(), tensor: viewed.name.clone() });
+        };
+        let entry = part_of(&mut whole, entry, viewed).ok_or_else(|| WeightError::Shape {
+            path: view.source.clone(),
+            tensor: viewed.name.clone(),
+            expected: viewed.shape.clone(),
+            found: entry.shape.clone(),
+        })?;
+        whole.entries.insert(name.clone(), entry);
+    }
+    Ok(whole)
+}
+
+/// The entry of a part; none where the shapes do not fit.
+fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed) -> Option<Entry> {
+    let (shape, wanted) = (&entry.shape, &viewed.shape);
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    let (file, range) = match viewed.part {
+        Part::Whole if count(shape) == count(wanted) => (entry.file, entry.range.clone()),
+        Part::Third(k) if k < 3 && count(shape) == 3 * count(wanted) && shape.first()? % 3 == 0 => {
+            let length = entry.range.len() / 3;
+            let start = entry.range.start + k * length;
+            (entry.file, start..start + length)
+        }
+        Part::Transposed if shape.len() == 2 && wanted[..] == [shape[1], shape[0]] => {
+            let bytes =
+                transposed(&files.files[entry.file].map.bytes()[entry.range.clone()], shape[0], shape[1]);
+            let range = 0..bytes.len();
+            let path = files.files[entry.file].path.clone();
+            files.files.push(MappedFile { path, map: Arc::new(bytes) });
+            (files.files.len() - 1, range)
+        }
+        _ => return None,
+    };
+    Some(Entry { file, dtype: entry.dtype, shape: wanted.clone(), range, used: AtomicBool::new(false) })
+}
+
+/// The bytes of a matrix `[rows, columns]` in the order of its transpose.
+fn transposed(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+    let size = bytes.len() / (rows * columns).max(1);
+    let mut out = Vec::with_capacity(bytes.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            let at = (row * columns + column) * size;
+            out.extend_from_slice(&bytes[at..at + size]);
+        }
+    }
+    out
+}

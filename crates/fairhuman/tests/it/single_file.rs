@@ -1,0 +1,110 @@
+//! Checkpoints in one file, wherever a model is named: the same as the folder that they came from.
+//! (`reference/single_file_golden.py` wrote both.)
+
+use std::path::Path;
+
+use fairhuman_train::recorded::read_tensors;
+
+use crate::world::World;
+
+/// The folder, with tokenizers, as `folder`, and the file as `model.safetensors`.
+fn world() -> World {
+    let world = World::new(&[(
+        "model.path = \"tiny\"",
+        "model = { path = \"model.safetensors\", base = \"folder\" }",
+    )]);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/single_file");
+    let copy = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    };
+    copy(&golden.join("folder"), &world.path("folder"));
+    for part in ["unet", "vae", "text_encoder", "text_encoder_2", "scheduler"] {
+        copy(&golden.join("folder").join(part), &world.path("folder").join(part));
+    }
+    let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../builtin/model");
+    for part in ["tokenizer", "tokenizer_2"] {
+        copy(&builtin.join(part), &world.path("folder").join(part));
+    }
+    let index = String::from_utf8(world.bytes("folder/model_index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    for part in ["tokenizer", "tokenizer_2"] {
+        index[part] = serde_json::json!(["transformers", "CLIPTokenizer"]);
+    }
+    std::fs::write(world.path("folder/model_index.json"), index.to_string()).unwrap();
+    std::fs::copy(golden.join("whole.safetensors"), world.path("model.safetensors")).unwrap();
+    world
+}
+
+fn sample(world: &World, model: &[&str], out: &str) -> Vec<u8> {
+    let mut arguments =
+        vec!["sample", "--prompt", "a woman waves", "--steps", "3", "--seed", "3", "--out", out, "--model"];
+    arguments.extend(model);
+    world.ok(&arguments);
+    image::open(world.path(out).join("0000.png")).unwrap().to_rgb8().into_raw()
+}
+
+const FILE: [&str; 3] = ["model.safetensors", "--base", "folder"];
+
+#[test]
+fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
+    let world = world();
+    let picture = sample(&world, &["folder"], "of-folder");
+    assert_eq!(picture, sample(&world, &FILE, "of-file"));
+    assert!(picture.iter().any(|&v| v != picture[0]), "a picture of one colour shows nothing");
+
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let lora = ["--lora", "run/lora.safetensors"];
+    world.ok(&[&["merge", "--model"][..], &FILE, &lora, &["--out", "merged"]].concat());
+    std::fs::remove_file(world.path("model.safetensors")).unwrap();
+    let merged = sample(&world, &["merged"], "of-merged");
+    let added = sample(&world, &[&["folder"][..], &lora].concat(), "of-lora");
+    let difference: f64 = merged.iter().zip(&added).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    assert!(difference / (merged.len() as f64) < 1.0, "merged weights are rounded to bf16");
+    assert_ne!(merged, picture);
+}
+
+#[test]
+fn a_run_on_a_file_goes_on_where_the_file_was_moved_and_not_with_another() {
+    let world = world();
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    std::fs::create_dir(world.path("models")).unwrap();
+    std::fs::rename(world.path("model.safetensors"), world.path("models/renamed.safetensors")).unwrap();
+    let model = "model = { path = \"models/renamed.safetensors\", base = \"folder\" }";
+    world.recipe("recipe.toml", &[("model.path = \"tiny\"", model)]);
+    let mut bytes = world.bytes("models/renamed.safetensors");
+    let at = bytes.len() - 2;
+    bytes[at] ^= 1;
+    std::fs::write(world.path("models/other.safetensors"), &bytes).unwrap();
+    world.recipe("other.toml", &[("model.path = \"tiny\"", &model.replace("renamed", "other"))]);
+    let error = world.fails(&["train", "other.toml", "--out", "parts"]);
+    assert!(error.contains("are not those that the run"), "{error}");
+    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    let learnt = |run: &str| read_tensors(&world.path(run).join("lora.safetensors")).unwrap().tensors;
+    assert_eq!(learnt("whole"), learnt("parts"));
+}
+
+#[test]
+fn what_is_missing_is_told_by_every_command() {
+    let world = world();
+    let error = world.fails(&["sample", "--prompt", "a", "--out", "p", "--model", "model.safetensors"]);
+    assert!(error.contains("as base"), "{error}");
+    world.recipe("lora.toml", &[("model.path = \"tiny\"", "model.path = \"run/lora.safetensors\"")]);
+    world.recipe("tiny.toml", &[]);
+    world.ok(&["train", "tiny.toml", "--out", "run"]);
+    for command in ["check", "train"] {
+        let error = world.fails(&[command, "lora.toml"]);
+        assert!(error.contains("a LoRA: name it with --lora"), "{command}: {error}");
+    }
+    world.recipe(
+        "builtin.toml",
+        &[("model.path = \"tiny\"", "model.path = \"builtin\""), ("steps = 6", "steps = 1")],
+    );
+    world.ok(&["train", "builtin.toml", "--out", "of-builtin"]);
+}
