@@ -32,7 +32,7 @@ use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::meter::Meter;
-use crate::{cache, clock, units};
+use crate::{cache, clock, model_path, units};
 use options::{Job, controls, filter, jobs, model_size, reduction, settings, style};
 use prompts::Lists;
 use record::Record;
@@ -59,7 +59,10 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     }
     ensure_ours(&options.out.join("index.html"), Kind::Page)?;
     let source = Source::open(options)?;
-    let model = options.model.clone().map_or_else(cache::builtin_model, Ok)?;
+    let model = match &options.model {
+        Some(model) => model_path::folder(model, None, None)?,
+        None => cache::builtin_model()?,
+    };
     let folder = ModelFolder::open(&model)?;
     let size = model_size(options, &folder)?;
     control::check(&controls, &folder, reduction(&folder)?, (size.width as usize, size.height as usize))?;
