@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
-use fairhuman_train::recipe::{Precision, Prediction, bounds};
+use fairhuman_train::recipe::{Device, Precision, Prediction, bounds};
 
 mod compute;
 mod data;
