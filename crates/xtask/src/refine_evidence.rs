@@ -22,6 +22,10 @@ pub(crate) struct RefineEvidence {
     /// Denoising strength
     #[arg(long, value_name = "S", default_value_t = 0.6)]
     strength: f64,
+    /// The program's --mode. The built-in model has learnt whole people at 96 pixels: a crop is another world
+    /// to it
+    #[arg(long, value_name = "MODE", default_value = "whole")]
+    mode: String,
     /// The folder of everything that is made
     #[arg(long, value_name = "DIR", default_value = "refine-evidence")]
     out: PathBuf,
@@ -62,14 +66,14 @@ pub(crate) fn run(options: &RefineEvidence) -> anyhow::Result<()> {
         fairhuman(&binary, &["quickstart"], &[("--out", &quickstart)])?;
     }
     let strength = options.strength.to_string();
-    println!("{} pictures, strength {strength}\n", drawings.len());
+    println!("{} pictures, strength {strength}, mode {}\n", drawings.len(), options.mode);
     println!(
         "| | regions | found before | found after | score before | score after | kept | distance before | distance after |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (name, lora) in [("built-in model", None), ("plain LoRA", Some("plain")), ("fair LoRA", Some("mpd"))]
     {
-        let out = at(&format!("refined-{}", name.replace(' ', "-")));
+        let out = at(&format!("refined-{}-{}", options.mode, name.replace(' ', "-")));
         let lora = lora.map(|way| quickstart.join(way).join("lora.safetensors"));
         let damaged = at("damaged").display().to_string();
         let words = [
