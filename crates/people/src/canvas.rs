@@ -7,6 +7,7 @@ use tiny_skia::{LineCap, LineJoin, Path, Stroke, Transform};
 
 use crate::colour::Rgb;
 use crate::geometry::V2;
+use crate::style::Style;
 
 /// Side of the square that pictures are composed on.
 pub const SIDE: f32 = 1000.0;
@@ -121,13 +122,15 @@ pub struct Pen<'a> {
     pub part: Part,
     /// Their region.
     pub region: Region,
+    /// The way to draw.
+    pub style: Style,
 }
 
 impl<'a> Pen<'a> {
     /// A pen for scenery, in units of the picture's side.
-    pub fn new(shapes: &'a mut Vec<Shape>) -> Self {
+    pub fn new(shapes: &'a mut Vec<Shape>, style: Style) -> Self {
         let to_square = Transform::from_scale(SIDE, SIDE);
-        Pen { shapes, to_square, figure: None, part: Part::Scenery, region: Region::Rest }
+        Pen { shapes, to_square, figure: None, part: Part::Scenery, region: Region::Rest, style }
     }
 
     /// The same pen for a figure, in coordinates that `to_picture` takes to units of the picture's side.
@@ -138,6 +141,7 @@ impl<'a> Pen<'a> {
             figure: Some(figure),
             part: Part::Torso,
             region: Region::Rest,
+            style: self.style,
         }
     }
 
@@ -174,7 +178,7 @@ impl<'a> Pen<'a> {
 
     /// Fills an outline and draws a thin line around it: half of `width` lies outside.
     pub fn outlined(&mut self, path: Option<Path>, fill: Fill, line: Rgb, width: f32) {
-        self.line(path.clone(), width, Fill::Flat(line));
+        self.line(path.clone(), width * self.style.line(), Fill::Flat(line));
         self.fill(path, fill);
     }
 
@@ -184,6 +188,9 @@ impl<'a> Pen<'a> {
     }
 
     fn push(&mut self, path: Path, fill: Fill) {
-        self.shapes.push(Shape { path, fill, region: self.region, figure: self.figure, part: self.part });
+        if let Some(fill) = self.style.fill(fill) {
+            let Pen { region, figure, part, .. } = *self;
+            self.shapes.push(Shape { path, fill, region, figure, part });
+        }
     }
 }

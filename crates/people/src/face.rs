@@ -6,6 +6,7 @@ use crate::colour::Rgb;
 use crate::geometry::{V2, ellipse, mirrored, smooth, v2};
 use crate::person::{Beard, Expression, Kind, Person};
 use crate::skeleton::Skeleton;
+use crate::style::Style;
 
 /// The points of a face that are recorded, with their names; right and left are the figure's own.
 pub type FacePoints = Vec<(&'static str, V2)>;
@@ -114,6 +115,12 @@ fn eye(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
     if shut {
         let arc = [centre + v2(-0.08, 0.025), centre + v2(0.0, -0.03), centre + v2(0.08, 0.025)];
         pen.line(smooth(&arc, false), 0.032, Fill::Flat(dark));
+        return;
+    }
+    if pen.style == Style::Ink {
+        let (rx, ry) = if person.expression == Surprised { (0.06, 0.11) } else { (0.05, 0.085) };
+        pen.fill(ellipse(centre, rx, ry), Fill::Flat(dark));
+        pen.fill(ellipse(centre + v2(0.015, -0.035), 0.014, 0.018), Fill::Flat(Rgb(255, 255, 255)));
         return;
     }
     let (rx, ry) = match person.expression {

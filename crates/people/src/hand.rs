@@ -145,7 +145,8 @@ pub fn place(side: Side, wrist: V2, along: V2, roll: f32, gesture: Gesture) -> P
 pub fn draw(pen: &mut Pen, side: Side, hand: &Placed, roll: f32, skin: Rgb, line: f32) -> usize {
     let mut pen = pen.part(Part::Hand(side), Region::Hand);
     let order = pen.order();
-    let outline = skin.outline();
+    let (outline, line) = (skin.outline(), line * pen.style.line());
+    let thickness = 2.0 * HAND * pen.style.finger();
     let chain = |f: usize| -> Vec<V2> { (1 + 4 * f..5 + 4 * f).map(|i| hand.points[i]).collect() };
     // Behind the palm, beside it or in front of it: by the depth of the middle of the finger.
     let depth = |f: usize| 0.5 * (hand.depths[2 + 4 * f] + hand.depths[3 + 4 * f]);
@@ -166,7 +167,7 @@ pub fn draw(pen: &mut Pen, side: Side, hand: &Placed, roll: f32, skin: Rgb, line
     let palm = hull(&discs);
     let finger = |pen: &mut Pen, f: usize| {
         let path = smooth(&chain(f), false);
-        let width = 2.0 * THICK[f] * HAND;
+        let width = thickness * THICK[f];
         pen.line(path.clone(), width + line, Fill::Flat(outline));
         // Fingers nearer to us are a little lighter, so that a fist is not one lump.
         let tone = if front(f) { skin.lighter(0.06) } else { skin };

@@ -32,12 +32,14 @@ mod random;
 mod render;
 mod scene;
 mod skeleton;
+mod style;
 mod things;
 mod write;
 
 pub use caption::VOCABULARY;
 pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint};
 pub use scene::Mix;
+pub use style::Style;
 pub use write::{MAX_SIZE, MIN_SIZE, MOST_FIGURES, Options, PeopleError, Summary, write_dataset};
 
 use image::{GrayImage, RgbImage};

@@ -11,6 +11,7 @@ use crate::person::{self, HairStyle, HatStyle, Person};
 use crate::pose::{self, Action, Framing};
 use crate::random::Dice;
 use crate::skeleton::skeleton;
+use crate::style::Style;
 
 /// Mix of pictures in a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +20,13 @@ pub struct Mix {
     pub figures: u32,
     /// Percentage of close views among pictures of one person: cut off at the hips or the chest.
     pub near: u32,
+    /// The way to draw.
+    pub style: Style,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { figures: crate::MOST_FIGURES, near: 50 }
+        Self { figures: crate::MOST_FIGURES, near: 50, style: Style::default() }
     }
 }
 
@@ -57,7 +60,7 @@ pub fn compose(seed: u64, index: u64, mix: Mix) -> Composed {
     let mut dice = Dice::new(seed, index);
     let scene = choose(&mut dice, mix);
     let mut shapes = Vec::with_capacity(600);
-    let mut pen = Pen::new(&mut shapes);
+    let mut pen = Pen::new(&mut shapes, mix.style);
     background::draw(&mut pen, &mut dice, &scene.place, scene.framing, scene.light);
     let frame = |i: usize| {
         let (scale, at) = scene.stands[i];

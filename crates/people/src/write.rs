@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::keypoints::Figure;
+use crate::style::Style;
 use crate::{Mix, Picture, draw_mix};
 
 /// The smallest side of a picture.
@@ -49,12 +50,15 @@ pub struct Options {
     /// Percentage of close views among pictures of one person, 0 to 100.
     #[serde(default = "half")]
     pub near: u32,
+    /// The way to draw.
+    #[serde(default, skip_serializing_if = "Style::is_soft")]
+    pub style: Style,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let Mix { figures, near } = Mix::default();
-        Self { count: 200, size: 128, seed: 0, figures, near }
+        let Mix { figures, near, style } = Mix::default();
+        Self { count: 200, size: 128, seed: 0, figures, near, style }
     }
 }
 
@@ -237,17 +241,21 @@ fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
         if theirs == ours {
             return Ok(());
         }
-        let Options { count, size, seed, figures, near } = theirs.options;
+        let Options { count, size, seed, figures, near, style } = theirs.options;
+        let style = if style.is_soft() { String::new() } else { format!(" in the style {}", style.name()) };
         let version =
             if theirs.drawing == DRAWING { "" } else { " by another version of the drawing program" };
         return Err(occupied(format!(
-            "holds {count} pictures of size {size} and seed {seed} with at most {figures} people, {near} of 100 from near, drawn{version}"
+            "holds {count} pictures of size {size} and seed {seed} with at most {figures} people, {near} of 100 from near, drawn{style}{version}"
         )));
     }
     if fs::read_dir(out).map_err(io("read", out))?.next().is_some() {
         return Err(occupied("holds files that were not drawn here".into()));
     }
-    let text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed, "figures": options.figures, "near": options.near });
+    let mut text = json!({ "by": ours.by, "drawing": DRAWING, "count": options.count, "size": options.size, "seed": options.seed, "figures": options.figures, "near": options.near });
+    if !options.style.is_soft() {
+        text["style"] = json!(options.style);
+    }
     put(&file, format!("{text}\n").as_bytes(), Durable::Yes)
 }
 
@@ -271,8 +279,8 @@ fn one(
             return Ok(line(&done.text, done.mask_face.as_deref(), done.mask_hand.as_deref()));
         }
     }
-    let picture =
-        draw_mix(options.size, options.seed, index, Mix { figures: options.figures, near: options.near });
+    let Options { size, seed, figures, near, style, .. } = options;
+    let picture = draw_mix(size, seed, index, Mix { figures, near, style });
     let face = (!is_empty(&picture.face_mask)).then(|| format!("masks/face/{name}.png"));
     let hand = (!is_empty(&picture.hand_mask)).then(|| format!("masks/hand/{name}.png"));
     write_png(&out.join(&image), picture.image.as_raw(), options.size, image::ExtendedColorType::Rgb8)?;

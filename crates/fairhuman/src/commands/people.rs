@@ -15,8 +15,8 @@ pub fn run(options: &People) -> anyhow::Result<ExitCode> {
     if !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let People { count, size, seed, figures, near, .. } = *options;
-    let what = Options { count, size, seed, figures, near };
+    let People { count, size, seed, figures, near, style, .. } = *options;
+    let what = Options { count, size, seed, figures, near, style };
     let summary = write_dataset(what, &options.out, &mut |done| bar.set_position(done))?;
     bar.finish_and_clear();
     outln!(

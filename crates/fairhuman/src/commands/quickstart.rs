@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
-use fairhuman_people::write_dataset;
+use fairhuman_people::{Style, write_dataset};
 use fairhuman_report::{Report, Run, html};
 use fairhuman_train::recipe::Recipe;
 
@@ -59,7 +59,8 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     errln!("1/4  drawing {} people", options.people);
     let people = out.join("people");
     let size = fairhuman_builtin::SIZE as u32;
-    let what = fairhuman_people::Options { count: options.people, size, seed: 20, figures: 1, near: NEAR };
+    let (count, style) = (options.people, Style::default());
+    let what = fairhuman_people::Options { count, size, seed: 20, figures: 1, near: NEAR, style };
     write_dataset(what, &people, &mut |_| {})?;
 
     let mut runs = Vec::new();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fairhuman_people::{Options, PeopleError, draw, write_dataset};
+use fairhuman_people::{Options, PeopleError, Style, draw, write_dataset};
 
 fn lines(folder: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(folder.join("metadata.jsonl")).expect("metadata is written");
@@ -129,12 +129,23 @@ fn a_dataset_of_single_people_has_one_in_every_picture() {
 fn near_decides_how_many_are_seen_from_near() {
     let captions = |near| {
         let folder = tempfile::tempdir().expect("a folder");
-        write_dataset(Options { count: 20, size: 48, seed: 5, figures: 1, near }, folder.path(), &mut |_| {})
-            .expect("written");
+        let of = Options { count: 20, size: 48, seed: 5, figures: 1, near, ..Options::default() };
+        write_dataset(of, folder.path(), &mut |_| {}).expect("written");
         fs::read_to_string(folder.path().join("metadata.jsonl")).expect("metadata")
     };
     let near = |text: &str| {
         text.lines().filter(|l| l.contains("a close view of") || l.contains("a portrait of")).count()
     };
     assert_eq!((near(&captions(0)), near(&captions(100))), (0, 20));
+}
+
+#[test]
+fn a_folder_in_another_style_is_another_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ink = Options { count: 2, size: 48, style: Style::Ink, ..Options::default() };
+    write_dataset(ink, folder.path(), &mut |_| {}).expect("written");
+    assert_eq!(write_dataset(ink, folder.path(), &mut |_| {}).expect("there already").drawn, 0);
+    let soft = Options { style: Style::Soft, ..ink };
+    let error = write_dataset(soft, folder.path(), &mut |_| {}).expect_err("another style").to_string();
+    assert!(error.contains("in the style ink"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Theorems about every drawn picture.
 
-use fairhuman_people::{Keypoint, Picture, VOCABULARY, draw};
+use fairhuman_people::{Keypoint, Mix, Picture, Style, VOCABULARY, draw, draw_mix};
 use image::GrayImage;
 
 const SEED: u64 = 20_250_702;
@@ -31,6 +31,34 @@ fn the_same_seed_and_index_give_the_same_bytes() {
         assert_ne!(draw(96, SEED, index).image, draw(96, SEED + 1, index).image);
         assert_ne!(draw(96, SEED, index).image, draw(96, SEED, index ^ 1).image);
     }
+}
+
+/// The same people in the same places with the same words, and hardly a pixel alike.
+#[test]
+fn another_style_draws_the_same_people_otherwise() {
+    let (mut faces, mut hands, mut alike, mut pixels) = ([0, 0], [0, 0], 0, 0);
+    for index in 0..60 {
+        let [soft, ink] = Style::ALL.map(|style| draw_mix(96, SEED, index, Mix { style, ..Mix::default() }));
+        assert_eq!(soft, draw(96, SEED, index));
+        assert_eq!(soft.caption, ink.caption);
+        assert_eq!(soft.figures.len(), ink.figures.len());
+        for (a, b) in soft.figures.iter().zip(&ink.figures) {
+            let places = |figure: &fairhuman_people::Figure| {
+                figure.face.iter().map(|p| (p.name, p.point.x, p.point.y)).collect::<Vec<_>>()
+            };
+            assert_eq!(places(a), places(b));
+        }
+        for (i, picture) in [&soft, &ink].into_iter().enumerate() {
+            faces[i] += area(&picture.face_mask);
+            hands[i] += area(&picture.hand_mask);
+        }
+        let pairs = soft.image.pixels().zip(ink.image.pixels());
+        pixels += soft.image.pixels().len();
+        alike += pairs.filter(|(a, b)| (0..3).all(|c| a.0[c].abs_diff(b.0[c]) < 4)).count();
+    }
+    let ratio = |of: [usize; 2]| of[1] as f64 / of[0] as f64;
+    assert!((0.9..1.1).contains(&ratio(faces)) && (1.0..1.4).contains(&ratio(hands)), "{faces:?} {hands:?}");
+    assert!(alike * 5 < pixels, "{alike} of {pixels}");
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn run(recipe: &Recipe, until: u64, group: &dyn Group<Cpu>) -> Result<Summary, B
 fn a_run_of_two_ranks_leaves_the_files_of_one_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let people = Options { count: 10, size: 64, seed: 1, figures: 1, near: 50 };
+    let people = Options { count: 10, size: 64, seed: 1, figures: 1, ..Options::default() };
     write_dataset(people, &folder.join("people"), &mut |_| {}).unwrap();
     init_model(&Cpu::new(1).unwrap(), Preset::Tiny, DType::F32, 1, &folder.join("tiny")).unwrap();
 

@@ -1,0 +1,78 @@
+//! Ways to draw the same people: another style is what a model has not seen yet, with faces and hands as large
+//! as before.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canvas::Fill;
+use crate::colour::Rgb;
+
+/// A way to draw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// Thin lines, shaded skin, eyes with white and iris.
+    #[default]
+    Soft,
+    /// As a print on paper: few muted flat colours, thick lines, eyes that are dark ovals, plump fingers.
+    Ink,
+}
+
+/// The paper of [`Style::Ink`].
+const PAPER: Rgb = Rgb(248, 238, 214);
+/// Steps between the shades of a channel in [`Style::Ink`].
+const SHADE: u8 = 36;
+
+impl Style {
+    /// All styles.
+    pub const ALL: [Style; 2] = [Style::Soft, Style::Ink];
+
+    /// Its name in options and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Style::Soft => "soft",
+            Style::Ink => "ink",
+        }
+    }
+
+    /// True for the first style, which folders of people have that do not say which.
+    pub(crate) fn is_soft(&self) -> bool {
+        *self == Style::Soft
+    }
+
+    /// Width of outlines, beside those of [`Style::Soft`].
+    pub(crate) fn line(self) -> f32 {
+        match self {
+            Style::Soft => 1.0,
+            Style::Ink => 2.2,
+        }
+    }
+
+    /// Thickness of fingers, likewise.
+    pub(crate) fn finger(self) -> f32 {
+        match self {
+            Style::Soft => 1.0,
+            Style::Ink => 1.3,
+        }
+    }
+
+    /// A fill in this style; none for what it leaves out.
+    pub(crate) fn fill(self, fill: Fill) -> Option<Fill> {
+        match (self, fill) {
+            (Style::Soft, fill) => Some(fill),
+            (Style::Ink, Fill::Flat(colour)) => Some(Fill::Flat(print(colour))),
+            // Shadows, blushes, light.
+            (Style::Ink, Fill::Glaze(..)) => None,
+            (Style::Ink, Fill::Shade(_, _, a, b) | Fill::Glow(_, _, a, b)) => {
+                Some(Fill::Flat(print(a.mix(b, 0.5))))
+            }
+            (Style::Ink, Fill::Stripes(from, to, a, b)) => Some(Fill::Stripes(from, to, print(a), print(b))),
+        }
+    }
+}
+
+/// A colour as it is printed: red and blue nearer to each other, few shades, on paper.
+fn print(Rgb(r, g, b): Rgb) -> Rgb {
+    let mixed = |a: u8, b: u8| ((3 * u16::from(a) + u16::from(b)) / 4) as u8;
+    let shade = |v: u8| ((v / SHADE) * SHADE).saturating_add(SHADE / 2);
+    Rgb(shade(mixed(r, b)), shade(g), shade(mixed(b, r))).mix(PAPER, 0.15)
+}
