@@ -273,6 +273,21 @@ def run_stch(mu=.5, warmup=2, decay=.9):
     return weigh
 
 
+def run_famo(lr=.1, gamma=.01):
+    """LibMTL's FAMO; after step t the loss of objective i is .9 + .02 (i + t) times what it was."""
+    adam, xi, t = Adam(lr), np.zeros(3), 0
+
+    def weigh(A, l, on):
+        nonlocal xi, t
+        t += 1
+        p = softmax(xi, on)
+        w = np.where(on, p / l, 0)
+        fall = np.where(on, np.log(l) - np.log(l * (.9 + .02 * (np.arange(3) + t))), 0)
+        xi = xi + adam(np.where(on, p * (fall - p @ fall) + gamma * xi, 0), on)
+        return w / w.sum()
+    return weigh
+
+
 def run_famo_ema(lr=.1, gamma=.01, decay=.9):
     average, adam, xi, before = Average(decay), Adam(lr), np.zeros(3), None
 
@@ -312,7 +327,7 @@ def run_gradnorm(alpha=1.5, lr=.1, warmup=2, decay=.9):
 
 RUNS = {
     "log": run_log, "db-mtl": run_db_mtl, "uncertainty": run_uncertainty, "dwa": run_dwa, "stch": run_stch,
-    "famo-ema": run_famo_ema, "gradnorm": run_gradnorm,
+    "famo": run_famo, "famo-ema": run_famo_ema, "gradnorm": run_gradnorm,
 }
 
 TABLE = {
@@ -337,6 +352,7 @@ TABLE = {
     "rlw": rlw,
     "log": lambda A: 1 / LOSSES[len(A)],
     "db-mtl": lambda A: (np.sqrt(np.diag(A)) / LOSSES[len(A)]).max() / np.sqrt(np.diag(A)),
+    "famo": lambda A: 1 / LOSSES[len(A)] / (1 / LOSSES[len(A)]).sum(),
     "famo-ema": lambda A: 1 / LOSSES[len(A)] / (1 / LOSSES[len(A)]).sum(),
 }
 

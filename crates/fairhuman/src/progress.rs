@@ -148,7 +148,11 @@ fn numbers(objectives: &[String], step: &Step) -> String {
     let mean = step.weights.iter().sum::<f64>() / step.weights.len().max(1) as f64;
     let weights = step.weights.iter().enumerate().map(|(k, &weight)| shown(k, weight / mean));
     match objectives.len() > 1 && mean > 0.0 {
-        true => format!("loss {}; weights {}", losses.join(", "), weights.collect::<Vec<_>>().join(" ")),
+        true => {
+            let of = step.weights_of.map(|step| format!(" (of step {step})")).unwrap_or_default();
+            let weights: Vec<String> = weights.collect();
+            format!("loss {}; weights {}{of}", losses.join(", "), weights.join(" "))
+        }
         false => format!("loss {}", losses.join(", ")),
     }
 }
@@ -191,6 +195,8 @@ mod tests {
     #[test]
     fn what_is_absent_has_no_number() {
         let step = |weights: &[f64], present: &[usize]| Step {
+            factor: None,
+            weights_of: None,
             losses: vec![0.5, 0.0],
             weights: weights.to_vec(),
             present: present.to_vec(),
@@ -219,5 +225,7 @@ mod tests {
             "loss global 0.500, hand 0; weights 1.50 0.500"
         );
         assert_eq!(numbers(&names[..1], &step(&[30.0], &[4])), "loss global 0.500");
+        let between = Step { weights_of: Some(11), ..step(&[3.0, 1.0], &[4, 1]) };
+        assert!(numbers(&names, &between).ends_with("weights 1.50 0.500 (of step 11)"));
     }
 }

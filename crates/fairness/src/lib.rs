@@ -63,11 +63,13 @@ mod gram;
 mod linalg;
 mod nonnegative;
 mod random;
+mod running;
 mod solution;
 pub mod weighting;
 
 pub use alpha_fair::{CONFLICT_NORM, RIDGE, solve, solve_with_priorities};
 pub use error::WeightingError;
 pub use gram::{Gram, GramError, MAX_OBJECTIVES, cosines};
+pub use running::RunningGram;
 pub use solution::{Outcome, Solution};
-pub use weighting::{Observation, State, Weighting, weigh};
+pub use weighting::{Needs, Observation, State, Weighting, look_back, weigh};

@@ -55,8 +55,8 @@ pub enum Outcome {
 }
 
 impl Solution {
-    /// The solution with these weights, 0 where absent.
-    pub(crate) fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
+    /// The solution with these K weights, 0 where absent.
+    pub fn given(gram: &Gram, weights: &[f64], factor: f64) -> Solution {
         let absent = gram.absent().to_vec();
         let weights: Vec<f64> =
             weights.iter().zip(&absent).map(|(&w, &gone)| if gone { 0.0 } else { w }).collect();

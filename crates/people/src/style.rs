@@ -1,6 +1,8 @@
 //! Ways to draw the same people: another style is what a model has not seen yet, with faces and hands as large
 //! as before.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::canvas::Fill;
@@ -67,6 +69,16 @@ impl Style {
             }
             (Style::Ink, Fill::Stripes(from, to, a, b)) => Some(Fill::Stripes(from, to, print(a), print(b))),
         }
+    }
+}
+
+impl FromStr for Style {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::name).join("\" or \"");
+        let found = Self::ALL.into_iter().find(|style| style.name() == text);
+        found.ok_or_else(|| format!("expected \"{known}\""))
     }
 }
 

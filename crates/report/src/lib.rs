@@ -43,6 +43,7 @@
 #![deny(missing_docs)]
 
 mod chart;
+mod mean_weights;
 mod model;
 mod number;
 mod page;
@@ -53,6 +54,7 @@ mod samples;
 mod section;
 mod view;
 
+pub use mean_weights::{mean_weights, recommendation};
 pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, Samples};
 pub use page::html;
 pub use read::ReadError;

@@ -75,9 +75,11 @@ pub fn cautions(view: &View<'_>) -> Vec<String> {
         );
     }
     let key = |key: &'static str| move |run: &Run| flat(run).get(key).cloned();
-    if differ(&key("seed")) || differ(&key("validation.draws")) {
+    let seed = |run: &Run| key("validation.seed")(run).or_else(|| key("seed")(run));
+    if differ(&seed) || differ(&key("validation.draws")) {
         found.push(
-            "The held-out noise or time steps differ between the runs (seed or validation.draws).".into(),
+            "The held-out noise or time steps differ between the runs (validation.seed or validation.draws)."
+                .into(),
         );
     }
     if differ(&key("model.path")) {

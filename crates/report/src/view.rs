@@ -102,18 +102,20 @@ impl<'a> View<'a> {
         if self.compares() { run } else { NEUTRAL }
     }
 
-    /// The objectives with their series: a line for each run that has the objective. `value` gets the index
-    /// of the objective in the run.
+    /// The objectives with their series: a line for each run that has the objective. Steps that `of` leaves
+    /// out are no gaps. `value` gets the index of the objective in the run.
     pub fn per_objective(
         &self,
         unit: &'static str,
+        of: impl Fn(&Step) -> bool,
         value: impl Fn(&Step, usize) -> Option<f64>,
         dots: impl Fn(&Run, usize) -> Vec<Point>,
     ) -> Vec<Lines> {
         let lines = |(o, name): (usize, &String)| {
             let series = self.runs.iter().enumerate().filter_map(|(r, run)| {
                 let k = run.objectives().iter().position(|other| other == name)?;
-                let points = run.steps().map(|step| (step.step as f64, value(step, k).unwrap_or(f64::NAN)));
+                let steps = run.steps().filter(|step| of(step));
+                let points = steps.map(|step| (step.step as f64, value(step, k).unwrap_or(f64::NAN)));
                 let (points, dots) = (points.collect(), dots(run, k));
                 let name = if self.compares() { run.name.clone() } else { name.clone() };
                 Some(Raw { name, colour: self.colour(r, o), points, dots, noisy: true })

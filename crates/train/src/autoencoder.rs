@@ -17,11 +17,11 @@
 use std::ops::Range;
 
 use fairhuman_diffusion::vae::{AutoencoderKl, clamp_log_variance};
-use fairhuman_engine::{Backend, ParamGrads, Params, Tape, Var};
+use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Inputs, Targets, part};
-use crate::module::{LossInputs, Pass, PassContext, TrainingModule};
+use crate::module::{LossInputs, Pass, PassContext, TrainingModule, Wants};
 use crate::objective;
 use crate::step_error::{StepError, refuse_non_finite};
 
@@ -251,7 +251,7 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
         params: &Params<B>,
         of: &Of<'_>,
     ) -> Result<Pass<B>, StepError> {
-        let LossInputs { objectives, batch, divisors, present, .. } = *of;
+        let LossInputs { objectives, batch, divisors, present, wants } = *of;
         let targets = &batch.targets;
         let misfit = |e: fairhuman_diffusion::net::ModelError| StepError::Shape { problem: e.to_string() };
         let backend = context.backend;
@@ -272,16 +272,30 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
         let losses = self.of_output(of, &latents, &prediction);
         refuse_non_finite(objectives, &losses)?;
 
-        let lanes = of.lanes();
+        let sum = match wants {
+            Wants::Sum(coefficients) => Some(coefficients(&losses)?),
+            Wants::Gradients | Wants::Products => None,
+        };
+        let lanes = if sum.is_some() { Lanes::single(targets.size) } else { of.lanes() };
         let mut grads = ParamGrads::new(params, &lanes);
-        if !lanes.is_empty() {
+        if present.iter().any(|samples| !samples.is_empty()) {
             let mut cotangent = objective::cotangents(objectives, targets, divisors, present, &prediction);
             let edges = Edges::new(of, &prediction);
-            let each = cotangent.len() / lanes.len();
-            let pairs = present.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |&n| (k, n)));
-            for ((k, n), part) in pairs.clone().zip(cotangent.chunks_mut(each)) {
+            let pairs = || present.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |&n| (k, n)));
+            let each = prediction.len() / targets.size;
+            for ((k, n), part) in pairs().zip(cotangent.chunks_mut(each)) {
                 edges.add_cotangent(k, n, self.losses.edges, part);
             }
+            // Of every lane its sample, and the weight of that sample's divergence.
+            let divergence = |k: usize| self.divergence_weight(of, k, &latents);
+            let of_lanes: Vec<(usize, f64)> = match &sum {
+                None => pairs().map(|(k, n)| (n, divergence(k))).collect(),
+                Some(sum) => {
+                    cotangent = sum_lanes(&cotangent, pairs().map(|(k, n)| (n, sum[k])), targets.size, each);
+                    let weight = (0..sum.len()).map(|k| sum[k] * divergence(k)).sum();
+                    (0..targets.size).map(|n| (n, weight)).collect()
+                }
+            };
             let shape = [lanes.len(), targets.height, targets.width, targets.channels];
             let cotangent = backend.tensor(&shape, &cotangent);
             let through: &[&Var<B>] = if self.losses.part == Part::All { &[&z] } else { &[] };
@@ -294,9 +308,8 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
             let count = lanes.len() * latents.each();
             let dz = dz.into_iter().flatten().next().map_or(vec![0.0; count], |dz| backend.read(&dz));
             let mut cotangent = Vec::with_capacity(2 * count);
-            for ((k, n), dz) in pairs.zip(dz.chunks(latents.each())) {
-                let kl = targets.weights[n] * self.divergence_weight(of, k, &latents);
-                latents.cotangent(n, dz, kl, &mut cotangent);
+            for ((n, weight), dz) in of_lanes.into_iter().zip(dz.chunks(latents.each())) {
+                latents.cotangent(n, dz, targets.weights[n] * weight, &mut cotangent);
             }
             let [_, h, w, channels] = latents.shape;
             let cotangent = backend.tensor(&[lanes.len(), h, w, 2 * channels], &cotangent);
@@ -320,6 +333,17 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
             Ok(self.of_output(of, &latents, &backend.read(output.value())))
         })
     }
+}
+
+/// The cotangents of lanes of `each` values as one lane for each of `samples` samples. `of`: each lane's
+/// sample and coefficient.
+fn sum_lanes(lanes: &[f32], of: impl Iterator<Item = (usize, f64)>, samples: usize, each: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; samples * each];
+    for ((n, coefficient), lane) in of.zip(lanes.chunks(each)) {
+        let sum = &mut sum[n * each..][..each];
+        sum.iter_mut().zip(lane).for_each(|(sum, value)| *sum += coefficient as f32 * value);
+    }
+    sum
 }
 
 fn pictures<B: Backend>(backend: &B, targets: &Targets) -> Var<B> {

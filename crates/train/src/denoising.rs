@@ -181,8 +181,9 @@ impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
         };
         if !lanes.is_empty() {
             let cotangent = match wants {
-                Wants::Sum(sum) => {
-                    objective::combined_cotangent(objectives, targets, divisors, sum, &prediction)
+                Wants::Sum(coefficients) => {
+                    let sum = coefficients(&losses)?;
+                    objective::combined_cotangent(objectives, targets, divisors, &sum, &prediction)
                 }
                 _ => objective::cotangents(objectives, targets, divisors, present, &prediction),
             };

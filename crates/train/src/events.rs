@@ -115,7 +115,14 @@ pub struct Step {
     /// Fairness weights, 0 for absent objectives.
     #[serde(with = "finite")]
     pub weights: Vec<f64>,
-    /// Rate at which each loss falls along the direction taken.
+    /// Factor of the weights in the combined gradient, where there are weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// The step of the newest Gram matrix that the weights follow from, where it is an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_of: Option<u64>,
+    /// Rate at which each loss falls along the direction taken. This and the next two are empty in a step
+    /// that made the gradient of a weighted sum alone.
     #[serde(with = "finite")]
     pub rates: Vec<f64>,
     /// Products of the objectives' gradients, `K x K`.
@@ -183,6 +190,12 @@ pub struct Validation {
     pub losses: Vec<f64>,
     /// Pairs of picture and noise with pixels, per objective.
     pub present: Vec<usize>,
+    /// Loss of what no region covers; none where there are no regions. It is no objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<f64>,
+    /// Losses of each picture (`validation.pictures`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<PictureLosses>,
     /// Time it took.
     pub seconds: f64,
     /// The same with other inputs: of a control network with the control images of other pictures, and
@@ -192,6 +205,19 @@ pub struct Validation {
     /// Figures about the trained values that say how far they have come, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measures: BTreeMap<String, f64>,
+}
+
+/// The losses of one held-out picture, over all of its draws, as sums: those of several pictures together are
+/// sums of squares over sums of elements. In the order of the objectives, then the background.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PictureLosses {
+    /// The picture's name.
+    pub name: String,
+    /// Sums of scaled squared errors.
+    #[serde(with = "finite")]
+    pub squares: Vec<f64>,
+    /// Elements that they are divided by; 0 for an objective without pixels.
+    pub elements: Vec<f64>,
 }
 
 /// Held-out losses with other inputs.
@@ -366,7 +392,8 @@ mod tests {
     }
 
     fn validation(step: u64, losses: Vec<f64>, present: Vec<usize>) -> Validation {
-        Validation { step, losses, present, seconds: 0.0, variants: Vec::new(), measures: BTreeMap::new() }
+        let (variants, measures, background, pictures) = Default::default();
+        Validation { step, losses, present, background, pictures, seconds: 0.0, variants, measures }
     }
 
     #[test]

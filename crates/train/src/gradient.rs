@@ -4,10 +4,10 @@
 use fairhuman_engine::{Backend, ParamGrads, Params};
 
 use crate::batch::Batch;
-use crate::group::{Group, Single, StepSums, sum_counts, sum_step};
+use crate::group::{Group, Single, StepSums, sum_counts, sum_losses, sum_step};
 use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
-use crate::step_error::StepError;
+use crate::step_error::{StepError, refuse_non_finite};
 
 /// Every objective's gradient over one step.
 pub struct Gradients<B: Backend> {
@@ -79,10 +79,48 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
     batches: (&[Batch<M::Inputs>], usize),
     coefficients: &[f64],
 ) -> Result<Combined<B>, StepError> {
-    let wants = Wants::Sum(coefficients);
+    let known = |_: &[Vec<f64>]| Ok(coefficients.to_vec());
+    let wants = Wants::Sum(&known);
     let found = objective_gradients(context, &Single, module, params, objectives, batches, wants)?;
     let gradient = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
     Ok(Combined { gradient, seconds: found.forward + found.backward })
+}
+
+/// The losses of one step over all of its micro-batches and processes, by forward passes alone; 0 where
+/// absent.
+///
+/// # Errors
+/// As [`objective_gradients`].
+pub fn objective_losses<B: Backend, M: TrainingModule<B>>(
+    context: &PassContext<'_, B>,
+    group: &dyn Group<B>,
+    module: &M,
+    params: &Params<B>,
+    objectives: &[Objective],
+    (batches, mut first): (&[Batch<M::Inputs>], usize),
+) -> Result<Vec<f64>, StepError> {
+    let k = objectives.len();
+    let own = Counts::of(k, batches.iter().map(|batch| &batch.targets));
+    let divisors = sum_counts(group, own)?.divisors(objectives);
+    let mut total = vec![0.0; k];
+    let mut add = || {
+        for batch in batches {
+            if let Some((what, samples)) = batch.non_finite() {
+                return Err(StepError::Input { what, samples }.shifted(first));
+            }
+            let present = objective::present(&batch.targets, k);
+            let wants = Wants::Gradients;
+            let of = LossInputs { objectives, batch, divisors: &divisors, present: &present, wants };
+            let losses = module.losses(context.backend, params, &of);
+            let losses = losses.map_err(|problem| StepError::Shape { problem })?;
+            refuse_non_finite(objectives, &losses).map_err(|refused| refused.shifted(first))?;
+            total.iter_mut().zip(&losses).for_each(|(sum, samples)| *sum += samples.iter().sum::<f64>());
+            first += batch.targets.size;
+        }
+        Ok(())
+    };
+    let own = context.backend.attempt(|| context.backend.scope(&mut add));
+    sum_losses(group, own.unwrap_or_else(|error| Err(error.into())).map(|()| total))
 }
 
 /// Results of the passes that are not summed over processes.

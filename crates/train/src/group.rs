@@ -101,12 +101,7 @@ pub fn sum_step<B: Backend>(
         return own;
     }
     let failed = |problem| StepError::Group { problem };
-    let mut refused = [f64::from(u8::from(own.is_err()))];
-    group.sum_numbers(&mut refused).map_err(failed)?;
-    let mut sums = own?;
-    if refused[0] > 0.0 {
-        return Err(StepError::Elsewhere);
-    }
+    let mut sums = agreed(group, own)?;
     let counts = sums.present.iter().map(|&count| count as f64);
     let mut numbers: Vec<f64> = sums.losses.iter().copied().chain(counts).collect();
     group.sum_numbers(&mut numbers).map_err(failed)?;
@@ -115,6 +110,30 @@ pub fn sum_step<B: Backend>(
     sums.present = present.iter().map(|&count| count as usize).collect();
     sums.grads = group.sum_gradients(backend, sums.grads).map_err(failed)?;
     Ok(sums)
+}
+
+/// The sums of all processes' losses, likewise.
+///
+/// # Errors
+/// As [`sum_step`].
+pub fn sum_losses<B: Backend>(
+    group: &dyn Group<B>,
+    own: Result<Vec<f64>, StepError>,
+) -> Result<Vec<f64>, StepError> {
+    if group.size() == 1 {
+        return own;
+    }
+    let mut losses = agreed(group, own)?;
+    group.sum_numbers(&mut losses).map_err(|problem| StepError::Group { problem })?;
+    Ok(losses)
+}
+
+/// A process's own part, if no process refused its part.
+fn agreed<B: Backend, T>(group: &dyn Group<B>, own: Result<T, StepError>) -> Result<T, StepError> {
+    let mut refused = [f64::from(u8::from(own.is_err()))];
+    group.sum_numbers(&mut refused).map_err(|problem| StepError::Group { problem })?;
+    let own = own?;
+    if refused[0] > 0.0 { Err(StepError::Elsewhere) } else { Ok(own) }
 }
 
 /// The micro-batches of `count` that fall to this process: a range of its own, in the order of the ranks, so

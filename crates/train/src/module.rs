@@ -38,15 +38,18 @@ pub trait TrainingModule<B: Backend>: Sync {
 }
 
 /// The gradients that a pass computes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub enum Wants<'a> {
     /// Those of every objective, kept.
     Gradients,
     /// Their products only: each parameter's are released as they come.
     Products,
-    /// That of the objectives' sum with these coefficients.
-    Sum(&'a [f64]),
+    /// That of the objectives' sum with coefficients that may depend on the batch's losses.
+    Sum(Coefficients<'a>),
 }
+
+/// The coefficients of a sum of objectives, from each sample's share of each objective's loss, `[K][N]`.
+pub type Coefficients<'a> = &'a (dyn Fn(&[Vec<f64>]) -> Result<Vec<f64>, StepError> + Sync);
 
 /// The inputs of the losses of one batch.
 pub struct LossInputs<'a, I> {

@@ -29,6 +29,8 @@ pub enum Purpose {
     Control,
     /// Whether a sample's control image is black: (step, slot).
     ControlDropout,
+    /// The order in which another run's weights are used: (round, 0).
+    Replay,
 }
 
 impl Purpose {
@@ -44,6 +46,7 @@ impl Purpose {
             Purpose::GradDrop => b"graddrop",
             Purpose::Control => b"control ",
             Purpose::ControlDropout => b"ctrldrop",
+            Purpose::Replay => b"replay  ",
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Params};
-use fairhuman_fairness::{self as fairness, weighting::AlphaFair};
+use fairhuman_fairness::{self as fairness, State, weighting::AlphaFair};
 use fairhuman_files::MARK;
 
-use crate::aggregate::{Direction, Weighting};
+use crate::aggregate::{Direction, Rule, Weighting};
 use crate::batch::{Batch, Targets};
 use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::error::TrainError;
@@ -40,14 +40,17 @@ pub fn validate(recipe: &Recipe, step: u64, until: u64) -> Result<(), String> {
                 .into(),
         );
     }
+    if matches!(recipe.weighting.rule, Rule::Replay(_)) {
+        return Err("the weights of another run are not in the file of a step".into());
+    }
     if recipe.geometry.buckets.is_some() && recipe.accumulation > 1 {
         return Err("with buckets a step is one batch only where accumulation = 1".into());
     }
     Ok(())
 }
 
-/// Writes step `step` into the run folder: its inputs, and what it gives when AdamW starts from zero, as
-/// replays do. All micro-batches of the step are one batch.
+/// Writes step `step` into the run folder: its inputs, with the weighting's memory of the steps before, and
+/// what it gives when AdamW starts from zero, as replays do. All micro-batches of the step are one batch.
 ///
 /// # Errors
 /// Files that cannot be written, trained values that such a file has no names for.
@@ -55,7 +58,7 @@ pub fn write<B: Backend, M: Method<B>>(
     backend: &B,
     recipe: &Recipe,
     (model, settings): (&Model<B, M>, &M::Settings),
-    step: u64,
+    (step, memory): (u64, &State),
     batch: &Batch<M::Inputs>,
     (gradients, direction): (&Gradients<B>, &Direction<B>),
     (learning_rate, clip): (f64, f64),
@@ -74,6 +77,9 @@ pub fn write<B: Backend, M: Method<B>>(
     add_header(&mut inputs.metadata, recipe, &optimizer);
     inputs.metadata.insert("seed".into(), recipe.seed.to_string());
     inputs.metadata.insert("step".into(), step.to_string());
+    if !memory.is_empty() {
+        inputs.metadata.insert("weighting_memory".into(), serde_json::json!(memory).to_string());
+    }
     write_tensors(&folder.join("inputs.safetensors"), &inputs)?;
 
     let mut params = Params::default();
@@ -138,9 +144,9 @@ fn add_header(header: &mut BTreeMap<String, String>, recipe: &Recipe, o: &Optimi
     ];
     header.extend(numbers.map(|(key, value)| (key.to_owned(), format!("{value:?}"))));
     match &recipe.weighting {
-        Weighting::Gram(fairness::Weighting::AlphaFair(method))
-            if *method == AlphaFair::new(method.alpha) =>
-        {
+        Weighting {
+            rule: Rule::Gram(fairness::Weighting::AlphaFair(method)), every: 1, average: 1, ..
+        } if *method == AlphaFair::new(method.alpha) => {
             header.insert("alpha".into(), format!("{:?}", method.alpha))
         }
         other => header.insert("weighting".into(), serde_json::json!(other).to_string()),
@@ -176,7 +182,9 @@ pub fn outputs<B: Backend>(
     tensors.insert("prediction".into(), Tensor::f32(&shape, prediction));
     let losses = gradients.losses.iter().map(|&l| l as f32).collect();
     tensors.insert("losses".into(), Tensor::f32(&[k], losses));
-    tensors.insert("gram".into(), Tensor::f64(&[k, k], direction.gram.clone()));
+    if !direction.gram.is_empty() {
+        tensors.insert("gram".into(), Tensor::f64(&[k, k], direction.gram.clone()));
+    }
     if let Some(solution) = &direction.solution {
         tensors.insert("weights".into(), Tensor::f64(&[k], solution.weights.clone()));
     }

@@ -8,19 +8,19 @@ use fairhuman_diffusion::controlnet::ControlNet;
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, Params};
-use fairhuman_fairness::State;
 
-use crate::aggregate::{Position, SecondPass, fair_direction};
+use crate::aggregate::Position;
 use crate::batch::Batch;
 use crate::controlled::{Controlled, ControlledInputs};
-use crate::gradient::{clip_factor, combined_gradient, objective_gradients};
+use crate::gradient::clip_factor;
 use crate::group::Single;
 use crate::method::{Method, lora};
-use crate::module::{PassContext, Wants};
+use crate::module::PassContext;
 use crate::optimizer::{Moments, update};
 use crate::recipe::GradientUse;
 use crate::record;
 use crate::recorded::{RecordedStep, TensorFile, Trained};
+use crate::step::{Plan, step_direction};
 use crate::step_error::StepError;
 
 /// Why a step could not be replayed.
@@ -112,8 +112,7 @@ fn repeat<B: Backend, M: Method<B>>(
     before: &mut dyn FnMut(usize),
 ) -> Result<(TensorFile, Vec<Times>), ReplayError> {
     let backend = context.backend;
-    let twice = gradients == GradientUse::Twice;
-    let wants = if twice { Wants::Products } else { Wants::Gradients };
+    let plan = Plan { objectives: &step.objectives, weighting: &step.weighting, gradients };
     let recorded: Vec<B::Tensor> = params.iter().map(|p| p.value.clone()).collect();
     let batches = std::slice::from_ref(batch);
     let mut times = Vec::new();
@@ -125,18 +124,10 @@ fn repeat<B: Backend, M: Method<B>>(
         let mut moments = Moments::new(backend, &params);
 
         let start = (context.clock)();
-        let gradients =
-            objective_gradients(context, &Single, module, &params, &step.objectives, (batches, 0), wants)?;
-        // A recorded step stands alone, without the memory of the steps before it.
         let (seed, number) = step.position;
-        let position = Position { seed, step: number, state: &State::default() };
-        let second_pass = |coefficients: &[f64]| {
-            let (objectives, batches) = (&step.objectives, (batches, 0));
-            Ok(combined_gradient(context, module, &params, objectives, batches, coefficients)?.gradient)
-        };
-        let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
-        let (objectives, weighting) = (&step.objectives, &step.weighting);
-        let direction = fair_direction(context, objectives, weighting, &gradients, position, second_pass)?;
+        let position = Position { seed, step: number, state: &step.memory };
+        let network = (module, &params);
+        let (gradients, direction) = step_direction(context, &Single, network, plan, (batches, 0), position)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);
         let optimizer = step.optimizer;

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::weights::{WeightError, WeightFiles};
-use fairhuman_engine::{Backend, Params};
+use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 
-use crate::aggregate::Direction;
-use crate::batch::Batch;
+use crate::aggregate::{Direction, Position};
 use crate::checkpoint::{self, Identity, Progress, Saved};
 use crate::data::{Data, DataError, Preparing, StepData, Variant};
 use crate::error::TrainError;
@@ -18,18 +17,17 @@ use crate::file_hashes::FileHashes;
 use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
+use crate::group::Group;
+use crate::held_out::{HeldOut, Losses};
 use crate::method::{Method, Settings, Setup};
 use crate::model::Model;
-use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
-use crate::objective::{self, Counts, Objective};
+use crate::module::PassContext;
 use crate::optimizer::Moments;
 use crate::previews::{self, Previews};
 use crate::recipe::{Recipe, differences, other_device};
 use crate::record;
 use crate::size;
-
-/// Losses, and pairs of picture and noise with pixels, per objective.
-type LossesAndCounts = (Vec<f64>, Vec<usize>);
+use crate::step::look_back;
 
 /// A run between two steps.
 pub struct Session<'a, B: Backend, M: Method<B>> {
@@ -153,7 +151,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             held_out: self.data.held_out(),
             trained_values: self.model.params.values(),
             truncated_captions: self.data.truncated_captions(),
-            notes: self.notes.iter().cloned().chain(self.data.notes()).collect(),
+            notes: [self.notes.clone(), self.recipe.notes(), self.data.notes()].concat(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: machine.to_owned(),
         })
@@ -222,18 +220,28 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             return Ok(None);
         }
         let start = (context.clock)();
-        let Some((losses, present)) = self.held_out_losses(context, Variant::Plain, stop)? else {
+        let Some(plain) = self.held_out_losses(context, Variant::Plain, stop)? else {
             return Ok(None);
         };
+        let Losses { losses, present, background, pictures } = plain;
         let mut variants = Vec::new();
         for variant in self.data.variants().collect::<Vec<_>>() {
-            let Some((losses, _)) = self.held_out_losses(context, variant, stop)? else { return Ok(None) };
-            variants.push(VariantLosses { name: variant.name().into(), losses });
+            let Some(other) = self.held_out_losses(context, variant, stop)? else { return Ok(None) };
+            variants.push(VariantLosses { name: variant.name().into(), losses: other.losses });
         }
         let measures = self.model.network.measures(context.backend, &self.model.eval_params());
         let measures = measures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let (step, seconds) = (self.progress.step, (context.clock)() - start);
-        Ok(Some(Event::Validation(Validation { step, losses, present, seconds, variants, measures })))
+        Ok(Some(Event::Validation(Validation {
+            step,
+            losses,
+            present,
+            background,
+            pictures,
+            seconds,
+            variants,
+            measures,
+        })))
     }
 
     /// The held-out losses of one kind of inputs; none where it is told to stop.
@@ -242,19 +250,19 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         context: &PassContext<'_, B>,
         variant: Variant,
         stop: &AtomicBool,
-    ) -> Result<Option<LossesAndCounts>, TrainError> {
-        let objectives = &self.recipe.objective;
+    ) -> Result<Option<Losses>, TrainError> {
         let (network, params) = (&self.model.network, self.model.eval_params());
-        let mut sums = Sums::new(objectives.len());
+        let pictures = self.recipe.validation.pictures && variant == Variant::Plain;
+        let mut sums = HeldOut::new(&self.recipe.objective, pictures);
         let looked = self.data.validate(self.recipe.batch, variant, &mut |batch| {
             if stop.load(Ordering::SeqCst) {
                 return Err(DataError::Stopped);
             }
-            sums.add(context.backend, network, &params, objectives, batch).map_err(DataError::Problem)
+            sums.add(context.backend, network, &params, batch).map_err(DataError::Problem)
         });
         match looked {
             Err(DataError::Stopped) => Ok(None),
-            looked => looked.map(|()| Some(sums.losses(objectives))).map_err(TrainError::from),
+            looked => looked.map(|()| Some(sums.losses())).map_err(TrainError::from),
         }
     }
 
@@ -290,6 +298,33 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         Ok(files.iter().map(|path| folder.relative(path)).collect())
     }
 
+    /// Shows the weighting the losses of the step that was just taken again, with the new values, if it asks
+    /// for them.
+    ///
+    /// # Errors
+    /// A step that no other could be made after. Losses that the weighting cannot use leave its memory as it
+    /// is: where they are not finite the next step says so.
+    pub fn look_back(
+        &mut self,
+        context: &PassContext<'_, B>,
+        group: &dyn Group<B>,
+        data: &StepData<M::Inputs>,
+        gradients: &Gradients<B>,
+    ) -> Result<(), TrainError> {
+        if !self.recipe.weighting.looks_back() || gradients.present.iter().all(|&lanes| lanes == 0) {
+            return Ok(());
+        }
+        let (step, network) = (self.progress.step, (&self.model.network, &self.model.params));
+        let position = Position { seed: self.recipe.seed, step, state: &self.progress.weighting };
+        let (plan, batches) = (self.recipe.plan(), (&data.batches[..], data.first));
+        match look_back(context, group, network, plan, batches, (gradients, position)) {
+            Ok(state) => self.progress.weighting = state,
+            Err(error) if error.is_fatal() => return Err(TrainError::of_step(step, &error)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
     /// Writes the step in progress as files, see [`record::write`].
     ///
     /// # Errors
@@ -303,7 +338,8 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     ) -> Result<(), TrainError> {
         let (backend, step) = (self.setup.backend, self.progress.step + 1);
         let trained = (&self.model, self.settings);
-        record::write(backend, self.recipe, trained, step, &data.whole()?, found, (learning_rate, clip))
+        let at = (step, &self.progress.weighting);
+        record::write(backend, self.recipe, trained, at, &data.whole()?, found, (learning_rate, clip))
     }
 
     /// The first of the model's weights that is no finite number: for steps that cannot be made. Reads all of
@@ -359,45 +395,4 @@ fn moved(recipe: &Recipe, saved: &Saved) -> Option<String> {
     Some(format!(
         "device: {before} up to step {step}, {now} from then on: the steps' bits are not those of one device"
     ))
-}
-
-/// Sums of squared errors over batches that are seen one after the other, and what to divide them by.
-struct Sums {
-    squares: Vec<f64>,
-    counts: Counts,
-    present: Vec<usize>,
-}
-
-impl Sums {
-    fn new(objectives: usize) -> Self {
-        let squares = vec![0.0; objectives];
-        Self { squares, counts: Counts::zero(objectives), present: vec![0; objectives] }
-    }
-
-    fn add<B: Backend, M: TrainingModule<B>>(
-        &mut self,
-        backend: &B,
-        network: &M,
-        params: &Params<B>,
-        objectives: &[Objective],
-        batch: &Batch<M::Inputs>,
-    ) -> Result<(), String> {
-        let ones = vec![1.0; objectives.len()];
-        let present = objective::present(&batch.targets, objectives.len());
-        let wants = Wants::Gradients;
-        let of = LossInputs { objectives, batch, divisors: &ones, present: &present, wants };
-        let losses = network.losses(backend, params, &of)?;
-        for k in 0..objectives.len() {
-            self.squares[k] += losses[k].iter().sum::<f64>();
-            self.present[k] += present[k].len();
-        }
-        self.counts.add(&batch.targets);
-        Ok(())
-    }
-
-    fn losses(self, objectives: &[Objective]) -> (Vec<f64>, Vec<usize>) {
-        let divisors = self.counts.divisors(objectives);
-        let quotient = |(&sum, &divisor): (&f64, &f64)| if divisor > 0.0 { sum / divisor } else { 0.0 };
-        (self.squares.iter().zip(&divisors).map(quotient).collect(), self.present)
-    }
 }

@@ -1,25 +1,25 @@
 //! The training loop. It is the only place where parameters change.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
-use crate::aggregate::{Direction, Position, SecondPass, fair_direction};
+use crate::aggregate::{Direction, Position};
 use crate::data::{DataError, Source};
 use crate::error::TrainError;
 use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
-use crate::gradient::{Gradients, clip_factor, combined_gradient, objective_gradients};
+use crate::gradient::{Gradients, clip_factor};
 use crate::group::{self, Group};
 use crate::method::{Method, Settings, Visitor};
 use crate::model::Model;
-use crate::module::{PassContext, Wants};
+use crate::module::PassContext;
 use crate::optimizer::update;
-use crate::recipe::{GradientUse, Recipe};
+use crate::recipe::Recipe;
 use crate::record;
 use crate::session::Session;
+use crate::step::step_direction;
 use crate::step_error::StepError;
 
 /// Receives the events of a run as plain data.
@@ -246,28 +246,10 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 
-        let Model { network, params, .. } = &run.model;
+        let network = (&run.model.network, &run.model.params);
         let batches = (&data.batches[..], data.first);
-        let objectives = &recipe.objective;
-        let twice = recipe.gradients == GradientUse::Twice;
-        let wants = if twice { Wants::Products } else { Wants::Gradients };
-        let again = Cell::new(0.0);
-        let second_pass = |coefficients: &[f64]| {
-            let found = combined_gradient(passes, network, params, objectives, batches, coefficients);
-            found.map(|combined| {
-                again.set(combined.seconds);
-                combined.gradient
-            })
-        };
-        let found = objective_gradients(passes, self.group, network, params, objectives, batches, wants)
-            .and_then(|mut gradients| {
-                let position = Position { seed: recipe.seed, step, state: &run.progress.weighting };
-                let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
-                let direction =
-                    fair_direction(passes, objectives, &recipe.weighting, &gradients, position, second_pass)?;
-                gradients.backward += again.get();
-                Ok((gradients, direction))
-            });
+        let position = Position { seed: recipe.seed, step, state: &run.progress.weighting };
+        let found = step_direction(passes, self.group, network, recipe.plan(), batches, position);
         let solved = clock();
         match &found {
             Ok((gradients, direction)) => {
@@ -290,6 +272,9 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             Err(_) => run.progress.bad_in_a_row += 1,
         }
         run.progress.step = step;
+        if let Ok((gradients, _)) = &found {
+            run.look_back(passes, self.group, &data, gradients)?;
+        }
         let end = clock();
 
         let seconds =
@@ -393,6 +378,8 @@ fn step_event<B: Backend>(
         timesteps,
         losses: Vec::new(),
         weights: Vec::new(),
+        factor: None,
+        weights_of: None,
         rates: Vec::new(),
         gram: Vec::new(),
         cosines: Vec::new(),
@@ -414,9 +401,12 @@ fn step_event<B: Backend>(
             event.losses = gradients.losses.clone();
             if let Some(solution) = &direction.solution {
                 event.weights = solution.weights.clone();
-                event.rates = solution.rates.clone();
+                event.factor = Some(solution.factor);
+                // Along a direction whose gradients were not made the rates are not known.
+                event.rates = if direction.gram.is_empty() { Vec::new() } else { solution.rates.clone() };
                 event.solve = Some(solution.outcome);
             }
+            event.weights_of = direction.weights_of;
             event.gram = direction.gram.clone();
             event.cosines = direction.cosines.clone();
             event.present = gradients.present.clone();

@@ -89,6 +89,9 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
 /// The dataset to check; and of the model a note, or the reason why it cannot be used.
 fn of_recipe(path: &Path) -> anyhow::Result<(Plan, anyhow::Result<Option<String>>)> {
     let mut recipe = Recipe::read(path)?;
+    for note in recipe.notes() {
+        errln!("note: {note}");
+    }
     let settled = model_path::settle(&mut recipe);
     let model = &recipe.model.path;
     let opened = settled.and_then(|()| Ok(ModelFolder::open(model)?));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_files::{Kind, ensure_apart, ensure_ours};
-use fairhuman_report::{Run, html};
+use fairhuman_report::{Run, html, recommendation};
 
 use crate::cli::Report;
 use crate::machine;
@@ -56,6 +56,11 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot write {}", options.out.display()))?;
     for note in report.runs.iter().flat_map(|run| &run.notes) {
         errln!("note: {note}");
+    }
+    for run in &report.runs {
+        if let Some(line) = recommendation(run) {
+            outln!("mean weights of {}: {line}", run.name);
+        }
     }
     outln!("{} ({:.1} MB): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
     Ok(ExitCode::SUCCESS)

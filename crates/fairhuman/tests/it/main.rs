@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod control_training;
 mod datasets;
+mod every;
 mod inpaint;
 #[cfg(target_os = "linux")]
 mod memory;

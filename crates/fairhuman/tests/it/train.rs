@@ -235,3 +235,42 @@ fn mistakes_are_told_with_the_file_and_what_to_do() {
     let error = world.fails(&["init-model", "--out", "tiny"]);
     assert!(error.contains("holds a model already"), "{error}");
 }
+
+#[test]
+fn held_out_losses_have_a_background_pictures_and_a_seed_of_their_own() {
+    let validation = "validation = { share = 0.2, every = 3, draws = 2 }";
+    let fixed = "validation = { share = 0.3, every = 3, draws = 2, seed = 9, pictures = true }";
+    let world = World::new(&[(validation, fixed)]);
+    world.ok(&["train", "recipe.toml", "--out", "first", "--steps", "1"]);
+    world.recipe("recipe.toml", &[(validation, fixed), ("steps = 6", "steps = 6\nseed = 4")]);
+    world.ok(&["train", "recipe.toml", "--out", "second", "--steps", "1"]);
+    let [first, second] = ["first", "second"].map(|run| world.validations(run));
+    assert_eq!(first[0], second[0], "the same pictures and noise before training, whatever the seed");
+    assert_ne!(first[1].losses, second[1].losses, "another seed trains otherwise");
+
+    let look = &first[0];
+    assert_eq!((look.losses.len(), look.pictures.len()), (3, 3));
+    // The losses are the pictures' sums, the background being the last.
+    let expected: Vec<f64> = look.losses.iter().copied().chain(look.background).collect();
+    for (k, expected) in expected.iter().enumerate() {
+        let sum = |of: &dyn Fn(&fairhuman_train::events::PictureLosses) -> f64| -> f64 {
+            look.pictures.iter().map(of).sum()
+        };
+        let found = sum(&|picture| picture.squares[k]) / sum(&|picture| picture.elements[k]).max(1.0);
+        assert!((found - expected).abs() <= 1e-9 * expected, "{k}: {found} {expected}");
+    }
+    // Faces and hands have the scale 5 within the square, and share no cell or few.
+    let parts = look.background.unwrap() + (look.losses[1] + look.losses[2]) / 25.0;
+    assert!(look.losses[0] <= parts * (1.0 + 1e-6) && parts < 1.2 * look.losses[0], "{parts} {look:?}");
+    // Without regions there is no background, and pictures are logged only where they are asked for.
+    world.recipe(
+        "recipe.toml",
+        &[
+            ("    { name = \"face\", mask = \"mask_face\" },\n", ""),
+            ("    { name = \"hand\", mask = \"mask_hand\" },\n", ""),
+        ],
+    );
+    world.ok(&["train", "recipe.toml", "--out", "plain", "--steps", "1"]);
+    let look = &world.validations("plain")[0];
+    assert_eq!((look.background, look.pictures.len()), (None, 0));
+}

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::linalg::eigen;
 use crate::{Solution, WeightingError};
 
@@ -34,6 +34,10 @@ pub enum AlignedScale {
 }
 
 impl GramWeighting for AlignedMtl {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

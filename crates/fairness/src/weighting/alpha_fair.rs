@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::{check_alpha, check_priorities, solve_with_priorities};
 use crate::{Solution, WeightingError};
 
@@ -65,6 +65,11 @@ impl Default for AlphaFair {
 }
 
 impl GramWeighting for AlphaFair {
+    fn needs(&self) -> Needs {
+        // The plain sum, with the priorities as weights.
+        if self.alpha == 0.0 && self.normalise == Normalise::None { Needs::NOTHING } else { Needs::GRAM }
+    }
+
     fn validate(&self, objectives: usize) -> Result<(), WeightingError> {
         check_alpha(self.alpha)?;
         match self.priority.is_empty() {

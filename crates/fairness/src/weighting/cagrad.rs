@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::check_within;
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::row_product;
 use crate::nonnegative::minimum;
@@ -35,6 +35,10 @@ fn half() -> f64 {
 }
 
 impl GramWeighting for CaGrad {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_within("c", self.c, 0.0, 1e3)
     }

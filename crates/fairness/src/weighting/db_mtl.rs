@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{Averages, check_decay, loss_decay};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Gradients as long as the longest gradient of a loss's logarithm.
@@ -21,6 +21,10 @@ pub struct DbMtl {
 }
 
 impl GramWeighting for DbMtl {
+    fn needs(&self) -> Needs {
+        Needs::BOTH
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_decay(self.loss_decay)
     }

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{check_losses, check_positive, check_within, softmax};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Weights by the relative fall of the losses.
@@ -33,6 +33,10 @@ fn window() -> u32 {
 }
 
 impl GramWeighting for Dwa {
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_within("temperature", self.temperature, 1e-3, 1e6)?;
         check_positive("window", f64::from(self.window))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// The gradient of a weighted sum of the losses, with weights that never change.
@@ -14,6 +14,10 @@ pub struct Fixed {
 }
 
 impl GramWeighting for Fixed {
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
     fn validate(&self, objectives: usize) -> Result<(), WeightingError> {
         let refuse = |problem| Err(WeightingError::Parameter { name: "weights", problem });
         let found = self.weights.len();

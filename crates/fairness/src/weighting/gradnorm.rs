@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{Averages, check_decay, loss_decay};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::adam::adam;
@@ -51,6 +51,10 @@ fn warmup() -> u32 {
 }
 
 impl GramWeighting for GradNorm {
+    fn needs(&self) -> Needs {
+        Needs::BOTH
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
         check_positive("warmup", f64::from(self.warmup))?;

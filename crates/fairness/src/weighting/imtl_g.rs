@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::solve_shifted;
 use crate::{Outcome, RIDGE};
@@ -20,6 +20,10 @@ use crate::{Solution, WeightingError};
 pub struct ImtlG {}
 
 impl GramWeighting for ImtlG {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// The gradient of the plain sum of the losses: every weight is 1.
@@ -12,6 +12,10 @@ use crate::{Solution, WeightingError};
 pub struct Linear {}
 
 impl GramWeighting for Linear {
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{Averages, check_decay, loss_decay};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Weights `1 / l`.
@@ -17,6 +17,10 @@ pub struct Log {
 }
 
 impl GramWeighting for Log {
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_decay(self.loss_decay)
     }

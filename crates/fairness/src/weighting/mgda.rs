@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Weights w >= 0 with sum 1 that make `|sum_i w_i g_i|` smallest.
@@ -17,6 +17,10 @@ use crate::{Solution, WeightingError};
 pub struct Mgda {}
 
 impl GramWeighting for Mgda {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

@@ -30,8 +30,34 @@ pub struct Observation<'a> {
     pub step: u64,
 }
 
+/// The parts of a step that a weighting reads. Where it reads no Gram matrix, its weights can be known before
+/// the gradients, and the gradient of the weighted sum of the losses is all that a step needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The gradients' inner products.
+    pub gram: bool,
+    /// The losses.
+    pub losses: bool,
+    /// The losses of the same samples after the step, see [`look_back`].
+    pub losses_after: bool,
+}
+
+impl Needs {
+    /// Nothing but the seed and the step.
+    pub const NOTHING: Needs = Needs { gram: false, losses: false, losses_after: false };
+    /// The Gram matrix alone.
+    pub const GRAM: Needs = Needs { gram: true, ..Needs::NOTHING };
+    /// The losses alone.
+    pub const LOSSES: Needs = Needs { losses: true, ..Needs::NOTHING };
+    /// Both.
+    pub const BOTH: Needs = Needs { gram: true, ..Needs::LOSSES };
+}
+
 /// A weighting that needs no gradient element by element.
 trait GramWeighting {
+    /// The parts of a step that it reads; it is the same whatever the others are.
+    fn needs(&self) -> Needs;
+
     /// Checks the parameters for a number of objectives.
     fn validate(&self, objectives: usize) -> Result<(), WeightingError>;
 
@@ -42,6 +68,17 @@ trait GramWeighting {
     ///
     /// Absent objectives are left out: their weight is 0, and their part of the state does not change.
     fn weigh(&self, seen: &Observation<'_>, state: &mut State) -> Result<Solution, WeightingError>;
+
+    /// Learns from the losses of the same samples after the step, where [`Needs::losses_after`]. Of the Gram
+    /// matrix only the absent objectives are read.
+    fn look_back(
+        &self,
+        _seen: &Observation<'_>,
+        _after: &[f64],
+        _state: &mut State,
+    ) -> Result<(), WeightingError> {
+        Ok(())
+    }
 }
 
 /// Declares the modules of the weightings and the enum over them. (`cargo fmt` does not look into modules
@@ -69,6 +106,7 @@ macro_rules! weightings {
         /// # weighting = { kind = "log" }                          # 1 / loss
         /// # weighting = { kind = "uncertainty" }
         /// # weighting = { kind = "dwa", window = 100 }
+        /// # weighting = { kind = "famo" }
         /// # weighting = { kind = "famo-ema" }                     # FAMO without its second forward pass
         /// # weighting = { kind = "gradnorm", alpha = 1.5 }
         /// # weighting = { kind = "stch", mu = 1.0 }
@@ -120,6 +158,7 @@ weightings! {
     "log" => log::Log,
     "uncertainty" => uncertainty::Uncertainty,
     "dwa" => dwa::Dwa,
+    "famo" => famo::Famo,
     "famo-ema" => famo_ema::FamoEma,
     "gradnorm" => gradnorm::GradNorm,
     "stch" => stch::Stch,
@@ -147,6 +186,11 @@ impl Weighting {
     pub fn label(&self) -> String {
         self.method().label()
     }
+
+    /// The parts of a step that it reads.
+    pub fn needs(&self) -> Needs {
+        self.method().needs()
+    }
 }
 
 /// The weights of one step. `state` is the weighting's memory of the steps before, [`State::default`] in the
@@ -165,4 +209,22 @@ pub fn weigh(
         return Err(WeightingError::Losses { expected, found });
     }
     weighting.method().weigh(seen, state)
+}
+
+/// Tells a weighting that asks for them ([`Needs::losses_after`]) the losses of the same samples after the
+/// step. `seen` is the step as it was given to [`weigh`].
+///
+/// # Errors
+/// [`WeightingError`] when a loss cannot be used; the state is then as it was.
+pub fn look_back(
+    weighting: &Weighting,
+    seen: &Observation<'_>,
+    after: &[f64],
+    state: &mut State,
+) -> Result<(), WeightingError> {
+    let expected = seen.gram.k();
+    if let Some(found) = [seen.losses.len(), after.len()].into_iter().find(|&found| found != expected) {
+        return Err(WeightingError::Losses { expected, found });
+    }
+    weighting.method().look_back(seen, after, state)
 }

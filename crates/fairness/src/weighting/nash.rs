@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Nash-MTL; the same weights as alpha-fair ones with alpha = 1.
@@ -22,6 +22,10 @@ pub struct Nash {
 }
 
 impl GramWeighting for Nash {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         match self.max_norm {
             Some(norm) if !(norm > 0.0 && norm.is_finite()) => {

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::linalg::row_product;
 use crate::random::orders;
 use crate::{Solution, WeightingError};
@@ -18,6 +18,10 @@ use crate::{Solution, WeightingError};
 pub struct PcGrad {}
 
 impl GramWeighting for PcGrad {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::random::normals;
 use crate::{Solution, WeightingError};
 
@@ -19,6 +19,10 @@ use crate::{Solution, WeightingError};
 pub struct Rlw {}
 
 impl GramWeighting for Rlw {
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

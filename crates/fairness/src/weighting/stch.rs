@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{Averages, check_decay, loss_decay};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::average::{FirstMeans, check_positive, check_within, softmax};
@@ -38,6 +38,10 @@ fn warmup() -> u32 {
 }
 
 impl GramWeighting for Stch {
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_within("mu", self.mu, 1e-6, 1e6)?;
         check_positive("warmup", f64::from(self.warmup))?;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::average::{Averages, check_decay, loss_decay};
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 use super::adam::adam;
@@ -30,6 +30,10 @@ fn learning_rate() -> f64 {
 }
 
 impl GramWeighting for Uncertainty {
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
         check_decay(self.loss_decay)

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
 /// Weights that make all gradients equally long.
@@ -12,6 +12,10 @@ use crate::{Solution, WeightingError};
 pub struct Unit {}
 
 impl GramWeighting for Unit {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

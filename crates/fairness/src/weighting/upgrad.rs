@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GramWeighting, Observation, State};
+use super::{GramWeighting, Needs, Observation, State};
 use crate::nonnegative::minimum;
 use crate::{Solution, WeightingError};
 
@@ -16,6 +16,10 @@ use crate::{Solution, WeightingError};
 pub struct UpGrad {}
 
 impl GramWeighting for UpGrad {
+    fn needs(&self) -> Needs {
+        Needs::GRAM
+    }
+
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
         Ok(())
     }

@@ -166,6 +166,41 @@ fn permuting_the_objectives_permutes_the_weights_where_the_row_claims_it() {
 }
 
 #[test]
+fn nothing_is_read_but_what_the_weighting_says_that_it_needs() {
+    let mut random = Random::new(53);
+    let mut without_a_matrix = 0;
+    // Gradients of equal lengths: GradNorm's weights are moved by the losses alone.
+    let equal = vec![1.0, 0.1, 0.2, 0.1, 1.0, 0.1, 0.2, 0.1, 1.0];
+    for row in table() {
+        let weighting = row.weighting(3);
+        let needs = weighting.needs();
+        let mut run = |gram: bool, losses: bool| -> Vec<Vec<f64>> {
+            let mut state = State::default();
+            (1..=5)
+                .map(|step| {
+                    let other = products(&generic(3, &mut random));
+                    let matrix = if gram { equal.clone() } else { other };
+                    let matrix = crate::common::gram(matrix).with_absent(&[false, step == 3, false]).unwrap();
+                    let mut loss = |i: i32| match losses {
+                        true => f64::from(i) / step as f64,
+                        false => random.unit() + 0.1,
+                    };
+                    let losses: Vec<f64> = (1..=3).map(&mut loss).collect();
+                    let seen = Observation { gram: &matrix, losses: &losses, seed: 9, step };
+                    weigh(&weighting, &seen, &mut state).unwrap().weights
+                })
+                .collect()
+        };
+        let same = run(true, true);
+        assert_eq!(run(needs.gram, needs.losses), same, "{weighting:?}");
+        assert!(!needs.gram || run(false, true) != same, "{weighting:?} needs no Gram matrix");
+        assert!(!needs.losses || run(true, false) != same, "{weighting:?} needs no losses");
+        without_a_matrix += usize::from(!needs.gram);
+    }
+    assert_eq!(without_a_matrix, 9);
+}
+
+#[test]
 fn a_state_that_was_written_and_read_goes_on_with_the_same_bits() {
     let mut random = Random::new(31);
     let steps: Vec<(Gram, Vec<f64>)> = (0..6)

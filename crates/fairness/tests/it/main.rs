@@ -8,4 +8,5 @@ mod golden;
 mod input;
 mod priorities;
 mod random;
+mod running;
 mod state;

@@ -83,7 +83,9 @@ fn charts(view: &View<'_>, pairs: &[(usize, usize)]) -> Markup {
         let series = view.runs.iter().enumerate().filter_map(|(r, run)| {
             let of = |o: usize| run.objectives().iter().position(|other| *other == view.objectives[o]);
             let (a, b) = (of(i)?, of(j)?);
-            let points = run.steps().map(|step| (step.step as f64, cosine(step, a, b).unwrap_or(f64::NAN)));
+            // Steps that made the gradient of a weighted sum alone are no gaps.
+            let steps = run.steps().filter(|step| !step.cosines.is_empty());
+            let points = steps.map(|step| (step.step as f64, cosine(step, a, b).unwrap_or(f64::NAN)));
             Some(Raw {
                 name: run.name.clone(),
                 colour: view.run_colour(r),

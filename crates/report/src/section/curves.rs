@@ -1,16 +1,17 @@
 //! Curves over steps: training losses, fairness weights, gradient norms and learning rate.
 
-use fairhuman_train::events::StepOutcome;
+use fairhuman_train::events::{Step, StepOutcome};
 use maud::{Markup, html};
 
 use super::section;
+use crate::mean_weights::recommendation;
 use crate::model::Run;
 use crate::number::listed;
 use crate::view::{Axes, Lines, Raw, View, held_out, present, value};
 
 /// Training losses with held-out points.
 pub fn losses(view: &View<'_>) -> Markup {
-    let lines = view.per_objective("loss", |step, k| present(step, &step.losses, k), held_out);
+    let lines = view.per_objective("loss", |_| true, |step, k| present(step, &step.losses, k), held_out);
     if lines.iter().all(nothing) {
         return html! {};
     }
@@ -24,6 +25,7 @@ pub fn losses(view: &View<'_>) -> Markup {
 pub fn weights(view: &View<'_>) -> Markup {
     let lines = view.per_objective(
         "fairness weight",
+        |_| true,
         // The weight of a single objective has no meaning.
         |step, k| value(&step.weights, k).filter(|&w| w > 0.0 && step.weights.len() > 1),
         |_, _| Vec::new(),
@@ -38,6 +40,12 @@ pub fn weights(view: &View<'_>) -> Markup {
                 none. With the plain sum all are 1.";
     let body = html! {
         (view.charts(&together(view, lines, "Weights"), Axes::Shared))
+        @for (run, line) in view.runs.iter().filter_map(|run| Some((run, recommendation(run)?))) {
+            p.note {
+                "In the mean" @if view.compares() { " of " (run.name) } ", as fixed weights for a recipe: "
+                code { (line) }
+            }
+        }
         @if !without.is_empty() {
             p.note {
                 @if view.compares() { "Without weights: " (listed(&without)) "." } @else { "This method has no weights." }
@@ -56,11 +64,11 @@ fn has_no_weights(run: &Run) -> bool {
 
 /// Gradient norms, the combined gradient and the learning rate.
 pub fn gradients(view: &View<'_>) -> Markup {
-    let norm = |step: &fairhuman_train::events::Step, k: usize| {
+    let norm = |step: &Step, k: usize| {
         let objectives = step.present.len();
         value(&step.gram, k * objectives + k).filter(|&square| square > 0.0).map(f64::sqrt)
     };
-    let lines = view.per_objective("gradient norm", norm, |_, _| Vec::new());
+    let lines = view.per_objective("gradient norm", has_all_gradients, norm, |_, _| Vec::new());
     let combined = view.per_run("Combined gradient", "norm before clipping", true, |step| {
         step.grad_norm.filter(|&n| n > 0.0)
     });
@@ -92,6 +100,11 @@ pub fn gradients(view: &View<'_>) -> Markup {
         @if !clipped.is_empty() { p.note { "Clipped: " (clipped.join("; ")) "." } }
     };
     section("gradients", "Gradients", lead, body)
+}
+
+/// False for a step that made the gradient of a weighted sum alone.
+fn has_all_gradients(step: &Step) -> bool {
+    !step.gram.is_empty()
 }
 
 /// With one run, all objectives in one chart.

@@ -202,7 +202,7 @@ fn verdict(view: &View<'_>, rows: &[Row]) -> Vec<String> {
 
 /// Change since the first validation in percent, all objectives on one axis.
 fn charts(view: &View<'_>, rows: &[Row]) -> Markup {
-    let lines = view.per_objective("", |_, _| None, losses);
+    let lines = view.per_objective("", |_| true, |_, _| None, losses);
     let mut drawn: Vec<(String, Vec<crate::chart::Series>)> = Vec::new();
     for line in lines.iter().filter(|line| rows.iter().any(|row| row.objective == line.title)) {
         let changes = line.series.iter().filter_map(|raw| {

@@ -1,7 +1,9 @@
 //! The page for all kinds of runs: complete, incomplete, long, with hostile text.
 
 use crate::runs::{look, page, recipe, run, sections, start, step, text, tree};
-use fairhuman_report::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, html};
+use fairhuman_report::{
+    Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, html, mean_weights, recommendation,
+};
 use fairhuman_train::events::{Event, StepOutcome};
 use image::{GrayImage, Luma, RgbImage};
 
@@ -204,6 +206,60 @@ fn a_method_without_weights_has_its_losses_cosines_and_norms() {
     let both = page(vec![weighted, elementwise]);
     assert_eq!(sections(&both), all_but(&[]));
     assert!(both.contains("Without weights: elementwise."));
+}
+
+#[test]
+fn steps_without_the_gradients_of_all_objectives_are_no_gaps_in_norms_and_cosines() {
+    let mut sparse = run("sparse", &THREE, 40, &[1.0; 3], &[0.5; 3]);
+    for event in &mut sparse.events {
+        if let Event::Step(step) = event
+            && step.step % 10 != 1
+        {
+            (step.gram, step.cosines, step.rates) = (Vec::new(), Vec::new(), Vec::new());
+            step.weights_of = Some(step.step / 10 * 10 + 1);
+        }
+    }
+    let page = page(vec![sparse]);
+    assert_eq!(sections(&page), all_but(&[]));
+    for id in ["gradients", "conflict"] {
+        tree(&page, |doc| {
+            let section = doc.descendants().find(|n| n.attribute("id") == Some(id)).unwrap();
+            let drawn = section.descendants().filter(|n| n.attribute("d").is_some_and(|d| d.contains('L')));
+            assert!(drawn.count() >= 3, "{id} has no lines");
+        });
+    }
+}
+
+#[test]
+fn the_mean_of_changing_weights_is_a_line_for_a_recipe() {
+    let with = |weights: &dyn Fn(u64) -> Vec<f64>| {
+        let mut run = run("one", &THREE, 4, &[1.0; 3], &[0.5; 3]);
+        for event in &mut run.events {
+            if let Event::Step(step) = event {
+                step.weights = weights(step.step);
+                (0..3).for_each(|i| step.present[i] = usize::from(step.weights[i] > 0.0));
+            }
+        }
+        run
+    };
+    // Shares .75 .25 0 and .5 .25 .25 by turns, of another size; hands are there every other time.
+    let changing = with(&|step| {
+        let size = step as f64;
+        if step % 2 == 0 { vec![3.0 * size, size, 0.0] } else { vec![2.0 * size, size, size] }
+    });
+    let mean = mean_weights(&changing).unwrap();
+    let expected = [0.625 / 1.125, 0.25 / 1.125, 0.25 / 1.125];
+    assert!(mean.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{mean:?}");
+    let line = "weighting = { kind = \"fixed\", weights = [0.556, 0.222, 0.222] }";
+    assert_eq!(recommendation(&changing).unwrap(), line);
+    assert!(page(vec![changing]).contains("weights = [0.556, 0.222, 0.222] }"));
+    assert_eq!(mean_weights(&with(&|_| vec![1.0, 2.0, 0.5])), None, "they never change");
+    assert_eq!(mean_weights(&with(&|step| vec![1.0, step as f64, 0.0])), None, "nothing is known of hands");
+    assert_eq!(
+        mean_weights(&with(&|step| vec![-1.0, step as f64, 1.0])),
+        None,
+        "fixed ones are not negative"
+    );
 }
 
 #[test]

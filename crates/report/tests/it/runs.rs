@@ -46,6 +46,8 @@ pub fn step(number: u64, losses: Vec<f64>) -> Step {
         samples: vec!["a.png".into(), "b.png".into()],
         timesteps: vec![1, 2],
         weights: (0..k).map(|i| 1.5 + wave(i)).collect(),
+        factor: None,
+        weights_of: None,
         rates: vec![1.0; k],
         gram: matrix(&gram),
         cosines: matrix(&cosine),
@@ -64,8 +66,9 @@ pub fn step(number: u64, losses: Vec<f64>) -> Step {
 /// Held-out losses.
 pub fn look(step: u64, losses: &[f64]) -> Event {
     let present = vec![4; losses.len()];
-    let (variants, measures) = Default::default();
-    Event::Validation(Validation { step, losses: losses.to_vec(), present, seconds: 0.5, variants, measures })
+    let (variants, measures, background, pictures) = Default::default();
+    let (losses, seconds) = (losses.to_vec(), 0.5);
+    Event::Validation(Validation { step, losses, present, background, pictures, seconds, variants, measures })
 }
 
 /// A whole run: held-out losses from `first` to `last`, `steps` steps between them.

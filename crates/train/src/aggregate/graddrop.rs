@@ -7,10 +7,11 @@
 //! sign, without the pull of objectives that disagree. `u` is a function of (seed, step, element).
 
 use fairhuman_engine::Backend;
+use fairhuman_fairness::State;
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Aggregator, Seen};
+use super::{Aggregator, Seen};
 use crate::module::PassContext;
 use crate::random::{Purpose, stream};
 
@@ -25,7 +26,12 @@ impl GradDrop {
 }
 
 impl<B: Backend> Aggregator<B> for GradDrop {
-    fn aggregate(&self, context: &PassContext<'_, B>, seen: &Seen<'_, B>) -> Result<Aggregate<B>, String> {
+    fn aggregate(
+        &self,
+        context: &PassContext<'_, B>,
+        seen: &Seen<'_, B>,
+        _: &mut State,
+    ) -> Result<Vec<Option<B::Tensor>>, String> {
         let (backend, grads) = (context.backend, &seen.gradients.grads);
         let tensors: Vec<&B::Tensor> = grads.iter().flatten().collect();
         let mut read = backend.read_many(&tensors).into_iter();
@@ -36,7 +42,7 @@ impl<B: Backend> Aggregator<B> for GradDrop {
             let uniform = || (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
             Some(backend.tensor(shape, &drop_signs(&values, grads.objectives(), uniform)))
         });
-        Ok(Aggregate { combined: combined.collect(), solution: None, state: seen.state.clone() })
+        Ok(combined.collect())
     }
 }
 

@@ -38,5 +38,5 @@ pub(super) fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<
     let share = recipe.validation.share.unwrap_or(0.0);
     // A share that was asked for is at least one picture.
     let count = if share > 0.0 { ((share * dataset.len() as f64).round() as usize).max(1) } else { 0 };
-    Ok(held_out(recipe.seed, dataset.len(), count))
+    Ok(held_out(recipe.validation.seed, dataset.len(), count))
 }

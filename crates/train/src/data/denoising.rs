@@ -143,10 +143,10 @@ impl<B: Backend> Source<B> for DenoisingSource<B> {
                 let both = both.map_err(|problem| DataError::Problem(format!("clean_weight: {problem}")))?;
                 (clean, timestep, noise, self.min_snr_gamma.map_or(1.0, weight) * both)
             }
-            DrawKey::HeldOut { position, of, draw: (j, draws), .. } => {
+            DrawKey::HeldOut { seed, position, of, draw: (j, draws), .. } => {
                 let clean = posterior.mean(self.latents.scaling());
                 let timestep = noise::spread(position, of, j, draws, steps);
-                let noise = noise::of_validation(self.seed, index as u64, j as u64, clean.len());
+                let noise = noise::of_validation(seed, index as u64, j as u64, clean.len());
                 (clean, timestep, noise, 1.0)
             }
         };

@@ -230,7 +230,8 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
             let sample = self.load(i, &drawn)?;
             for j in 0..draws {
                 let (of, next) = (held_out.len(), held_out[(position + 1) % held_out.len()]);
-                let key = DrawKey::HeldOut { position, of, draw: (j, draws), variant, next };
+                let (seed, draw) = (self.validation.seed, (j, draws));
+                let key = DrawKey::HeldOut { seed, position, of, draw, variant, next };
                 let one = self.one(i, &drawn, &sample, key)?;
                 let size = |batch: &Batch<S::Inputs>| (batch.targets.height, batch.targets.width);
                 if waiting.last().is_some_and(|other| size(other) != size(&one)) {

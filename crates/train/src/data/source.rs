@@ -98,6 +98,8 @@ pub enum DrawKey {
     },
     /// For validation.
     HeldOut {
+        /// The seed of its noise.
+        seed: u64,
         /// Position among the held-out pictures.
         position: usize,
         /// Number of held-out pictures.

@@ -24,6 +24,7 @@ const FREE: [&str; 15] = [
     "stop_after_bad_steps",
     "validation.every",
     "validation.draws",
+    "validation.pictures",
 ];
 
 /// One key with two values.

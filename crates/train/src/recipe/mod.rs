@@ -14,6 +14,7 @@ mod samples;
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
+use fairhuman_fairness::{self as fairness, weighting::Normalise};
 use serde::Serialize;
 
 pub use compare::{Difference, differences, flatten, other_device};
@@ -24,10 +25,11 @@ pub use raw::{
 };
 pub use samples::Samples;
 
-use crate::aggregate::Weighting;
+use crate::aggregate::{Rule, Weighting};
 use crate::method::MethodSettings;
 use crate::objective::Objective;
 use crate::rate::Schedule;
+use crate::step::Plan;
 
 /// Why a recipe was refused.
 #[derive(Debug, thiserror::Error)]
@@ -176,12 +178,16 @@ pub struct Validation {
     pub every: u64,
     /// Time steps per picture.
     pub draws: usize,
+    /// Decides the noise, and which pictures `share` holds out.
+    pub seed: u64,
+    /// Log the losses of each picture.
+    pub pictures: bool,
 }
 
 impl Recipe {
-    /// True if the weights follow from the products of the gradients alone.
+    /// True if the combined gradient is a weighted sum: of the gradients themselves only products are needed.
     pub(crate) fn needs_products_only(&self) -> bool {
-        matches!(self.weighting, Weighting::Gram(_))
+        self.weighting.rule.needs().is_some()
     }
 
     /// True if [`GradientUse::Twice`] is possible.
@@ -237,6 +243,33 @@ impl Recipe {
     pub fn regions(&self) -> Vec<Region> {
         let masked = self.objective.iter().filter_map(|o| Some((o.name.clone(), o.mask.clone()?)));
         masked.map(|(name, mask)| Region { name, mask }).collect()
+    }
+
+    /// Notes for a person about settings that may not do what they seem to.
+    pub fn notes(&self) -> Vec<String> {
+        let Rule::Gram(fairness::Weighting::AlphaFair(method)) = &self.weighting.rule else {
+            return Vec::new();
+        };
+        if method.alpha <= 1.0 || method.normalise == Normalise::Gradient {
+            return Vec::new();
+        }
+        let usual = |o: &Objective| if o.mask.is_some() { self.method.region_scale() } else { 1.0 };
+        let scaled = self.objective.iter().filter(|o| o.scale != usual(o));
+        let note = |o: &Objective| {
+            let (name, alpha) = (&o.name, method.alpha);
+            let (direction, effect) =
+                if o.scale > usual(o) { ("larger", "less") } else { ("smaller", "more") };
+            format!(
+                "objective {name:?}: under alpha-fair weights with alpha = {alpha} a {direction} scale serves an objective {effect}. \
+                 weighting.priority = {{ {name} = 2 }} serves it more, and weighting.normalise = \"gradient\" leaves scales out"
+            )
+        };
+        scaled.map(note).collect()
+    }
+
+    /// The parts that decide a step's direction.
+    pub fn plan(&self) -> Plan<'_> {
+        Plan { objectives: &self.objective, weighting: &self.weighting, gradients: self.gradients }
     }
 
     /// Samples of one step.

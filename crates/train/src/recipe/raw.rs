@@ -69,7 +69,9 @@ pub struct RawRecipe {
     #[serde(default)]
     pub objective: Vec<RawObjective>,
     /// Weighting of the objectives' gradients. Default `{ kind = "alpha-fair", alpha = 2.0 }`, the Minimum
-    /// Potential Delay weights of the paper.
+    /// Potential Delay weights of the paper. `every`: steps between two that make the gradients of all
+    /// objectives; those between have the gradient of their weighted sum alone. `average`: how many of the
+    /// Gram matrices the weights are solved for.
     #[serde(default)]
     pub weighting: Weighting,
     /// Decay of an exponential moving average of the trained values, such as 0.999; held-out losses and files
@@ -188,7 +190,8 @@ pub struct RawCheckpoints {
 }
 
 /// `[validation]`: the losses of held-out pictures at fixed noise and time steps, without crop or mirroring
-/// drawn at random, the same for every step and every run with the same seed. The latents are the mean of the
+/// drawn at random, the same for every step and every run with the same seed. Beside the objectives' losses there is that of
+/// the background, which no region covers. The latents are the mean of the
 /// autoencoder's posterior (training samples it), and min-SNR is off, so that runs with and without it
 /// compare. Always before the first step and after the last.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -202,6 +205,11 @@ pub struct RawValidation {
     pub every: Option<u64>,
     /// Time steps per picture, spread evenly. Default 4.
     pub draws: Option<usize>,
+    /// Decides the noise, and which pictures `share` holds out: runs with other seeds and the same one here
+    /// have the same held-out pictures and noise. Default: the run's `seed`.
+    pub seed: Option<u64>,
+    /// Log the losses of each held-out picture, for statistics. Default false.
+    pub pictures: Option<bool>,
 }
 
 /// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder:

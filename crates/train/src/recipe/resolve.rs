@@ -11,7 +11,7 @@ use super::{
     Checkpoints, GradientUse, Model, Optimizer, RawObjective, RawOptimizer, RawRecipe, RawValidation, Recipe,
     Validation,
 };
-use crate::aggregate::Weighting;
+use crate::aggregate::Rule;
 use crate::method::{LossSpace, MethodSettings};
 use crate::objective::Objective;
 use crate::problems::Problems;
@@ -44,6 +44,11 @@ pub(super) fn resolve(
     dataset.path = base.join(&dataset.path);
 
     let size = (raw.geometry.width, raw.geometry.height);
+    let mut weighting = raw.weighting;
+    let names: Vec<&str> = raw.objective.iter().map(|o| o.name.as_str()).collect();
+    if let Err(e) = weighting.resolve(base, &names) {
+        problems.add(format!("weighting.{e}"));
+    }
     let recipe = Recipe {
         steps: raw.steps,
         seed: raw.seed.unwrap_or(0),
@@ -69,7 +74,7 @@ pub(super) fn resolve(
         dataset,
         geometry: raw.geometry,
         objective: raw.objective.into_iter().map(|raw| objective(raw, region_scale)).collect(),
-        weighting: raw.weighting,
+        weighting,
         optimizer: optimizer(&raw.optimizer),
         schedule: Schedule {
             decay: raw.schedule.decay,
@@ -80,7 +85,7 @@ pub(super) fn resolve(
             every: raw.checkpoints.every.unwrap_or(500),
             keep: raw.checkpoints.keep.unwrap_or(3),
         },
-        validation: validation(raw.validation),
+        validation: validation(raw.validation, raw.seed.unwrap_or(0)),
         samples: raw.samples.map(|raw| samples(raw, base, size, &mut problems)),
     };
     check(&recipe, &mut problems);
@@ -103,12 +108,14 @@ fn optimizer(raw: &RawOptimizer) -> Optimizer {
     }
 }
 
-fn validation(raw: RawValidation) -> Validation {
+fn validation(raw: RawValidation, seed: u64) -> Validation {
     Validation {
         share: raw.share,
         samples: raw.samples,
         every: raw.every.unwrap_or(500),
         draws: raw.draws.unwrap_or(4),
+        seed: raw.seed.unwrap_or(seed),
+        pictures: raw.pictures.unwrap_or(false),
     }
 }
 
@@ -160,7 +167,7 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {
         problems.add(format!("weighting: {e}"));
     }
-    if let Weighting::Gram(GramWeighting::Fixed(fixed)) = &r.weighting {
+    if let Rule::Gram(GramWeighting::Fixed(fixed)) = &r.weighting.rule {
         fixed
             .weights
             .iter()

@@ -8,20 +8,21 @@
 //! lora.<module>.lora_{A,B}.weight, or of a step of a control network, whose folder is given beside:
 //! control [B,3,H,W] in [0,1]        sample_weights [B] (min-SNR; optional)
 //! header: alpha (or weighting), local_scale (or scale_<objective>, normalisation_<objective>), objectives,
-//!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm, seed, step   (strings)
+//!         lora_alpha, rank, learning_rate, weight_decay, beta1, beta2, eps, max_grad_norm, seed, step,
+//!         weighting_memory (of the steps before, where the weighting has one)   (strings)
 //! ```
 //! The first objective is `global` without a mask, then one per `mask_...`: in the order of the header's
 //! `objectives` where there is one, else by name.
 //!
-//! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64, `weights [K]` f64, `grad_norm [1]`
-//! (before clipping), `lora....weight` or `control.<tensor>` updated.
+//! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64 (of a step with the gradients of all
+//! objectives), `weights [K]` f64, `grad_norm [1]` (before clipping), `lora....weight` or `control.<tensor>` updated.
 
 mod tensors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fairhuman_fairness::weighting::AlphaFair;
+use fairhuman_fairness::{self as fairness, State, weighting::AlphaFair};
 
 use crate::aggregate::Weighting;
 use crate::batch::{Batch, Targets};
@@ -89,6 +90,8 @@ pub struct RecordedStep {
     pub max_grad_norm: f64,
     /// Seed and step, which random weightings depend on; 0 and 1 where the file does not say.
     pub position: (u64, u64),
+    /// The weighting's memory of the steps before; empty where the file does not say.
+    pub memory: State,
 }
 
 const SCALE: &str = "a positive number";
@@ -254,7 +257,7 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
         Some(text) => {
             serde_json::from_str(text).map_err(|e| r.fail(format!("\"weighting\" in the header: {e}")))?
         }
-        None => Weighting::Gram(AlphaFair::new(r.number("alpha")?).into()),
+        None => fairness::Weighting::from(AlphaFair::new(r.number("alpha")?)).into(),
     };
     weighting.validate(objectives.len()).map_err(|e| r.fail(format!("weighting: {e}")))?;
     let trained = trained(&r, n, (h, w))?;
@@ -295,5 +298,10 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
             .map_err(|_| r.fail(format!("\"{key}\" in the header is {text:?}, expected a whole number"))),
     };
     let position = (number("seed", 0)?, number("step", 1)?);
-    Ok(RecordedStep { batch, objectives, weighting, trained, optimizer, max_grad_norm, position })
+    let memory = match r.file.metadata.get("weighting_memory") {
+        Some(text) => serde_json::from_str(text)
+            .map_err(|e| r.fail(format!("\"weighting_memory\" in the header: {e}")))?,
+        None => State::default(),
+    };
+    Ok(RecordedStep { batch, objectives, weighting, trained, optimizer, max_grad_norm, position, memory })
 }

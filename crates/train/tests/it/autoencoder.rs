@@ -8,7 +8,7 @@ use fairhuman_diffusion::weights::WeightFiles;
 use fairhuman_engine::{Backend, Cpu, Params};
 use fairhuman_train::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use fairhuman_train::batch::{Batch, Targets};
-use fairhuman_train::gradient::{Gradients, objective_gradients};
+use fairhuman_train::gradient::{Gradients, combined_gradient, objective_gradients};
 use fairhuman_train::group::Single;
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
@@ -146,6 +146,36 @@ fn micro_batches_add_up_to_the_whole_batch_the_divergence_included() {
             assert_close("gradient", &read(&in_parts), &read(&at_once), 1e-3);
         } else {
             assert_negligible("gradient", &read(&in_parts));
+        }
+    }
+}
+
+/// With its edges and, of both parts, with and without the divergence.
+#[test]
+fn the_gradient_of_a_weighted_sum_is_the_combined_gradient() {
+    let backend = Cpu::new(2).unwrap();
+    let file = WeightFiles::open_file(&data().join("case.safetensors")).unwrap();
+    for part in [Part::All, Part::Decoder] {
+        let mut params = Params::default();
+        let trainable = match part {
+            Part::All => Trainable::All(&mut params),
+            Part::Decoder => Trainable::Parts(&mut params, &AutoencoderKl::<Cpu>::DECODER),
+        };
+        let vae = AutoencoderKl::load(&backend, &data().join("vae"), trainable).unwrap();
+        let autoencoder = Autoencoder { vae, losses: Losses { part, ..LOSSES } };
+        let context = PassContext { backend: &backend, checkpointing: false, clock: &silent, observer: None };
+        let (objectives, whole, coefficients) = (objectives(), batch(&file), [0.7, 2.5]);
+        for batches in [vec![whole.clone()], whole.split(1)] {
+            let of = (&batches[..], 0);
+            let wants = Wants::Gradients;
+            let kept = objective_gradients(&context, &Single, &autoencoder, &params, &objectives, of, wants)
+                .unwrap();
+            let expected = kept.grads.combine(&backend, &coefficients);
+            let found = combined_gradient(&context, &autoencoder, &params, &objectives, of, &coefficients);
+            let read = |list: &[Option<<Cpu as Backend>::Tensor>]| -> Vec<f32> {
+                list.iter().flatten().flat_map(|grad| backend.read(grad)).collect()
+            };
+            assert_close("gradient", &read(&found.unwrap().gradient), &read(&expected), 1e-5);
         }
     }
 }

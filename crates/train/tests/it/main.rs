@@ -1,6 +1,7 @@
-//! Tests of the training crate: one step, autoencoders, recipes, run folders, runs without memory.
+//! Tests of the training crate: one step, of both kinds, autoencoders, recipes, run folders, runs without memory.
 
 mod autoencoder;
+mod every;
 mod group;
 mod out_of_memory;
 mod recipe;

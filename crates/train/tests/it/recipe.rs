@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use fairhuman_fairness::weighting::AlphaFair;
-use fairhuman_train::aggregate::Weighting;
+use fairhuman_fairness::{self as fairness, weighting::AlphaFair};
 use fairhuman_train::method::MethodSettings;
 use fairhuman_train::recipe::{Recipe, RecipeError, differences};
 
@@ -35,7 +34,7 @@ fn defaults_are_the_papers_settings() {
     let o = r.optimizer;
     assert_eq!((o.learning_rate, o.beta1, o.beta2, o.eps, o.weight_decay), (1e-5, 0.9, 0.999, 1e-8, 1e-2));
     assert_eq!((r.geometry.width, r.geometry.height), (1024, 1024));
-    assert_eq!(r.weighting, Weighting::Gram(AlphaFair::new(2.0).into()));
+    assert_eq!(r.weighting, fairness::Weighting::from(AlphaFair::new(2.0)).into());
 }
 
 /// recipes/reference.toml as a recipe of a method, with the keys marked `#?` or without.
@@ -169,6 +168,60 @@ validation = { share = 1.5 }
 }
 
 #[test]
+fn how_often_gradients_are_made_is_a_key_of_the_weighting() {
+    let with = |weighting: &str| parse(&format!("{SMALL}\nweighting = {{ {weighting} }}")).unwrap().weighting;
+    for (weighting, every, average) in [
+        ("kind = \"alpha-fair\"", 1, 1),
+        ("kind = \"alpha-fair\", every = 10", 10, 10),
+        ("kind = \"alpha-fair\", every = 10, average = 3", 10, 3),
+        ("kind = \"mgda\", average = 3", 1, 3),
+        // These need no gradients of single objectives: they are made for the log.
+        ("kind = \"linear\"", 10, 1),
+        ("kind = \"alpha-fair\", alpha = 0", 10, 1),
+        ("kind = \"log\"", 10, 1),
+        ("kind = \"log\", every = 1", 1, 1),
+        ("kind = \"graddrop\"", 1, 1),
+    ] {
+        let found = with(weighting);
+        assert_eq!((found.every, found.average), (every, average), "{weighting}");
+    }
+    let refused = |weighting: &str| problems(&format!("{SMALL}\nweighting = {{ {weighting} }}"));
+    assert!(refused("kind = \"linear\", every = 0").contains("weighting.every: expected a whole number"));
+    assert!(refused("kind = \"mgda\", average = 1.5").contains("weighting.average"));
+    assert!(refused("kind = \"graddrop\", every = 10").contains("the gradients themselves"));
+    assert!(refused("kind = \"mgda\", evry = 10").contains("evry"));
+}
+
+#[test]
+fn priorities_may_be_named_and_what_they_do_not_fit_is_refused() {
+    let with = |weighting: &str| format!("{SMALL}\nweighting = {{ kind = {weighting} }}");
+    let recipe = parse(&with("\"alpha-fair\", priority = { face = 2.5 }, every = 10")).unwrap();
+    let list = parse(&with("\"alpha-fair\", priority = [1, 2.5], every = 10")).unwrap();
+    assert_eq!(recipe.weighting, list.weighting);
+    assert!(recipe.to_toml().contains("priority = [1.0, 2.5]"), "{}", recipe.to_toml());
+    let error = problems(&with("\"alpha-fair\", priority = { hand = 2.5 }"));
+    assert!(error.contains("weighting.priority: no objective is called \"hand\""), "{error}");
+    assert!(problems(&with("\"mgda\", priority = { face = 2.5 }")).contains("priority"));
+    assert!(problems(&with("\"alpha-fair\", priority = { face = -1 }")).contains("priority"));
+}
+
+#[test]
+fn a_scale_that_alpha_fair_weights_turn_around_is_noted() {
+    let with = |scale: &str, weighting: &str| {
+        let text = SMALL.replace("mask = \"mask_face\"", &format!("mask = \"mask_face\"{scale}"));
+        parse(&format!("{text}\nweighting = {{ kind = {weighting} }}")).unwrap().notes()
+    };
+    assert_eq!(with("", "\"alpha-fair\""), [""; 0]);
+    assert_eq!(with(", scale = 5.0", "\"alpha-fair\""), [""; 0]);
+    let notes = with(", scale = 10.0", "\"alpha-fair\"");
+    assert!(notes[0].contains("\"face\"") && notes[0].contains("less"), "{notes:?}");
+    assert!(with(", scale = 1.0", "\"alpha-fair\", alpha = inf")[0].contains("more"));
+    assert_eq!(with(", scale = 10.0", "\"alpha-fair\", alpha = 0.5"), [""; 0]);
+    assert_eq!(with(", scale = 10.0", "\"alpha-fair\", normalise = \"gradient\""), [""; 0]);
+    assert_eq!(with(", scale = 10.0", "\"linear\""), [""; 0]);
+}
+
+#[test]
 fn a_recipe_without_objectives_says_what_to_write() {
     let text = SMALL.lines().filter(|l| !l.starts_with("objective")).collect::<Vec<_>>().join("\n");
     assert!(problems(&text).contains("[[objective]]"));
@@ -180,6 +233,7 @@ fn the_resolved_recipe_is_a_recipe_that_resolves_to_itself() {
         "",
         "min_snr_gamma = 5.0\nmax_grad_norm = inf\nweighting = { kind = \"alpha-fair\", alpha = inf }",
         "schedule = { decay = \"cosine\", warmup = 2 }\nvalidation = { samples = [\"images/1.png\"] }\nseed = 7",
+        "weighting = { kind = \"alpha-fair\", every = 10, average = 5, priority = [1, 2] }",
         "weighting = { kind = \"fixed\", weights = [1, 2.5] }\nout = \"/tmp/run\"\ncache = \"/tmp/cache\"",
     ] {
         let mut first = parse(&format!("{SMALL}\n{extra}")).unwrap();

@@ -254,7 +254,7 @@ fn a_method_that_works_element_by_element_has_a_direction_but_no_weights() {
     let toy = Toy::new(&backend, 3);
     let objectives = objectives(Normalisation::Image);
     let batches = batch(4, &[&[0, 1, 2, 3], &[0, 3], &[1]]).split(2);
-    let weighting = Weighting::GradDrop(GradDrop {});
+    let weighting = Weighting::from(GradDrop {});
     let (gradients, direction) = weighted_step(&backend, &toy, &objectives, &batches, &weighting).unwrap();
     assert_eq!(direction.solution, None);
     let (_, again) = weighted_step(&backend, &toy, &objectives, &batches, &weighting).unwrap();

@@ -3,7 +3,7 @@
 
 use super::{Row, golden_matrices, parse};
 use crate::common::*;
-use fairhuman_fairness::{Observation, State, weigh};
+use fairhuman_fairness::{Observation, State, look_back, weigh};
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -61,6 +61,21 @@ pub const ROWS: &[Row] = &[
             &[3.82262996942, 1.28336755647, 1.97706603401],
             &[3.82262996942, 1.28336755647, 1.97706603401],
             &[3.82262996942, 1.28336755647, 1.97706603401],
+        ],
+        power: 0.0,
+        equivariant: true,
+        signed: false,
+        descends: false,
+    },
+    Row {
+        settings: |_| "kind = \"famo\", learning_rate = 0.1, gamma = 0.01".into(),
+        golden: [
+            &[0.8, 0.2],
+            &[0.8, 0.2],
+            &[0.8, 0.2],
+            &[0.539685961745, 0.181188202762, 0.279125835493],
+            &[0.539685961745, 0.181188202762, 0.279125835493],
+            &[0.539685961745, 0.181188202762, 0.279125835493],
         ],
         power: 0.0,
         equivariant: true,
@@ -160,6 +175,17 @@ const RUNS: &[(&str, [&[f64]; 6])] = &[
         ],
     ),
     (
+        "kind = \"famo\", learning_rate = 0.1, gamma = 0.01",
+        [
+            &[0.533333333333, 0.2, 0.266666666667],
+            &[0.512827623795, 0.173987927429, 0.313184448776],
+            &[0.614603664827, 0.385396335173, 0.0],
+            &[0.4221249909, 0.226946651587, 0.350928357513],
+            &[0.397174739827, 0.185908752572, 0.416916507601],
+            &[0.35767003728, 0.222167891467, 0.420162071253],
+        ],
+    ),
+    (
         "kind = \"famo-ema\", learning_rate = 0.1, gamma = 0.01, loss_decay = 0.9",
         [
             &[0.533333333333, 0.2, 0.266666666667],
@@ -194,6 +220,10 @@ fn weights_of_a_run_are_the_golden_ones() {
             let gram = gram(values).with_absent(&losses.map(f64::is_nan)).unwrap();
             let seen = Observation { gram: &gram, losses, seed: 0, step };
             let found = weigh(&weighting, &seen, &mut state).unwrap().weights;
+            // After step t the loss of objective i is .9 + .02 (i + t) times what it was.
+            let change = |(i, loss): (usize, &f64)| loss * (0.9 + 0.02 * (i as f64 + step as f64));
+            let after: Vec<f64> = losses.iter().enumerate().map(change).collect();
+            look_back(&weighting, &seen, &after, &mut state).unwrap();
             let error = difference(&found, expected);
             assert!(error < 1e-11, "{settings}, step {step}: {found:?}, not {expected:?} ({error:e})");
         }

@@ -1,0 +1,124 @@
+//! Losses of held-out pictures: sums of squared errors over batches that are seen one after the other, and
+//! what to divide them by; of all pictures together, and of each.
+//!
+//! Beside the objectives they have those of the *background*, which is what no region covers: it has no weight in
+//! training, and shows who pays for what the regions gain.
+
+use fairhuman_engine::{Backend, Params};
+
+use crate::batch::{Batch, Inputs, Targets};
+use crate::events::PictureLosses;
+use crate::module::{LossInputs, TrainingModule, Wants};
+use crate::objective::{self, Counts, Normalisation, Objective};
+
+/// Sums over held-out pictures.
+pub struct HeldOut {
+    /// The recipe's, then the background where there are regions.
+    objectives: Vec<Objective>,
+    background: bool,
+    squares: Vec<f64>,
+    counts: Counts,
+    present: Vec<usize>,
+    /// Of each picture; none where they are not wanted.
+    pictures: Option<Vec<PictureLosses>>,
+}
+
+/// The losses over all pictures.
+pub struct Losses {
+    /// Of each objective; 0 without pixels.
+    pub losses: Vec<f64>,
+    /// Pairs of picture and noise with pixels, per objective.
+    pub present: Vec<usize>,
+    /// Of what no region covers; none where there are no regions.
+    pub background: Option<f64>,
+    /// Those of each picture, if they are wanted.
+    pub pictures: Vec<PictureLosses>,
+}
+
+impl HeldOut {
+    /// Nothing seen yet. `pictures`: the losses of each picture are wanted, too.
+    pub fn new(objectives: &[Objective], pictures: bool) -> Self {
+        let mut objectives = objectives.to_vec();
+        let background = objectives.iter().any(|o| o.mask.is_some());
+        if background {
+            let (name, mask) = ("background".to_owned(), Some(String::new()));
+            objectives.push(Objective { name, mask, scale: 1.0, normalisation: Normalisation::Image });
+        }
+        let k = objectives.len();
+        Self {
+            objectives,
+            background,
+            squares: vec![0.0; k],
+            counts: Counts::zero(k),
+            present: vec![0; k],
+            pictures: pictures.then(Vec::new),
+        }
+    }
+
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the network, in words.
+    pub fn add<B: Backend, M: TrainingModule<B>>(
+        &mut self,
+        backend: &B,
+        network: &M,
+        params: &Params<B>,
+        batch: &Batch<M::Inputs>,
+    ) -> Result<(), String> {
+        let batch = &if self.background { with_background(batch) } else { batch.clone() };
+        let k = self.objectives.len();
+        let present = objective::present(&batch.targets, k);
+        let (divisors, wants) = (&vec![1.0; k], Wants::Gradients);
+        let of = LossInputs { objectives: &self.objectives, batch, divisors, present: &present, wants };
+        let squares = network.losses(backend, params, &of)?;
+        for i in 0..k {
+            self.squares[i] += squares[i].iter().sum::<f64>();
+            self.present[i] += present[i].len();
+        }
+        self.counts.add(&batch.targets);
+        for n in 0..batch.targets.size {
+            let own: Vec<f64> = squares.iter().map(|samples| samples[n]).collect();
+            self.add_picture(&batch.targets.slice(n..n + 1), &own);
+        }
+        Ok(())
+    }
+
+    /// The losses of one sample; the draws of a picture follow each other.
+    fn add_picture(&mut self, sample: &Targets, squares: &[f64]) {
+        let Some(pictures) = &mut self.pictures else { return };
+        let counts = Counts::of(squares.len(), [sample]);
+        let elements = counts.divisors(&self.objectives);
+        let name = &sample.names[0];
+        match pictures.last_mut().filter(|last| last.name == *name) {
+            Some(last) => {
+                last.squares.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
+                last.elements.iter_mut().zip(&elements).for_each(|(sum, count)| *sum += count);
+            }
+            None => pictures.push(PictureLosses { name: name.clone(), squares: squares.to_vec(), elements }),
+        }
+    }
+
+    /// The losses of all that was added.
+    pub fn losses(self) -> Losses {
+        let divisors = self.counts.divisors(&self.objectives);
+        let quotient = |(&sum, &divisor): (&f64, &f64)| if divisor > 0.0 { sum / divisor } else { 0.0 };
+        let mut losses: Vec<f64> = self.squares.iter().zip(&divisors).map(quotient).collect();
+        let mut present = self.present;
+        let background = if self.background { losses.pop() } else { None };
+        present.truncate(losses.len());
+        Losses { losses, present, background, pictures: self.pictures.unwrap_or_default() }
+    }
+}
+
+/// A batch with one more objective's masks: all that is in none of the others.
+fn with_background<I: Inputs>(batch: &Batch<I>) -> Batch<I> {
+    let mut batch = batch.clone();
+    let targets = &mut batch.targets;
+    let mut background = vec![1.0f32; targets.size * targets.height * targets.width];
+    for mask in targets.masks.iter().flatten() {
+        background.iter_mut().zip(mask).for_each(|(rest, m)| *rest = rest.min(1.0 - m));
+    }
+    targets.masks.push(Some(background));
+    batch
+}
