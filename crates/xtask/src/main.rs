@@ -2,6 +2,7 @@
 //! -- speed` measures the training step beside PyTorch's on this machine and prints the table of the speed
 //! goals.
 
+mod evidence;
 mod faults;
 mod gpu;
 mod machine;
@@ -37,6 +38,9 @@ enum Command {
     Speed(Speed),
     /// Make a small model that draws people from nothing (hours); the same command again goes on
     SmallModel(SmallModel),
+    /// Fine-tune with each weighting, several times, and tabulate held-out losses (hours); the same command again
+    /// goes on
+    Evidence(evidence::Evidence),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
     Faults(faults::Faults),
     /// Damage drawn people, refine them, and compare with the true drawings
@@ -111,6 +115,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy => tidy(),
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
+        Command::Evidence(options) => evidence::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::RefineEvidence(options) => refine_evidence::run(&options),
         Command::Gpu(options) => gpu::run(&options),

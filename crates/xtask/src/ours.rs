@@ -37,6 +37,12 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     binary.context("cargo does not say where it put the fairhuman binary")
 }
 
+/// The folder of the built-in model, which the program unpacks if need be.
+pub(crate) fn builtin_model(binary: &Path) -> anyhow::Result<PathBuf> {
+    let said = run(Command::new(binary).args(["models", "builtin"]))?;
+    Ok(PathBuf::from(said.trim_end()))
+}
+
 /// Makes a random model with `fairhuman init-model`.
 pub(crate) fn init_model(binary: &Path, preset: &str, folder: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(binary);

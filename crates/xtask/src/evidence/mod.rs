@@ -1,0 +1,139 @@
+//! `xtask evidence`: what weightings do, over worlds of drawn people, with the same steps, pictures and noise
+//! for all, several seeds, and held-out losses of each picture. The tables go into docs/evidence.md.
+//!
+//! The runs stay in `runs/evidence`; the same command again makes those that are missing.
+
+mod figure;
+mod outcome;
+mod plan;
+mod runs;
+mod statistics;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::{marked, ours};
+use outcome::Outcome;
+use plan::{Arm, QUICK, WHOLE, World};
+use runs::Place;
+
+/// `xtask evidence`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Some 500 runs: many hours on two cores. The same command again goes on; with --quick it takes minutes, and the numbers \
+say nothing. What is there already is written at any time by --report-only.")]
+pub(crate) struct Evidence {
+    /// A few tiny runs, to see that all works
+    #[arg(long)]
+    quick: bool,
+    /// Only these worlds, by name
+    #[arg(long, value_name = "WORLD", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Train nothing: tables of the runs that are done
+    #[arg(long)]
+    report_only: bool,
+    /// The folder of the runs [default: runs/evidence, or runs/evidence-quick]
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
+    /// Also write the tables to this Markdown file, between `<!-- evidence:begin -->` and `<!-- evidence:end -->`,
+    /// and a figure for each world beside it, in images/
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A fairhuman that is built already, in place of this source's
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+/// The runs of one arm in one world, in the order of the seeds.
+struct Row {
+    arm: &'static Arm,
+    runs: Vec<Outcome>,
+}
+
+/// A world's runs.
+struct Found {
+    world: &'static World,
+    rows: Vec<Row>,
+}
+
+impl Found {
+    /// The row of an arm that has runs.
+    fn row(&self, arm: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.arm.name == arm)
+    }
+}
+
+/// Trains what is not done yet and writes the tables.
+pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let size = if options.quick { QUICK } else { WHOLE };
+    let default = if options.quick { "runs/evidence-quick" } else { "runs/evidence" };
+    let folder = options.runs.clone().unwrap_or_else(|| root.join(default));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?.canonicalize()?;
+    let model = ours::builtin_model(&binary)?;
+    let place = Place { binary, folder: folder.canonicalize()?, model, size };
+
+    let worlds: Vec<&World> = size.worlds().iter().filter(|world| wanted(options, world)).collect();
+    if !options.report_only {
+        train(&place, &worlds)?;
+    }
+    let found: Vec<Found> = worlds.into_iter().map(|world| read(&place, world)).collect::<Result<_, _>>()?;
+    let mut text = tables::text(&found, size.resamples);
+    if let Some(file) = &options.out {
+        let images = file.parent().unwrap_or(Path::new("")).join("images");
+        std::fs::create_dir_all(&images).with_context(|| format!("cannot make {}", images.display()))?;
+        for world in &found {
+            let name = format!("evidence-{}.svg", world.world.name);
+            std::fs::write(images.join(&name), figure::svg(world))?;
+            text += &format!("\n![{}](images/{name})\n", world.world.about);
+        }
+        marked::write(file, "evidence", &text)?;
+    }
+    println!("{text}");
+    Ok(())
+}
+
+fn wanted(options: &Evidence, world: &World) -> bool {
+    options.only.is_empty() || options.only.iter().any(|name| name == world.name)
+}
+
+/// Seed by seed, so that what is there at any time is balanced.
+fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
+    for world in worlds {
+        place.draw(world)?;
+    }
+    for seed in 1..=place.size.seeds {
+        for world in worlds {
+            for arm in place.size.arms(world) {
+                let start = Instant::now();
+                place.train(world, arm, seed)?;
+                let seconds = start.elapsed().as_secs();
+                if seconds > 0 {
+                    eprintln!("seed {seed}, {}, {}: {seconds} s", world.name, arm.name);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The runs of a world that are done, of arms that have at least one.
+fn read(place: &Place, world: &'static World) -> anyhow::Result<Found> {
+    let mut rows = Vec::new();
+    for arm in place.size.arms(world) {
+        let done = (1..=place.size.seeds).map(|seed| place.events(world, arm, seed));
+        let done = done.collect::<anyhow::Result<Vec<_>>>()?;
+        // Pairs are of the same seeds: what comes after a gap does not count yet.
+        let done = done.into_iter().map_while(|events| events);
+        let runs = done.map(|events| Outcome::read(&events)).collect::<anyhow::Result<Vec<_>>>()?;
+        if !runs.is_empty() {
+            rows.push(Row { arm, runs });
+        }
+    }
+    Ok(Found { world, rows })
+}

@@ -1,0 +1,137 @@
+//! The runs of the evidence: each is a recipe in a folder and one command, and is not made again once it is
+//! done.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::plan::{Arm, REFERENCE, Size, Weighting, World};
+
+/// Where everything lies, and what it is made with.
+pub(super) struct Place {
+    /// The program.
+    pub binary: PathBuf,
+    /// The folder of all runs.
+    pub folder: PathBuf,
+    /// The model that is fine-tuned.
+    pub model: PathBuf,
+    /// How large it all is.
+    pub size: Size,
+}
+
+impl Place {
+    /// Runs the program and returns what it printed on stdout.
+    fn fairhuman(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(&self.binary)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stderr(Stdio::piped())
+            .output()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "fairhuman {}: {said}", arguments.join(" "));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Draws the people of a world; those that are there stay.
+    pub fn draw(&self, world: &World) -> anyhow::Result<()> {
+        let (count, out) = ((self.size.pictures + self.size.held_out).to_string(), people(world));
+        let mut arguments = vec!["people", "--size", "96", "--count", &count, "--out", &out];
+        arguments.extend(world.people.split(' '));
+        self.fairhuman(&arguments).map(drop)
+    }
+
+    /// The log of an arm with a seed, if that run is done.
+    pub fn events(&self, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<Option<Vec<Value>>> {
+        let log = self.folder.join(self.run(world, arm.name, seed)).join("events.jsonl");
+        let text = match std::fs::read_to_string(&log) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("cannot read {}", log.display()))?,
+        };
+        // The last line of a run that was killed may be half a line.
+        let events: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let done = events.last().is_some_and(|event| event["event"] == "end" && event["reason"] == "done");
+        Ok(done.then_some(events))
+    }
+
+    /// Trains an arm with a seed, unless that is done.
+    pub fn train(&self, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<()> {
+        if self.events(world, arm, seed)?.is_some() {
+            return Ok(());
+        }
+        let run = self.run(world, arm.name, seed);
+        let reference = self.run(world, REFERENCE, seed);
+        let weighting = match arm.weighting {
+            Weighting::As(text) => text.to_owned(),
+            Weighting::Twin => self.mean_weights(&reference)?,
+            Weighting::Shuffled => {
+                let run = self.folder.join(&reference);
+                format!("{{ kind = \"replay\", run = {:?}, shuffle = true }}", run.to_string_lossy())
+            }
+        };
+        let recipe = format!("{run}.toml");
+        let text = self.recipe(world, &weighting, seed)?;
+        let path = self.folder.join(&recipe);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(&path, text).with_context(|| format!("cannot write {recipe}"))?;
+        self.fairhuman(&["train", &recipe, "--out", &run])?;
+        Ok(())
+    }
+
+    fn run(&self, world: &World, arm: &str, seed: u64) -> String {
+        format!("{}/{}-{seed}", world.name, arm.replace([' ', ',', '.'], "_"))
+    }
+
+    /// The mean weights of a run, as `fairhuman report` recommends them.
+    fn mean_weights(&self, run: &str) -> anyhow::Result<String> {
+        let said = self.fairhuman(&["report", run, "--pictures", "0", "--out", "report.html"])?;
+        let line = said.lines().find_map(|line| line.split_once(": weighting = "));
+        Ok(line.with_context(|| format!("no mean weights of {run} in {said:?}"))?.1.to_owned())
+    }
+
+    /// All recipes are the same but for world, weighting and seed. Every gradient is clipped, so that each
+    /// step counts alike whatever the length of a weighting's direction.
+    fn recipe(&self, world: &World, weighting: &str, seed: u64) -> anyhow::Result<String> {
+        let Size { steps, draws, pictures, held_out, .. } = self.size;
+        let names: Vec<String> =
+            (pictures..pictures + held_out).map(|i| format!("\"images/{i:05}.png\"")).collect();
+        // A JSON string is a TOML string, too.
+        let string = |path: &Path| serde_json::to_string(&path.to_string_lossy());
+        Ok(format!(
+            r#"steps = {steps}
+seed = {seed}
+batch = 4
+max_grad_norm = 1e-3
+cache = {cache}
+weighting = {weighting}
+model.path = {model}
+dataset.path = {people}
+geometry = {{ width = 96, height = 96 }}
+lora = {{ rank = 16, targets = ["attention", "feed_forward", "conv"] }}
+optimizer.learning_rate = 5e-4
+schedule = {{ decay = "cosine", warmup = {warmup} }}
+checkpoints.every = {steps}
+validation = {{ seed = 0, draws = {draws}, every = {steps}, pictures = true, samples = [{names}] }}
+objective = [
+    {{ name = "global" }},
+    {{ name = "face", mask = "mask_face" }},
+    {{ name = "hand", mask = "mask_hand" }},
+]
+"#,
+            cache = string(&self.folder.join(world.name).join("cache"))?,
+            model = string(&self.model)?,
+            people = string(&self.folder.join(people(world)))?,
+            warmup = (steps / 16).min(10),
+            names = names.join(", "),
+        ))
+    }
+}
+
+fn people(world: &World) -> String {
+    format!("{}/people", world.name)
+}
