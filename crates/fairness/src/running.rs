@@ -1,8 +1,8 @@
 //! The Gram matrix of several steps: for runs that do not make one in every step.
 //!
 //! With `A(t)` the Gram matrix of step t, zero in the rows and columns of absent objectives, and `p_i(t)` 1
-//! where objective i is present and 0 elsewhere, both are averaged with a decay: S of `A(t)`, m of `p(t)`. The
-//! running Gram matrix is
+//! where objective i is present and 0 elsewhere, both are averaged with a decay: S of `A(t)`, m of `p(t)`.
+//! The running Gram matrix is
 //!
 //! ```text
 //! A_ij = S_ij / sqrt(m_i m_j)

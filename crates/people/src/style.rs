@@ -1,5 +1,5 @@
-//! Ways to draw the same people: another style is what a model has not seen yet, with faces and hands as large
-//! as before.
+//! Ways to draw the same people: another style is what a model has not seen yet, with faces and hands as
+//! large as before.
 
 use std::str::FromStr;
 
