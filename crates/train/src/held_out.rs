@@ -1,8 +1,8 @@
 //! Losses of held-out pictures: sums of squared errors over batches that are seen one after the other, and
 //! what to divide them by; of all pictures together, and of each.
 //!
-//! Beside the objectives they have those of the *background*, which is what no region covers: it has no weight in
-//! training, and shows who pays for what the regions gain.
+//! Beside the objectives they have those of the *background*, which is what no region covers: it has no
+//! weight in training, and shows who pays for what the regions gain.
 
 use fairhuman_engine::{Backend, Params};
 

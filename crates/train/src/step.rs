@@ -57,7 +57,7 @@ pub fn step_direction<B: Backend, M: TrainingModule<B>>(
     }
 }
 
-/// What the weighting remembers after it has seen the losses of the same samples again, with the new values of
+/// The weighting's memory after it has seen the losses of the same samples again, with the new values of
 /// the parameters; for rules that ask for it. `gradients` are those of the step, and `state` of the position
 /// is the memory that the step left.
 ///

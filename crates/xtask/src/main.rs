@@ -38,8 +38,8 @@ enum Command {
     Speed(Speed),
     /// Make a small model that draws people from nothing (hours); the same command again goes on
     SmallModel(SmallModel),
-    /// Fine-tune with each weighting, several times, and tabulate held-out losses (hours); the same command again
-    /// goes on
+    /// Fine-tune with each weighting, several times, and tabulate held-out losses (hours); the same command
+    /// again goes on
     Evidence(evidence::Evidence),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
     Faults(faults::Faults),

@@ -60,8 +60,8 @@ impl Replay {
         Ok(())
     }
 
-    /// The weights of a step: those of the other run's, or of the next one that has weights for all objectives
-    /// that are present here.
+    /// The weights of a step: those of the other run's, or of the next one that has weights for all
+    /// objectives that are present here.
     pub(super) fn weigh(&self, seen: &Observation<'_>) -> Result<Solution, String> {
         let count = self.steps.len() as u64;
         let (round, place) = match (seen.step.saturating_sub(1), count) {

@@ -97,9 +97,9 @@ impl Weighting {
         Self { rule, every: 1, average: 1, named: BTreeMap::new() }
     }
 
-    /// Completes what a recipe says by what it stands beside: priorities by name are those of the `objectives`
-    /// (1 for those that are not named), and another run's weights are read, its folder being relative to
-    /// `base`.
+    /// Completes what a recipe says by what it stands beside: priorities by name are those of the
+    /// `objectives` (1 for those that are not named), and another run's weights are read, its folder being
+    /// relative to `base`.
     ///
     /// # Errors
     /// A name of no objective; a run that cannot be read or does not fit.
@@ -167,8 +167,8 @@ impl Weighting {
     }
 
     /// True if a step must have the gradients of all objectives: every so many steps, more often at the
-    /// beginning, while an average has few steps to go by (1, 2, 4, 8, ...), and where an objective has pixels
-    /// of which the average knows nothing.
+    /// beginning, while an average has few steps to go by (1, 2, 4, 8, ...), and where an objective has
+    /// pixels of which the average knows nothing.
     pub fn is_exact(&self, step: u64, absent: &[bool], average: &RunningGram) -> bool {
         let Some(needs) = self.rule.needs() else { return true };
         let regular = step.saturating_sub(1).is_multiple_of(self.every);

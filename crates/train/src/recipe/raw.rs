@@ -190,10 +190,10 @@ pub struct RawCheckpoints {
 }
 
 /// `[validation]`: the losses of held-out pictures at fixed noise and time steps, without crop or mirroring
-/// drawn at random, the same for every step and every run with the same seed. Beside the objectives' losses there is that of
-/// the background, which no region covers. The latents are the mean of the
-/// autoencoder's posterior (training samples it), and min-SNR is off, so that runs with and without it
-/// compare. Always before the first step and after the last.
+/// drawn at random, the same for every step and every run with the same seed. Beside the objectives' losses
+/// there is that of the background, which no region covers. The latents are the mean of the autoencoder's
+/// posterior (training samples it), and min-SNR is off, so that runs with and without it compare. Always
+/// before the first step and after the last.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {

@@ -15,7 +15,8 @@
 //! `objectives` where there is one, else by name.
 //!
 //! Outputs: `prediction [B,C,h,w]`, `losses [K]`, `gram [K,K]` f64 (of a step with the gradients of all
-//! objectives), `weights [K]` f64, `grad_norm [1]` (before clipping), `lora....weight` or `control.<tensor>` updated.
+//! objectives), `weights [K]` f64, `grad_norm [1]` (before clipping), `lora....weight` or `control.<tensor>`
+//! updated.
 
 mod tensors;
 

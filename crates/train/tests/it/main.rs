@@ -1,4 +1,5 @@
-//! Tests of the training crate: one step, of both kinds, autoencoders, recipes, run folders, runs without memory.
+//! Tests of the training crate: one step, of both kinds, autoencoders, recipes, run folders, runs without
+//! memory.
 
 mod autoencoder;
 mod every;

@@ -39,8 +39,8 @@ pub(crate) struct Evidence {
     /// The folder of the runs [default: runs/evidence, or runs/evidence-quick]
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
-    /// Also write the tables to this Markdown file, between `<!-- evidence:begin -->` and `<!-- evidence:end -->`,
-    /// and a figure for each world beside it, in images/
+    /// Also write the tables to this Markdown file, between `<!-- evidence:begin -->` and `<!-- evidence:end
+    /// -->`, and a figure for each world beside it, in images/
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// A fairhuman that is built already, in place of this source's

@@ -1,4 +1,4 @@
-//! What a run gave: its held-out losses before and after training, picture by picture.
+//! The outcome of a run: its held-out losses before and after training, picture by picture.
 
 use anyhow::{Context, ensure};
 use serde_json::Value;

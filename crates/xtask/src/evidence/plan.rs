@@ -12,7 +12,7 @@ pub(super) struct World {
     pub arms: Arms,
 }
 
-/// How many of the arms a world has.
+/// The arms of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Arms {
     /// Those of `--quick`.
@@ -136,7 +136,7 @@ pub(super) const ARMS: [Arm; 31] = [
     arm("rlw", "{ kind = \"rlw\" }", Arms::All),
 ];
 
-/// How large it all is.
+/// The size of it all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     /// Worlds, from the beginning of the table.

@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub folder: PathBuf,
     /// The model that is fine-tuned.
     pub model: PathBuf,
-    /// How large it all is.
+    /// The size of it all.
     pub size: Size,
 }
 

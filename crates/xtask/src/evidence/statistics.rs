@@ -60,8 +60,8 @@ impl Random {
     }
 }
 
-/// Differences of changes between two arms, seed by seed: `arm - reference` in points, with percentile intervals
-/// of a bootstrap over seeds and pictures. Both arms have the same pictures in every resample.
+/// Differences of changes between two arms, seed by seed: `arm - reference` in points, with percentile
+/// intervals of a bootstrap over seeds and pictures. Both arms have the same pictures in every resample.
 pub(super) fn difference(arm: &[Outcome], reference: &[Outcome], resamples: usize) -> [Interval; K] {
     let paired = arm.len().min(reference.len());
     let pictures = arm[0].pictures.len();
@@ -89,8 +89,8 @@ pub(super) fn difference(arm: &[Outcome], reference: &[Outcome], resamples: usiz
     })
 }
 
-/// The change of loss `k` on the front of static weights at a global change of `at`: `front` are the changes of
-/// the static arms of one seed. Between two of them it is a line, beyond the ends none.
+/// The change of loss `k` on the front of static weights at a global change of `at`: `front` are the changes
+/// of the static arms of one seed. Between two of them it is a line, beyond the ends none.
 pub(super) fn on_front(front: &[[f64; K]], at: f64, k: usize) -> Option<f64> {
     let mut points: Vec<(f64, f64)> = front.iter().map(|change| (change[0], change[k])).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));

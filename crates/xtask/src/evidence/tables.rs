@@ -94,8 +94,8 @@ fn front(text: &mut String, world: &Found) {
     text.push('\n');
 }
 
-/// By how much each arm is worse than the best static weights of each world, in the mean over worlds and in the
-/// worst.
+/// By how much each arm is worse than the best static weights of each world, in the mean over worlds and in
+/// the worst.
 fn regret(text: &mut String, found: &[Found]) {
     let Some(first) = found.first().filter(|_| found.len() > 1) else { return };
     let everywhere = first.rows.iter().map(|row| row.arm.name);
