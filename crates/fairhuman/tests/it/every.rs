@@ -2,6 +2,7 @@
 
 use fairhuman_train::recorded::read_tensors;
 
+use crate::replay::assert_agrees;
 use crate::world::World;
 
 const LORA: &str = "lora = { rank = 2, targets = [\"attention\", \"conv\"] }";
@@ -66,9 +67,9 @@ fn both_kinds_of_steps_are_recorded_and_replay() {
                 replay.extend(["--two-passes", "--control", &control]);
             }
             world.ok(&replay);
-            let read = |file: &str| read_tensors(&world.path(file)).unwrap().tensors;
-            assert_eq!(read("out"), read(&expected), "{method}, step {step}");
-            assert_eq!(read("out").contains_key("gram"), kind, "{method}, step {step}");
+            assert_agrees(&world.path("out"), &world.path(&expected), 1e-6);
+            let made = read_tensors(&world.path("out")).unwrap().tensors;
+            assert_eq!(made.contains_key("gram"), kind, "{method}, step {step}");
         }
     }
 }
@@ -83,9 +84,10 @@ fn a_recorded_step_has_the_weightings_memory() {
         let folder = format!("{step}/record/step-0000000{step}");
         let inputs = format!("{folder}/inputs.safetensors");
         world.ok(&["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "out"]);
-        let read = |file: &str| read_tensors(&world.path(file)).unwrap().tensors;
-        assert_eq!(read("out"), read(&format!("{folder}/expected.safetensors")), "step {step}");
-        assert!(read("out")["weights"].to_f32().iter().all(|w| *w != 1.0));
+        assert_agrees(&world.path("out"), &world.path(format!("{folder}/expected.safetensors")), 1e-6);
+        assert!(
+            read_tensors(&world.path("out")).unwrap().tensors["weights"].to_f32().iter().all(|w| *w != 1.0)
+        );
     }
 }
 
@@ -125,9 +127,12 @@ fn another_runs_weights_are_replayed_in_order_or_shuffled() {
         std::fs::remove_dir_all(world.path("parts")).unwrap();
     }
     let original = coefficients(&world, "mpd");
-    assert_eq!(coefficients(&world, "same"), original);
-    let lora = |run: &str| read_tensors(&world.path(run).join("lora.safetensors")).unwrap().tensors;
-    assert_eq!(lora("same"), lora("mpd"));
+    for (again, before) in coefficients(&world, "same").iter().flatten().zip(original.iter().flatten()) {
+        // A number in a log may come back with another last digit.
+        assert!((again - before).abs() <= 1e-14 * before.abs(), "{again} {before}");
+    }
+    let lora = |run: &str| world.path(run).join("lora.safetensors");
+    assert_agrees(&lora("same"), &lora("mpd"), 1e-5);
     let shuffled = coefficients(&world, "shuffled");
     assert_ne!(shuffled, original);
     for (row, step) in shuffled.iter().zip(world.steps("shuffled")) {

@@ -39,7 +39,7 @@ fn assert_told(world: &World, arguments: &[&str], key: &str, what: &str) {
 }
 
 /// Lines of a recipe; `{}` is the number.
-const KEYS: [(&str, &[&str], &str); 44] = [
+const KEYS: [(&str, &[&str], &str); 47] = [
     ("steps", &WHOLE, "steps = {}"),
     ("seed", &WHOLE, "seed = {}"),
     ("batch", &WHOLE, "batch = {}"),
@@ -66,6 +66,8 @@ const KEYS: [(&str, &[&str], &str); 44] = [
     ("scale", &REAL, "objective = [{ name = \"global\", scale = {} }]"),
     ("weight", &REAL, "weighting = { kind = \"fixed\", weights = [{}, 1.0] }"),
     ("alpha", &REAL, "weighting = { kind = \"alpha-fair\", alpha = {} }"),
+    ("every", &WHOLE, "weighting = { kind = \"alpha-fair\", every = {} }"),
+    ("average", &WHOLE, "weighting = { kind = \"alpha-fair\", average = {} }"),
     ("rank", &WHOLE, "lora.rank = {}"),
     ("alpha", &REAL, "lora.alpha = {}"),
     ("learning_rate", &REAL, "optimizer.learning_rate = {}"),
@@ -80,6 +82,7 @@ const KEYS: [(&str, &[&str], &str); 44] = [
     ("every", &WHOLE, "validation.every = {}"),
     ("share", &REAL, "validation.share = {}"),
     ("draws", &WHOLE, "validation = { share = 0.2, draws = {} }"),
+    ("seed", &WHOLE, "validation = { share = 0.2, seed = {} }"),
     ("kl", &REAL, "method = \"vae\"\nvae.kl = {}"),
     ("edges", &REAL, "method = \"vae\"\nvae.edges = {}"),
     ("every", &WHOLE, "samples.every = {}"),

@@ -7,7 +7,7 @@ use fairhuman_train::recorded::{Tensor, TensorFile, read_tensors};
 use crate::world::World;
 
 /// Every tensor of `expected` is in `found`, within `tolerance` of its norm.
-fn assert_agrees(found: &Path, expected: &Path, tolerance: f64) {
+pub fn assert_agrees(found: &Path, expected: &Path, tolerance: f64) {
     let (found, expected) = (read_tensors(found).unwrap(), read_tensors(expected).unwrap());
     assert_eq!(names(&found), names(&expected));
     for (name, tensor) in &expected.tensors {

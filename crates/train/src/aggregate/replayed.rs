@@ -36,7 +36,8 @@ impl Replay {
     /// A run that cannot be read, has other objectives, or no weights.
     pub(super) fn read(&mut self, base: &Path, objectives: &[&str]) -> Result<(), String> {
         self.run = base.join(&self.run);
-        let events = events::read(&self.run.join("events.jsonl")).map_err(|e| e.to_string())?;
+        let log = self.run.join("events.jsonl");
+        let events = events::read(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let mut steps = Vec::new();
         for event in events {
             match event {

@@ -172,7 +172,7 @@ impl Weighting {
     pub fn is_exact(&self, step: u64, absent: &[bool], average: &RunningGram) -> bool {
         let Some(needs) = self.rule.needs() else { return true };
         let regular = step.saturating_sub(1).is_multiple_of(self.every);
-        let early = step < self.every && step.is_power_of_two();
+        let early = step <= self.every && step.is_power_of_two();
         let unknown = absent.iter().enumerate().any(|(i, &absent)| !absent && !average.knows(i));
         regular || (needs.gram && (early || unknown))
     }

@@ -131,7 +131,10 @@ mod tests {
     fn a_difference_that_all_pictures_and_seeds_share_is_certain_and_one_of_a_picture_is_not() {
         let (a, b) = ([run(&[-3.0; 20]), run(&[-4.0; 20])], [run(&[-1.0; 20]), run(&[-2.0; 20])]);
         let found = difference(&a, &b, 200)[0];
-        assert!((found.mean + 2.0).abs() < 1e-9 && found.low == found.high && found.is_clear(), "{found:?}");
+        assert!(
+            (found.mean + 2.0).abs() < 1e-9 && (found.high - found.low).abs() < 1e-9 && found.is_clear(),
+            "{found:?}"
+        );
         let mut lone = vec![0.0; 20];
         lone[7] = -20.0;
         let found = difference(&[run(&lone)], &[run(&[0.0; 20])], 400)[0];
