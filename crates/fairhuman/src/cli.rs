@@ -8,11 +8,12 @@ use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser
 use clap::{Args, Parser, Subcommand};
 use fairhuman_diffusion::sampler::Sampler;
 use fairhuman_people::Style;
-use fairhuman_train::recipe::{Device, Precision, Prediction, bounds};
+use fairhuman_train::recipe::{Device, Precision, bounds};
 
 mod compute;
 mod data;
 mod model;
+mod networks;
 mod refine;
 pub use compute::Compute;
 use compute::{device, precision};
@@ -20,6 +21,7 @@ pub use data::{
     Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
 pub use model::{ControlKind, Dtype, InitControl, InitModel, Merge, Preset};
+pub use networks::{ControlChoice, ModelChoice};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
@@ -162,17 +164,8 @@ Picture i is a function of the options, its prompt, the seed and i: the pictures
 --index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
 (\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
 pub struct Sample {
-    /// Model folder in diffusers' layout, or one checkpoint file (Stable Diffusion 1.x, 2.x or XL) [default:
-    /// the built-in model]
-    #[arg(long, value_name = "DIR|FILE")]
-    pub model: Option<PathBuf>,
-    /// For a checkpoint file: a model folder for the parts that it lacks, and for settings that shapes do not
-    /// say
-    #[arg(long, value_name = "DIR", requires = "model")]
-    pub base: Option<PathBuf>,
-    /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
-    #[arg(long, value_name = "KIND", requires = "model", value_parser = prediction)]
-    pub prediction: Option<Prediction>,
+    #[command(flatten)]
+    pub model: ModelChoice,
     /// Prompt; again for more pictures
     #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
     pub prompt: Vec<String>,
@@ -188,22 +181,12 @@ pub struct Sample {
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
     pub lora_weight: Vec<f32>,
-    /// A ControlNet or T2I-Adapter, a diffusers folder or one file; again for more, whose effects add up
-    #[arg(long, value_name = "FILE|DIR", requires = "control_image")]
-    pub control: Vec<PathBuf>,
+    #[command(flatten)]
+    pub networks: ControlChoice,
     /// Control image of every picture, or a folder with one for each prompt, by order of name; once for each
     /// --control, or once for all. It is cropped to the shape of the new pictures
     #[arg(long, value_name = "FILE|DIR", requires = "control")]
     pub control_image: Vec<PathBuf>,
-    /// Weight of the control, once for each --control [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control", value_parser = factor::<f32>)]
-    pub control_weight: Vec<f32>,
-    /// Share of the steps after which the control begins, once for each --control [default: 0]
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
-    pub control_start: Vec<f64>,
-    /// Share of the steps after which the control ends, once for each --control [default: 1]
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
-    pub control_end: Vec<f64>,
     /// ControlNets add less to finer resolutions, and nothing to the prediction without prompt ("guess mode")
     #[arg(long, requires = "control")]
     pub guess: bool,
@@ -251,14 +234,6 @@ pub struct Sample {
     /// The folder of the pictures; files of the same names are replaced
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-}
-
-fn prediction(text: &str) -> Result<Prediction, String> {
-    match text {
-        "epsilon" => Ok(Prediction::Epsilon),
-        "v" => Ok(Prediction::V),
-        _ => Err("expected epsilon or v".into()),
-    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -8,6 +8,7 @@ use fairhuman_diffusion::single_file::{Missing, Predicts, write_folder};
 use fairhuman_train::recipe::{Prediction, Recipe};
 
 use crate::cache;
+use crate::cli::ModelChoice;
 
 /// The name of the built-in model.
 const BUILTIN: &str = "builtin";
@@ -17,7 +18,7 @@ const BUILTIN: &str = "builtin";
 ///
 /// # Errors
 /// A file that is no checkpoint, or lacks what `base` has not.
-pub fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) -> anyhow::Result<PathBuf> {
+fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) -> anyhow::Result<PathBuf> {
     if path.file_name().is_some_and(|name| name == BUILTIN) && !path.exists() {
         return cache::builtin_model();
     }
@@ -38,6 +39,17 @@ pub fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) 
     });
     errln!("{}", write_folder(path, &Missing { base, predicts, merges: &merges }, &out)?);
     Ok(out)
+}
+
+/// The folder of a model that the command line names; where it names none, the built-in model's.
+///
+/// # Errors
+/// As [`folder`].
+pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
+    match &choice.model {
+        Some(model) => folder(model, choice.base.as_deref(), choice.prediction),
+        None => cache::builtin_model(),
+    }
 }
 
 /// Puts the folder of a recipe's model into its place.

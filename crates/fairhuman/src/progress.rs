@@ -29,8 +29,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// On stderr; `first`: the held-out losses that the run began with, if it goes on.
-    pub fn new(first: Option<Vec<f64>>) -> Self {
+    /// On stderr.
+    pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self {
             bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
@@ -41,7 +41,7 @@ impl Screen {
             began: Instant::now(),
             spoke: None,
             preparing: None,
-            held_out: first,
+            held_out: None,
         }
     }
 
@@ -53,10 +53,7 @@ impl Screen {
     fn start(&mut self, start: &Start) {
         self.objectives.clone_from(&start.objectives);
         (self.first, self.until, self.began) = (start.step, start.until, Instant::now());
-        if start.step == 0 {
-            // Whatever was in the folder before, this run begins now.
-            self.held_out = None;
-        }
+        self.held_out.clone_from(&start.first_losses);
         let pictures = count(start.training_samples as u64, "picture");
         let samples = format!("{pictures}, {} held out", start.held_out.len());
         let values = start.trained_values as f64 / 1e6;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use fairhuman_train::recipe::Prediction;
+
+use super::ModelChoice;
 
 /// `fairhuman init-model`
 #[derive(Debug, Args)]
@@ -38,9 +39,8 @@ Examples:
 A ControlNet starts as a copy of the model's U-Net and changes no picture until it is trained; with --random it does. \
 A T2I-Adapter is random. The folder is one of diffusers; sizes follow from the model.")]
 pub struct InitControl {
-    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL) [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelChoice,
     /// Kind of network
     #[arg(long, value_enum, default_value_t = ControlKind::Controlnet)]
     pub kind: ControlKind,
@@ -107,16 +107,8 @@ Example:
 
 The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there.")]
 pub struct Merge {
-    /// Model folder in diffusers' layout, or one checkpoint file (Stable Diffusion 1.x, 2.x or XL)
-    #[arg(long, value_name = "DIR|FILE")]
-    pub model: PathBuf,
-    /// For a checkpoint file: a model folder for the parts that it lacks, and for settings that shapes do not
-    /// say
-    #[arg(long, value_name = "DIR")]
-    pub base: Option<PathBuf>,
-    /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
-    #[arg(long, value_name = "KIND", value_parser = super::prediction)]
-    pub prediction: Option<Prediction>,
+    #[command(flatten)]
+    pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE", required = true)]
     pub lora: Vec<PathBuf>,

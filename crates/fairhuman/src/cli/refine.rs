@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use fairhuman_diffusion::sampler::Sampler;
 
-use super::{Compute, ControlStyle, MOST_SAMPLING_STEPS, factor, guidance, sampler, share, side, size};
+use super::{
+    Compute, ControlChoice, ControlStyle, MOST_SAMPLING_STEPS, ModelChoice, factor, guidance, sampler, share,
+    side, size,
+};
 
 /// `fairhuman refine`
 #[derive(Debug, Args)]
@@ -37,29 +40,17 @@ pub struct Refine {
     /// The folder of the results
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Model folder in diffusers' layout (Stable Diffusion 1.5, 2.x or XL, also one for inpainting) [default:
-    /// the built-in model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE")]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
     pub lora_weight: Vec<f32>,
-    /// A ControlNet or T2I-Adapter for poses, a diffusers folder or one file; again for more. A crop without
-    /// landmarks runs without it
-    #[arg(long, value_name = "FILE|DIR")]
-    pub control: Vec<PathBuf>,
-    /// Weight of the control, once for each --control [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control")]
-    pub control_weight: Vec<f32>,
-    /// Share of the steps after which the control begins, once for each --control [default: 0]
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
-    pub control_start: Vec<f64>,
-    /// Share of the steps after which the control ends, once for each --control [default: 1]
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
-    pub control_end: Vec<f64>,
+    /// For poses; a crop without landmarks runs without it
+    #[command(flatten)]
+    pub networks: ControlChoice,
     /// The width of a pose's lines
     #[arg(long, value_enum, default_value_t = ControlStyle::Classic, requires = "control")]
     pub control_style: ControlStyle,

@@ -1,6 +1,5 @@
 //! `fairhuman control`: control images of pictures, for training a control network or for drawing with one.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,7 @@ use fairhuman_vision::{files, photo, sheet};
 use image::RgbImage;
 use serde_json::Value;
 
+use super::png_names::png_names;
 use super::sample::file;
 use super::{drawn_pose, models};
 use crate::cli::{Control, ControlImage, ControlStyle};
@@ -59,14 +59,15 @@ pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
     if let Some(out) = &options.out {
         ensure_apart(std::slice::from_ref(out), &[("the pictures", &options.pictures)])?;
     }
-    let jobs = match &lines {
+    let mut jobs: Vec<Job> = match &lines {
         Some(lines) => lines.iter().map(|line| listed(options, line)).collect::<anyhow::Result<Vec<_>>>()?,
         None => {
             files::photographs(&options.pictures, &out)?.iter().map(|name| photo_job(options, name)).collect()
         }
     };
     ensure!(!jobs.is_empty(), "{}: no pictures", options.pictures.display());
-    let jobs = apart(jobs);
+    let targets = png_names(jobs.iter().map(|job| job.target.as_path()));
+    jobs.iter_mut().zip(targets).for_each(|(job, target)| job.target = target);
     if let (Some(lines), None) = (&lines, &options.out) {
         ensure_column_is_free(&list, lines, &jobs)?;
     }
@@ -226,8 +227,7 @@ fn pair(picture: &RgbImage, control: &RgbImage) -> RgbImage {
 }
 
 fn photo_job(options: &Control, name: &str) -> Job {
-    let target = Path::new(name).with_extension("png");
-    Job { picture: options.pictures.join(name), target, keypoints: None }
+    Job { picture: options.pictures.join(name), target: name.into(), keypoints: None }
 }
 
 fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
@@ -243,22 +243,6 @@ fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
         .collect()
 }
 
-/// The jobs with a file of its own for each: `a.png` and `a.jpg` become `a.png.png` and `a.jpg.png`.
-fn apart(mut jobs: Vec<Job>) -> Vec<Job> {
-    let mut pictures: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
-    for job in &jobs {
-        pictures.entry(job.target.clone()).or_default().insert(job.picture.clone());
-    }
-    for job in &mut jobs {
-        if pictures[&job.target].len() > 1 {
-            let mut name = job.picture.file_name().unwrap_or_default().to_os_string();
-            name.push(".png");
-            job.target.set_file_name(name);
-        }
-    }
-    jobs
-}
-
 /// The job of a line: its picture, with the key points of a drawn person where there are some.
 fn listed(options: &Control, line: &Value) -> anyhow::Result<Job> {
     let name = ["image", "file_name"].iter().find_map(|key| line[*key].as_str());
@@ -268,8 +252,7 @@ fn listed(options: &Control, line: &Value) -> anyhow::Result<Job> {
         relative.components().all(|part| matches!(part, std::path::Component::Normal(_))),
         "metadata.jsonl: \"{name}\" lies outside the dataset's folder"
     );
-    let target =
-        Path::new(FOLDER).join(relative.strip_prefix("images").unwrap_or(relative)).with_extension("png");
+    let target = Path::new(FOLDER).join(relative.strip_prefix("images").unwrap_or(relative));
     let keypoints = line["keypoints"].as_str().map(|file| options.pictures.join(file));
     Ok(Job { picture: options.pictures.join(name), target, keypoints })
 }

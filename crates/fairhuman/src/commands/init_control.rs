@@ -12,14 +12,11 @@ use fairhuman_files::ensure_apart;
 
 use super::init_model::stored;
 use crate::cli::{ControlKind, InitControl};
-use crate::{cache, model_path};
+use crate::model_path;
 
 /// Writes the network.
 pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
-    let model = match &options.model {
-        Some(model) => model_path::folder(model, None, None)?,
-        None => cache::builtin_model()?,
-    };
+    let model = model_path::chosen(&options.model)?;
     let written: Vec<_> = [options.out.clone()].into_iter().chain(options.file.clone()).collect();
     ensure_apart(&written, &[("the model", &*model)])?;
     let inside = options.file.iter().map(|file| ("the file of --file", file.as_path()));

@@ -10,6 +10,7 @@ mod mask_file;
 pub mod merge;
 pub mod models;
 pub mod people;
+mod png_names;
 pub mod quickstart;
 pub mod refine;
 pub mod replay;

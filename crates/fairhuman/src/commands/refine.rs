@@ -32,8 +32,8 @@ use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::meter::Meter;
-use crate::{cache, clock, model_path, units};
-use options::{Job, controls, filter, jobs, model_size, reduction, settings, style};
+use crate::{clock, model_path, units};
+use options::{Job, filter, jobs, model_size, reduction, settings, style};
 use prompts::Lists;
 use record::Record;
 use regions::{Found, Source, look};
@@ -46,11 +46,11 @@ const FILTER_CACHE: usize = 1 << 30;
 pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let jobs = jobs(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
-    let controls = controls(options)?;
+    let controls = control::networks(&options.networks)?;
     let mut read: Vec<(&str, &Path)> = vec![("the pictures", &options.pictures)];
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &**file)));
-    read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
-    read.extend(options.control.iter().map(|path| ("the control network", path.as_path())));
+    read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.networks.control.iter().map(|path| ("the control network", path.as_path())));
     read.extend(options.regions.iter().map(|path| ("the regions", path.as_path())));
     read.extend(options.masks.iter().map(|path| ("the masks", path.as_path())));
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
@@ -59,10 +59,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     }
     ensure_ours(&options.out.join("index.html"), Kind::Page)?;
     let source = Source::open(options)?;
-    let model = match &options.model {
-        Some(model) => model_path::folder(model, None, None)?,
-        None => cache::builtin_model()?,
-    };
+    let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let size = model_size(options, &folder)?;
     control::check(&controls, &folder, reduction(&folder)?, (size.width as usize, size.height as usize))?;
@@ -131,7 +128,7 @@ impl Work for Refining<'_> {
         memory::check_sampling(pipeline.parts().folder, side, 1, Memory::read())?;
         let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());
         let load = |path: &PathBuf| Control::load(backend, path, &unet, reduction);
-        let networks = options.control.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let networks = options.networks.control.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let refiner = Refiner {
             backend,
             pipeline: &pipeline,
@@ -250,7 +247,7 @@ impl Refining<'_> {
             width: picture.width(),
             height: picture.height(),
             mode: record::mode_name(plan.mode).into(),
-            regions: record::regions(&plan, &judged, !options.control.is_empty()),
+            regions: record::regions(&plan, &judged, !options.networks.control.is_empty()),
             seconds: clock(),
         };
         self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;

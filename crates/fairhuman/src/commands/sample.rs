@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::cli::{MOST_MADE, Sample};
 use crate::device::{self, Resources, Work};
 use crate::memory::{self, Memory};
-use crate::{cache, clock, model_path, units};
+use crate::{clock, model_path, units};
 use about::About;
 use grid::Grid;
 use inpaint::Canvas;
@@ -45,7 +45,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| options.out.join(file_name(p))).collect();
     written.push(options.out.join("grid.png"));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
-    read.extend(options.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
     read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
     read.extend(options.mask.iter().map(|file| ("the mask", file.as_path())));
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
@@ -94,10 +94,7 @@ impl Work for Sampling<'_> {
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let Sampling { options, prompts, loras, pictures, controls } = sampling;
-    let model = match &options.model {
-        Some(model) => model_path::folder(model, options.base.as_deref(), options.prediction)?,
-        None => cache::builtin_model()?,
-    };
+    let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
     let (width, height) = generate::nominal_size(&folder, reduction)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
-use fairhuman_train::events::{self, Event, Reason};
+use fairhuman_train::events::Reason;
 use fairhuman_train::folder;
 use fairhuman_train::group::Single;
 use fairhuman_train::recipe::Recipe;
@@ -96,12 +96,7 @@ pub fn shown_on_screen(
     record: Option<u64>,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
-    let log = events::read(&recipe.out.join("events.jsonl")).unwrap_or_default().into_iter();
-    let first = log.into_iter().find_map(|event| match event {
-        Event::Validation(validation) => Some(validation.losses),
-        _ => None,
-    });
-    let mut screen = Screen::new(first);
+    let mut screen = Screen::new();
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,

@@ -17,6 +17,7 @@ fn start(held_out: Vec<String>) -> Event {
         truncated_captions: 0,
         notes: Vec::new(),
         version: "0.1.0".into(),
+        first_losses: None,
         machine: String::new(),
     })
 }

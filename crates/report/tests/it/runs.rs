@@ -29,6 +29,7 @@ pub fn start(objectives: &[&str]) -> Event {
         truncated_captions: 0,
         notes: Vec::new(),
         version: "0.1.0".into(),
+        first_losses: None,
         machine: "linux x86_64, 2 cores, AVX-512".into(),
     })
 }

@@ -13,8 +13,9 @@ impl Backend for Torch {
     type Weight = Tensor;
 
     fn synchronize(&self) {
-        if let (Device::Cuda(index), Ok(cuda)) = (self.device, self.library.cuda()) {
-            cuda.synchronize(index.into());
+        let Self { device, library, .. } = self;
+        if let (Device::Cuda(index), Ok(cuda)) = (device, library.cuda()) {
+            cuda.synchronize((*index).into());
         }
     }
 

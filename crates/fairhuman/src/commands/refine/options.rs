@@ -14,7 +14,7 @@ use fairhuman_vision::skeleton::Style;
 use serde_json::{Value, json};
 
 use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
-use crate::commands::sample::control;
+use crate::commands::png_names::png_names;
 
 /// A picture to be refined.
 pub struct Job {
@@ -40,50 +40,12 @@ pub fn jobs(options: &Refine) -> anyhow::Result<Vec<Job>> {
     if names.is_empty() {
         bail!("{}: no pictures in it (.png, .jpg, .jpeg, .webp)", place.display());
     }
-    let short = |name: &str| Path::new(name).with_extension("png").to_string_lossy().into_owned();
-    let shorts: Vec<String> = names.iter().map(|name| short(name)).collect();
-    let file = |name: &str| {
-        let short = short(name);
-        // a.jpg and a.png have results of their own.
-        if shorts.iter().filter(|other| **other == short).count() == 1 {
-            short
-        } else {
-            format!("{name}.png")
-        }
+    let files = png_names(names.iter().map(Path::new));
+    let job = |(name, file): (String, PathBuf)| {
+        let (source, file) = (place.join(&name), file.to_string_lossy().into_owned());
+        Job { name, source, file }
     };
-    Ok(names
-        .iter()
-        .map(|name| Job { name: name.clone(), source: place.join(name), file: file(name) })
-        .collect())
-}
-
-/// Control networks of the command line, checked against each other.
-pub fn controls(options: &Refine) -> anyhow::Result<Vec<control::Wanted>> {
-    let count = options.control.len();
-    for (name, found) in [
-        ("--control-weight", options.control_weight.len()),
-        ("--control-start", options.control_start.len()),
-        ("--control-end", options.control_end.len()),
-    ] {
-        ensure!(
-            found == 0 || found == count,
-            "{count} --control and {found} {name}: give one for each network, or none at all"
-        );
-    }
-    let one = |(i, path): (usize, &PathBuf)| {
-        let start = options.control_start.get(i).copied().unwrap_or(0.0);
-        let end = options.control_end.get(i).copied().unwrap_or(1.0);
-        ensure!(start <= end, "--control-start {start} is after --control-end {end}");
-        let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        Ok(control::Wanted {
-            path: path.clone(),
-            images: Vec::new(),
-            weight,
-            span: (start, end),
-            guess: false,
-        })
-    };
-    options.control.iter().enumerate().map(one).collect()
+    Ok(names.into_iter().zip(files).map(job).collect())
 }
 
 pub fn reduction(folder: &ModelFolder) -> anyhow::Result<usize> {
@@ -94,7 +56,7 @@ pub fn reduction(folder: &ModelFolder) -> anyhow::Result<usize> {
 pub fn model_size(options: &Refine, folder: &ModelFolder) -> anyhow::Result<ModelSize> {
     let reduction = reduction(folder)?;
     let mut multiple = reduction;
-    for path in &options.control {
+    for path in &options.networks.control {
         if let ControlConfig::Adapter(config) = ControlConfig::read(path, &folder.unet(), reduction)? {
             multiple = lcm(multiple, config.downscale);
         }
@@ -169,10 +131,10 @@ pub fn settings(options: &Refine, model: &Path, loras: &[(PathBuf, f32)]) -> any
         "version": 1,
         "model": file(&model.join("model_index.json")),
         "loras": loras.iter().map(|(path, weight)| json!([file(path), weight])).collect::<Vec<_>>(),
-        "controls": options.control.iter().map(|path| file(path)).collect::<Vec<_>>(),
-        "control_weight": options.control_weight,
-        "control_start": options.control_start,
-        "control_end": options.control_end,
+        "controls": options.networks.control.iter().map(|path| file(path)).collect::<Vec<_>>(),
+        "control_weight": options.networks.control_weight,
+        "control_start": options.networks.control_start,
+        "control_end": options.networks.control_end,
         "control_style": format!("{:?}", options.control_style),
         "prompt": options.prompt,
         "face_prompt": options.face_prompt,

@@ -59,7 +59,7 @@ impl Plan {
         let mut keys: Vec<(&str, bool)> = Vec::new();
         let mut contexts = Vec::new();
         for (region, prompt) in &chosen {
-            let key = (prompt.as_str(), !options.control.is_empty() && !region.points.is_empty());
+            let key = (prompt.as_str(), !options.networks.control.is_empty() && !region.points.is_empty());
             let at = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
                 keys.push(key);
                 keys.len() - 1

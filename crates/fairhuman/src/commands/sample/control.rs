@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use fairhuman_diffusion::control::{Control, ControlConfig};
 use fairhuman_diffusion::generate::{Guide, Picture, Settings};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
@@ -13,7 +13,7 @@ use fairhuman_engine::Backend;
 
 use super::init::fitted;
 use super::inpaint::filled;
-use crate::cli::Sample;
+use crate::cli::{ControlChoice, Sample};
 
 /// A control network of the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,33 +28,42 @@ pub struct Wanted {
     pub guess: bool,
 }
 
-/// The networks that the options name, checked against each other.
-pub fn wanted(options: &Sample, prompts: usize) -> anyhow::Result<Vec<Wanted>> {
+/// The networks that the options name, checked against each other; without control images.
+pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
     let count = options.control.len();
-    let given = |name: &str, found: usize| match found == 0 || found == count {
-        true => Ok(()),
-        false => {
-            bail!("{count} --control and {found} {name}: give one for each network, or none at all")
-        }
-    };
-    given("--control-weight", options.control_weight.len())?;
-    given("--control-start", options.control_start.len())?;
-    given("--control-end", options.control_end.len())?;
-    let images = options.control_image.len();
-    ensure!(
-        images == count || images == 1 || count == 0,
-        "{count} --control and {images} --control-image: give one for each network, or one for all"
-    );
+    for (name, found) in [
+        ("--control-weight", options.control_weight.len()),
+        ("--control-start", options.control_start.len()),
+        ("--control-end", options.control_end.len()),
+    ] {
+        ensure!(
+            found == 0 || found == count,
+            "{count} --control and {found} {name}: give one for each network, or none at all"
+        );
+    }
     let one = |(i, path): (usize, &PathBuf)| {
         let start = options.control_start.get(i).copied().unwrap_or(0.0);
         let end = options.control_end.get(i).copied().unwrap_or(1.0);
         ensure!(start <= end, "--control-start {start} is after --control-end {end}");
         let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        ensure!(weight.is_finite(), "--control-weight {weight}: expected a finite number");
-        let images = images_of(&options.control_image[if images == 1 { 0 } else { i }], prompts)?;
-        Ok(Wanted { path: path.clone(), images, weight, span: (start, end), guess: options.guess })
+        Ok(Wanted { path: path.clone(), images: Vec::new(), weight, span: (start, end), guess: false })
     };
     options.control.iter().enumerate().map(one).collect()
+}
+
+/// The same with the control images of `prompts` prompts.
+pub fn wanted(options: &Sample, prompts: usize) -> anyhow::Result<Vec<Wanted>> {
+    let mut networks = networks(&options.networks)?;
+    let (count, images) = (networks.len(), options.control_image.len());
+    ensure!(
+        images == count || (images == 1 && count > 0),
+        "{count} --control and {images} --control-image: give one for each network, or one for all"
+    );
+    for (i, network) in networks.iter_mut().enumerate() {
+        network.images = images_of(&options.control_image[if images == 1 { 0 } else { i }], prompts)?;
+        network.guess = options.guess;
+    }
+    Ok(networks)
 }
 
 /// The control image of each prompt: one file for all, or a folder's files by order of name.
