@@ -176,7 +176,7 @@ pub struct Sample {
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME", value_parser = networks::network)]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]

@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod commands;
 mod device;
+mod hub;
 mod interrupt;
 mod libtorch;
 mod machine;

@@ -9,9 +9,10 @@ use fairhuman_train::recipe::{Prediction, Recipe};
 
 use crate::cache;
 use crate::cli::ModelChoice;
+use crate::hub;
 
 /// The name of the built-in model.
-const BUILTIN: &str = "builtin";
+pub const BUILTIN: &str = "builtin";
 
 /// The folder of a model: itself; of a checkpoint file, a folder in the user's cache whose weights are a view
 /// of the file; of the name `builtin`, where there is no such folder, the built-in model's.
@@ -19,7 +20,7 @@ const BUILTIN: &str = "builtin";
 /// # Errors
 /// A file that is no checkpoint, or lacks what `base` has not.
 fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) -> anyhow::Result<PathBuf> {
-    if path.file_name().is_some_and(|name| name == BUILTIN) && !path.exists() {
+    if is_builtin(path) {
         return cache::builtin_model();
     }
     let is_checkpoint =
@@ -41,13 +42,20 @@ fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) -> a
     Ok(out)
 }
 
+fn is_builtin(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == BUILTIN) && !path.exists()
+}
+
 /// The folder of a model that the command line names; where it names none, the built-in model's.
 ///
 /// # Errors
 /// As [`folder`].
 pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
     match &choice.model {
-        Some(model) => folder(model, choice.base.as_deref(), choice.prediction),
+        Some(model) => {
+            let base = choice.base.as_deref().map(|base| folder(base, None, None)).transpose()?;
+            folder(model, base.as_deref(), choice.prediction)
+        }
         None => cache::builtin_model(),
     }
 }
@@ -58,7 +66,12 @@ pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
 /// As [`folder`].
 pub fn settle(recipe: &mut Recipe) -> anyhow::Result<()> {
     let model = &recipe.model;
-    recipe.model.path = folder(&model.path, model.base.as_deref(), model.prediction)?;
+    let place = |path: &Path| match is_builtin(path) {
+        true => Ok(path.to_path_buf()),
+        false => hub::located_of_recipe(path),
+    };
+    let base = model.base.as_deref().map(|base| folder(&place(base)?, None, None)).transpose()?;
+    recipe.model.path = folder(&place(&model.path)?, base.as_deref(), model.prediction)?;
     Ok(())
 }
 

@@ -204,8 +204,7 @@ fn not_a_model(path: &Path, index: &Path) -> Option<String> {
     if path.is_file() {
         Some("is a file; expected a folder in diffusers' layout, or a .safetensors checkpoint of SD 1.x, SD 2.x or SDXL".into())
     } else if !path.exists() {
-        let advice = "models are not downloaded: hf download REPO --local-dir";
-        Some(format!("there is no such folder; {advice} {}", path.display()))
+        Some("there is no such folder; `fairhuman models get ORG/NAME` downloads a model from the Hugging Face Hub".into())
     } else if !index.exists() {
         Some(
             "is not a diffusers model folder: expected model_index.json in it, beside unet/, vae/, ..."

@@ -146,7 +146,7 @@ fn what_is_no_model_folder_is_refused_with_what_to_do() {
     let said = |path: &std::path::Path| ModelFolder::open(path).unwrap_err().to_string();
     assert!(said(&file).contains("checkpoint of SD 1.x"), "{}", said(&file));
     let nowhere = place.path().join("nowhere");
-    assert!(said(&nowhere).contains("hf download"), "{}", said(&nowhere));
+    assert!(said(&nowhere).contains("models get"), "{}", said(&nowhere));
     assert!(said(place.path()).contains("model_index.json"), "{}", said(place.path()));
 }
 

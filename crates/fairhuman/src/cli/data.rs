@@ -154,10 +154,11 @@ pub struct Models {
     pub action: ModelsAction,
 }
 
-/// Actions on the detectors' networks.
+/// Actions on models that others made, and on the built-in one.
 #[derive(Debug, Subcommand)]
 pub enum ModelsAction {
-    /// Get MediaPipe's networks for `fairhuman annotate`
+    /// Download a model by its name on the Hugging Face Hub; without a name MediaPipe's networks for
+    /// `fairhuman annotate`
     Get(GetModels),
     /// Unpack the built-in model, and say where it is: a folder that recipes can name
     Builtin,
@@ -167,16 +168,27 @@ pub enum ModelsAction {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fairhuman models get          # downloads a wheel from pypi.org (35 to 50 MB)
+  fairhuman models get stabilityai/stable-diffusion-xl-base-1.0    # 7 GB
+  fairhuman models get https://huggingface.co/org/name/resolve/main/model.safetensors
+  fairhuman models get          # the detectors: a wheel from pypi.org (35 to 50 MB)
   fairhuman models get --index https://pypi.example.org/simple/    # a mirror
 
 On a machine without network, after `pip download --no-deps mediapipe==0.10.21` elsewhere:
   fairhuman models get \\
       --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
 
-The seven networks (19 MB, Apache-2.0) are unpacked from the Python package mediapipe 0.10.21, a wheel for any system; \
+Models go to the cache folder that Python's huggingface_hub uses (HF_HOME, HF_HUB_CACHE), and what Python downloaded is not \
+downloaded again: of a repository only what is read, each file compared with its SHA-256. HF_TOKEN is sent to the Hub only; \
+HF_ENDPOINT names a mirror. What was broken off goes on with the same command. Then `--model org/name` and `model.path = \
+\"org/name\"` find it.
+
+The detectors' seven networks (19 MB, Apache-2.0) are unpacked from the Python package mediapipe 0.10.21, a wheel for any system; \
 no Python is needed. Each is stored only if its SHA-256 is the published one. What is already there is kept.")]
 pub struct GetModels {
+    /// A model, ControlNet, T2I-Adapter or file on the Hugging Face Hub: org/name, org/name@revision,
+    /// org/name/file.safetensors, or an address there [default: the detectors' networks]
+    #[arg(value_name = "NAME|URL", conflicts_with_all = ["wheel", "index", "models"])]
+    pub name: Option<String>,
     /// A wheel on the disk, instead of a download
     #[arg(long, value_name = "FILE", conflicts_with = "index")]
     pub wheel: Option<PathBuf>,

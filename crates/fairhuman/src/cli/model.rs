@@ -110,7 +110,7 @@ pub struct Merge {
     #[command(flatten)]
     pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE|NAME", required = true, value_parser = super::networks::network)]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = super::factor::<f32>)]

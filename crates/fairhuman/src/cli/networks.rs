@@ -1,26 +1,38 @@
 //! Options that name networks: a model, and those that control it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fairhuman_train::recipe::Prediction;
 
 use super::{factor, share};
+use crate::hub;
+use crate::model_path::BUILTIN;
 
 /// A model.
 #[derive(Debug, Clone, Args)]
 pub struct ModelChoice {
-    /// Model folder in diffusers' layout, or one checkpoint file (Stable Diffusion 1.x, 2.x or XL) [default:
-    /// the built-in model]
-    #[arg(long, value_name = "DIR|FILE")]
+    /// Model folder in diffusers' layout, one checkpoint file (Stable Diffusion 1.x, 2.x or XL), or the name
+    /// of either on the Hugging Face Hub, once downloaded (`fairhuman models get`) [default: the built-in
+    /// model]
+    #[arg(long, value_name = "DIR|FILE|NAME", value_parser = network)]
     pub model: Option<PathBuf>,
-    /// For a checkpoint file: a model folder for the parts that it lacks, and for settings that shapes do not
+    /// For a checkpoint file: another model for the parts that it lacks, and for settings that shapes do not
     /// say
-    #[arg(long, value_name = "DIR", requires = "model")]
+    #[arg(long, value_name = "DIR|FILE|NAME", requires = "model", value_parser = network)]
     pub base: Option<PathBuf>,
     /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
     #[arg(long, value_name = "KIND", requires = "model", value_parser = prediction)]
     pub prediction: Option<Prediction>,
+}
+
+/// A path of a network, or its name on the Hub.
+pub(super) fn network(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    match text {
+        BUILTIN => Ok(path.to_owned()),
+        _ => hub::located(path).map_err(|e| format!("{e:#}")),
+    }
 }
 
 fn prediction(text: &str) -> Result<Prediction, String> {
@@ -35,7 +47,7 @@ fn prediction(text: &str) -> Result<Prediction, String> {
 #[derive(Debug, Clone, Args)]
 pub struct ControlChoice {
     /// A ControlNet or T2I-Adapter, a diffusers folder or one file; again for more, whose effects add up
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(long, value_name = "FILE|DIR|NAME", value_parser = network)]
     pub control: Vec<PathBuf>,
     /// Weight of the control, once for each --control [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control", value_parser = factor::<f32>)]

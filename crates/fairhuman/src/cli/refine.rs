@@ -43,7 +43,7 @@ pub struct Refine {
     #[command(flatten)]
     pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME", value_parser = super::networks::network)]
     pub lora: Vec<PathBuf>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]

@@ -6,6 +6,7 @@ mod control;
 mod control_training;
 mod datasets;
 mod every;
+mod hub;
 mod inpaint;
 #[cfg(target_os = "linux")]
 mod memory;
