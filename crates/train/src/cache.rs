@@ -69,6 +69,10 @@ pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// An entry: named lists of numbers with their shapes.
 pub type Entry = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// An entry cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damaged;
+
 /// A folder of entries.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -101,20 +105,32 @@ impl Cache {
         Ok(key.finish())
     }
 
-    /// The entry of `key`; none if there is none, or it is damaged (it is then made again).
+    /// The entry of `key`; none if there is none, or it is damaged, which is counted (it is then made again).
     pub fn get(&self, key: &[u8; 32]) -> Option<Entry> {
+        let found = self.look_up(key);
+        self.count_damaged(found.is_err());
+        found.ok().flatten()
+    }
+
+    /// The entry of `key`; none if there is none. Nothing is counted.
+    ///
+    /// # Errors
+    /// A damaged entry.
+    pub fn look_up(&self, key: &[u8; 32]) -> Result<Option<Entry>, Damaged> {
         let path = self.path(key);
         if !path.exists() {
-            return None;
+            return Ok(None);
         }
         // Of another key: a file that was renamed.
         let of_key =
             |files: &WeightFiles| files.metadata().get(KEY).is_some_and(|found| *found == digits(key));
         let entry = sealed::open(&path).ok().filter(of_key).and_then(|files| Self::read(&files));
-        if entry.is_none() {
-            self.damaged.fetch_add(1, Ordering::Relaxed);
-        }
-        entry
+        entry.map(Some).ok_or(Damaged)
+    }
+
+    /// Counts an entry, if it is damaged.
+    pub fn count_damaged(&self, damaged: bool) {
+        self.damaged.fetch_add(usize::from(damaged), Ordering::Relaxed);
     }
 
     /// The number of damaged entries met since this was last asked.

@@ -242,7 +242,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let (backend, clock) = (passes.backend, passes.clock);
         let step = run.progress.step + 1;
         let begin = clock();
-        let data = run.data.step(step, |count| group::share(self.group, count))?;
+        let data = run.data.step(step, self.until, |count| group::share(self.group, count))?;
         let learning_rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);
         let loaded = clock();
 

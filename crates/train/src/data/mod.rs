@@ -11,16 +11,17 @@ mod control;
 mod denoising;
 mod error;
 mod latents;
+mod loader;
 mod noise;
+mod prefetch;
 mod source;
 mod text;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use fairhuman_dataset::{
-    Crop, Dataset, DatasetError, Draw, GeometrySpec, ImageSource, MaskSource, Sample, Wanted, draw,
-};
+use fairhuman_dataset::{Crop, Dataset, GeometrySpec, ImageSource, MaskSource, Wanted, draw};
 use fairhuman_engine::Backend;
 
 use crate::batch::{Batch, Inputs};
@@ -31,8 +32,10 @@ use choice::{choose_held_out, order};
 pub use control::ControlSource;
 pub use denoising::{CaptionUse, DenoisingSource, Sampling};
 pub use error::{DataError, Preparing};
+use loader::{Loaded, Loader, Plan};
 pub use noise::{Noised, Timesteps, noised};
-pub use source::{DrawKey, Picture, Source, Variant};
+use prefetch::Prefetch;
+pub use source::{DrawKey, Picture, Reader, Source, Variant};
 
 /// The data of one step.
 #[derive(Debug, Clone)]
@@ -65,19 +68,24 @@ impl<I: Inputs> StepData<I> {
 /// Receives batches one after the other.
 pub type Each<'a, I> = &'a mut dyn FnMut(&Batch<I>) -> Result<(), DataError>;
 
+/// The part of a picture that a source's reader reads.
+type Read<B, S> = <<S as Source<B>>::Reader as Reader>::Read;
+
+/// The pictures of a step that have been read, as micro-batches.
+type ReadStep<B, S> = Result<Vec<Vec<Loaded<Read<B, S>>>>, DataError>;
+
 /// The data of a run.
-pub struct Data<'b, B: Backend, S> {
+pub struct Data<'b, B: Backend, S: Source<B>> {
     backend: &'b B,
-    dataset: Dataset,
+    loader: Arc<Loader<S::Reader>>,
     /// Per objective the index of its region, none for the whole picture.
     regions: Vec<Option<usize>>,
-    seed: u64,
-    geometry: GeometrySpec,
     order: Order,
     training: Vec<usize>,
     held_out: Vec<usize>,
     validation: Validation,
     source: S,
+    next: Prefetch<ReadStep<B, S>>,
 }
 
 impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
@@ -107,17 +115,17 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
                 next - 1
             })
         });
+        let (reader, seed, geometry) = (source.reader().clone(), recipe.seed, recipe.geometry);
         Ok(Self {
             backend,
+            loader: Arc::new(Loader { dataset, reader, seed, geometry }),
             regions: regions.collect(),
-            seed: recipe.seed,
-            geometry: recipe.geometry,
             order,
             training,
             held_out,
             validation: recipe.validation.clone(),
             source,
-            dataset,
+            next: Prefetch::new(),
         })
     }
 
@@ -128,14 +136,15 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
 
     /// Names of the held-out pictures.
     pub fn held_out(&self) -> Vec<String> {
-        self.held_out.iter().map(|&i| self.name(i)).collect()
+        self.held_out.iter().map(|&i| self.loader.name(i)).collect()
     }
 
     /// Notes for a person about the dataset: what was skipped or is not used.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<String> = self.dataset.diagnostics().iter().map(ToString::to_string).collect();
-        notes.extend(self.dataset.fit(&self.geometry).notes());
-        if self.dataset.spec().conditioning.is_some() && !self.source.wanted().conditioning {
+        let mut notes: Vec<String> =
+            self.loader.dataset.diagnostics().iter().map(ToString::to_string).collect();
+        notes.extend(self.loader.dataset.fit(&self.loader.geometry).notes());
+        if self.loader.dataset.spec().conditioning.is_some() && !self.loader.reader.wanted().conditioning {
             let text = "dataset.conditioning: control images are checked, and not used: methods that train a control network read them";
             notes.push(text.into());
         }
@@ -144,7 +153,7 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
 
     /// Captions that were cut off.
     pub fn truncated_captions(&self) -> usize {
-        self.source.truncated_captions(&self.dataset)
+        self.source.truncated_captions(&self.loader.dataset)
     }
 
     /// The method's source of samples.
@@ -156,8 +165,9 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     /// that it was started with. (Not of their content: thousands of pictures would be read for every start.)
     pub fn fingerprint(&self) -> String {
         let mut key = Key::new("dataset");
-        let length = |path: &Path| self.dataset.root().join(path).metadata().map_or(0, |data| data.len());
-        for item in self.dataset.items() {
+        let length =
+            |path: &Path| self.loader.dataset.root().join(path).metadata().map_or(0, |data| data.len());
+        for item in self.loader.dataset.items() {
             let masks = item.masks.iter().flatten().filter_map(MaskSource::path);
             let control = item.conditioning.iter().map(ImageSource::file);
             for file in [item.source.file()].into_iter().chain(masks).chain(control) {
@@ -177,34 +187,38 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         key.digits()
     }
 
-    /// The data of `step`, from 1: of its micro-batches those in `share`, a function of their number.
+    /// The data of `step`, from 1: of its micro-batches those in `share`, a function of their number. The
+    /// pictures of the step after it are then read while this one is computed, unless it is beyond `last`.
     ///
     /// # Errors
     /// A file that has changed or cannot be read any more.
     pub fn step(
         &mut self,
         step: u64,
+        last: u64,
         share: impl Fn(usize) -> Range<usize>,
     ) -> Result<StepData<S::Inputs>, DataError> {
-        let micro_batches = self.order.step(step);
-        let share = share(micro_batches.len());
-        let first = micro_batches[..share.start].iter().map(Vec::len).sum();
-        let names = micro_batches.iter().flatten().map(|&i| self.name(i)).collect();
-        let (mut batches, mut slot) = (Vec::new(), first as u64);
-        for indices in &micro_batches[share] {
-            let mut samples = Vec::new();
-            for &i in indices {
-                let draw = draw(&self.geometry, self.dataset.item(i).size, self.seed, step, slot);
-                let mut sample = self.load(i, &draw)?;
-                sample.caption = self.dataset.caption(i, self.seed, step, slot);
-                let mut batch = self.one(i, &draw, &sample, DrawKey::Step { step, slot })?;
-                batch.targets.weights[0] *= f64::from(self.dataset.item(i).weight);
-                samples.push(batch);
-                slot += 1;
-            }
+        let plan = self.plan(step, &share);
+        let read = self.next.take(step).unwrap_or_else(|| self.loader.step(&plan))?;
+        let mut batches = Vec::with_capacity(read.len());
+        for pictures in read {
+            let samples =
+                pictures.into_iter().map(|picture| self.one(picture)).collect::<Result<Vec<_>, _>>()?;
             batches.push(Batch::join(&samples).map_err(DataError::Problem)?);
         }
-        Ok(StepData { batches, first, names })
+        if step < last {
+            let (next, loader) = (self.plan(step + 1, &share), self.loader.clone());
+            self.next.begin(step + 1, move || loader.step(&next));
+        }
+        Ok(StepData { batches, first: plan.first, names: plan.names })
+    }
+
+    fn plan(&mut self, step: u64, share: impl Fn(usize) -> Range<usize>) -> Plan {
+        let all = self.order.step(step);
+        let share = share(all.len());
+        let first = all[..share.start].iter().map(Vec::len).sum();
+        let names = all.iter().flatten().map(|&i| self.loader.name(i)).collect();
+        Plan { step, micro_batches: all[share].to_vec(), first, names }
     }
 
     /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
@@ -221,18 +235,19 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     ) -> Result<(), DataError> {
         let geometry = self.fixed_geometry();
         let draws = self.source.validation_draws(self.validation.draws);
+        let loader = self.loader.clone();
         let mut flush =
             |waiting: &[Batch<S::Inputs>]| each(&Batch::join(waiting).map_err(DataError::Problem)?);
         let mut waiting: Vec<Batch<S::Inputs>> = Vec::new();
         let held_out = self.held_out.clone();
         for (position, &i) in held_out.iter().enumerate() {
-            let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let sample = self.load(i, &drawn)?;
+            let drawn = draw(&geometry, loader.dataset.item(i).size, loader.seed, 0, 0);
+            let sample = loader.sample(i, &drawn)?;
             for j in 0..draws {
                 let (of, next) = (held_out.len(), held_out[(position + 1) % held_out.len()]);
                 let (seed, draw) = (self.validation.seed, (j, draws));
                 let key = DrawKey::HeldOut { seed, position, of, draw, variant, next };
-                let one = self.one(i, &drawn, &sample, key)?;
+                let one = self.one(loader.picture(i, &drawn, &sample, key)?)?;
                 let size = |batch: &Batch<S::Inputs>| (batch.targets.height, batch.targets.width);
                 if waiting.last().is_some_and(|other| size(other) != size(&one)) {
                     flush(&waiting)?;
@@ -268,42 +283,28 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     ) -> impl Iterator<Item = Result<([usize; 4], Vec<f32>), DataError>> + '_ {
         let geometry = self.fixed_geometry();
         self.training.iter().take(count).map(move |&i| {
-            let drawn = draw(&geometry, self.dataset.item(i).size, self.seed, 0, 0);
-            let pixels = self.dataset.load(i, &drawn, 1, Wanted::IMAGE)?.image;
+            let drawn = draw(&geometry, self.loader.dataset.item(i).size, self.loader.seed, 0, 0);
+            let pixels = self.loader.dataset.load(i, &drawn, 1, Wanted::IMAGE)?.image;
             Ok(([1, drawn.height as usize, drawn.width as usize, 3], pixels))
         })
     }
 
     fn fixed_geometry(&self) -> GeometrySpec {
-        GeometrySpec { crop: Crop::Center, flip: 0.0, ..self.geometry }
-    }
-
-    /// The caption of a picture, and the parts of its sample that the source wants.
-    fn load(&self, i: usize, draw: &Draw) -> Result<Sample, DatasetError> {
-        self.dataset.load(i, draw, self.source.mask_cell(), self.source.wanted())
-    }
-
-    fn name(&self, i: usize) -> String {
-        self.dataset.item(i).image.display().to_string()
+        GeometrySpec { crop: Crop::Center, flip: 0.0, ..self.loader.geometry }
     }
 
     /// A batch of one sample.
-    fn one(
-        &mut self,
-        index: usize,
-        draw: &Draw,
-        sample: &Sample,
-        key: DrawKey,
-    ) -> Result<Batch<S::Inputs>, DataError> {
-        let picture = Picture { dataset: &self.dataset, index, draw, sample };
-        let mut batch = self.source.sample(self.backend, &picture, key)?;
+    fn one(&mut self, picture: Loaded<Read<B, S>>) -> Result<Batch<S::Inputs>, DataError> {
+        let Loaded { read, masks, name, weight } = picture;
+        let mut batch = self.source.sample(self.backend, read)?;
         let targets = &mut batch.targets;
-        let mask = |region: usize| match &sample.masks[region] {
+        let mask = |region: usize| match &masks[region] {
             Some(mask) => mask.cells.clone(),
             None => vec![0.0; targets.height * targets.width],
         };
         targets.masks = self.regions.iter().map(|r| r.map(mask)).collect();
-        targets.names = vec![picture.dataset.item(index).image.display().to_string()];
+        targets.names = vec![name];
+        targets.weights[0] *= weight;
         Ok(batch)
     }
 }

@@ -1,4 +1,8 @@
-//! The seam between a dataset and a training method: how one picture becomes one sample.
+//! The seam between a dataset and a training method: how one picture becomes one sample. A [`Reader`] does
+//! all that needs no device, so that the next step's pictures can be read while a step is computed; a
+//! [`Source`] does the rest.
+
+use std::sync::Arc;
 
 use fairhuman_dataset::{Dataset, Draw, Sample, Wanted};
 use fairhuman_engine::Backend;
@@ -6,10 +10,10 @@ use fairhuman_engine::Backend;
 use super::DataError;
 use crate::batch::{Batch, Inputs};
 
-/// Makes a training method's samples from pictures.
-pub trait Source<B: Backend> {
-    /// The method's own inputs.
-    type Inputs: Inputs;
+/// Reads pictures for a training method. The result depends on its arguments and files alone.
+pub trait Reader: Send + Sync + 'static {
+    /// A picture that has been read.
+    type Read: Send + 'static;
 
     /// Pixels per cell of the masks, in one direction.
     fn mask_cell(&self) -> usize;
@@ -17,6 +21,24 @@ pub trait Source<B: Backend> {
     /// The parts of a sample that are decoded: masks, pixels (unless latents may come from the cache),
     /// control images.
     fn wanted(&self) -> Wanted;
+
+    /// Reads one picture.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit.
+    fn read(&self, picture: &Picture<'_>, key: DrawKey) -> Result<Self::Read, DataError>;
+}
+
+/// Makes a training method's samples from pictures that have been read.
+pub trait Source<B: Backend> {
+    /// The method's own inputs.
+    type Inputs: Inputs;
+
+    /// The part that needs no device.
+    type Reader: Reader;
+
+    /// The reader of its pictures.
+    fn reader(&self) -> &Arc<Self::Reader>;
 
     /// Number of draws of a held-out picture, where the recipe says `draws`.
     fn validation_draws(&self, draws: usize) -> usize {
@@ -32,12 +54,11 @@ pub trait Source<B: Backend> {
     /// pictures have the mean of their latents, and weight 1.
     ///
     /// # Errors
-    /// Files that cannot be read or do not fit.
+    /// Files of the model that cannot be read or do not fit, a cache that cannot be written.
     fn sample(
         &mut self,
         backend: &B,
-        picture: &Picture<'_>,
-        key: DrawKey,
+        read: <Self::Reader as Reader>::Read,
     ) -> Result<Batch<Self::Inputs>, DataError>;
 
     /// The number of damaged cache entries that were made anew since this was last asked.
@@ -82,7 +103,7 @@ pub struct Picture<'a> {
     pub index: usize,
     /// Its geometry.
     pub draw: &'a Draw,
-    /// The caption, and the parts that [`Source::wanted`] names.
+    /// The caption, and the parts that [`Reader::wanted`] names.
     pub sample: &'a Sample,
 }
 

@@ -20,7 +20,7 @@ const BATCH: usize = 16;
 
 /// One encoded caption.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Text {
+pub(super) struct Embedding {
     /// `[tokens, width]`.
     pub prompt: Vec<f32>,
     /// Tokens.
@@ -30,24 +30,25 @@ pub(super) struct Text {
 }
 
 /// All captions of a dataset, encoded, on disk.
-pub(super) struct Captions<B: Backend> {
+pub(super) struct Captions {
     cache: Cache,
     keys: HashMap<String, [u8; 32]>,
     truncated: usize,
-    /// For captions that no list holds.
-    encoders: Option<TextEncoders<B>>,
+    /// True if there are captions that no list holds.
+    varied: bool,
 }
 
-impl<B: Backend> Captions<B> {
-    /// Encodes every caption of `dataset` that is not in the cache, for a U-Net that reads such texts.
-    pub fn prepare(
+impl Captions {
+    /// Encodes every caption of `dataset` that is not in the cache, for a U-Net that reads such texts. The
+    /// encoders come back where captions that no list holds are to be encoded later.
+    pub fn prepare<B: Backend>(
         backend: &B,
         model: &ModelFolder,
         cache: Cache,
         dataset: &Dataset,
         unet: &UNetConfig,
         preparing: Preparing<'_>,
-    ) -> Result<Self, DataError> {
+    ) -> Result<(Self, Option<TextEncoders<B>>), DataError> {
         let parts = model.texts();
         let folders: Vec<_> =
             parts.iter().flat_map(|(tokens, weights, _)| [tokens.clone(), weights.clone()]).collect();
@@ -91,17 +92,17 @@ impl<B: Backend> Captions<B> {
             }
         }
         let truncated = captions.iter().filter(|caption| tokenizer.encode(caption).truncated).count();
-        Ok(Self { cache, keys, truncated, encoders: encoders.filter(|_| varied) })
+        Ok((Self { cache, keys, truncated, varied }, encoders.filter(|_| varied)))
     }
 
-    /// The embedding of a caption.
-    pub fn get(&self, backend: &B, caption: &str) -> Result<Text, DataError> {
-        if let (None, Some(encoders)) = (self.keys.get(caption), &self.encoders) {
-            let text = encode(backend, encoders, &[caption])?.remove(0);
-            return finite(&text, caption).map(|()| text);
+    /// The embedding of a caption; none for one that no list holds.
+    pub fn get(&self, caption: &str) -> Result<Option<Embedding>, DataError> {
+        let key = self.keys.get(caption);
+        if key.is_none() && self.varied {
+            return Ok(None);
         }
-        let entry = self.keys.get(caption).and_then(|key| self.cache.get(key)).and_then(read);
-        entry.ok_or_else(|| {
+        let entry = key.and_then(|key| self.cache.get(key)).and_then(read);
+        entry.map(Some).ok_or_else(|| {
             DataError::Problem(format!(
                 "the cache has lost the embedding of the caption {caption:?}; start the same command again"
             ))
@@ -114,7 +115,17 @@ impl<B: Backend> Captions<B> {
     }
 }
 
-fn finite(text: &Text, caption: &str) -> Result<(), DataError> {
+/// The embedding of a caption that no list holds.
+pub(super) fn encode_one<B: Backend>(
+    backend: &B,
+    encoders: &TextEncoders<B>,
+    caption: &str,
+) -> Result<Embedding, DataError> {
+    let text = encode(backend, encoders, &[caption])?.remove(0);
+    finite(&text, caption).map(|()| text)
+}
+
+fn finite(text: &Embedding, caption: &str) -> Result<(), DataError> {
     if text.prompt.iter().chain(&text.pooled).all(|v| v.is_finite()) {
         return Ok(());
     }
@@ -128,7 +139,7 @@ fn encode<B: Backend>(
     backend: &B,
     encoders: &TextEncoders<B>,
     captions: &[&str],
-) -> Result<Vec<Text>, DataError> {
+) -> Result<Vec<Embedding>, DataError> {
     let text = encoders.encode(backend, captions)?;
     let tokens = B::shape(&text.embeddings)[1];
     let prompts = backend.read(&text.embeddings);
@@ -136,11 +147,13 @@ fn encode<B: Backend>(
     let count = captions.len();
     let part =
         |values: &[f32], i: usize| values[i * values.len() / count..(i + 1) * values.len() / count].to_vec();
-    Ok((0..count).map(|i| Text { prompt: part(&prompts, i), tokens, pooled: part(&pooled, i) }).collect())
+    Ok((0..count)
+        .map(|i| Embedding { prompt: part(&prompts, i), tokens, pooled: part(&pooled, i) })
+        .collect())
 }
 
-fn read(mut entry: Entry) -> Option<Text> {
+fn read(mut entry: Entry) -> Option<Embedding> {
     let (shape, prompt) = entry.remove("prompt")?;
     let (_, pooled) = entry.remove("pooled")?;
-    Some(Text { prompt, tokens: *shape.first()?, pooled })
+    Some(Embedding { prompt, tokens: *shape.first()?, pooled })
 }

@@ -1,6 +1,7 @@
 //! `method = "vae"`: the autoencoder, or its decoder. The losses are in [`crate::autoencoder`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fairhuman_dataset::{Dataset, Wanted};
 use fairhuman_diffusion::net::{ModelError, Trainable};
@@ -14,7 +15,7 @@ use super::whole_model::{NETWORK, write_layers, write_model};
 use super::{LossSpace, Method, Settings, Setup};
 use crate::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use crate::batch::{Batch, Targets};
-use crate::data::{Data, DataError, DrawKey, Picture, Preparing, Source};
+use crate::data::{Data, DataError, DrawKey, Picture, Preparing, Reader, Source};
 use crate::error::TrainError;
 use crate::memory::Trained;
 use crate::problems::Problems;
@@ -79,14 +80,14 @@ impl Settings for Vae {
     }
 }
 
-/// The pictures themselves as samples.
-pub struct PictureSource {
+/// Reads pictures as the samples that they are.
+pub struct PictureReader {
     seed: u64,
     config: VaeConfig,
 }
 
-impl<B: Backend> Source<B> for PictureSource {
-    type Inputs = AutoencoderInputs;
+impl Reader for PictureReader {
+    type Read = Batch<AutoencoderInputs>;
 
     fn mask_cell(&self) -> usize {
         1
@@ -96,17 +97,7 @@ impl<B: Backend> Source<B> for PictureSource {
         Wanted { conditioning: false, ..Wanted::ALL }
     }
 
-    /// An autoencoder's held-out losses depend on the picture alone.
-    fn validation_draws(&self, _: usize) -> usize {
-        1
-    }
-
-    fn sample(
-        &mut self,
-        _: &B,
-        picture: &Picture<'_>,
-        key: DrawKey,
-    ) -> Result<Batch<AutoencoderInputs>, DataError> {
+    fn read(&self, picture: &Picture<'_>, key: DrawKey) -> Result<Self::Read, DataError> {
         let (sample, reduction) = (picture.sample, self.config.reduction());
         let cells = (sample.height / reduction) * (sample.width / reduction);
         let noise = match key {
@@ -130,6 +121,31 @@ impl<B: Backend> Source<B> for PictureSource {
     }
 }
 
+/// The pictures themselves as samples.
+pub struct PictureSource(Arc<PictureReader>);
+
+impl<B: Backend> Source<B> for PictureSource {
+    type Inputs = AutoencoderInputs;
+    type Reader = PictureReader;
+
+    fn reader(&self) -> &Arc<PictureReader> {
+        &self.0
+    }
+
+    /// An autoencoder's held-out losses depend on the picture alone.
+    fn validation_draws(&self, _: usize) -> usize {
+        1
+    }
+
+    fn sample(
+        &mut self,
+        _: &B,
+        read: Batch<AutoencoderInputs>,
+    ) -> Result<Batch<AutoencoderInputs>, DataError> {
+        Ok(read)
+    }
+}
+
 impl<B: Backend> Method<B> for Autoencoder<B> {
     type Settings = Vae;
     type Source = PictureSource;
@@ -147,7 +163,7 @@ impl<B: Backend> Method<B> for Autoencoder<B> {
             return Err(DataError::Problem(text));
         }
         setup.geometry.check(config.reduction())?;
-        Ok(PictureSource { seed: setup.seed, config })
+        Ok(PictureSource(Arc::new(PictureReader { seed: setup.seed, config })))
     }
 
     fn open(setup: &Setup<'_, B>, settings: &Vae, params: &mut Params<B>) -> Result<Self, ModelError> {

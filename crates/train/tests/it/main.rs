@@ -5,6 +5,7 @@ mod autoencoder;
 mod every;
 mod group;
 mod out_of_memory;
+mod read_ahead;
 mod recipe;
 mod run_folder;
 mod steps;
