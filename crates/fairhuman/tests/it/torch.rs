@@ -129,6 +129,43 @@ fn training_validation_and_samples_run_and_a_run_may_move_between_devices() {
     assert!(after.machine.contains("torch-cpu by libtorch"), "{}", after.machine);
 }
 
+/// The recipe of the first steps, with smaller pictures and batches.
+#[test]
+fn a_hundred_steps_of_the_smoke_recipe_end_at_the_losses_of_the_cpu() {
+    let world = World::empty();
+    if !libtorch(&world) {
+        return;
+    }
+    world.ok(&["people", "--count", "30", "--size", "64", "--out", "data/people"]);
+    world.ok(&["init-model", "--preset", "tiny", "--out", "models/tiny"]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/smoke.toml");
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (from, to) in [
+        ("steps = 150", "steps = 100"),
+        ("batch = 4", "batch = 2"),
+        ("width = 128", "width = 64"),
+        ("height = 128", "height = 64"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::create_dir(world.path("recipes")).unwrap();
+    std::fs::write(world.path("recipes/smoke.toml"), text).unwrap();
+    for device in ["cpu", "torch-cpu"] {
+        world.ok(&["train", "recipes/smoke.toml", "--out", device, "--device", device]);
+    }
+    let [cpu, torch] = ["cpu", "torch-cpu"].map(|run| world.validations(run));
+    assert_eq!(torch.len(), 3);
+    for (found, expected) in torch.iter().zip(&cpu) {
+        assert_eq!(found.step, expected.step);
+        for (x, y) in found.losses.iter().zip(&expected.losses) {
+            assert!((x / y - 1.0).abs() < 1e-3, "after step {}: {x} {y}", found.step);
+        }
+    }
+    let [first, last] = [&cpu[0], &cpu[2]].map(|validation| validation.losses[0]);
+    assert!(last < 0.99 * first, "nothing was learnt: {first} {last}");
+}
+
 #[test]
 fn activations_of_16_bits_train_to_nearly_the_same_losses() {
     let world = World::new(&[]);
