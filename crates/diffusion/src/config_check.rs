@@ -65,7 +65,7 @@ pub enum ConfigError {
 
 /// Accepted ranges of whole numbers, by key. Far above every published model, and low enough that no size
 /// that follows from them overflows, or takes much memory before the first missing tensor is found.
-const BOUNDS: [(&str, RangeInclusive<usize>); 30] = [
+const BOUNDS: [(&str, RangeInclusive<usize>); 34] = [
     ("addition_time_embed_dim", WIDTH),
     ("attention_head_dim", WIDTH),
     ("block_out_channels", WIDTH),
@@ -84,9 +84,13 @@ const BOUNDS: [(&str, RangeInclusive<usize>); 30] = [
     ("max_position_embeddings", WIDTH),
     ("norm_num_groups", WIDTH),
     ("num_attention_heads", WIDTH),
+    ("num_control_type", 1..=64),
     ("num_hidden_layers", 1..=256),
+    ("num_proj_channel", WIDTH),
     ("num_res_blocks", 1..=32),
     ("num_train_timesteps", 1..=1_000_000),
+    ("num_trans_channel", WIDTH),
+    ("num_trans_layer", 0..=32),
     ("out_channels", CHANNELS),
     ("projection_class_embeddings_input_dim", 1..=1 << 20),
     ("projection_dim", WIDTH),

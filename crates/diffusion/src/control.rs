@@ -7,7 +7,7 @@ use fairhuman_engine::Backend;
 
 use crate::adapter::{Adapter, AdapterConfig};
 use crate::config_check::Config;
-use crate::controlnet::{ControlNet, ControlNetConfig};
+use crate::controlnet::{ControlNet, ControlNetConfig, UNIONS};
 use crate::net::{ModelError, Trainable};
 use crate::unet::{UNetConfig, residual_shapes};
 use crate::weights::{WeightError, WeightFiles};
@@ -87,11 +87,19 @@ pub fn kind(path: &Path) -> Result<ControlKind, ModelError> {
     if path.is_dir() {
         let mut config = Config::read(&path.join("config.json"))?;
         return match config.string("_class_name")?.as_deref() {
-            Some("ControlNetModel") => Ok(ControlKind::ControlNet),
+            Some(class) if class == "ControlNetModel" || UNIONS.contains(&class) => {
+                Ok(ControlKind::ControlNet)
+            }
             Some("T2IAdapter") => Ok(ControlKind::Adapter),
             found => {
                 let found = found.unwrap_or("nothing").to_owned();
-                Err(config.unsupported("_class_name", found, "\"ControlNetModel\", \"T2IAdapter\"").into())
+                Err(config
+                    .unsupported(
+                        "_class_name",
+                        found,
+                        "\"ControlNetModel\", \"ControlNetUnionModel\", \"T2IAdapter\"",
+                    )
+                    .into())
             }
         };
     }
@@ -106,14 +114,12 @@ pub(crate) fn layout(files: &WeightFiles) -> Result<Layout, ModelError> {
     let path = files.path();
     let any = |part: &str| files.names().any(|name| name.contains(part));
     let refused = |what: &str| Err(folder(path, &format!("is {what}, which is not supported")));
-    let is_union = any("control_add_embedding") || any("task_embedding");
     match () {
         () if any("lora_controlnet") => refused("a Control-LoRA"),
         () if any("lllite") => refused("a ControlNet-LLLite"),
         () if files.contains("difference") => {
             refused("the difference of a ControlNet from a model's weights")
         }
-        () if is_union => refused("a ControlNetUnion"),
         () if files.contains("controlnet_cond_embedding.conv_in.weight") => Ok(Layout::ControlNet),
         () if any("zero_convs.0.0.weight") => Ok(Layout::Cldm),
         () if files.contains("adapter.body.0.resnets.0.block1.weight") => {
@@ -167,6 +173,21 @@ impl ControlConfig {
             ControlKind::ControlNet => Self::ControlNet(Box::new(ControlNetConfig::read(path, unet)?)),
             ControlKind::Adapter => Self::Adapter(AdapterConfig::read(path, reduction)?),
         })
+    }
+
+    /// Checks that a union is given types that it has, and other networks none.
+    ///
+    /// # Errors
+    /// As [`ControlNetConfig::check_types`].
+    pub fn check_types(&self, types: &[usize]) -> Result<(), ModelError> {
+        match self {
+            Self::ControlNet(c) => c.check_types(types),
+            Self::Adapter(_) if types.is_empty() => Ok(()),
+            Self::Adapter(_) => {
+                let problem = "are given, but the network is a T2I-Adapter: it has one type".into();
+                Err(ModelError::Input { model: "T2I-Adapter", input: "types of the control images", problem })
+            }
+        }
     }
 
     /// Checks that the network at `path` is for a U-Net, an autoencoder with `reduction` pixels for each cell

@@ -184,7 +184,8 @@ pub struct Sample {
     #[command(flatten)]
     pub networks: ControlChoice,
     /// Control image of every picture, or a folder with one for each prompt, by order of name; once for each
-    /// --control, or once for all. It is cropped to the shape of the new pictures
+    /// --control, for a union once for each of its types, or once for all. It is cropped to the shape of the
+    /// new pictures
     #[arg(long, value_name = "FILE|DIR", requires = "control")]
     pub control_image: Vec<PathBuf>,
     /// ControlNets add less to finer resolutions, and nothing to the prediction without prompt ("guess mode")

@@ -81,8 +81,14 @@ impl<B: Backend> Previews<B> {
     ) -> Result<Vec<PathBuf>, TrainError> {
         let Some(Painter { unet, text: trained, control }) = network.painter() else { return Ok(Vec::new()) };
         let Self { folder, text, vae, schedule, settings, pictures, control_images } = self;
-        let guide =
-            |network| Guide { network, images: control_images, weight: 1.0, span: (0.0, 1.0), guess: false };
+        let guide = |network| Guide {
+            network,
+            images: control_images,
+            types: &[],
+            weight: 1.0,
+            span: (0.0, 1.0),
+            guess: false,
+        };
         let guides: Vec<_> = control.map(guide).into_iter().collect();
         let parts = Parts { folder, text: trained.unwrap_or(text), unet, vae, schedule, guides: &guides };
         let folder = folder::samples(run, step);

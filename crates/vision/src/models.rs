@@ -195,7 +195,26 @@ fn unpack(
 
 /// SHA-256 in hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// The same of a file, which may be larger than memory.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_of(file: &Path) -> std::io::Result<String> {
+    let (mut file, mut hasher) = (std::fs::File::open(file)?, Sha256::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn compare(file: &Path, bytes: &[u8], expected: &str) -> Result<(), ModelsError> {

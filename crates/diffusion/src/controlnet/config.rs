@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::union::{UnionConfig, control_types};
 use crate::config_check::{Config, ConfigError};
 use crate::net::ModelError;
 use crate::unet::UNetConfig;
@@ -41,6 +42,8 @@ const SHARED: [&str; 28] = [
     "addition_embed_type_num_heads",
 ];
 const CLASS: &str = "ControlNetModel";
+/// Those of diffusers and of the original code.
+pub(crate) const UNIONS: [&str; 2] = ["ControlNetUnionModel", "ControlNetModel_Union"];
 const HINT: &str = "conditioning_embedding_out_channels";
 const INPUTS: &str = "conditioning_channels";
 
@@ -57,6 +60,8 @@ pub struct ControlNetConfig {
     pub bgr: bool,
     /// True if every residual is replaced by its mean over all positions ("shuffle").
     pub global_pool: bool,
+    /// Settings of a union of several types of control images.
+    pub union: Option<UnionConfig>,
     /// The file's content.
     pub(super) value: Value,
 }
@@ -77,11 +82,14 @@ impl ControlNetConfig {
     /// As [`ControlNetConfig::open`].
     pub fn from_value(path: &Path, value: Value) -> Result<Self, ConfigError> {
         let mut c = Config::from_value(path, value.clone())?;
-        if let Some(class) = c.take("_class_name").filter(|v| v != CLASS) {
-            return Err(c.unsupported("_class_name", class, format!("\"{CLASS}\"")));
+        let class = c.string("_class_name")?.unwrap_or_else(|| CLASS.into());
+        let is_union = UNIONS.contains(&class.as_str());
+        if !is_union && class != CLASS {
+            return Err(c.unsupported("_class_name", class, format!("\"{CLASS}\", \"{}\"", UNIONS[0])));
         }
         let hint_inputs = c.usize(INPUTS)?.unwrap_or(3);
-        let hint_channels = c.usizes(HINT)?.unwrap_or(vec![16, 32, 96, 256]);
+        let default = if is_union { [48, 96, 192, 384] } else { [16, 32, 96, 256] };
+        let hint_channels = c.usizes(HINT)?.unwrap_or(default.into());
         if hint_channels.is_empty() {
             return Err(c.wrong(HINT, "at least one layer", "[]"));
         }
@@ -94,6 +102,7 @@ impl ControlNetConfig {
             }
         };
         let global_pool = c.bool("global_pool_conditions")?.unwrap_or(false);
+        let union = if is_union { Some(UnionConfig::read(&mut c)?) } else { None };
         c.ignore(&SHARED);
         c.finish()?;
         let encoder = UNetConfig::from_value(path, as_unet(path, &value)?)?;
@@ -105,7 +114,7 @@ impl ControlNetConfig {
                 "\"UNetMidBlock2DCrossAttn\", \"UNetMidBlock2D\"",
             ));
         }
-        Ok(Self { encoder, hint_inputs, hint_channels, bgr, global_pool, value })
+        Ok(Self { encoder, hint_inputs, hint_channels, bgr, global_pool, union, value })
     }
 
     /// Settings of a copy of the U-Net whose `config.json` has the content `unet`, for control images of
@@ -161,6 +170,26 @@ impl ControlNetConfig {
     /// As [`super::ControlNet::load`], weights apart.
     pub fn read(path: &Path, unet: &Path) -> Result<Self, ModelError> {
         Ok(super::files::open(path, unet)?.0)
+    }
+
+    /// Checks that a union is given types that it has, and others none.
+    ///
+    /// # Errors
+    /// Types that are missing, too many or too large.
+    pub fn check_types(&self, types: &[usize]) -> Result<(), ModelError> {
+        let problem = match self.union {
+            None if types.is_empty() => return Ok(()),
+            None => "are given, but the network is no ControlNetUnion: it has one type".into(),
+            Some(UnionConfig { types: count, .. }) => {
+                let known = format!("this ControlNetUnion has {count}: {}", control_types(count));
+                match types.iter().find(|&&kind| kind >= count) {
+                    Some(kind) => format!("include number {kind}, counted from 0; {known}"),
+                    None if types.is_empty() => format!("are needed, one for each image; {known}"),
+                    None => return Ok(()),
+                }
+            }
+        };
+        Err(ModelError::Input { model: "ControlNet", input: "types of the control images", problem })
     }
 
     /// Pixels of the control image for each cell of the latents, in both directions.

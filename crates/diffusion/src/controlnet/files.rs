@@ -6,17 +6,19 @@ use std::path::Path;
 use fairhuman_engine::{Backend, DType, Params};
 use serde_json::Value;
 
-use super::{ControlNet, ControlNetConfig};
+use super::{ControlNet, ControlNetConfig, UnionConfig};
 use crate::config_check::{Config, ConfigError};
 use crate::control::{self, Layout};
 use crate::net::{ModelError, Plan};
-use crate::weights::{WeightFiles, write_json};
+use crate::unet::UNetConfig;
+use crate::weights::{Part, Viewed, WeightFiles, write_json};
 
 /// Settings and weights under diffusers' names of a folder or of one file for the U-Net in the folder `unet`.
 pub(super) fn open(path: &Path, unet: &Path) -> Result<(ControlNetConfig, WeightFiles), ModelError> {
     if path.is_dir() {
         let config = ControlNetConfig::open(&path.join("config.json"))?;
-        return Ok((config, WeightFiles::open(path)?));
+        let files = of_union(&config, WeightFiles::open(path)?)?;
+        return Ok((config, files));
     }
     let files = WeightFiles::open_file(path)?;
     let layout = control::layout(&files)?;
@@ -25,7 +27,10 @@ pub(super) fn open(path: &Path, unet: &Path) -> Result<(ControlNetConfig, Weight
     match layout {
         Layout::ControlNet => {
             let hint = hint_channels(&files, "controlnet_cond_embedding", |k| format!("blocks.{k}"));
-            Ok((of_file(&unet, &value, &files, &hint, "controlnet_cond_embedding.conv_in")?, files))
+            let mut config = of_file(&unet, &value, &files, &hint, "controlnet_cond_embedding.conv_in")?;
+            config.union = UnionConfig::of_file(&files);
+            let files = of_union(&config, files)?;
+            Ok((config, files))
         }
         Layout::Cldm => {
             let below = files.names().any(|name| name.starts_with("control_model."));
@@ -43,6 +48,25 @@ pub(super) fn open(path: &Path, unet: &Path) -> Result<(ControlNetConfig, Weight
             Err(ModelError::Folder { path: path.into(), problem })
         }
     }
+}
+
+/// The tensors of a U-Net, whose first convolution may see more than the latents, without the rest of it.
+pub(super) fn first_latents(c: &UNetConfig, files: WeightFiles) -> Result<WeightFiles, ModelError> {
+    let name = "conv_in.weight".to_owned();
+    let shape = vec![c.channels[0], c.in_channels, c.conv_in_kernel, c.conv_in_kernel];
+    if files.shape(&name).is_none_or(|found| found.get(1) <= shape.get(1)) {
+        return Ok(files);
+    }
+    let part = Viewed { name: name.clone(), shape, part: Part::FirstInputs };
+    Ok(files.viewed(&BTreeMap::from([(name, part)]))?)
+}
+
+/// The tensors of a union under names that layers have; other files as they are.
+fn of_union(config: &ControlNetConfig, files: WeightFiles) -> Result<WeightFiles, ModelError> {
+    Ok(match config.union {
+        Some(union) => union.named(files, config.encoder.channels[0])?,
+        None => files,
+    })
 }
 
 /// Channels that come out of the embedding's convolutions that change them: the first one and every second

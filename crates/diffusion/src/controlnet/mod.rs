@@ -4,14 +4,18 @@
 mod config;
 mod files;
 mod hint;
+mod union;
 
 use std::path::Path;
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 pub use config::ControlNetConfig;
+pub(crate) use config::UNIONS;
 pub use files::cldm_names;
 use hint::HintStack;
+use union::Union;
+pub use union::{UnionConfig, control_type, control_types};
 
 use crate::config_check::Config;
 use crate::control;
@@ -42,6 +46,7 @@ struct Parts {
     /// One for each skip.
     skips: Vec<LinearId>,
     mid: LinearId,
+    union: Option<Union>,
 }
 
 /// Inputs of a ControlNet: those of the U-Net that it is for, and its control image.
@@ -57,13 +62,15 @@ pub struct ControlNetInput<'a, B: Backend> {
     pub added: Option<&'a Added<B>>,
     /// [`ControlNet::embed_hint`] of each sample's control image, `[N, h, w, channels]`.
     pub hint: &'a Var<B>,
+    /// Types of a union's control images; empty for other networks.
+    pub types: &'a [usize],
 }
 
 impl<'a, B: Backend> ControlNetInput<'a, B> {
     /// The same latents, time and text as a U-Net's, whose text must be embeddings.
     pub fn of(input: &'a UNetInput<B>, hint: &'a Var<B>) -> Self {
         let UNetInput { latents, timesteps, text, added, .. } = input;
-        Self { latents, timesteps, text, added: added.as_ref(), hint }
+        Self { latents, timesteps, text, added: added.as_ref(), hint, types: &[] }
     }
 }
 
@@ -90,7 +97,8 @@ fn parts(config: &ControlNetConfig) -> (Plan, Parts) {
         skips.map(|(i, c)| plan.zero_pointwise(format!("controlnet_down_blocks.{i}"), c, c)).collect();
     let middle = config.encoder.channels[config.encoder.channels.len() - 1];
     let mid = plan.zero_pointwise("controlnet_mid_block", middle, middle);
-    (plan, Parts { encoder, hint, skips, mid })
+    let union = config.union.map(|union| Union::plan(union, &config.encoder, &mut plan));
+    (plan, Parts { encoder, hint, skips, mid, union })
 }
 
 impl<B: Backend> ControlNet<B> {
@@ -109,9 +117,19 @@ impl<B: Backend> ControlNet<B> {
         trainable: Trainable<'_, B>,
     ) -> Result<Self, ModelError> {
         let (config, files) = files::open(path, unet)?;
-        if config.global_pool && !matches!(trainable, Trainable::None) {
-            let problem = "has \"global_pool_conditions\": such networks are used, but not trained".into();
-            return Err(ModelError::Folder { path: path.into(), problem });
+        if !matches!(trainable, Trainable::None) {
+            let refused = match () {
+                () if config.union.is_some() => "is a ControlNetUnion",
+                () if config.global_pool => "has \"global_pool_conditions\"",
+                () => "",
+            };
+            if !refused.is_empty() {
+                let problem = format!(
+                    "{refused}: such networks are used, but not trained; train an ordinary ControlNet, or a new one, \
+                     which begins as a copy of the U-Net"
+                );
+                return Err(ModelError::Folder { path: path.into(), problem });
+            }
         }
         let (plan, parts) = parts(&config);
         let layers = Layers::load(backend, &files, plan, COMPONENT, trainable, &[]);
@@ -123,8 +141,9 @@ impl<B: Backend> ControlNet<B> {
     }
 
     /// A copy of the first half of the U-Net in the folder `unet`, with new layers around it: the start of
-    /// training. `hint_channels` as [`ControlNetConfig::hint_for`] gives them; random values are functions of
-    /// `seed` and names.
+    /// training. Of a U-Net for inpainting (9 channels) the first convolution is copied for the latents, the
+    /// first 4, which are all that a ControlNet is shown. `hint_channels` as [`ControlNetConfig::hint_for`]
+    /// gives them; random values are functions of `seed` and names.
     ///
     /// # Errors
     /// Files that cannot be read, a U-Net that a ControlNet cannot copy.
@@ -137,7 +156,7 @@ impl<B: Backend> ControlNet<B> {
     ) -> Result<Self, ModelError> {
         let path = unet.join("config.json");
         let config = ControlNetConfig::of_unet(&path, &Config::parse(&path)?, 3, hint_channels)?;
-        let files = WeightFiles::open(unet)?;
+        let files = files::first_latents(&config.encoder, WeightFiles::open(unet)?)?;
         let (mut plan, parts) = parts(&config);
         if start == Start::Random {
             plan.linears.iter_mut().for_each(|layer| layer.init = LayerInit::KaimingUniform);
@@ -162,11 +181,45 @@ impl<B: Backend> ControlNet<B> {
     /// equal channels. Depends on nothing else, so sampling does it once for all its steps.
     ///
     /// # Errors
-    /// Another number of channels, sides that are no multiples of f.
+    /// Another number of channels, sides that are no multiples of f; a union, which needs types.
     pub fn embed_hint<'m>(
         &'m self,
         tape: &mut Tape<'m, B>,
         pixels: &B::Tensor,
+    ) -> Result<Var<B>, ModelError> {
+        self.embed_hints(tape, std::slice::from_ref(pixels), &[])
+    }
+
+    /// The same for a union: the sum over images of these types.
+    ///
+    /// # Errors
+    /// As [`ControlNet::embed_hint`]; not one image for each type, types that the network has not.
+    pub fn embed_hints<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        images: &[B::Tensor],
+        types: &[usize],
+    ) -> Result<Var<B>, ModelError> {
+        self.config.check_types(types)?;
+        let count = types.len().max(1);
+        if images.len() != count || images.iter().any(|image| B::shape(image) != B::shape(&images[0])) {
+            let shapes: Vec<&[usize]> = images.iter().map(B::shape).collect();
+            let problem = format!("have shapes {shapes:?}, expected {count} of one shape");
+            return Err(ModelError::Input { model: MODEL, input: "control images", problem });
+        }
+        let mut sum = self.embed_one(tape, &images[0], types.first())?;
+        for (image, kind) in images.iter().zip(types).skip(1) {
+            let hint = self.embed_one(tape, image, Some(kind))?;
+            sum = tape.add(&sum, &hint);
+        }
+        Ok(sum)
+    }
+
+    fn embed_one<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        pixels: &B::Tensor,
+        kind: Option<&usize>,
     ) -> Result<Var<B>, ModelError> {
         let (f, inputs) = (self.config.reduction(), self.config.hint_inputs);
         match *B::shape(pixels) {
@@ -184,7 +237,11 @@ impl<B: Backend> ControlNet<B> {
             }
             false => pixels.clone(),
         };
-        Ok(self.parts.hint.forward(&self.layers, tape, &Var::constant(pixels)))
+        let hint = self.parts.hint.forward(&self.layers, tape, &Var::constant(pixels));
+        Ok(match (&self.parts.union, kind) {
+            (Some(union), Some(&kind)) => union.fused(&self.layers, tape, &hint, kind),
+            _ => hint,
+        })
     }
 
     /// Residuals for the U-Net's skips and middle, at full weight; see [`Residuals::scaled`].
@@ -196,7 +253,8 @@ impl<B: Backend> ControlNet<B> {
         tape: &mut Tape<'m, B>,
         input: &ControlNetInput<'_, B>,
     ) -> Result<Residuals<B>, ModelError> {
-        let ControlNetInput { latents, timesteps, text, added, hint } = *input;
+        let ControlNetInput { latents, timesteps, text, added, hint, types } = *input;
+        self.config.check_types(types)?;
         let given = Given { latents: B::shape(latents), timesteps, text, added };
         let (n, (h, w)) = given.check(&self.config.encoder, &self.text_attentions())?;
         let expected = [n, h, w, self.config.encoder.channels[0]];
@@ -206,7 +264,11 @@ impl<B: Backend> ControlNet<B> {
             return Err(ModelError::shape(MODEL, "embedded control image", hint.shape(), &expected));
         }
         let (net, parts) = (&self.layers, &self.parts);
-        let time = parts.encoder.embed_time(net, tape, &self.config.encoder, timesteps, added);
+        let union = parts.union.as_ref().zip(self.config.union);
+        let types =
+            union.map(|(union, c)| union.embed_types(net, tape, (c, &self.config.encoder), (types, n)));
+        let more = (added, types.as_ref());
+        let time = parts.encoder.embed_time(net, tape, &self.config.encoder, timesteps, more);
         let latents = Var::constant(latents.clone());
         let input = EncoderInput { latents: &latents, time: &time, hint: Some(hint), features: &[] };
         let encoded = parts.encoder.forward(net, tape, &input, &mut ContextCursor::new(text));

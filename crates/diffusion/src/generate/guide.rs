@@ -15,8 +15,11 @@ use crate::unet::{Residuals, TextContext, TextKeyValues, UNetInput};
 pub struct Guide<'a, B: Backend> {
     /// The network.
     pub network: ControlRef<'a, B>,
-    /// Control images by the index of their picture: `[height, width, 3]` of the picture's size, in [0, 1].
+    /// Control images by the index of their picture: `[height, width, 3]` of the picture's size, in [0, 1];
+    /// one for each of `types` behind each other.
     pub images: &'a BTreeMap<u64, Arc<[f32]>>,
+    /// Types of a ControlNetUnion's images; empty for other networks, which have one image.
+    pub types: &'a [usize],
     /// Factor of all that it adds. At 0 the network does not run.
     pub weight: f32,
     /// First and last share of the evaluations in which it runs, as diffusers counts them: evaluation i of n
@@ -70,26 +73,32 @@ impl<'a, B: Backend> Ready<'a, B> {
         texts: &Texts<'_>,
     ) -> Result<Self, ModelError> {
         let Settings { width, height, .. } = *settings;
-        let mut pixels = Vec::with_capacity(pictures.len() * width * height * 3);
+        let (each, types) = (width * height * 3, guide.types.len().max(1));
+        let mut values = vec![Vec::with_capacity(pictures.len() * each); types];
         for picture in pictures {
             match guide.images.get(&picture.index) {
-                Some(image) if image.len() == width * height * 3 => pixels.extend_from_slice(image),
+                Some(images) if images.len() == types * each => {
+                    values.iter_mut().zip(images.chunks(each)).for_each(|(all, image)| all.extend(image));
+                }
                 found => {
                     let found =
                         found.map_or("is absent".into(), |image| format!("has {} values", image.len()));
-                    let problem =
-                        format!("of picture {} {found}, expected {height} x {width} x 3", picture.index);
+                    let problem = format!(
+                        "of picture {} {found}, expected {types} x {height} x {width} x 3",
+                        picture.index
+                    );
                     return Err(ModelError::Input { model: "sampler", input: "control image", problem });
                 }
             }
         }
-        let pixels = backend.tensor(&[pictures.len(), height, width, 3], &pixels);
+        let tensor = |values: &Vec<f32>| backend.tensor(&[pictures.len(), height, width, 3], values);
+        let images: Vec<B::Tensor> = values.iter().map(tensor).collect();
         let mut tape = Tape::inference(backend, params);
         let half = guide.guess && texts.guided && matches!(guide.network, ControlRef::ControlNet(_));
         let repeats = if texts.guided && !half { 2 } else { 1 };
         let made = match guide.network {
             ControlRef::ControlNet(net) => {
-                let hint = repeated(backend, &net.embed_hint(&mut tape, &pixels)?, repeats);
+                let hint = repeated(backend, &net.embed_hints(&mut tape, &images, guide.types)?, repeats);
                 let [samples, tokens, width] = texts.shape;
                 let from = if half { samples / 2 } else { 0 };
                 let values = &texts.values[from * tokens * width..];
@@ -97,7 +106,7 @@ impl<'a, B: Backend> Ready<'a, B> {
                 Made::ControlNet { hint, text: net.cache_text(backend, params, &text)? }
             }
             ControlRef::Adapter(adapter) => {
-                let features = adapter.forward(&mut tape, &pixels)?;
+                let features = adapter.forward(&mut tape, &images[0])?;
                 let features = Residuals { features, ..Residuals::default() };
                 let features = features.scaled(&mut tape, guide.weight, false).features;
                 Made::Features(features.iter().map(|var| repeated(backend, var, repeats)).collect())
@@ -141,6 +150,7 @@ impl<'a, B: Backend> Ready<'a, B> {
             text: &TextContext::Cached(text.clone()),
             added: added.as_ref(),
             hint,
+            types: self.guide.types,
         };
         let residuals = net.forward(&mut inner, &input)?;
         let residuals = residuals.scaled(&mut inner, self.guide.weight, self.guide.guess);

@@ -11,7 +11,7 @@ use crate::net::{ConvId, Layers, LinearId, Plan};
 
 /// Two linear layers with SiLU between (TimestepEmbedding).
 #[derive(Debug, Clone, Copy)]
-struct TimestepEmbedding {
+pub(crate) struct TimestepEmbedding {
     first: LinearId,
     second: LinearId,
 }
@@ -68,12 +68,9 @@ pub(crate) struct Encoded<B: Backend> {
 impl Encoder {
     /// Adds the layers to `plan`.
     pub(crate) fn plan(c: &UNetConfig, plan: &mut Plan) -> Self {
-        let embedding = |plan: &mut Plan, name: &str, inputs: usize| TimestepEmbedding {
-            first: plan.linear(format!("{name}.linear_1"), inputs, c.time_width, true),
-            second: plan.linear(format!("{name}.linear_2"), c.time_width, c.time_width, true),
-        };
-        let time = embedding(plan, "time_embedding", c.channels[0]);
-        let added = c.added.map(|a| embedding(plan, "add_embedding", 6 * a.time_dim + a.pooled));
+        let time = TimestepEmbedding::plan(plan, "time_embedding", c.channels[0], c.time_width);
+        let embedding = |inputs| TimestepEmbedding::plan(plan, "add_embedding", inputs, c.time_width);
+        let added = c.added.map(|a| 6 * a.time_dim + a.pooled).map(embedding);
         let conv_in = plan.conv("conv_in", c.in_channels, c.channels[0], centred(c.conv_in_kernel));
         let mut width = c.channels[0];
         let down = (0..c.channels.len()).map(|block| DownBlock::plan(c, plan, block, &mut width)).collect();
@@ -81,22 +78,22 @@ impl Encoder {
         Self { time, added, conv_in, down, mid }
     }
 
-    /// The time embedding with SDXL's added conditions, after the SiLU that every resnet would apply, `[N,
-    /// T]`.
+    /// The time embedding with SDXL's added conditions and `more`, which a ControlNetUnion adds, after the
+    /// SiLU that every resnet would apply, `[N, T]`.
     pub(crate) fn embed_time<'m, B: Backend>(
         &self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,
         c: &UNetConfig,
         timesteps: &[f32],
-        added: Option<&Added<B>>,
+        (added, more): (Option<&Added<B>>, Option<&Var<B>>),
     ) -> Var<B> {
         let backend = tape.backend();
         let n = timesteps.len();
         let sinusoids =
             |values: &[f32], width| embed::sinusoids(values, width, c.flip_sin_to_cos, c.freq_shift);
         let time = backend.tensor(&[n, c.channels[0]], &sinusoids(timesteps, c.channels[0]));
-        let mut time = self.time.forward(net, tape, &Var::constant(time), None);
+        let mut time = self.time.forward(net, tape, &Var::constant(time), more);
         if let (Some(layers), Some(settings), Some(added)) = (self.added, c.added, added) {
             let ids = sinusoids(added.time_ids.as_flattened(), settings.time_dim);
             let ids = Var::constant(backend.tensor(&[n, 6 * settings.time_dim], &ids));
@@ -192,7 +189,15 @@ impl Encoder {
 }
 
 impl TimestepEmbedding {
-    fn forward<'m, B: Backend>(
+    /// Adds the layers to `plan`.
+    pub(crate) fn plan(plan: &mut Plan, name: &str, inputs: usize, width: usize) -> Self {
+        Self {
+            first: plan.linear(format!("{name}.linear_1"), inputs, width, true),
+            second: plan.linear(format!("{name}.linear_2"), width, width, true),
+        }
+    }
+
+    pub(crate) fn forward<'m, B: Backend>(
         self,
         net: &'m Layers<B>,
         tape: &mut Tape<'m, B>,

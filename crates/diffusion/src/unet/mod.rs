@@ -22,7 +22,7 @@ pub use config::{AddedConfig, UNetConfig};
 pub(crate) use context::ContextCursor;
 pub use context::{TextContext, TextKeyValues};
 use decoder::Decoder;
-pub(crate) use encoder::{Encoder, EncoderInput, downsample};
+pub(crate) use encoder::{Encoder, EncoderInput, TimestepEmbedding, downsample};
 pub(crate) use kv_cache::TextAttentions;
 pub use residuals::Residuals;
 
@@ -129,7 +129,7 @@ impl<B: Backend> UNet<B> {
         self.check(input)?;
         let net = &self.layers;
         let UNetInput { timesteps, added, residuals, .. } = input;
-        let time = self.encoder.embed_time(net, tape, &self.config, timesteps, added.as_ref());
+        let time = self.encoder.embed_time(net, tape, &self.config, timesteps, (added.as_ref(), None));
         let mut context = ContextCursor::new(&input.text);
         let latents = Var::constant(input.latents.clone());
         let input =

@@ -301,6 +301,11 @@ impl WeightFiles {
         &self.metadata
     }
 
+    /// The files that hold the tensors, in the order in which they were opened.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// The file or index that was opened.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,7 +1,8 @@
 //! A component's weights as a view of a checkpoint file: which tensor of that file stands for which of
-//! diffusers' names, and what has to be done to it. Nothing is copied but what must be transposed.
+//! diffusers' names, and what has to be done to it. Nothing is copied but what must be transposed or cut.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -47,6 +48,8 @@ pub enum Part {
     Third(usize),
     /// All of a matrix, with rows and columns exchanged.
     Transposed,
+    /// The first input channels of a convolution, as many as the shape has.
+    FirstInputs,
 }
 
 /// Opens a view.
@@ -66,20 +69,44 @@ pub(super) fn open(path: &Path) -> Result<WeightFiles, WeightError> {
             view.length
         )));
     }
-    let entries = std::mem::take(&mut whole.entries);
-    for (name, viewed) in &view.tensors {
-        let Some(entry) = entries.get(&viewed.name) else {
-            return Err(WeightError::Missing { path: view.source.clone(), tensor: viewed.name.clone() });
-        };
-        let entry = part_of(&mut whole, entry, viewed).ok_or_else(|| WeightError::Shape {
-            path: view.source.clone(),
-            tensor: viewed.name.clone(),
-            expected: viewed.shape.clone(),
-            found: entry.shape.clone(),
-        })?;
-        whole.entries.insert(name.clone(), entry);
-    }
+    whole = whole.viewed(&view.tensors)?;
+    whole.entries.retain(|name, _| view.tensors.contains_key(name));
     Ok(whole)
+}
+
+impl WeightFiles {
+    /// The same tensors, but in the place of those that are viewed the views, by their own names.
+    ///
+    /// # Errors
+    /// Tensors that are missing, or have no such part.
+    pub(crate) fn viewed(mut self, views: &BTreeMap<String, Viewed>) -> Result<Self, WeightError> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let mut parts = Vec::with_capacity(views.len());
+        for (name, viewed) in views {
+            let Some(entry) = entries.get(&viewed.name) else {
+                return Err(WeightError::Missing { path: self.path, tensor: viewed.name.clone() });
+            };
+            let part = part_of(&mut self, entry, viewed).ok_or_else(|| WeightError::Shape {
+                path: self.files[entry.file].path.clone(),
+                tensor: viewed.name.clone(),
+                expected: viewed.shape.clone(),
+                found: entry.shape.clone(),
+            })?;
+            parts.push((name.clone(), part));
+        }
+        for viewed in views.values() {
+            entries.remove(&viewed.name);
+        }
+        entries.extend(parts);
+        Ok(Self { entries, ..self })
+    }
+
+    /// Enters bytes that were made of a file's as a file of their own: its index, and all of it.
+    fn copied(&mut self, file: usize, bytes: Vec<u8>) -> (usize, Range<usize>) {
+        let (path, range) = (self.files[file].path.clone(), 0..bytes.len());
+        self.files.push(MappedFile { path, map: Arc::new(bytes) });
+        (self.files.len() - 1, range)
+    }
 }
 
 /// The entry of a part; none where the shapes do not fit.
@@ -94,12 +121,20 @@ fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed) -> Option<En
             (entry.file, start..start + length)
         }
         Part::Transposed if shape.len() == 2 && wanted[..] == [shape[1], shape[0]] => {
-            let bytes =
-                transposed(&files.files[entry.file].map.bytes()[entry.range.clone()], shape[0], shape[1]);
-            let range = 0..bytes.len();
-            let path = files.files[entry.file].path.clone();
-            files.files.push(MappedFile { path, map: Arc::new(bytes) });
-            (files.files.len() - 1, range)
+            let bytes = &files.files[entry.file].map.bytes()[entry.range.clone()];
+            files.copied(entry.file, transposed(bytes, shape[0], shape[1]))
+        }
+        Part::FirstInputs
+            if shape.len() == wanted.len()
+                && shape.len() == 4
+                && shape[1] >= wanted[1]
+                && [shape[0], shape[2], shape[3]] == [wanted[0], wanted[2], wanted[3]] =>
+        {
+            let bytes = &files.files[entry.file].map.bytes()[entry.range.clone()];
+            let each = bytes.len() / shape[0].max(1);
+            let kept = each / shape[1].max(1) * wanted[1];
+            let bytes = bytes.chunks_exact(each.max(1)).flat_map(|filter| &filter[..kept]).copied();
+            files.copied(entry.file, bytes.collect())
         }
         _ => return None,
     };

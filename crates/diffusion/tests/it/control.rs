@@ -1,13 +1,14 @@
 //! ControlNets and T2I-Adapters against diffusers: residuals, features, predictions, gradients of three
 //! objectives, Gram matrices. The golden files are made by reference/control_golden.py.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::adapter::Adapter;
 use fairhuman_diffusion::controlnet::{ControlNet, ControlNetInput, Start};
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::unet::{Residuals, UNet, UNetInput};
-use fairhuman_diffusion::weights::WeightFiles;
+use fairhuman_diffusion::weights::{TensorBytes, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Cpu, ParamGrads, Params, Reference, Tape, Var};
 
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
@@ -29,7 +30,7 @@ fn control<B: Backend>(backend: &B, file: &WeightFiles) -> B::Tensor {
 }
 
 /// Compares `found` with the golden tensors `<kind>.<i>` and the middle's.
-fn assert_residuals(what: &str, file: &WeightFiles, kind: &str, found: &Residuals<Cpu>) {
+pub fn assert_residuals(what: &str, file: &WeightFiles, kind: &str, found: &Residuals<Cpu>) {
     let backend = backend();
     assert!(!file.contains(&format!("{kind}.{}", found.skips.len())), "{what}: too few residuals");
     let mid = if kind == "skip" { "mid".to_owned() } else { format!("{kind}.mid") };
@@ -186,6 +187,42 @@ fn assert_starts_as_the_base<B: Backend>(backend: &B) {
 fn a_copy_of_a_unet_changes_no_bit_of_its_prediction_until_it_is_trained() {
     assert_starts_as_the_base(&backend());
     assert_starts_as_the_base(&Reference);
+}
+
+#[test]
+fn a_copy_of_a_unet_for_inpainting_takes_its_weights_for_the_latents() {
+    let (backend, folder) = (backend(), tempfile::tempdir().unwrap());
+    let from = part("sdxl", "unet");
+    let files = WeightFiles::open(&from).unwrap();
+    let (latents, others) = (4, 5);
+    let tensors: Vec<_> = files.names().map(|name| (name, files.get_any_shape(name).unwrap())).collect();
+    let conv = files.get_any_shape("conv_in.weight").unwrap();
+    let (outputs, each) = (conv.shape()[0], latents * 9);
+    let mut wide = Vec::new();
+    for filter in conv.to_f32().chunks(each) {
+        wide.extend_from_slice(filter);
+        wide.extend((0..others * 9).map(|i| i as f32));
+    }
+    let shape = [outputs, latents + others, 3, 3];
+    let content = tensors.iter().map(|(name, data)| match *name {
+        "conv_in.weight" => ((*name).to_owned(), TensorBytes::f32(&shape, &wide)),
+        _ => ((*name).to_owned(), TensorBytes::stored(data)),
+    });
+    let weights = folder.path().join("diffusion_pytorch_model.safetensors");
+    write_safetensors(&weights, &content.collect(), &BTreeMap::new()).unwrap();
+    let config = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["in_channels"] = (latents + others).into();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+
+    let values = |unet: &Path| {
+        let mut params = Params::default();
+        let all = Trainable::All(&mut params);
+        let net = ControlNet::from_unet(&backend, unet, &[4, 4, 6, 6], (Start::Zero, 1), all).unwrap();
+        assert_eq!(net.config().encoder.in_channels, latents);
+        params.iter().map(|param| (param.name.clone(), backend.read(&param.value))).collect::<Vec<_>>()
+    };
+    assert!(values(folder.path()) == values(&from));
 }
 
 #[test]

@@ -321,7 +321,7 @@ fn settings_that_change_the_mathematics_and_are_not_supported_are_refused_by_nam
         ("controlnet_conditioning_channel_order", "gbr".into()),
         ("conditioning_embedding_out_channels", Vec::<u32>::new().into()),
         ("out_channels", 4.into()),
-        ("_class_name", "ControlNetUnionModel".into()),
+        ("_class_name", "ControlNetXSModel".into()),
     ] {
         let message = config(key, value.clone()).unwrap_or_else(|| panic!("{key} = {value} was accepted"));
         assert!(message.contains(key) && message.contains("config.json"), "{message}");

@@ -76,7 +76,7 @@ fn guide<'a>(
     weight: f32,
     span: (f64, f64),
 ) -> Guide<'a, Cpu> {
-    Guide { network: network.by_ref(), images, weight, span, guess: false }
+    Guide { network: network.by_ref(), images, types: &[], weight, span, guess: false }
 }
 
 #[test]

@@ -18,5 +18,6 @@ mod single_file;
 mod tokenizer;
 mod trajectories;
 mod unet;
+mod union;
 mod vae;
 mod weights;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fairhuman_diffusion::controlnet;
 use fairhuman_train::recipe::Prediction;
 
 use super::{factor, share};
@@ -43,12 +44,34 @@ fn prediction(text: &str) -> Result<Prediction, String> {
     }
 }
 
+/// Types of the control images of one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlTypes(pub Vec<usize>);
+
+fn control_types(text: &str) -> Result<ControlTypes, String> {
+    if text == "none" {
+        return Ok(ControlTypes(Vec::new()));
+    }
+    let types = text.split(',').map(|name| {
+        let expected =
+            || format!("expected {}, a number from 0, or none", controlnet::control_types(usize::MAX));
+        controlnet::control_type(name.trim()).ok_or_else(expected)
+    });
+    types.collect::<Result<_, _>>().map(ControlTypes)
+}
+
 /// Control networks.
 #[derive(Debug, Clone, Args)]
 pub struct ControlChoice {
-    /// A ControlNet or T2I-Adapter, a diffusers folder or one file; again for more, whose effects add up
+    /// A ControlNet, ControlNetUnion or T2I-Adapter, a diffusers folder or one file; again for more, whose
+    /// effects add up
     #[arg(long, value_name = "FILE|DIR|NAME", value_parser = network)]
     pub control: Vec<PathBuf>,
+    /// For a ControlNetUnion: the type of its control image, such as openpose, depth, hed, canny, normal,
+    /// segment, tile, repaint, or its number from 0; several images of one network: again, or TYPE,TYPE. With
+    /// several networks once for each --control, none for those that are no union
+    #[arg(long, value_name = "TYPE", requires = "control", value_parser = control_types)]
+    pub control_type: Vec<ControlTypes>,
     /// Weight of the control, once for each --control [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, requires = "control", value_parser = factor::<f32>)]
     pub control_weight: Vec<f32>,

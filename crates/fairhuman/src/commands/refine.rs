@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
@@ -26,7 +26,8 @@ use image::RgbImage;
 use serde_json::Value;
 
 use super::models;
-use super::sample::{control, file, loras};
+use super::sample::control::{self, Wanted};
+use super::sample::{file, loras};
 use crate::cli::Refine;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
@@ -47,6 +48,10 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let jobs = jobs(options)?;
     let loras = loras(&options.lora, &options.lora_weight)?;
     let controls = control::networks(&options.networks)?;
+    for Wanted { path, types, .. } in &controls {
+        let expected = "a region has one control image, a pose: expected --control-type openpose";
+        ensure!(types.len() <= 1, "{}: {} types; {expected}", path.display(), types.len());
+    }
     let mut read: Vec<(&str, &Path)> = vec![("the pictures", &options.pictures)];
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &**file)));
     read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
@@ -75,7 +80,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     };
     let stop = interrupt::flag_that_says("leaving after the picture in work")?;
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
-    let settings = settings(options, &model, &loras)?;
+    let settings = settings(options, &model, (&loras, &controls))?;
     let refining = Refining {
         options,
         jobs: &jobs,
@@ -299,7 +304,7 @@ impl Refining<'_> {
         if !dry {
             let (width, height) = (after.width() as usize, after.height() as usize);
             let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
-            let bytes = file::encode(&rgb, &[(MARK, record.text().to_string())])?;
+            let bytes = file::encode(&rgb, &[(MARK, record.text(&self.settings).to_string())])?;
             files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
         }
         Ok(())

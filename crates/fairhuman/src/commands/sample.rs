@@ -6,6 +6,7 @@ pub mod file;
 mod grid;
 pub mod init;
 pub mod inpaint;
+pub mod made_with;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::{clock, model_path, units};
 use about::About;
 use grid::Grid;
 use inpaint::Canvas;
+use made_with::Hashes;
 
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -51,7 +53,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
     read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
     let images = controls.iter().flat_map(|control| &control.images);
-    read.extend(images.map(|file| ("the control image", file.as_path())));
+    read.extend(images.flatten().map(|file| ("the control image", file.as_path())));
     ensure_apart(&written, &read)?;
     written.iter().try_for_each(|file| ensure_ours(file, Kind::Picture))?;
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
@@ -141,6 +143,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     };
     let each = usize::try_from(options.count)?;
     let loaded = control::Loaded::new(backend, &pipeline, controls, (&settings, shown), (pictures, each))?;
+    let hashes = Hashes::new(loras, controls)?;
     let guides = loaded.guides(controls);
     let (parts, clock) = (Parts { guides: &guides, ..pipeline.parts() }, clock::start());
     let steps = match &start {
@@ -177,6 +180,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
                 picture,
                 model: &model,
                 loras,
+                hashes: &hashes,
                 controls: (controls, prompt),
                 init,
                 mask: options.mask.as_deref(),

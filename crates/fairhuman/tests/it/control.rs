@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use assert_cmd::Command;
 use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_engine::{Cpu, DType};
+use fairhuman_vision::models::sha256_hex;
 use tempfile::TempDir;
 
 /// A random model, and networks for it.
@@ -24,10 +25,11 @@ static MODELS: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
-struct Place(TempDir);
+/// A folder with control images.
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, of) in [("a.png", 3), ("b.png", 5)] {
             let shade = |x: u32, y: u32| image::Rgb([(x * of) as u8, (y * of) as u8, 90]);
@@ -43,8 +45,12 @@ impl Place {
         command
     }
 
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     /// The bytes of the first picture's pixels, and its settings.
-    fn picture(&self, extra: &[&str]) -> (Vec<u8>, String) {
+    pub fn picture(&self, extra: &[&str]) -> (Vec<u8>, String) {
         self.command(&[&["--width", "64"], extra].concat()).assert().success();
         let bytes = std::fs::read(self.0.path().join("out/0000.png")).unwrap();
         let reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
@@ -53,12 +59,13 @@ impl Place {
         (image::load_from_memory(&bytes).unwrap().to_rgb8().into_raw(), about)
     }
 
-    fn fails(&self, extra: &[&str]) -> String {
+    pub fn fails(&self, extra: &[&str]) -> String {
         String::from_utf8(self.command(extra).assert().failure().get_output().stderr.clone()).unwrap()
     }
 }
 
-fn network(name: &str) -> String {
+/// The path of a network for the random model.
+pub fn network(name: &str) -> String {
     MODELS.path().join(name).display().to_string()
 }
 
@@ -78,7 +85,19 @@ fn pictures_follow_control_networks_and_say_so() {
     assert!(followed != plain);
     let line = "ControlNet 0: \"Model: net, Weight: 0.5, Guidance Start: 0, Guidance End: 0.5\"";
     assert!(about.contains(line) && about.contains("\"controls\":[{"), "{about}");
-    assert!(with(&file, &["--control-weight", "0.5", "--control-end", "0.5"]).0 == followed);
+    let (same, about_file) = with(&file, &["--control-weight", "0.5", "--control-end", "0.5"]);
+    assert!(same == followed);
+    // The hashes of the files that were read: of one file, of a folder's settings and weights.
+    let hash = |path: &str, file: &str| {
+        let hash = sha256_hex(&std::fs::read(PathBuf::from(path).join(file)).unwrap());
+        format!("\"{}\":\"{hash}\"", file.rsplit('/').next().unwrap())
+    };
+    let models = MODELS.path().display().to_string();
+    let of_file = format!("\"sha256\":{{{}}}", hash(&models, "net.safetensors"));
+    assert!(about_file.contains(&of_file), "{about_file}");
+    let weights = "diffusion_pytorch_model.safetensors";
+    let of_folder = format!("\"sha256\":{{{},{}}}", hash(&net, "config.json"), hash(&net, weights));
+    assert!(about.contains(&of_folder), "{about}");
     assert!(with(&net, &["--guess"]).0 != with(&net, &[]).0);
     assert!(with(&net, &["--control", &xl]).0 != with(&net, &[]).0, "both count");
     let other = ["--control", &net, "--control-image", "b.png"];

@@ -26,5 +26,6 @@ mod samples;
 mod single_file;
 mod torch;
 mod train;
+mod union;
 mod whole;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fairhuman_vision::models::sha256_hex;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
 
@@ -242,6 +243,10 @@ fn control_networks_run_where_there_are_landmarks_and_nowhere_else() {
     assert_eq!((&told[0]["control"], &told[1]["control"]), (&json!(false), &json!(true)));
     let (again, _) = run("again", &[]);
     assert_ne!(with, again, "the control image steers");
+    // The picture names the network by the hashes of its files.
+    let text = String::from_utf8_lossy(&world.bytes("with/a.png")).into_owned();
+    let hash = sha256_hex(&world.bytes("pose/diffusion_pytorch_model.safetensors"));
+    assert!(text.contains("\"controls\":[{\"file\":\"pose\"") && text.contains(&hash));
 }
 
 #[test]

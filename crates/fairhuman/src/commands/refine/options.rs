@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
+use crate::commands::sample::control::Wanted;
+use crate::commands::sample::made_with::Hashes;
 
 /// A picture to be refined.
 pub struct Job {
@@ -112,11 +114,14 @@ pub fn filter(options: &Refine) -> Filter {
 
 /// All that decides the result of a picture, besides the picture: what is refined with other settings is
 /// refined again.
-pub fn settings(options: &Refine, model: &Path, loras: &[(PathBuf, f32)]) -> anyhow::Result<Value> {
-    let file = |path: &Path| -> Value {
-        let length = std::fs::metadata(path).map(|data| data.len()).ok();
-        json!({"file": path.display().to_string(), "bytes": length})
-    };
+pub fn settings(
+    options: &Refine,
+    model: &Path,
+    (loras, controls): (&[(PathBuf, f32)], &[Wanted]),
+) -> anyhow::Result<Value> {
+    let hashes = Hashes::new(loras, controls)?;
+    let index = model.join("model_index.json");
+    let length = std::fs::metadata(&index).map(|data| data.len()).ok();
     let digest = |path: &Option<PathBuf>| -> anyhow::Result<Value> {
         Ok(match path {
             Some(path) if path.is_file() => {
@@ -129,12 +134,9 @@ pub fn settings(options: &Refine, model: &Path, loras: &[(PathBuf, f32)]) -> any
     };
     Ok(json!({
         "version": 1,
-        "model": file(&model.join("model_index.json")),
-        "loras": loras.iter().map(|(path, weight)| json!([file(path), weight])).collect::<Vec<_>>(),
-        "controls": options.networks.control.iter().map(|path| file(path)).collect::<Vec<_>>(),
-        "control_weight": options.networks.control_weight,
-        "control_start": options.networks.control_start,
-        "control_end": options.networks.control_end,
+        "model": {"file": index.display().to_string(), "bytes": length},
+        "loras": hashes.loras(loras),
+        "controls": hashes.controls(controls, 0),
         "control_style": format!("{:?}", options.control_style),
         "prompt": options.prompt,
         "face_prompt": options.face_prompt,

@@ -30,11 +30,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// The text of the picture's file: all but the time, so that the same result has the same bytes.
-    pub fn text(&self) -> Value {
+    /// The text of the picture's file: all but the time, so that the same result has the same bytes, and of
+    /// the run's `settings` the networks.
+    pub fn text(&self, settings: &Value) -> Value {
         let mut value = json!(self);
         if let Some(fields) = value.as_object_mut() {
             fields.shift_remove("seconds");
+            for networks in ["loras", "controls"] {
+                fields.insert(networks.into(), settings[networks].clone());
+            }
         }
         value
     }

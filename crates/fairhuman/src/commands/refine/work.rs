@@ -264,10 +264,7 @@ impl<B: Backend> Refiner<'_, B> {
                 .networks
                 .iter()
                 .zip(self.wanted)
-                .map(|(network, wanted)| {
-                    let Wanted { weight, span, guess, .. } = *wanted;
-                    Guide { network: network.by_ref(), images, weight, span, guess }
-                })
+                .map(|(network, wanted)| wanted.guide(network.by_ref(), images))
                 .collect(),
         };
         let parts = Parts { guides: &guides, ..self.pipeline.parts() };

@@ -9,6 +9,7 @@ use fairhuman_files::MARK;
 use serde_json::json;
 
 use super::control::Wanted;
+use super::made_with::Hashes;
 
 /// The settings of a picture.
 pub struct About<'a> {
@@ -20,6 +21,8 @@ pub struct About<'a> {
     pub model: &'a Path,
     /// LoRA files and weights.
     pub loras: &'a [(PathBuf, f32)],
+    /// Hashes of LoRA files and control networks.
+    pub hashes: &'a Hashes,
     /// Control networks, and the place of this picture's prompt among all.
     pub controls: (&'a [Wanted], usize),
     /// The picture that it began with, and how much of the way was walked again.
@@ -84,24 +87,12 @@ impl About<'_> {
     fn json(&self) -> String {
         let Settings { sampler, steps, guidance, seed, .. } = self.settings;
         let (width, height) = self.shown;
-        let file =
-            |(file, weight): &(PathBuf, f32)| json!({"file": file.display().to_string(), "weight": weight});
         let (controls, prompt) = self.controls;
-        let control = |control: &Wanted| {
-            json!({
-                "file": control.path.display().to_string(),
-                "image": control.images[prompt].display().to_string(),
-                "weight": control.weight,
-                "start": control.span.0,
-                "end": control.span.1,
-                "guess": control.guess,
-            })
-        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "model": self.model.display().to_string(),
-            "loras": self.loras.iter().map(file).collect::<Vec<_>>(),
-            "controls": controls.iter().map(control).collect::<Vec<_>>(),
+            "loras": self.hashes.loras(self.loras),
+            "controls": self.hashes.controls(controls, prompt),
             "prompt": self.picture.prompt,
             "negative": self.picture.negative,
             "seed": seed,

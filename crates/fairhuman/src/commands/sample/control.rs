@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use fairhuman_diffusion::control::{Control, ControlConfig};
+use fairhuman_diffusion::control::{Control, ControlConfig, ControlRef};
 use fairhuman_diffusion::generate::{Guide, Picture, Settings};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_diffusion::unet::UNetConfig;
@@ -20,8 +20,10 @@ use crate::cli::{ControlChoice, Sample};
 pub struct Wanted {
     /// Its folder or file.
     pub path: PathBuf,
-    /// The control image of each prompt.
-    pub images: Vec<PathBuf>,
+    /// The types of a union's control images.
+    pub types: Vec<usize>,
+    /// The control images of each prompt: one, or one for each type.
+    pub images: Vec<Vec<PathBuf>>,
     pub weight: f32,
     /// The first and the last share of the steps.
     pub span: (f64, f64),
@@ -41,12 +43,23 @@ pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
             "{count} --control and {found} {name}: give one for each network, or none at all"
         );
     }
+    let mut types: Vec<Vec<usize>> = options.control_type.iter().map(|types| types.0.clone()).collect();
+    if count == 1 {
+        types = vec![types.concat()];
+    }
+    ensure!(
+        types.is_empty() || types.len() == count,
+        "{count} --control and {} --control-type: give one for each network, as TYPE,TYPE for several images and none \
+         for a network that is no union",
+        types.len()
+    );
     let one = |(i, path): (usize, &PathBuf)| {
         let start = options.control_start.get(i).copied().unwrap_or(0.0);
         let end = options.control_end.get(i).copied().unwrap_or(1.0);
         ensure!(start <= end, "--control-start {start} is after --control-end {end}");
         let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        Ok(Wanted { path: path.clone(), images: Vec::new(), weight, span: (start, end), guess: false })
+        let (path, types) = (path.clone(), types.get(i).cloned().unwrap_or_default());
+        Ok(Wanted { path, types, images: Vec::new(), weight, span: (start, end), guess: false })
     };
     options.control.iter().enumerate().map(one).collect()
 }
@@ -55,15 +68,39 @@ pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
 pub fn wanted(options: &Sample, prompts: usize) -> anyhow::Result<Vec<Wanted>> {
     let mut networks = networks(&options.networks)?;
     let (count, images) = (networks.len(), options.control_image.len());
+    let needed: usize = networks.iter().map(Wanted::image_count).sum();
     ensure!(
-        images == count || (images == 1 && count > 0),
-        "{count} --control and {images} --control-image: give one for each network, or one for all"
+        images == needed || (images == 1 && count > 0),
+        "{count} --control and {images} --control-image: give one for each network, for a union one for each \
+         --control-type, here {needed}; or one for all"
     );
-    for (i, network) in networks.iter_mut().enumerate() {
-        network.images = images_of(&options.control_image[if images == 1 { 0 } else { i }], prompts)?;
+    let mut left = options.control_image.iter().cycle();
+    for network in &mut networks {
+        network.images = vec![Vec::new(); prompts];
+        for path in left.by_ref().take(network.image_count()) {
+            let files = images_of(path, prompts)?;
+            network.images.iter_mut().zip(files).for_each(|(images, file)| images.push(file));
+        }
         network.guess = options.guess;
     }
     Ok(networks)
+}
+
+impl Wanted {
+    /// The network as the sampler takes it.
+    pub fn guide<'a, B: Backend>(
+        &'a self,
+        network: ControlRef<'a, B>,
+        images: &'a BTreeMap<u64, Arc<[f32]>>,
+    ) -> Guide<'a, B> {
+        let Self { ref types, weight, span, guess, .. } = *self;
+        Guide { network, images, types, weight, span, guess }
+    }
+
+    /// Control images of one picture.
+    fn image_count(&self) -> usize {
+        self.types.len().max(1)
+    }
 }
 
 /// The control image of each prompt: one file for all, or a folder's files by order of name.
@@ -101,8 +138,10 @@ pub fn check(
         return Ok(());
     }
     let unet = UNetConfig::open(&model.unet().join("config.json"))?;
-    for Wanted { path, .. } in wanted {
-        ControlConfig::read(path, &model.unet(), reduction)?.check(path, &unet, reduction, size)?;
+    for Wanted { path, types, .. } in wanted {
+        let config = ControlConfig::read(path, &model.unet(), reduction)?;
+        config.check(path, &unet, reduction, size)?;
+        config.check_types(types).with_context(|| format!("{} with --control-type", path.display()))?;
     }
     Ok(())
 }
@@ -129,17 +168,19 @@ impl<B: Backend> Loaded<B> {
         for control in wanted {
             networks.push(Control::load(backend, &control.path, &unet, reduction)?);
             let mut by_index = BTreeMap::new();
-            for (picture, file) in pictures
-                .chunks(each)
-                .zip(&control.images)
-                .flat_map(|(pictures, file)| pictures.iter().map(move |picture| (picture, file.as_path())))
-            {
-                if !read.contains_key(file) {
-                    let image = filled(&fitted(file, shown)?, (settings.width, settings.height));
-                    let values = image.as_raw().iter().map(|&v| f32::from(v) / 255.0);
-                    read.insert(file, values.collect());
+            for (pictures, files) in pictures.chunks(each).zip(&control.images) {
+                for file in files {
+                    if !read.contains_key(file.as_path()) {
+                        let image = filled(&fitted(file, shown)?, (settings.width, settings.height));
+                        let values = image.as_raw().iter().map(|&v| f32::from(v) / 255.0);
+                        read.insert(file, values.collect());
+                    }
                 }
-                by_index.insert(picture.index, read[file].clone());
+                let images: Arc<[f32]> = match files.as_slice() {
+                    [file] => read[file.as_path()].clone(),
+                    several => several.iter().flat_map(|file| read[file.as_path()].to_vec()).collect(),
+                };
+                by_index.extend(pictures.iter().map(|picture| (picture.index, images.clone())));
             }
             images.push(by_index);
         }
@@ -147,12 +188,9 @@ impl<B: Backend> Loaded<B> {
     }
 
     /// The networks as the sampler takes them.
-    pub fn guides(&self, wanted: &[Wanted]) -> Vec<Guide<'_, B>> {
+    pub fn guides<'a>(&'a self, wanted: &'a [Wanted]) -> Vec<Guide<'a, B>> {
         let networks = self.networks.iter().map(Control::by_ref);
-        let guide = |((network, images), wanted): (_, &Wanted)| {
-            let Wanted { weight, span, guess, .. } = *wanted;
-            Guide { network, images, weight, span, guess }
-        };
+        let guide = |((network, images), wanted): (_, &'a Wanted)| wanted.guide(network, images);
         networks.zip(&self.images).zip(wanted).map(guide).collect()
     }
 }
