@@ -85,6 +85,59 @@ fn reshaped_values_are_not_written_through() {
     assert_eq!(values(&torch, &same), [1.0, 2.0, 3.0, 4.0]);
 }
 
+/// Copies of parameters (averages, a validation's) share their values until one of them changes.
+#[test]
+fn an_update_leaves_copies_of_a_parameter_as_they_were() {
+    use fairhuman_engine::{AdamW, AdamWState};
+    let Some(torch) = torch() else { return };
+    let mut param = torch.tensor(&[2], &[3.0, 5.0]);
+    let (copy, reshaped) = (param.clone(), torch.reshape(&param, &[2, 1]));
+    let (mut first, mut second) = (torch.zeros(&[2]), torch.zeros(&[2]));
+    let (first_copy, second_copy) = (first.clone(), second.clone());
+    let grad = torch.tensor(&[2], &[1.0, 1.0]);
+    let state = AdamWState { param: &mut param, first: &mut first, second: &mut second, grad: &grad };
+    let constants = AdamW { lr: 1.0, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, step: 1 };
+    torch.adamw(&mut [state], 1.0, &constants);
+    assert_eq!(values(&torch, &param), [2.0, 4.0]);
+    torch.ema(&mut [&mut param], &[&torch.tensor(&[2], &[10.0, 12.0])], 0.5);
+    assert_eq!(values(&torch, &param), [6.0, 8.0]);
+    for before in [&copy, &reshaped] {
+        assert_eq!(values(&torch, before), [3.0, 5.0]);
+    }
+    for before in [&first_copy, &second_copy] {
+        assert_eq!(values(&torch, before), [0.0, 0.0]);
+    }
+}
+
+/// libtorch's own gradient of a group norm is silently wrong where activations and cotangents have different
+/// memory formats, as a convolution's result and what the host sent do.
+#[test]
+fn group_norms_do_not_depend_on_where_their_inputs_are_from() {
+    use fairhuman_engine::{Affine, ConvParams, Epilogue};
+    let Some(torch) = torch() else { return };
+    let numbers = |count: usize, pace: f32| (0..count).map(|i| (i as f32 * pace).sin()).collect::<Vec<_>>();
+    let data = WeightData::from_f32(&[4, 4, 3, 3], &numbers(144, 0.7));
+    let filter = torch.weight(&data, WeightLayout::Filter);
+    let same = ConvParams::square(3, 1, 1);
+    let host = torch.tensor(&[2, 5, 3, 4], &numbers(120, 0.3));
+    let x = torch.conv2d(&host, WeightRef::Frozen(&filter), same, Epilogue::default());
+    let g = torch.conv2d_vjp(&host, WeightRef::Frozen(&filter), same, (5, 3), None);
+    let again = |tensor: &Tensor| torch.tensor(&[2, 5, 3, 4], &values(&torch, tensor));
+    let (gamma, beta) = (torch.tensor(&[4], &[1.0, 2.0, 0.5, -1.0]), torch.tensor(&[4], &[0.1; 4]));
+    let affine = Affine { gamma: &gamma, beta: &beta, eps: 1e-5 };
+    let lanes = Lanes::new(2, &[vec![0, 1]]);
+    let gradient = |x: &Tensor, g: &Tensor| {
+        let (_, stats) = torch.group_norm(x, 2, affine, true);
+        values(&torch, &torch.group_norm_vjp(g, (x, &stats), affine, true, &lanes, None))
+    };
+    let expected = gradient(&again(&x), &again(&g));
+    for found in [gradient(&x, &g), gradient(&again(&x), &g), gradient(&x, &again(&g))] {
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+}
+
 /// In 16 bits a parameter has a copy of its values in that type, which must go when they change.
 #[test]
 fn updated_parameters_are_used_with_their_new_values() {
