@@ -7,6 +7,7 @@ use fairhuman_engine::Backend;
 
 use crate::adapter::{Adapter, AdapterConfig};
 use crate::config_check::Config;
+pub use crate::control_network::ControlNetwork;
 use crate::controlnet::{ControlNet, ControlNetConfig, UNIONS};
 use crate::net::{ModelError, Trainable};
 use crate::unet::{UNetConfig, residual_shapes};

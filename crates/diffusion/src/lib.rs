@@ -30,6 +30,7 @@ pub mod adapter;
 pub mod clip;
 pub mod config_check;
 pub mod control;
+mod control_network;
 pub mod controlnet;
 pub mod generate;
 pub mod init;

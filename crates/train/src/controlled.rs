@@ -2,14 +2,10 @@
 //! prediction is compared with the target, and only the control network has parameters.
 
 use std::ops::Range;
-use std::path::Path;
 
-use fairhuman_diffusion::adapter::Adapter;
-use fairhuman_diffusion::control::ControlRef;
-use fairhuman_diffusion::controlnet::{ControlNet, ControlNetInput};
-use fairhuman_diffusion::net::{Layers, ModelError};
-use fairhuman_diffusion::unet::{Residuals, UNet, UNetInput};
-use fairhuman_engine::{Backend, DType, Params, Tape, Var};
+use fairhuman_diffusion::control::ControlNetwork;
+use fairhuman_diffusion::unet::UNet;
+use fairhuman_engine::{Backend, Tape, Var};
 
 use crate::batch::{Batch, Inputs, part};
 use crate::denoising::{Denoiser, DenoisingInputs, embedded_input};
@@ -51,111 +47,6 @@ impl Inputs for ControlledInputs {
 
     fn timesteps(&self) -> &[usize] {
         self.denoising.timesteps()
-    }
-}
-
-/// A network that turns control images into additions to a U-Net's activations.
-pub trait ControlNetwork<B: Backend>: Sync {
-    /// The additions for the U-Net's `input` and control images `[N, H, W, 3]` in [0, 1].
-    ///
-    /// # Errors
-    /// Images or inputs that do not fit the network.
-    fn residuals<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        input: &UNetInput<B>,
-        pixels: &B::Tensor,
-    ) -> Result<Residuals<B>, ModelError>;
-
-    /// The network by its kind.
-    fn by_ref(&self) -> ControlRef<'_, B>;
-
-    /// Its layers by name.
-    fn layers(&self) -> &Layers<B>;
-
-    /// Writes a folder as diffusers has it.
-    ///
-    /// # Errors
-    /// Files that cannot be written, values that `dtype` cannot hold.
-    fn write(&self, backend: &B, params: &Params<B>, folder: &Path, dtype: DType) -> Result<(), ModelError>;
-
-    /// Writes one file with the names that other programs read.
-    ///
-    /// # Errors
-    /// As [`ControlNetwork::write`].
-    fn write_file(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        file: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError>;
-}
-
-impl<B: Backend> ControlNetwork<B> for ControlNet<B> {
-    fn residuals<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        input: &UNetInput<B>,
-        pixels: &B::Tensor,
-    ) -> Result<Residuals<B>, ModelError> {
-        let hint = self.embed_hint(tape, pixels)?;
-        self.forward(tape, &ControlNetInput::of(input, &hint))
-    }
-
-    fn by_ref(&self) -> ControlRef<'_, B> {
-        ControlRef::ControlNet(self)
-    }
-
-    fn layers(&self) -> &Layers<B> {
-        self.layers()
-    }
-
-    fn write(&self, backend: &B, params: &Params<B>, folder: &Path, dtype: DType) -> Result<(), ModelError> {
-        self.write(backend, params, folder, dtype)
-    }
-
-    fn write_file(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        file: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        self.write_file(backend, params, file, dtype)
-    }
-}
-
-impl<B: Backend> ControlNetwork<B> for Adapter<B> {
-    fn residuals<'m>(
-        &'m self,
-        tape: &mut Tape<'m, B>,
-        _: &UNetInput<B>,
-        pixels: &B::Tensor,
-    ) -> Result<Residuals<B>, ModelError> {
-        Ok(Residuals { features: self.forward(tape, pixels)?, ..Residuals::default() })
-    }
-
-    fn by_ref(&self) -> ControlRef<'_, B> {
-        ControlRef::Adapter(self)
-    }
-
-    fn layers(&self) -> &Layers<B> {
-        self.layers()
-    }
-
-    fn write(&self, backend: &B, params: &Params<B>, folder: &Path, dtype: DType) -> Result<(), ModelError> {
-        self.write(backend, params, folder, dtype)
-    }
-
-    fn write_file(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        file: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        self.write_file(backend, params, file, dtype)
     }
 }
 

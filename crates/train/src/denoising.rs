@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use fairhuman_diffusion::control::ControlNetwork;
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::{Added, Residuals, UNet, UNetInput};
 use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
 
 use crate::batch::{Batch, Inputs, Targets, part};
-use crate::controlled::{ControlNetwork, Controlled};
+use crate::controlled::Controlled;
 use crate::method::full::Whole;
 use crate::method::lora::Adapted;
 use crate::module::{LossInputs, Pass, PassContext, TrainingModule, Wants};

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use fairhuman_engine::{Backend, DType, Params};
-
-use super::{Adapter, AdapterConfig, AdapterKind};
+use super::{AdapterConfig, AdapterKind};
 use crate::control::{self, AdapterNames, Layout};
 use crate::net::ModelError;
-use crate::weights::{WeightFiles, write_json};
+use crate::weights::WeightFiles;
 
 /// TencentARC's full adapters count their residual blocks through, two for each feature.
 const PAIR: usize = 2;
@@ -97,43 +95,6 @@ fn own_name(name: &str, light: bool) -> Option<String> {
 }
 
 /// TencentARC's name of a light adapter's tensor.
-fn tencent_name(name: &str) -> String {
+pub(super) fn tencent_name(name: &str) -> String {
     name.trim_start_matches("adapter.").replace(".resnets.", ".body.")
-}
-
-impl<B: Backend> Adapter<B> {
-    /// Writes a folder as diffusers has it, `config.json` and `diffusion_pytorch_model.safetensors`, in
-    /// `dtype`, with `params` for values. Every weight must be trained
-    /// ([`Trainable::All`](crate::net::Trainable::All)).
-    ///
-    /// # Errors
-    /// Files that cannot be written, values that `dtype` cannot hold.
-    pub fn write(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        folder: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        self.layers.write_trained(backend, params, folder, "diffusion_pytorch_model", dtype)?;
-        Ok(write_json(&folder.join("config.json"), &self.config.to_value())?)
-    }
-
-    /// Writes one `.safetensors` file: with diffusers' names, a light adapter with TencentARC's, since
-    /// ComfyUI and A1111 know light ones by these alone.
-    ///
-    /// # Errors
-    /// As [`Adapter::write`], and a name by which A1111 or ComfyUI would take it for another network.
-    pub fn write_file(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        file: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        control::check_name(file)?;
-        let light = self.config.kind == AdapterKind::Light;
-        let name = |name: &str| if light { tencent_name(name) } else { name.to_owned() };
-        self.layers.write_one_file(backend, params, file, dtype, name)
-    }
 }

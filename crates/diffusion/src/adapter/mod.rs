@@ -7,11 +7,13 @@ mod files;
 use std::path::Path;
 
 use fairhuman_engine::{Activation, Backend, ConvParams, Tape, Var};
+use serde_json::Value;
 
 pub use config::{AdapterConfig, AdapterKind};
 
-use crate::control;
+use crate::control::{self, ControlNetwork, ControlRef};
 use crate::net::{ConvId, Fresh, Layers, LinearId, ModelError, Plan, Trainable};
+use crate::unet::{Residuals, UNetInput};
 use crate::weights::WeightFiles;
 
 const MODEL: &str = "T2I-Adapter";
@@ -129,11 +131,6 @@ impl<B: Backend> Adapter<B> {
         &self.config
     }
 
-    /// Its layers by name.
-    pub fn layers(&self) -> &Layers<B> {
-        &self.layers
-    }
-
     /// Features of control images `[N, H, W, 3]` of values in [0, 1]; see [`crate::unet::Residuals`].
     ///
     /// # Errors
@@ -188,6 +185,36 @@ impl<B: Backend> Adapter<B> {
             }
         }
         backend.tensor(&[n, h, w, channels * d * d], &out)
+    }
+}
+
+impl<B: Backend> ControlNetwork<B> for Adapter<B> {
+    fn residuals<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        _: &UNetInput<B>,
+        pixels: &B::Tensor,
+    ) -> Result<Residuals<B>, ModelError> {
+        Ok(Residuals { features: self.forward(tape, pixels)?, ..Residuals::default() })
+    }
+
+    fn by_ref(&self) -> ControlRef<'_, B> {
+        ControlRef::Adapter(self)
+    }
+
+    fn layers(&self) -> &Layers<B> {
+        &self.layers
+    }
+
+    fn settings(&self) -> Value {
+        self.config.to_value()
+    }
+
+    fn name_in_file(&self, name: &str) -> String {
+        match self.config.kind {
+            AdapterKind::Light => files::tencent_name(name),
+            AdapterKind::Full | AdapterKind::FullXl => name.to_owned(),
+        }
     }
 }
 

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fairhuman_engine::{Backend, DType, Params};
 use serde_json::Value;
 
-use super::{ControlNet, ControlNetConfig, UnionConfig};
+use super::{ControlNetConfig, UnionConfig};
 use crate::config_check::{Config, ConfigError};
 use crate::control::{self, Layout};
 use crate::net::{ModelError, Plan};
 use crate::unet::UNetConfig;
-use crate::weights::{Part, Viewed, WeightFiles, write_json};
+use crate::weights::{Part, Viewed, WeightFiles};
 
 /// Settings and weights under diffusers' names of a folder or of one file for the U-Net in the folder `unet`.
 pub(super) fn open(path: &Path, unet: &Path) -> Result<(ControlNetConfig, WeightFiles), ModelError> {
@@ -117,38 +116,4 @@ pub fn cldm_names(config: &ControlNetConfig, plan: &Plan) -> Vec<(String, String
         Some((tensor.name.clone(), cldm))
     };
     plan.tensors().into_iter().filter_map(named).collect()
-}
-
-impl<B: Backend> ControlNet<B> {
-    /// Writes a folder as diffusers has it, `config.json` and `diffusion_pytorch_model.safetensors` (or
-    /// shards of at most 1 GiB), in `dtype`, with `params` for values. Every weight must be trained
-    /// ([`Trainable::All`](crate::net::Trainable::All)).
-    ///
-    /// # Errors
-    /// Files that cannot be written, values that `dtype` cannot hold.
-    pub fn write(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        folder: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        self.layers.write_trained(backend, params, folder, "diffusion_pytorch_model", dtype)?;
-        Ok(write_json(&folder.join("config.json"), &self.config.value)?)
-    }
-
-    /// Writes one `.safetensors` file with diffusers' names, which diffusers, ComfyUI and A1111 read.
-    ///
-    /// # Errors
-    /// As [`ControlNet::write`], and a name by which A1111 or ComfyUI would take it for another network.
-    pub fn write_file(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        file: &Path,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
-        control::check_name(file)?;
-        self.layers.write_one_file(backend, params, file, dtype, str::to_owned)
-    }
 }

@@ -9,6 +9,7 @@ mod union;
 use std::path::Path;
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
+use serde_json::Value;
 
 pub use config::ControlNetConfig;
 pub(crate) use config::UNIONS;
@@ -18,7 +19,7 @@ use union::Union;
 pub use union::{UnionConfig, control_type, control_types};
 
 use crate::config_check::Config;
-use crate::control;
+use crate::control::{self, ControlNetwork, ControlRef};
 use crate::net::{Fresh, LayerInit, Layers, LinearId, ModelError, Plan, Trainable};
 use crate::unet::{
     Added, ContextCursor, Encoder, EncoderInput, Given, Residuals, TextAttentions, TextContext,
@@ -172,11 +173,6 @@ impl<B: Backend> ControlNet<B> {
         &self.config
     }
 
-    /// Its layers by name.
-    pub fn layers(&self) -> &Layers<B> {
-        &self.layers
-    }
-
     /// Embeds control images `[N, f h, f w, C]` of values in [0, 1] for latents `[h, w]`; grey ones have
     /// equal channels. Depends on nothing else, so sampling does it once for all its steps.
     ///
@@ -299,6 +295,30 @@ impl<B: Backend> ControlNet<B> {
             transformers: self.parts.encoder.transformers().collect(),
             width: self.config.encoder.text_width,
         }
+    }
+}
+
+impl<B: Backend> ControlNetwork<B> for ControlNet<B> {
+    fn residuals<'m>(
+        &'m self,
+        tape: &mut Tape<'m, B>,
+        input: &UNetInput<B>,
+        pixels: &B::Tensor,
+    ) -> Result<Residuals<B>, ModelError> {
+        let hint = self.embed_hint(tape, pixels)?;
+        self.forward(tape, &ControlNetInput::of(input, &hint))
+    }
+
+    fn by_ref(&self) -> ControlRef<'_, B> {
+        ControlRef::ControlNet(self)
+    }
+
+    fn layers(&self) -> &Layers<B> {
+        &self.layers
+    }
+
+    fn settings(&self) -> Value {
+        self.config.value.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use fairhuman_files::PartialFolder;
 
 use super::refuse_existing;
 use crate::adapter::{Adapter, AdapterConfig, AdapterKind};
-use crate::control::{ControlConfig, check_name};
+use crate::control::{ControlConfig, ControlNetwork, check_name};
 use crate::controlnet::{ControlNet, ControlNetConfig, Start};
 use crate::net::{ModelError, Trainable};
 use crate::pipeline::ModelFolder;

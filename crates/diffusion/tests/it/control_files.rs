@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::adapter::{self, Adapter, AdapterConfig, AdapterKind};
-use fairhuman_diffusion::control::{self, ControlConfig, ControlKind};
+use fairhuman_diffusion::control::{self, ControlConfig, ControlKind, ControlNetwork};
 use fairhuman_diffusion::controlnet::{self, ControlNet, ControlNetConfig, ControlNetInput, Start};
 use fairhuman_diffusion::init::{ControlInit, Preset, init_control, init_model};
 use fairhuman_diffusion::net::Trainable;

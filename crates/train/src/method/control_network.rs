@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::Dataset;
+use fairhuman_diffusion::control::ControlNetwork;
 use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, DType, Params};
 
 use super::{Method, Painter, Settings, Setup};
 use crate::batch::Batch;
-use crate::controlled::{ControlNetwork, Controlled, ControlledInputs};
+use crate::controlled::{Controlled, ControlledInputs};
 use crate::data::{CaptionUse, ControlSource, Data, DataError, Preparing, Sampling};
 use crate::error::TrainError;
 use crate::problems::Problems;
