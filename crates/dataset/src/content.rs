@@ -1,10 +1,8 @@
 //! The encoded bytes of a picture, from a file or from a table, behind one reader.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use fairhuman_files::ensure_file;
 use fairhuman_pictures::names::content;
 use fairhuman_pictures::{Decoded, Header, PictureError, Problem, read_header};
 
@@ -42,7 +40,7 @@ impl Content {
     pub fn open(&self) -> Result<(Box<dyn Stream + '_>, u64), Diagnostic> {
         match self {
             Content::File(path) => {
-                let file = ensure_file(path).and_then(|()| File::open(path)).map_err(|e| unreadable(&e))?;
+                let file = fairhuman_files::open(path).map_err(|e| unreadable(&e))?;
                 let length = file.metadata().map_err(|e| unreadable(&e))?.len();
                 Ok((Box::new(BufReader::new(file)), length))
             }

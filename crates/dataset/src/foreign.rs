@@ -39,7 +39,7 @@ pub(crate) fn refuse(beginning: &[u8]) -> Result<(), Diagnostic> {
 /// The same of the file at `path`; a file that cannot be read is told elsewhere.
 pub(crate) fn refuse_file(path: &Path) -> Result<(), Diagnostic> {
     let mut beginning = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
+    if let Ok(file) = fairhuman_files::open(path) {
         let _ = file.take(ENOUGH as u64).read_to_end(&mut beginning);
     }
     refuse(&beginning)

@@ -138,7 +138,8 @@ impl Config {
     /// # Errors
     /// A file that cannot be read or is not JSON.
     pub(crate) fn parse(path: &Path) -> Result<Value, ConfigError> {
-        let text = std::fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+        let text =
+            fairhuman_files::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
         serde_json::from_slice(&json::with_marks(&text))
             .map_err(|e| ConfigError::Malformed { path: path.into(), problem: format!("not JSON: {e}") })
     }

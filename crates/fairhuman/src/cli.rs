@@ -12,6 +12,7 @@ use fairhuman_train::recipe::{Device, Precision, bounds};
 
 mod compute;
 mod data;
+mod init;
 mod model;
 mod networks;
 mod refine;
@@ -20,7 +21,8 @@ use compute::{device, precision};
 pub use data::{
     Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
-pub use model::{ControlKind, Dtype, InitControl, InitModel, Merge, Preset};
+pub use init::{Aim, Init};
+pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
 pub use networks::{ControlChoice, ModelChoice};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 
@@ -59,6 +61,8 @@ pub enum Command {
     Annotate(Annotate),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
+    /// Write a recipe for a dataset and a model, each line with its reason
+    Init(Init),
     /// Make control images: poses, edges; for training a control network or drawing with one
     Control(Control),
     /// Make pictures of prompts with a model and LoRA files
@@ -67,6 +71,8 @@ pub enum Command {
     Refine(Box<Refine>),
     /// Make a model folder with LoRA files merged into it, for programs without LoRA
     Merge(Merge),
+    /// Write a model as one checkpoint file, or as a folder
+    Convert(Convert),
     /// Show training runs on one web page, several side by side
     Report(Report),
     /// Run one training step from recorded tensors, and time it
@@ -128,6 +134,9 @@ pub struct Train {
     /// Only check the recipe and print it, with an estimate of the memory that its run needs on its device
     #[arg(long, conflicts_with_all = ["steps", "record"])]
     pub dry_run: bool,
+    /// Print the whole recipe, every default written out, as it is saved in the run folder
+    #[arg(long)]
+    pub verbose: bool,
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
     #[arg(long, value_name = "STEP", value_parser = whole(1..=MOST_STEPS))]
     pub record: Option<u64>,

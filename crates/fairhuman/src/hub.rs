@@ -1,9 +1,33 @@
 //! Names of the Hugging Face Hub where a path is expected.
 
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use fairhuman_hub::{Cache, Name, Settings};
+
+/// Neither a path nor the name of something that was downloaded.
+#[derive(Debug)]
+struct Unknown {
+    path: PathBuf,
+    name: Name,
+    cache: PathBuf,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, name, cache } = self;
+        write!(
+            f,
+            "there is no {}; nor has the Hugging Face cache ({}) a repository {name}: if that is what you mean, \
+             `fairhuman models get {name}` downloads it",
+            path.display(),
+            cache.display()
+        )
+    }
+}
+
+impl std::error::Error for Unknown {}
 
 /// As this user's environment says.
 ///
@@ -26,18 +50,23 @@ pub fn located(path: &Path) -> anyhow::Result<PathBuf> {
     find(path, path.to_str())
 }
 
-/// The same for a path of a recipe, which was joined to the recipe's folder.
+/// The same for a path of a recipe, which was joined to the recipe's folder; one that leads nowhere stays,
+/// and its reader tells.
 ///
 /// # Errors
-/// As [`located`].
+/// A name of which a part only was downloaded.
 pub fn located_of_recipe(path: &Path) -> anyhow::Result<PathBuf> {
     let text = path.to_str().unwrap_or_default();
+    let found = |text: &str| match find(path, Some(text)) {
+        Err(error) if error.is::<Unknown>() => Ok(path.to_owned()),
+        found => found,
+    };
     if let Some(at) = ["https://", "http://"].iter().find_map(|scheme| text.find(scheme)) {
-        return find(path, Some(&text[at..]));
+        return found(&text[at..]);
     }
     let parts: Vec<&str> = path.components().filter_map(normal).collect();
     let count = if text.ends_with(".safetensors") { 3 } else { 2 };
-    find(path, Some(&parts[parts.len().saturating_sub(count)..].join("/")))
+    found(&parts[parts.len().saturating_sub(count)..].join("/"))
 }
 
 fn normal(part: Component<'_>) -> Option<&str> {
@@ -66,11 +95,6 @@ fn find(path: &Path, text: Option<&str>) -> anyhow::Result<PathBuf> {
                 settings.cache.display()
             ),
         },
-        None => bail!(
-            "there is no {}; nor has the Hugging Face cache ({}) a repository {name}: if that is what you mean, \
-             `fairhuman models get {name}` downloads it",
-            path.display(),
-            settings.cache.display()
-        ),
+        None => Err(Unknown { path: path.into(), name, cache: settings.cache.clone() }.into()),
     }
 }

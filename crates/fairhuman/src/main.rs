@@ -33,17 +33,22 @@ fn main() -> ExitCode {
     signals::prefer_errors();
     let cli = Cli::parse();
     libtorch::look_in(cli.libtorch);
+    if let Err(error) = interrupt::listen() {
+        errln!("note: {error:#}");
+    }
     // Training is worth finishing although nobody watches; its results are files.
     let prints_results = !matches!(cli.command, Command::Train(_) | Command::Quickstart(_));
     let result = OutOfMemory::catch(|| match cli.command {
         Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
+        Command::Init(options) => commands::init::run(&options),
         Command::Check(options) => commands::check::run(&options),
         Command::Control(options) => commands::control::run(&options),
         Command::Refine(options) => commands::refine::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
         Command::Merge(options) => commands::merge::run(&options),
+        Command::Convert(options) => commands::convert::run(&options),
         Command::Report(options) => commands::report::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),

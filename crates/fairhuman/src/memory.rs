@@ -28,7 +28,7 @@ pub struct Memory {
 impl Memory {
     /// The machine's, or what its control group allows, if that is less; none where the system does not tell.
     pub fn read() -> Option<Memory> {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let text = fairhuman_files::read_to_string("/proc/meminfo").ok()?;
         let mut memory =
             Memory { available: field(&text, "MemAvailable:")?, total: field(&text, "MemTotal:")? };
         for (limit, used) in [
@@ -88,7 +88,7 @@ fn field(text: &str, name: &str) -> Option<f64> {
 
 /// The number in a file; none for `max`.
 fn number(path: &str) -> Option<f64> {
-    std::fs::read_to_string(Path::new(path)).ok()?.trim().parse().ok()
+    fairhuman_files::read_to_string(Path::new(path)).ok()?.trim().parse().ok()
 }
 
 /// Settles which gradients are kept where the recipe leaves it open: all, or only their products where the

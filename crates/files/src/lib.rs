@@ -11,6 +11,7 @@ mod copy;
 mod folder;
 pub mod json;
 mod leftover;
+mod lock;
 mod replace;
 
 use std::fs::File;
@@ -21,6 +22,7 @@ pub use apart::{Overlap, Relation, ensure_apart};
 pub use copy::{FileError, copy};
 pub use folder::PartialFolder;
 pub use leftover::remove_leftovers;
+pub use lock::{FolderLock, LockError};
 pub use replace::{Foreign, Kind, MARK, ensure_ours};
 
 /// Fails where something is at `path` that is no file, or a link to nothing: opening a pipe, for one, waits
@@ -41,9 +43,27 @@ pub fn ensure_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The system's error, or what is in the file's place.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    ensure_file(path)?;
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    ensure_file(path.as_ref())?;
     std::fs::read(path)
+}
+
+/// Reads a whole file of text, which must be one; see [`ensure_file`].
+///
+/// # Errors
+/// The system's error, what is in the file's place, or that it is not UTF-8.
+pub fn read_to_string(path: impl AsRef<Path>) -> Result<String> {
+    ensure_file(path.as_ref())?;
+    std::fs::read_to_string(path)
+}
+
+/// Opens a file for reading, which must be one; see [`ensure_file`].
+///
+/// # Errors
+/// The system's error, or what is in the file's place.
+pub fn open(path: impl AsRef<Path>) -> Result<File> {
+    ensure_file(path.as_ref())?;
+    File::open(path)
 }
 
 /// Writes `bytes` to `path`. When this returns, they are on the disk.

@@ -2,7 +2,6 @@
 //! may be all that there is.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +21,8 @@ pub enum Kind {
     Picture,
     /// A safetensors file.
     Tensors,
+    /// A report in JSON.
+    Report,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Page => "page",
             Self::Picture => "picture",
             Self::Tensors => "file of tensors",
+            Self::Report => "report",
         }
     }
 
@@ -46,7 +48,7 @@ impl Kind {
                 let text = |chunk: &str| has(format!("{chunk}{MARK}\0").as_bytes());
                 head.starts_with(b"\x89PNG") && (text("tEXt") || text("iTXt"))
             }
-            Self::Tensors => has(format!("\"{MARK}\":").as_bytes()),
+            Self::Tensors | Self::Report => has(format!("\"{MARK}\":").as_bytes()),
         }
     }
 }
@@ -81,7 +83,7 @@ impl std::error::Error for Foreign {}
 pub fn ensure_ours(path: &Path, kind: Kind) -> Result<(), Foreign> {
     let foreign = || Foreign { path: path.to_owned(), kind };
     let mut head = Vec::new();
-    match File::open(path) {
+    match crate::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
             return Ok(());
         }

@@ -32,7 +32,7 @@ impl<'a> Cache<'a> {
 
     /// A part of a model that its snapshot lacks, as after a download that was broken off.
     pub fn lacks(&self, snapshot: &Path) -> Option<String> {
-        let text = fs::read_to_string(snapshot.join("model_index.json")).ok()?;
+        let text = fairhuman_files::read_to_string(snapshot.join("model_index.json")).ok()?;
         let index: Value = serde_json::from_str(&text).ok()?;
         let is_whole = |part: &&str| {
             let folder = snapshot.join(part);
@@ -78,7 +78,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn snapshot(folder: &Path, revision: &str) -> Option<PathBuf> {
     let commit = match is_commit(revision) {
         true => revision.to_owned(),
-        false => fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_owned(),
+        false => fairhuman_files::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_owned(),
     };
     let snapshot = folder.join("snapshots").join(&commit);
     (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)

@@ -179,7 +179,7 @@ impl One<'_> {
         }
         let io = |source| HubError::Io { path: partial.into(), source };
         let mut sum = Sha256::new();
-        let mut file = File::open(partial).map_err(io)?;
+        let mut file = fairhuman_files::open(partial).map_err(io)?;
         let mut piece = vec![0; 1 << 20];
         loop {
             match file.read(&mut piece).map_err(io)? {

@@ -1,6 +1,5 @@
 //! Where the cache and the Hub are, and who asks.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The address of the Hub.
@@ -40,7 +39,7 @@ impl Settings {
         let named = || get("HF_TOKEN").or_else(|| get("HUGGING_FACE_HUB_TOKEN"));
         let stored = || {
             let file = get("HF_TOKEN_PATH").map_or_else(|| root.join("token"), path);
-            fs::read_to_string(file).ok()
+            fairhuman_files::read_to_string(file).ok()
         };
         let token = match is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             true => None,

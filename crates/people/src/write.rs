@@ -182,7 +182,9 @@ pub fn write_dataset(
     claim(out, options)?;
     for folder in ["images", "masks/face", "masks/hand", "keypoints"] {
         let path = out.join(folder);
-        fs::create_dir_all(&path).map_err(|source| PeopleError::Io { action: "create", path, source })?;
+        fs::create_dir_all(&path)
+            .and_then(|()| fairhuman_files::remove_leftovers(&path))
+            .map_err(|source| PeopleError::Io { action: "create", path, source })?;
     }
     let digits = options.count.saturating_sub(1).to_string().len().max(5);
     let drawn = AtomicU64::new(0);
@@ -234,7 +236,7 @@ fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
     let file = out.join(OPTIONS_FILE);
     let occupied = |found: String| PeopleError::Occupied { folder: out.to_path_buf(), found };
     if file.exists() {
-        let text = fs::read_to_string(&file).map_err(io("read", &file))?;
+        let text = fairhuman_files::read_to_string(&file).map_err(io("read", &file))?;
         let Ok(theirs) = serde_json::from_str::<Made>(&text) else {
             return Err(occupied(format!("its {OPTIONS_FILE} was not written by this program")));
         };
@@ -272,7 +274,7 @@ fn one(
     let keypoints = format!("keypoints/{name}.json");
     let line = |text: &str, face: Option<&str>, hand: Option<&str>| json!({ "image": image, "text": text, "mask_face": face, "mask_hand": hand, "keypoints": keypoints });
     if let Some(done) =
-        fs::read(out.join(&keypoints)).ok().and_then(|b| serde_json::from_slice::<Done>(&b).ok())
+        fairhuman_files::read(out.join(&keypoints)).ok().and_then(|b| serde_json::from_slice::<Done>(&b).ok())
     {
         let files = [Some(&image), done.mask_face.as_ref(), done.mask_hand.as_ref()];
         if files.into_iter().flatten().all(|f| out.join(f).is_file()) {

@@ -104,7 +104,7 @@ pub fn disguised(file: &Path) -> Option<String> {
         return None;
     }
     let mut head = Vec::new();
-    std::fs::File::open(file).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    fairhuman_files::open(file).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
     let named = match extension.as_str() {
         "" => "has no extension".to_owned(),
         known => format!("is called .{known}"),

@@ -22,7 +22,8 @@ pub fn read(file: &Path) -> Result<RgbImage, PhotoError> {
     if file.metadata().is_ok_and(|data| !data.is_file()) {
         return Err(PhotoError { file: file.into(), reason: "is no file".into() });
     }
-    let bytes = std::fs::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
+    let bytes =
+        fairhuman_files::read(file).map_err(|e| PhotoError { file: file.into(), reason: e.to_string() })?;
     decode(file, &bytes)
 }
 

@@ -58,7 +58,7 @@ impl Run {
         let name = folder.canonicalize().unwrap_or(folder.into());
         let name = name.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned());
         let mut run = Run { name, events, ..Run::default() };
-        match std::fs::read_to_string(folder.join("recipe.toml")) {
+        match fairhuman_files::read_to_string(folder.join("recipe.toml")) {
             Ok(recipe) => run.recipe = recipe,
             Err(error) => run.notes.push(format!("recipe.toml cannot be read: {error}.")),
         }

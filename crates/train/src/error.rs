@@ -133,8 +133,8 @@ pub enum TrainError {
         /// Reason of the last refusal.
         last: String,
     },
-    /// Steps in a row had to be refused, and the model's weights are the reason.
-    #[error("stopped at step {step}: {count} steps in a row were refused, because {source}")]
+    /// Losses are no finite numbers, and the model's weights are the reason.
+    #[error("stopped at step {step} ({count} steps in a row were refused), because {source}")]
     DamagedModel {
         /// The last step.
         step: u64,

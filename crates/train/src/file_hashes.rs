@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairhuman_diffusion::weights::{VIEW, View};
-use fairhuman_files::{ensure_file, write_unsynced};
+use fairhuman_files::write_unsynced;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Key, files};
@@ -59,7 +59,7 @@ impl FileHashes {
             return Ok(known.hash.clone());
         }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(file)?)?;
+        hasher.update_reader(fairhuman_files::open(file)?)?;
         let hash = hasher.finalize().to_hex().to_string();
         // A file that changes while it is read has no hash to remember.
         if self::stamp(file)? == stamp {
@@ -112,7 +112,7 @@ fn read(path: &Path) -> Option<BTreeMap<PathBuf, Known>> {
     let written = std::fs::metadata(path).ok()?.modified().ok()?;
     let limit = nanoseconds(written.checked_sub(TICK)?);
     let mut known: BTreeMap<PathBuf, Known> =
-        serde_json::from_slice(&ensure_file(path).and_then(|()| std::fs::read(path)).ok()?).ok()?;
+        serde_json::from_slice(&fairhuman_files::read(path).ok()?).ok()?;
     known.retain(|_, known| known.stamp.modified < limit);
     Some(known)
 }

@@ -11,11 +11,10 @@
 //! RUN/cache/                 encoded pictures and captions, unless the recipe names another folder
 //! ```
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_files::{ensure_file, remove_leftovers};
+use fairhuman_files::{FolderLock, LockError, remove_leftovers};
 
 use crate::error::TrainError;
 use crate::events::{self, Event, EventLog, Resumed};
@@ -30,7 +29,7 @@ pub struct RunFolder {
     path: PathBuf,
     log: EventLog,
     /// Held as long as the folder is open; the system lets go of it even if the process is killed.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl RunFolder {
@@ -38,23 +37,16 @@ impl RunFolder {
     ///
     /// # Errors
     /// A folder that cannot be written, or that another process trains in.
-    pub fn lock(path: &Path) -> Result<File, TrainError> {
-        let fail = |source| TrainError::Io { path: path.into(), source };
-        std::fs::create_dir_all(path).map_err(fail)?;
-        let file = path.join(".lock");
-        let lock = ensure_file(&file).and_then(|()| File::create(&file));
-        let lock = lock.map_err(|source| TrainError::Io { path: file, source })?;
-        match lock.try_lock() {
-            Ok(()) => {
-                for folder in [path.to_path_buf(), checkpoints(path)] {
-                    // They are in nobody's way: what cannot be listed or removed stays.
-                    let _ = remove_leftovers(&folder);
-                }
-                Ok(lock)
-            }
-            Err(TryLockError::WouldBlock) => Err(TrainError::InUse { path: path.into() }),
-            Err(TryLockError::Error(source)) => Err(fail(source)),
+    pub fn lock(path: &Path) -> Result<FolderLock, TrainError> {
+        let lock = FolderLock::take(path).map_err(|error| match error {
+            LockError::InUse(path) => TrainError::InUse { path },
+            LockError::Io(path, source) => TrainError::Io { path, source },
+        })?;
+        for folder in [path.to_path_buf(), checkpoints(path)] {
+            // They are in nobody's way: what cannot be listed or removed stays.
+            let _ = remove_leftovers(&folder);
         }
+        Ok(lock)
     }
 
     /// Opens a locked folder for a run with `step` steps done and saves the recipe in it; also what its log
@@ -62,7 +54,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// Files that cannot be written.
-    pub fn open(path: &Path, lock: File, recipe: &Recipe, step: u64) -> Result<(Self, Resumed), TrainError> {
+    pub fn open(
+        path: &Path,
+        lock: FolderLock,
+        recipe: &Recipe,
+        step: u64,
+    ) -> Result<(Self, Resumed), TrainError> {
         let file = path.join(RECIPE);
         let text = format!("{RECIPE_BEGINNING}: every default is written out.\n\n{}", recipe.to_toml());
         write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
@@ -124,7 +121,7 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
     }
     let recipe_file = recipe.out.join(RECIPE);
     let is_ours = |text: String| text.starts_with(RECIPE_BEGINNING);
-    if exists(&recipe_file) && !std::fs::read_to_string(&recipe_file).is_ok_and(is_ours) {
+    if exists(&recipe_file) && !fairhuman_files::read_to_string(&recipe_file).is_ok_and(is_ours) {
         return taken(recipe_file, "is no recipe that a run wrote");
     }
     for name in recipe.method.writes() {

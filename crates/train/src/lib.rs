@@ -26,7 +26,7 @@
 //!     "#,
 //! )?;
 //! assert_eq!(recipe.objective[1].scale, 5.0); // the paper's setting for a region
-//! assert_eq!(recipe.optimizer.learning_rate, 1e-5);
+//! assert_eq!(recipe.optimizer.learning_rate, 1e-4);
 //! # Ok::<(), fairhuman_train::recipe::RecipeError>(())
 //! ```
 //!

@@ -120,7 +120,15 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         let resumed = resumed.unwrap_or_default();
         if !resumed.damaged.is_empty() {
             let lines: Vec<String> = resumed.damaged.iter().map(usize::to_string).collect();
-            notes.push(format!("events.jsonl: damaged lines were left out: {}", lines.join(", ")));
+            notes.push(format!("events.jsonl: damaged lines, left out, by number: {}", lines.join(", ")));
+        }
+        if resumed.irregular > 0 {
+            notes.push(format!(
+                "events.jsonl: the steps before {} are not all there, each once: in {} places lines are missing, or \
+                 doubled ones were left out; training is not changed by that, curves of the report are",
+                progress.step + 1,
+                resumed.irregular
+            ));
         }
         notes.extend(size::note(&setup.model, &recipe.geometry));
         let saved = saved.map(|saved| saved.progress.step);

@@ -217,7 +217,12 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             self.note_damage(run)?;
             let last = step == self.until;
             if self.validates_after(step) && !self.validate(run)? && last {
-                return Err(TrainError::Diverged { step });
+                return Err(match run.find_damaged_weights() {
+                    Some(source) => {
+                        TrainError::DamagedModel { step, count: run.progress.bad_in_a_row, source }
+                    }
+                    None => TrainError::Diverged { step },
+                });
             }
             if self.previews_after(step) {
                 self.sample(run)?;

@@ -253,7 +253,7 @@ impl Job<'_> {
         if let Some(reason) = names::disguised(&source) {
             return Ok(Err(reason));
         }
-        let bytes = match std::fs::read(&source) {
+        let bytes = match fairhuman_files::read(&source) {
             Ok(bytes) => bytes,
             Err(e) => return Ok(Err(e.to_string())),
         };
@@ -305,7 +305,7 @@ impl Job<'_> {
 
     /// The annotation of an earlier run.
     fn annotation(&self, paths: &Paths) -> Option<Annotation> {
-        let bytes = std::fs::read(self.out.join(&paths.annotation)).ok()?;
+        let bytes = fairhuman_files::read(self.out.join(&paths.annotation)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -412,7 +412,7 @@ fn finish(
     sheet::write_pages(out, &thumbnails)?;
     files::write(&out.join("index.html"), sheet::html(&entries, problems).as_bytes())?;
     let list = out.join("metadata.jsonl");
-    if let Ok(before) = std::fs::read(&list)
+    if let Ok(before) = fairhuman_files::read(&list)
         && before != metadata.as_bytes()
     {
         files::write(&out.join("metadata-before.jsonl"), &before)?;

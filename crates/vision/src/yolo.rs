@@ -80,7 +80,7 @@ impl Yolo {
     /// there is more than one. Ultralytics' own threshold is 0.25, the paper's 0.5.
     pub fn load(file: &Path, classes: &[String], threshold: f32) -> Result<Self, YoloError> {
         let fail = |reason: String| YoloError { file: file.into(), reason };
-        let bytes = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+        let bytes = fairhuman_files::read(file).map_err(|e| fail(e.to_string()))?;
         onnx_depth::check(&bytes).map_err(fail)?;
         let identity = sha256_hex(&bytes);
         let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;

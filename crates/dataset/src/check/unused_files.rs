@@ -11,7 +11,7 @@ use crate::spec::{DatasetSpec, Layout, Region};
 const COMPANIONS: [&str; 12] =
     ["csv", "html", "ini", "json", "jsonl", "log", "md", "npz", "parquet", "safetensors", "toml", "yaml"];
 /// Beginnings of names of files that go with datasets.
-const COMPANION_NAMES: [&str; 4] = ["contact-sheet", "licence", "license", "readme"];
+const COMPANION_NAMES: [&str; 5] = ["contact-sheet", "control-sheet", "licence", "license", "readme"];
 /// Up to this many unused files of a folder are reported one by one; more are reported together.
 const ONE_BY_ONE: usize = 3;
 

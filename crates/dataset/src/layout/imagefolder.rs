@@ -41,6 +41,15 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             let text = format!("has no metadata.jsonl or metadata.csv, nor one in a folder `{split}`");
             return Err(problem(&path, &text));
         };
+        let others = LISTS.map(|name| list.with_file_name(name));
+        if let Some(other) = others.iter().find(|other| **other != list && path.join(other).exists()) {
+            let text = format!(
+                "has {} and {}: set `path` to the one that is meant",
+                list.display(),
+                other.display()
+            );
+            return Err(problem(&path, &text));
+        }
         (path, list)
     };
     let folder = list.parent().unwrap_or(Path::new("")).to_owned();
@@ -145,6 +154,12 @@ fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Orig
     let bytes = fairhuman_files::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
     foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    // Within quotes a quotation mark stands twice, so that there is an even number of them; the reader would
+    // take all that follows an open one for one field.
+    if bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+        let text = "has an odd number of quotation marks: one is opened and never closed";
+        return Err(dataset(Diagnostic::new(Kind::List, text)));
+    }
     listing.used.push(name.to_owned());
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let head =

@@ -40,7 +40,7 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     if numbered.is_empty() {
         let (list, root) = list_in(path, "dataset.toml");
         let name = PathBuf::from(list.file_name().unwrap_or_default());
-        let text = std::fs::read_to_string(&list).map_err(|e| {
+        let text = fairhuman_files::read_to_string(&list).map_err(|e| {
             let hint = ": the layout `kohya` needs folders such as `10_name`, or a TOML dataset config";
             problem(&name, unreadable(&e).with_hint(hint))
         })?;
@@ -140,7 +140,7 @@ impl Config {
 
 /// The sources of masks ([`Region::mask`]) that the dataset config at `list` speaks of.
 pub(super) fn mask_sources(list: &Path) -> Vec<&'static str> {
-    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let text = fairhuman_files::read_to_string(list).unwrap_or_default();
     let Ok(config) = toml::from_str::<Config>(&text) else { return Vec::new() };
     let set = |key: &str| {
         let value = |(_, tables): (_, Tables)| tables.iter().find_map(|t| t.get(key)).cloned();

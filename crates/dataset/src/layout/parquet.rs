@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use fairhuman_files::ensure_file;
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -267,7 +266,7 @@ fn add_rows(
 
 fn reader(file: &Path) -> Result<SerializedFileReader<File>, Diagnostic> {
     crate::foreign::refuse_file(file)?;
-    let file = ensure_file(file).and_then(|()| File::open(file)).map_err(|e| unreadable(&e))?;
+    let file = fairhuman_files::open(file).map_err(|e| unreadable(&e))?;
     SerializedFileReader::new(file).map_err(table_error)
 }
 

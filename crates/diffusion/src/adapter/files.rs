@@ -42,7 +42,9 @@ fn of_file(path: &Path, files: &WeightFiles, reduction: usize) -> Result<Adapter
     let shape = |end: String| files.shape(&format!("adapter.{end}.weight"));
     let light = shape("conv_in".into()).is_none();
     let first = shape(if light { "body.0.in_conv" } else { "conv_in" }.into());
-    let inputs = first.map_or(0, |shape| shape[1]);
+    let Some(inputs) = first.map(|shape| shape[1]) else {
+        return Err(refused(path, "it lacks the weight of its first layer".into()));
+    };
     let square = |channels: usize| {
         let side = (inputs / channels).isqrt();
         (side > 0 && channels * side * side == inputs).then_some((channels, side))

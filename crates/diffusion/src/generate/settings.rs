@@ -106,7 +106,7 @@ pub enum GenerateError {
     Guidance(f64),
     /// Infinite numbers or NaN.
     #[error(
-        "picture {index}: {what} gives numbers that are not finite; are the weights of the model or of a LoRA damaged, or is a LoRA's weight too large?"
+        "picture {index}: {what} gives numbers that are not finite; are the weights of the model, of a LoRA or of a control network damaged, or is a LoRA's weight too large?"
     )]
     NotFinite {
         /// The picture's index.

@@ -168,14 +168,27 @@ impl PeftAlpha {
                 super::advice("DoRA")
             ));
         }
-        let mut alpha = key("lora_alpha").and_then(Value::as_f64);
+        for (name, other) in [("peft_type", "LORA"), ("fan_in_fan_out", "false")] {
+            let found = key(name).filter(|found| !found.is_null());
+            let found = found.map(|found| found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+            if let Some(found) = found.filter(|found| found != other) {
+                return Err(format!("{ADAPTER_KEY}: \"{component}.{name}\" is {found}; expected {other}"));
+            }
+        }
+        let number = |value: &Value| match value {
+            Value::Null => Ok(None),
+            value => value.as_f64().map(Some).ok_or_else(|| {
+                format!("{ADAPTER_KEY}: an alpha of \"{component}\" is {value}; expected a number")
+            }),
+        };
+        let mut alpha = key("lora_alpha").map_or(Ok(None), number)?;
         if let Some(Value::Object(patterns)) = key("alpha_pattern") {
             for (pattern, value) in patterns {
                 // PEFT: the pattern matches the end of the path, from a dot on.
                 let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{pattern})$"))
                     .map_err(|e| format!("{ADAPTER_KEY}: alpha_pattern {pattern:?}: {e}"))?;
                 if regex.is_match(rest) {
-                    alpha = value.as_f64();
+                    alpha = number(value)?;
                     break;
                 }
             }

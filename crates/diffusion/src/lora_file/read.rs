@@ -117,9 +117,11 @@ fn peft_alpha(
     if !file.names().any(|name| name.starts_with("base_model.model.")) || !beside.exists() {
         return Ok(None);
     }
-    match std::fs::read_to_string(&beside).map(|text| serde_json::from_str(&text)) {
-        Ok(Ok(Value::Object(config))) => Ok(Some(PeftAlpha::from_adapter_config(&config, "unet"))),
-        _ => Err(fail("adapter_config.json beside the file is not a readable JSON object".into())),
+    let told = |why: String| fail(format!("adapter_config.json beside the file: {why}"));
+    let text = fairhuman_files::read_to_string(&beside).map_err(|e| told(e.to_string()))?;
+    match serde_json::from_str(&text).map_err(|e| told(format!("not JSON: {e}")))? {
+        Value::Object(config) => Ok(Some(PeftAlpha::from_adapter_config(&config, "unet"))),
+        _ => Err(told("not an object".into())),
     }
 }
 
@@ -186,6 +188,7 @@ impl<'a> Names<'a> {
     fn resolve(&self, key: &str) -> Option<(String, Role)> {
         // A model that was compiled when its LoRA was saved has another level of modules.
         let key = &key.replace("_orig_mod_", "");
+        let key = key.strip_prefix("module.").unwrap_or(key);
         let (stem, role) = ROLES.iter().find_map(|(end, role)| Some((key.strip_suffix(end)?, *role)))?;
         if let Some(module) = self.aliases.get(stem) {
             return Some(((*module).to_owned(), role));

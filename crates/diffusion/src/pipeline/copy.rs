@@ -26,7 +26,10 @@ pub fn copy_model(
 }
 
 /// [`copy_model`] for a `to` that is new; the second of two that write it is told.
-pub(crate) fn copy_model_new(
+///
+/// # Errors
+/// As [`copy_model`]; a folder that is there already.
+pub fn copy_model_new(
     from: &Path,
     to: &Path,
     replaced: &[&str],

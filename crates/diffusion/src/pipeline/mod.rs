@@ -9,8 +9,7 @@ use std::path::Path;
 
 use fairhuman_engine::Backend;
 
-pub use copy::copy_model;
-pub(crate) use copy::copy_model_new;
+pub use copy::{copy_model, copy_model_new};
 pub use folder::{Family, ModelFolder};
 pub use text::{TextEmbeddings, TextEncoders};
 

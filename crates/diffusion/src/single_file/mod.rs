@@ -1,11 +1,12 @@
 //! Checkpoints in one file, as people share them (SD 1.x, SD 2.x, SDXL): [`write_folder`] makes a model
 //! folder in diffusers' layout of which the weights are a view of the file. Nothing is converted or copied,
-//! and whatever reads a model folder reads the file.
+//! and whatever reads a model folder reads the file. [`write_file`] makes such a file of a folder.
 
 mod configs;
 mod family;
 mod names;
 mod prediction;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::vae::{self, VaeConfig};
 use crate::weights::{Part, VIEW, View, Viewed, WeightError, WeightFiles, write_json};
 use family::{Parts, TextPart, UNET, recognise};
 pub use prediction::Predicts;
+pub use write::{About, write_file};
 
 /// All that a file does not say.
 #[derive(Debug, Clone, Copy)]

@@ -32,7 +32,7 @@ pub(super) fn of(path: &Path, files: &WeightFiles, parts: &Parts, given: Option<
     if let Some(predicts) = given {
         return says(predicts, "you say so");
     }
-    let yaml = std::fs::read_to_string(path.with_extension("yaml")).unwrap_or_default();
+    let yaml = fairhuman_files::read_to_string(path.with_extension("yaml")).unwrap_or_default();
     let is_v = |line: &str| {
         line.split_once("parameterization:").is_some_and(|(_, v)| v.trim().trim_matches('"') == "v")
     };

@@ -167,7 +167,7 @@ fn assemble(model: BPE, added: &[AddedToken]) -> tokenizers::Result<Tokenizer> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, TokenizerError> {
-    std::fs::read_to_string(path).map_err(|source| TokenizerError::Io { path: path.into(), source })
+    fairhuman_files::read_to_string(path).map_err(|source| TokenizerError::Io { path: path.into(), source })
 }
 
 pub(crate) fn invalid(path: &Path, problem: impl Into<String>) -> TokenizerError {

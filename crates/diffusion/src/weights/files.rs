@@ -1,7 +1,6 @@
 //! Finding the weight files of a component and mapping them, with every header checked against its file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -65,7 +64,7 @@ fn is_variant(name: &str) -> bool {
 /// Opens the shards that an index names, each tensor from the shard that the index gives it.
 pub(super) fn open_index(path: &Path) -> Result<WeightFiles, WeightError> {
     let corrupt = |problem: String| WeightError::Corrupt { path: path.into(), problem };
-    let text = std::fs::read_to_string(path).map_err(|e| io(path, e))?;
+    let text = fairhuman_files::read_to_string(path).map_err(|e| io(path, e))?;
     let index: Value = serde_json::from_str(&text).map_err(|e| corrupt(format!("not a JSON index: {e}")))?;
     let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
         return Err(corrupt("expected an object \"weight_map\" of tensor -> file".into()));
@@ -114,7 +113,7 @@ impl WeightFiles {
         if let Err(error) = ensure_file(path) {
             return Err(WeightError::Corrupt { path: path.into(), problem: error.to_string() });
         }
-        let file = File::open(path).map_err(|e| io(path, e))?;
+        let file = fairhuman_files::open(path).map_err(|e| io(path, e))?;
         // SAFETY: the map is read-only and private to this process's view of the file. As with every memory
         // map, a file that another program cuts short while it is mapped ends this one; files are replaced
         // here by renaming, which leaves the mapped one alone.
@@ -155,9 +154,9 @@ impl WeightFiles {
     }
 }
 
-/// A tensor's name without the level of modules that `torch.compile` adds.
+/// A tensor's name without the level of modules that `torch.compile` and `DataParallel` add.
 fn uncompiled(name: &str) -> String {
-    name.replace("_orig_mod.", "")
+    name.replace("_orig_mod.", "").trim_start_matches("module.").to_owned()
 }
 
 fn io(path: &Path, source: std::io::Error) -> WeightError {

@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::{DType, WeightBytes, WeightData};
 
 pub use fairhuman_files::write_atomically;
+pub(crate) use view::transposed;
 pub use view::{Part, VIEW, View, Viewed};
+pub(crate) use write::sha256_of;
 pub use write::{TensorBytes, narrow, narrow_finite, write_json, write_safetensors};
 
 /// Why weights could not be read or written.
@@ -70,7 +72,7 @@ pub enum WeightError {
         found: Vec<usize>,
     },
     /// A tensor is stored in a type that is not one of F32, F16 and BF16.
-    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16 or BF16: use the file from before it was quantised, or convert it", path.display())]
+    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16 or BF16: save it in one of these, or use the file from before it was quantised", path.display())]
     Type {
         /// The file.
         path: PathBuf,

@@ -142,7 +142,7 @@ fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed) -> Option<En
 }
 
 /// The bytes of a matrix `[rows, columns]` in the order of its transpose.
-fn transposed(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+pub(crate) fn transposed(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
     let size = bytes.len() / (rows * columns).max(1);
     let mut out = Vec::with_capacity(bytes.len());
     for column in 0..columns {

@@ -10,6 +10,7 @@ use std::path::Path;
 use fairhuman_engine::{DType, WeightData};
 use fairhuman_files::{write_atomically, write_atomically_with};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::WeightError;
 
@@ -61,6 +62,23 @@ pub fn narrow_finite(values: &[f32], dtype: DType) -> Result<Vec<u8>, f32> {
     }
 }
 
+/// The tensors in the order of a file's bytes. The format asks for aligned tensors: wide types first; of one
+/// type by name.
+fn in_file_order<'a, 'b>(
+    tensors: &'a BTreeMap<String, TensorBytes<'b>>,
+) -> Vec<(&'a String, &'a TensorBytes<'b>)> {
+    let mut order: Vec<_> = tensors.iter().collect();
+    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype.size()));
+    order
+}
+
+/// SHA-256, in hexadecimal, of the bytes that [`write_safetensors`] puts behind the header.
+pub(crate) fn sha256_of(tensors: &BTreeMap<String, TensorBytes<'_>>) -> String {
+    let mut sum = Sha256::new();
+    in_file_order(tensors).into_iter().for_each(|(_, tensor)| sum.update(tensor.bytes));
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Writes a safetensors file: all of it or nothing, and an existing file stays until the new one is complete.
 ///
 /// # Errors
@@ -70,9 +88,7 @@ pub fn write_safetensors(
     tensors: &BTreeMap<String, TensorBytes<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightError> {
-    let mut order: Vec<(&String, &TensorBytes<'_>)> = tensors.iter().collect();
-    // The format asks for aligned tensors: wide types first. The sort is stable, so names stay sorted.
-    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype.size()));
+    let order = in_file_order(tensors);
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));

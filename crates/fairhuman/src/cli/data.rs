@@ -169,8 +169,8 @@ pub enum ModelsAction {
 #[command(after_help = "\
 Examples:
   fairhuman models get stabilityai/stable-diffusion-xl-base-1.0    # 7 GB
-  fairhuman models get https://huggingface.co/org/name/resolve/main/model.safetensors
-  fairhuman models get          # the detectors: a wheel from pypi.org (35 to 50 MB)
+  fairhuman models get org/name/model.safetensors    # one file, also by its URL
+  fairhuman models get    # the detectors: a wheel from pypi.org (35 to 50 MB)
   fairhuman models get --index https://pypi.example.org/simple/    # a mirror
 
 On a machine without network, after `pip download --no-deps mediapipe==0.10.21` elsewhere:

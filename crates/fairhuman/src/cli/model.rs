@@ -105,7 +105,8 @@ Example:
   fairhuman merge --model models/sdxl --lora runs/people/lora.safetensors \\
       --out models/people
 
-The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there.")]
+The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there. \
+With a name that ends in .safetensors it is one checkpoint file, for A1111, ComfyUI and the model sites.")]
 pub struct Merge {
     #[command(flatten)]
     pub model: ModelChoice,
@@ -115,7 +116,24 @@ pub struct Merge {
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = super::factor::<f32>)]
     pub lora_weight: Vec<f32>,
-    /// The new model's folder
-    #[arg(long, value_name = "DIR")]
+    /// The new model's folder, or NAME.safetensors
+    #[arg(long, value_name = "DIR|FILE")]
+    pub out: PathBuf,
+}
+
+/// `fairhuman convert`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman convert --model runs/people/model --out people.safetensors
+  fairhuman convert --model dream.safetensors --out models/dream
+
+One checkpoint file (names as A1111, ComfyUI and the model sites have them) for a name that ends in .safetensors, \
+else a folder in diffusers' layout. Every tensor keeps its type.")]
+pub struct Convert {
+    #[command(flatten)]
+    pub model: ModelChoice,
+    /// The new model's folder, or NAME.safetensors
+    #[arg(long, value_name = "DIR|FILE")]
     pub out: PathBuf,
 }

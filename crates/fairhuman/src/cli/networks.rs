@@ -36,7 +36,7 @@ pub(super) fn network(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn prediction(text: &str) -> Result<Prediction, String> {
+pub(super) fn prediction(text: &str) -> Result<Prediction, String> {
     match text {
         "epsilon" => Ok(Prediction::Epsilon),
         "v" => Ok(Prediction::V),

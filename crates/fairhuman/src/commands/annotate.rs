@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use fairhuman_engine::Backend;
+use fairhuman_files::FolderLock;
 use fairhuman_vision::annotate::{self, Outcome, Progress, Summary, load_detectors};
 use fairhuman_vision::evaluate::{
     GroundTruth, OVERLAP, Score, Scores, evaluate, read_people, read_wholebody,
@@ -39,7 +40,8 @@ pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
     match (&options.evaluate, &options.out) {
         (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &pipeline)),
         (None, Some(out)) => {
-            let stop = interrupt::flag_that_says("leaving after the photographs in work")?;
+            let _lock = FolderLock::take_for_a_while(out)?;
+            let stop = interrupt::flag_that_says("leaving after the photographs in work");
             threads.scope(|| dataset(options, out, &pipeline, &stop))
         }
         (None, None) => anyhow::bail!("--out DIR is missing"),

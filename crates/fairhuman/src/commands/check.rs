@@ -82,7 +82,8 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     if !path.is_file() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
         return Ok(false);
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fairhuman_files::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
 }
 

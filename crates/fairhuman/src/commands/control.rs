@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use fairhuman_diffusion::generate::Rgb;
 use fairhuman_engine::Backend;
-use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_files::{FolderLock, Kind, MARK, ensure_apart, ensure_ours, write_atomically};
 use fairhuman_vision::annotate::load_detectors;
 use fairhuman_vision::detect::DetectOptions;
 use fairhuman_vision::detectors::Detectors;
@@ -75,7 +75,8 @@ pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
     for target in targets {
         ensure_ours(&target, Kind::Picture)?;
     }
-    let stop = interrupt::flag_that_says("leaving after the picture in work")?;
+    let _lock = FolderLock::take_for_a_while(&out)?;
+    let stop = interrupt::flag_that_says("leaving after the picture in work");
     let threads = machine::backend(options.threads)?;
     let (done, skipped) = threads.scope(|| make_all(options, &jobs, &out, &stop))?;
     if stop.load(Ordering::SeqCst) {
@@ -231,7 +232,7 @@ fn photo_job(options: &Control, name: &str) -> Job {
 }
 
 fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
-    let text = std::fs::read_to_string(list).with_context(|| list.display().to_string())?;
+    let text = fairhuman_files::read_to_string(list).with_context(|| list.display().to_string())?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {

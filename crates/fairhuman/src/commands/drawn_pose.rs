@@ -70,7 +70,7 @@ impl Point {
 /// # Errors
 /// A file that cannot be read, or is not one of `fairhuman people`.
 pub fn read(file: &Path) -> anyhow::Result<Skeleton> {
-    let text = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let text = fairhuman_files::read(file).with_context(|| file.display().to_string())?;
     let drawn: Drawn = serde_json::from_slice(&text)
         .with_context(|| format!("{}: not key points as `fairhuman people` writes them", file.display()))?;
     let mut skeleton = Skeleton::default();

@@ -11,7 +11,7 @@ use image::{DynamicImage, GrayImage};
 /// colour, or the alpha channel of a mask that is drawn in one colour on nothing.
 pub fn read(file: &Path) -> anyhow::Result<GrayImage> {
     let named = || file.display().to_string();
-    let bytes = std::fs::read(file).with_context(named)?;
+    let bytes = fairhuman_files::read(file).with_context(named)?;
     let header = read_header(Cursor::new(&bytes), bytes.len() as u64, MAX_PIXELS).with_context(named)?;
     let mut picture = decode(&bytes, &header, false).with_context(named)?.image;
     picture.apply_orientation(header.orientation);

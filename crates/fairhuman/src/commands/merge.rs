@@ -8,11 +8,12 @@ use fairhuman_diffusion::lora::merge_loras;
 use fairhuman_engine::Cpu;
 use fairhuman_files::ensure_apart;
 
+use super::convert::{ensure_new, is_file_name, write_checkpoint};
 use super::sample::loras;
 use crate::cli::Merge;
 use crate::model_path;
 
-/// Writes the merged model's folder.
+/// Writes the merged model, a folder or a checkpoint file.
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
     let mut read: Vec<(&str, &Path)> =
@@ -20,7 +21,20 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.as_path())));
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     let model = model_path::chosen(&options.model)?;
-    merge_loras(&Cpu::new(0).context("cannot start the threads")?, &model, &loras, &options.out)?;
+    let cpu = Cpu::new(0).context("cannot start the threads")?;
+    if is_file_name(&options.out) {
+        ensure_new(&options.out)?;
+        let beside = options.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let beside = beside.unwrap_or(Path::new("."));
+        std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
+        // The whole model once more, until the file is made of it.
+        let merged = tempfile::Builder::new().prefix(".merged-").tempdir_in(beside)?;
+        let folder = merged.path().join("model");
+        merge_loras(&cpu, &model, &loras, &folder)?;
+        write_checkpoint(&folder, &options.out)?;
+    } else {
+        merge_loras(&cpu, &model, &loras, &options.out)?;
+    }
     outln!("a merged model is in {}", options.out.display());
     Ok(ExitCode::SUCCESS)
 }

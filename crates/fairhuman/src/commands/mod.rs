@@ -3,7 +3,9 @@
 pub mod annotate;
 pub mod check;
 pub mod control;
+pub mod convert;
 mod drawn_pose;
+pub mod init;
 pub mod init_control;
 pub mod init_model;
 mod mask_file;

@@ -5,20 +5,27 @@ use std::path::{Path, PathBuf};
 
 /// For each path `NAME.ENDING` the path `NAME.png`, or `NAME.ENDING.png` where several would have the former.
 pub fn png_names<'a>(pictures: impl Iterator<Item = &'a Path> + Clone) -> Vec<PathBuf> {
-    let mut claims: BTreeMap<PathBuf, BTreeSet<&Path>> = BTreeMap::new();
-    for picture in pictures.clone() {
-        claims.entry(picture.with_extension("png")).or_default().insert(picture);
-    }
-    let name = |picture: &Path| {
-        let short = picture.with_extension("png");
-        if claims[&short].len() == 1 {
-            return short;
+    let mut long: BTreeSet<&Path> = BTreeSet::new();
+    loop {
+        let name = |picture: &Path| match long.contains(picture) {
+            true => {
+                let mut name = picture.as_os_str().to_owned();
+                name.push(".png");
+                name.into()
+            }
+            false => picture.with_extension("png"),
+        };
+        let mut claims: BTreeMap<PathBuf, BTreeSet<&Path>> = BTreeMap::new();
+        for picture in pictures.clone() {
+            claims.entry(name(picture)).or_default().insert(picture);
         }
-        let mut long = picture.as_os_str().to_owned();
-        long.push(".png");
-        long.into()
-    };
-    pictures.map(name).collect()
+        // Long names are never the same, so that in each of these there is one that becomes longer.
+        let shared: Vec<&Path> = claims.values().filter(|of| of.len() > 1).flatten().copied().collect();
+        if shared.is_empty() {
+            return pictures.map(name).collect();
+        }
+        long.extend(shared);
+    }
 }
 
 #[cfg(test)]
@@ -30,5 +37,8 @@ mod tests {
         let pictures = ["a.png", "a.jpg", "b.webp", "x/a.jpg", "b.webp"].map(Path::new);
         let names = png_names(pictures.into_iter());
         assert_eq!(names, ["a.png.png", "a.jpg.png", "b.png", "x/a.png", "b.png"].map(PathBuf::from));
+        let pictures = ["a.png", "a.jpg", "a.png.png", "a.png.png.jpg"].map(Path::new);
+        let names: BTreeSet<PathBuf> = png_names(pictures.into_iter()).into_iter().collect();
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 }

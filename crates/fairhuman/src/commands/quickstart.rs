@@ -54,7 +54,7 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     let out = &options.out;
     let model = cache::builtin_model()?;
     let recipes = recipes(out, &model, options.steps)?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
 
     errln!("1/4  drawing {} people", options.people);
     let people = out.join("people");
@@ -122,7 +122,7 @@ fn recipes(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>> 
     let mut texts = Vec::new();
     for (name, _, weighting) in WAYS {
         let (path, text) = (out.join(format!("{name}.toml")), recipe(model, name, weighting, steps)?);
-        match std::fs::read_to_string(&path) {
+        match fairhuman_files::read_to_string(&path) {
             Ok(there) if there != text => match Recipe::parse(&path, &there) {
                 Ok(theirs) if theirs.steps != steps => bail!(
                     "{} holds a quickstart with --steps {}; say the same, or another --out",

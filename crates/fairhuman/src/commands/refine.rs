@@ -16,7 +16,7 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
-use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_files::{FolderLock, Kind, MARK, ensure_apart, ensure_ours, write_atomically};
 use fairhuman_refine::ModelSize;
 use fairhuman_vision::annotate::load_detectors;
 use fairhuman_vision::models::sha256_hex;
@@ -63,6 +63,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
         ensure_ours(&options.out.join(&job.file), Kind::Picture)?;
     }
     ensure_ours(&options.out.join("index.html"), Kind::Page)?;
+    ensure_ours(&options.out.join("report.json"), Kind::Report)?;
     let source = Source::open(options)?;
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
@@ -78,7 +79,8 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
             None
         }
     };
-    let stop = interrupt::flag_that_says("leaving after the picture in work")?;
+    let _lock = FolderLock::take_for_a_while(&options.out)?;
+    let stop = interrupt::flag_that_says("leaving after the picture in work");
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
     let settings = settings(options, &model, (&loras, &controls))?;
     let refining = Refining {
@@ -195,7 +197,7 @@ impl Refining<'_> {
     ) -> Result<(Record, bool), Failure> {
         let (options, out) = (self.options, &self.options.out);
         let of_picture = |reason: String| Failure::Picture(reason);
-        let bytes = std::fs::read(&job.source).map_err(|error| of_picture(error.to_string()))?;
+        let bytes = fairhuman_files::read(&job.source).map_err(|error| of_picture(error.to_string()))?;
         let sha256 = sha256_hex(&bytes);
         let scene = match &options.prompt {
             Some(prompt) => prompt.clone(),

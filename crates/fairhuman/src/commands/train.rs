@@ -1,5 +1,6 @@
 //! `fairhuman train`: a recipe to a LoRA file.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -8,6 +9,7 @@ use fairhuman_files::ensure_apart;
 use fairhuman_train::events::Reason;
 use fairhuman_train::folder;
 use fairhuman_train::group::Single;
+use fairhuman_train::method::MethodSettings;
 use fairhuman_train::recipe::Recipe;
 use fairhuman_train::train::{Environment, Summary, train};
 
@@ -31,16 +33,40 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
     let memory = Memory::of(recipe.device);
     memory::settle_gradients(&mut recipe, memory);
-    outln!("{}", recipe.to_toml());
+    match options.dry_run || options.verbose {
+        true => outln!("{}", recipe.to_toml()),
+        false => outln!("{}", in_short(&recipe)),
+    }
     if options.dry_run {
         outln!("{}", memory::table(&recipe, memory)?);
         return Ok(ExitCode::SUCCESS);
     }
     memory::check(&recipe, memory)?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let Recipe { threads, precision, .. } = recipe;
     let resources = Resources { threads, precision, ..Resources::default() };
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
+}
+
+/// The recipe in three lines.
+fn in_short(recipe: &Recipe) -> String {
+    let names: Vec<&str> = recipe.objective.iter().map(|objective| objective.name.as_str()).collect();
+    let what = match &recipe.method {
+        MethodSettings::Lora(lora) => format!("a LoRA of rank {}", lora.rank),
+        method => method.name().to_owned(),
+    };
+    let (width, height) = (recipe.geometry.width, recipe.geometry.height);
+    let weights =
+        if names.len() > 1 { format!(", {} weights", recipe.weighting.label()) } else { String::new() };
+    format!(
+        "{what} of {}\n{}{weights}; {width} x {height} pixels, {} steps of {}, rate {}\nthe recipe with every default: {}",
+        recipe.model.path.display(),
+        names.join(", "),
+        recipe.steps,
+        recipe.batch * recipe.accumulation,
+        units::short(recipe.optimizer.learning_rate),
+        recipe.out.join("recipe.toml").display()
+    )
 }
 
 struct Training<'a> {
@@ -83,7 +109,25 @@ fn run_on(
     for file in &summary.files {
         outln!("  {}", recipe.out.join(file).display());
     }
+    if let Some(next) = next(recipe, &summary.files).filter(|_| summary.reason != Reason::Stopped) {
+        errln!("next: {next}");
+    }
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// A command that shows what was learnt.
+fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
+    let file = recipe.out.join(files.first()?);
+    let (model, file) = (recipe.model.path.display(), file.display());
+    let networks = match &recipe.method {
+        MethodSettings::Lora(_) => format!("--model {model} --lora {file}"),
+        MethodSettings::Full(_) | MethodSettings::Vae(_) => format!("--model {file}"),
+        _ => return None,
+    };
+    Some(format!(
+        "fairhuman sample {networks} --prompt \"...\" --out pictures; fairhuman report {}",
+        recipe.out.display()
+    ))
 }
 
 /// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in

@@ -7,10 +7,13 @@ mod control_training;
 mod datasets;
 mod every;
 mod hub;
+mod init;
 mod inpaint;
 #[cfg(target_os = "linux")]
 mod memory;
 mod merge;
+#[cfg(unix)]
+mod no_file;
 #[cfg(unix)]
 mod numbers;
 mod overwriting;

@@ -108,3 +108,49 @@ fn what_is_missing_is_told_by_every_command() {
     );
     world.ok(&["train", "builtin.toml", "--out", "of-builtin"]);
 }
+
+#[test]
+fn a_folder_and_a_file_become_each_other() {
+    let world = world();
+    let own = read_tensors(&world.path("model.safetensors")).unwrap().tensors;
+    // The file as it was: written from its view, and from the folder.
+    for (model, out) in [(&FILE[..], "a.safetensors"), (&["folder"], "b.safetensors")] {
+        world.ok(&[&["convert", "--out", out, "--model"], model].concat());
+        let written = read_tensors(&world.path(out)).unwrap();
+        for (name, tensor) in &written.tensors {
+            assert_eq!(Some(tensor), own.get(name), "{name}");
+        }
+        let left: Vec<_> = own.keys().filter(|name| !written.tensors.contains_key(*name)).collect();
+        assert!(
+            left.iter().all(|name| ["logit_scale", "position_ids", "denoiser.sigmas"]
+                .iter()
+                .any(|end| name.ends_with(end))),
+            "{left:?}"
+        );
+        assert_eq!(written.metadata["modelspec.architecture"], "stable-diffusion-xl-v1-base");
+        assert!(written.metadata["modelspec.hash_sha256"].starts_with("0x"));
+    }
+    world.ok(&[&["convert", "--out", "again", "--model"][..], &["b.safetensors", "--base", "folder"]].concat());
+    let again = [&["again"][..], &["a.safetensors", "--base", "folder"]]
+        .map(|model| sample(&world, model, "of-again"));
+    assert_eq!(again[0], again[1]);
+    assert_eq!(again[0], sample(&world, &["folder"], "of-folder"));
+    // Nothing is written over.
+    for out in ["b.safetensors", "again"] {
+        let error = world.fails(&["convert", "--model", "folder", "--out", out]);
+        assert!(error.contains("there already"), "{error}");
+    }
+}
+
+#[test]
+fn a_lora_is_merged_into_one_file() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let lora = ["--model", "tiny", "--lora", "run/lora.safetensors"];
+    world.ok(&[&["merge", "--out", "merged"], &lora[..]].concat());
+    world.ok(&[&["merge", "--out", "merged.safetensors"], &lora[..]].concat());
+    let file = ["merged.safetensors", "--base", "tiny"];
+    assert_eq!(sample(&world, &["merged"], "a"), sample(&world, &file, "b"));
+    let left = std::fs::read_dir(world.path("")).unwrap().flatten();
+    assert!(!left.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(".merged")));
+}

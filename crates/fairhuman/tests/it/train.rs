@@ -7,10 +7,10 @@ use crate::world::World;
 #[test]
 fn a_run_leaves_a_recipe_events_of_everything_checkpoints_and_a_lora_file() {
     let world = World::new(&[]);
-    let printed = world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let printed = world.ok(&["train", "recipe.toml", "--out", "run", "--verbose"]);
     let saved = String::from_utf8(world.bytes("run/recipe.toml")).unwrap();
     let resolved = saved.split_once("\n\n").unwrap().1;
-    assert!(printed.starts_with(resolved), "the resolved recipe is printed:\n{printed}");
+    assert!(printed.starts_with(resolved), "the resolved recipe is printed where one asks:\n{printed}");
     assert!(resolved.contains("weight_decay = 0.01"), "with every default:\n{resolved}");
 
     let files = world.files("run");

@@ -26,16 +26,28 @@ impl EventLog {
         ensure_file(path)?;
         if path.exists() {
             let mut kept = Vec::new();
-            let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
+            let mut done = 0;
+            let mut lines = BufReader::new(fairhuman_files::open(path)?).split(b'\n').enumerate().peekable();
             while let Some((number, line)) = lines.next() {
                 let line = line?;
                 // Only the last line can be one that was never finished.
                 let last = lines.peek().is_none();
-                match serde_json::from_slice::<At>(&line) {
+                let at = serde_json::from_slice::<At>(&line);
+                if let Ok(At { event, step: at }) = &at
+                    && event == "step"
+                    && *at <= step
+                {
+                    resumed.irregular += usize::from(*at != done + 1);
+                    if *at <= done {
+                        continue;
+                    }
+                    done = *at;
+                }
+                match at {
                     Err(_) if last => continue,
                     Ok(at) if at.step > step => continue,
                     Ok(at) if at.step == step => resumed.see(&line),
-                    Ok(At { step: 0 }) => resumed.see_first(&line),
+                    Ok(At { step: 0, .. }) => resumed.see_first(&line),
                     Ok(_) => {}
                     Err(_) => {
                         resumed.damaged.push(number + 1);
@@ -48,6 +60,7 @@ impl EventLog {
                 }
             }
             write_atomically(path, &kept)?;
+            resumed.irregular += usize::from(done != step);
         }
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok((Self { file }, if step > 0 { resumed } else { Resumed::default() }))
@@ -74,7 +87,7 @@ impl EventLog {
 
 /// True if the log at `path` tells of a checkpoint.
 pub fn has_checkpoint(path: &Path) -> bool {
-    let Ok(file) = ensure_file(path).and_then(|()| File::open(path)) else { return false };
+    let Ok(file) = fairhuman_files::open(path) else { return false };
     let events = BufReader::new(file).split(b'\n').map_while(Result::ok);
     events
         .flat_map(|line| serde_json::from_slice(&line))
@@ -92,6 +105,8 @@ pub struct Resumed {
     pub first_losses: Option<Vec<f64>>,
     /// Numbers of lines that are no events.
     pub damaged: Vec<usize>,
+    /// Places where steps before it are missing or were there again.
+    pub irregular: usize,
 }
 
 impl Resumed {
@@ -110,9 +125,11 @@ impl Resumed {
     }
 }
 
-/// The one key that every line has.
+/// The keys that every line has.
 #[derive(Deserialize)]
 struct At {
+    #[serde(default)]
+    event: String,
     step: u64,
 }
 
@@ -122,7 +139,7 @@ struct At {
 /// A file that cannot be read, a line that is no event.
 pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     ensure_file(path)?;
-    let text = std::fs::read_to_string(path)?;
+    let text = fairhuman_files::read_to_string(path)?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| {
@@ -157,7 +174,7 @@ mod tests {
         assert_eq!(read(&path).unwrap().len(), 5);
 
         let (mut log, resumed) = EventLog::resume(&path, 3).unwrap();
-        assert_eq!(resumed, Resumed::default());
+        assert_eq!(resumed, Resumed { irregular: 1, ..Resumed::default() }, "there is no step in it");
         log.write(&checkpoint(4)).unwrap();
         assert_eq!(read(&path).unwrap(), (1..=4).map(checkpoint).collect::<Vec<_>>());
         EventLog::resume(&path, 0).unwrap();
@@ -175,7 +192,27 @@ mod tests {
         log.write(&Event::Validation(validation)).unwrap();
         let (_, resumed) = EventLog::resume(&path, 2).unwrap();
         let (first_losses, damaged) = (Some(vec![2.5]), vec![2]);
-        assert_eq!(resumed, Resumed { validated: true, previewed: false, first_losses, damaged });
+        assert_eq!(
+            resumed,
+            Resumed { validated: true, previewed: false, first_losses, damaged, irregular: 1 }
+        );
         assert_eq!(read(&path).unwrap().len(), 2, "the damaged line is gone");
+    }
+
+    #[test]
+    fn steps_that_are_missing_or_there_twice_are_counted_and_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let irregular = |steps: &[u64]| {
+            let line = |step: &u64| format!("{{\"event\":\"step\",\"step\":{step}}}\n");
+            std::fs::write(&path, steps.iter().map(line).collect::<String>()).unwrap();
+            let (_, resumed) = EventLog::resume(&path, 4).unwrap();
+            (resumed.irregular, std::fs::read_to_string(&path).unwrap().lines().count())
+        };
+        assert_eq!(irregular(&[1, 2, 3, 4, 5]), (0, 4));
+        assert_eq!(irregular(&[1, 2, 2, 3, 4]), (1, 4));
+        assert_eq!(irregular(&[1, 3, 4]), (1, 3));
+        assert_eq!(irregular(&[4, 3, 2, 1]), (4, 1));
+        assert_eq!(irregular(&[]), (1, 0));
     }
 }

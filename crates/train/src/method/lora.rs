@@ -32,7 +32,7 @@ const MAX_RANK: usize = 8192;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// Rank. Default 256 (the paper's).
+    /// Rank. Default 32 (the paper's: 256).
     pub rank: Option<usize>,
     /// The adapter is multiplied by `alpha / rank`. Default: the rank.
     pub alpha: Option<f64>,
@@ -87,12 +87,13 @@ impl Settings for Lora {
     const NAME: &'static str = "lora";
     const WRITES: &'static [&'static str] = &["lora.safetensors", "lora_peft.safetensors"];
     const RECORDS: bool = true;
+    const LEARNING_RATE: f64 = 1e-4;
     const FREE_KEYS: &'static [&'static str] = &["formats"];
     type Table = Table;
     type Network<B: Backend> = Adapted<B>;
 
     fn resolve(table: Table, _: &Path, problems: &mut Problems) -> Self {
-        let rank = table.rank.unwrap_or(256);
+        let rank = table.rank.unwrap_or(32);
         let lora = Self {
             rank,
             alpha: table.alpha.unwrap_or(rank as f64),

@@ -101,6 +101,13 @@ macro_rules! methods {
                 }
             }
 
+            /// The learning rate where the recipe says none.
+            pub(crate) fn learning_rate(&self) -> f64 {
+                match self {
+                    $(Self::$variant(_) => $module::$variant::LEARNING_RATE,)+
+                }
+            }
+
             /// Checks the recipe's other keys against the method.
             pub(crate) fn check(&self, recipe: &Recipe, problems: &mut Problems) {
                 match self {
@@ -171,6 +178,8 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     const CONTROLLED: bool = false;
     /// The scale of an objective with a mask for which the recipe says none.
     const REGION_SCALE: f64 = 5.0;
+    /// The learning rate for which the recipe says none.
+    const LEARNING_RATE: f64 = 1e-5;
     /// Keys of the table that may change when a run is resumed, because they do not change what is learnt.
     const FREE_KEYS: &'static [&'static str];
 

@@ -235,7 +235,7 @@ fn latent_deviation<B: Backend>(
 
 fn set_scaling_factor(path: &Path, factor: f64) -> Result<(), ModelError> {
     let io = |source| ModelError::Weights(WeightError::Io { path: path.into(), source });
-    let text = std::fs::read(path).map_err(io)?;
+    let text = fairhuman_files::read(path).map_err(io)?;
     let mut config: Value = serde_json::from_slice(&text).map_err(|e| io(e.into()))?;
     config["scaling_factor"] = json!(factor);
     if config.get("shift_factor").is_some() {

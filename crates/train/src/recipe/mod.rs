@@ -205,8 +205,8 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`] names the file and every key that is wrong.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.into(), source })?;
+        let text = fairhuman_files::read_to_string(path)
+            .map_err(|source| RecipeError::Io { path: path.into(), source })?;
         Self::parse(path, &text)
     }
 

@@ -154,7 +154,7 @@ pub struct RawObjective {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawOptimizer {
-    /// Default 1e-5.
+    /// Default 1e-4 for a LoRA, else 1e-5.
     pub learning_rate: Option<f64>,
     /// Decay of the first moment. Default 0.9.
     pub beta1: Option<f64>,

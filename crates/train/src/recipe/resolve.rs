@@ -29,6 +29,7 @@ pub(super) fn resolve(
     mut problems: Problems,
 ) -> Result<Recipe, Vec<String>> {
     let (mut dataset, region_scale) = (raw.dataset, method.region_scale());
+    let rate = method.learning_rate();
     if method.space() == LossSpace::Pixels {
         let found = raw.min_snr_gamma.unwrap_or_default();
         problems.check(raw.min_snr_gamma.is_none(), "min_snr_gamma", "none for an autoencoder", found);
@@ -75,7 +76,7 @@ pub(super) fn resolve(
         geometry: raw.geometry,
         objective: raw.objective.into_iter().map(|raw| objective(raw, region_scale)).collect(),
         weighting,
-        optimizer: optimizer(&raw.optimizer),
+        optimizer: optimizer(&raw.optimizer, rate),
         schedule: Schedule {
             decay: raw.schedule.decay,
             warmup: raw.schedule.warmup.unwrap_or(0),
@@ -98,9 +99,9 @@ fn objective(raw: RawObjective, region_scale: f64) -> Objective {
     Objective { name: raw.name, mask: raw.mask, scale, normalisation: raw.normalisation }
 }
 
-fn optimizer(raw: &RawOptimizer) -> Optimizer {
+fn optimizer(raw: &RawOptimizer, rate: f64) -> Optimizer {
     Optimizer {
-        learning_rate: raw.learning_rate.unwrap_or(1e-5),
+        learning_rate: raw.learning_rate.unwrap_or(rate),
         beta1: raw.beta1.unwrap_or(0.9),
         beta2: raw.beta2.unwrap_or(0.999),
         eps: raw.eps.unwrap_or(1e-8),

@@ -228,8 +228,8 @@ pub fn read_inputs(path: &Path) -> Result<RecordedStep, RecordError> {
     let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
     let latents = [Some(n), Some(c), Some(h), Some(w)];
     let (_, target) = r.tensor("target", &latents)?;
-    let timesteps = r.values("timesteps", &[Some(n)], "whole numbers of at least 0", |t| {
-        t >= 0.0 && t.is_finite() && t.fract() == 0.0
+    let timesteps = r.values("timesteps", &[Some(n)], "whole numbers from 0 to 999999", |t| {
+        (0.0..1e6).contains(&t) && t.fract() == 0.0
     })?;
     let (prompt_shape, prompt) = r.tensor("prompt_embeds", &[Some(n), None, None])?;
     let optional = |name: &str, shape: &[Option<usize>]| match r.file.tensors.contains_key(name) {

@@ -65,7 +65,8 @@ pub struct TensorFile {
 /// A file that cannot be read, is damaged, or holds a type other than F32, F16, BF16, F64, I64 and I32.
 pub fn read_tensors(path: &Path) -> Result<TensorFile, RecordError> {
     let content = |problem: String| RecordError::Content { path: path.into(), problem };
-    let bytes = std::fs::read(path).map_err(|source| RecordError::Io { path: path.into(), source })?;
+    let bytes =
+        fairhuman_files::read(path).map_err(|source| RecordError::Io { path: path.into(), source })?;
     let (_, header) =
         SafeTensors::read_metadata(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| content(format!("not safetensors: {e}")))?;

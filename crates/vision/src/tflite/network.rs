@@ -67,7 +67,8 @@ impl Network {
     /// Loads a network whose input is one `side` x `side` RGB image, keeping the outputs `wanted` (by
     /// their number in the file), which must have as many elements as stated.
     pub fn load(file: &Path, side: usize, wanted: &[(usize, usize)]) -> Result<Self, NetworkError> {
-        let bytes = std::fs::read(file).map_err(|source| NetworkError::Io { file: file.into(), source })?;
+        let bytes =
+            fairhuman_files::read(file).map_err(|source| NetworkError::Io { file: file.into(), source })?;
         Self::from_bytes(file, &bytes, side, wanted)
     }
 

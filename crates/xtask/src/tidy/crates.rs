@@ -8,7 +8,7 @@ use super::Workspace;
 /// ARCHITECTURE.md explains the order.
 const EDGES: &[(&str, &[&str])] = &[
     ("files", &[]),
-    ("pictures", &[]),
+    ("pictures", &["files"]),
     ("fairness", &["files"]),
     ("engine", &[]),
     ("engine-conformance", &["engine"]),

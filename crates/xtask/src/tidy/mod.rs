@@ -32,6 +32,10 @@ pub const RULES: &[Rule] = &[
         text: "libraries do not print, read clocks or the environment, sleep, or draw global random numbers",
         violations: sources::side_effects,
     },
+    Rule {
+        text: "files are opened by fairhuman-files, which opens no pipes and devices",
+        violations: sources::reads,
+    },
     Rule { text: "only the crates that own threads use rayon", violations: sources::threads },
     Rule { text: "no code of training and its report knows faces from hands", violations: sources::regions },
     Rule { text: "our crates depend only on those below them (ARCHITECTURE.md)", violations: crates::edges },

@@ -109,6 +109,23 @@ pub fn side_effects(workspace: &Workspace) -> Violations {
     Ok(containing(libraries, &forbidden))
 }
 
+/// Files that are opened without a look at what they are: a named pipe waits for ever, and a device has no
+/// end. Unit tests may.
+pub fn reads(workspace: &Workspace) -> Violations {
+    let openings = ["fs::read(", "fs::read_to_string(", "File::open("];
+    let ours = ["builtin", "engine", "engine-conformance", "files", "fuzz", "torch", "xtask"];
+    let mut found = Vec::new();
+    for source in &workspace.sources {
+        let (krate, path) = source.place();
+        if path.starts_with("src/") && !ours.contains(&krate) {
+            let code = source.code().take_while(|(_, text)| !text.contains("#[cfg(test)]"));
+            let hit = code.into_iter().find(|(_, text)| openings.iter().any(|word| text.contains(word)));
+            found.extend(hit.map(|(line, text)| at(source, line, text)));
+        }
+    }
+    Ok(found)
+}
+
 /// Use of rayon outside the CPU backend and the crates that handle many pictures.
 pub fn threads(workspace: &Workspace) -> Violations {
     let others = workspace.sources.iter().filter(|source| {

@@ -23,6 +23,7 @@ fn the_house_rules_hold() {
 fn untidy() -> Workspace {
     let mut lines = vec![
         "use rayon::prelude::*;".to_owned(),
+        "let text = std::fs::read(path);".to_owned(),
         "/// What it is.".to_owned(),
         format!("// {} {}", concat!("TO", "DO"), "long ".repeat(30)),
         "fn name() -> &'static str { dbg!(\"face\") }".to_owned(),

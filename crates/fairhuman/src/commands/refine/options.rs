@@ -125,7 +125,7 @@ pub fn settings(
     let digest = |path: &Option<PathBuf>| -> anyhow::Result<Value> {
         Ok(match path {
             Some(path) if path.is_file() => {
-                let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+                let bytes = fairhuman_files::read(path).with_context(|| path.display().to_string())?;
                 json!({"file": path.display().to_string(), "sha256": sha256_hex(&bytes)})
             }
             Some(path) => path.display().to_string().into(),

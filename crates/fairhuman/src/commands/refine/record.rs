@@ -98,7 +98,7 @@ pub fn mode_name(mode: Mode) -> &'static str {
 
 /// The record that an earlier run left, if it is of this file with these settings and its picture is there.
 pub fn done(file: &Path, out: &Path, sha256: &str, settings: &str) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    let record: Record = serde_json::from_slice(&fairhuman_files::read(file).ok()?).ok()?;
     let same = record.sha256 == sha256 && record.settings == settings;
     (same && out.join(&record.file).is_file()).then_some(record)
 }
@@ -124,7 +124,7 @@ pub fn write_report(
     let skipped: Vec<Value> =
         skipped.iter().map(|(picture, reason)| json!({"picture": picture, "reason": reason})).collect();
     let report = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "fairhuman": env!("CARGO_PKG_VERSION"),
         "settings": settings,
         "interrupted": interrupted,
         "regions": counts,

@@ -71,7 +71,7 @@ impl Source {
             }
             (Some(folder), None) if folder.is_dir() => dataset(folder),
             (Some(file), None) => {
-                let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+                let bytes = fairhuman_files::read(file).with_context(|| file.display().to_string())?;
                 let listed: BTreeMap<String, Vec<Listed>> = serde_json::from_slice(&bytes)
                     .with_context(|| format!("{}: not a list of regions for each picture", file.display()))?;
                 for (picture, region) in
@@ -110,8 +110,8 @@ impl Source {
             Self::Dataset(folder, points) => {
                 let annotation = folder.join("annotations").join(format!("{name}.json"));
                 if annotation.is_file() {
-                    let bytes =
-                        std::fs::read(&annotation).with_context(|| annotation.display().to_string())?;
+                    let bytes = fairhuman_files::read(&annotation)
+                        .with_context(|| annotation.display().to_string())?;
                     let found: Detections = serde_json::from_slice(&bytes)
                         .with_context(|| format!("{}: not an annotation", annotation.display()))?;
                     return Ok(detected(&found));
@@ -169,7 +169,7 @@ fn last(name: &str) -> &str {
 /// A folder with annotations, or with key points that its list names.
 fn dataset(folder: &Path) -> anyhow::Result<Source> {
     let list = folder.join("metadata.jsonl");
-    let text = std::fs::read_to_string(&list)
+    let text = fairhuman_files::read_to_string(&list)
         .with_context(|| format!("{}: neither annotations nor key points", folder.display()))?;
     let mut points = BTreeMap::new();
     for line in text.lines() {

@@ -1,0 +1,173 @@
+//! `fairhuman init`: a recipe for a dataset and a model, with a reason beside every line.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use fairhuman_dataset::check::infer_regions;
+use fairhuman_dataset::{Dataset, DatasetSpec};
+use fairhuman_diffusion::generate::nominal_size;
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::vae::VaeConfig;
+use fairhuman_diffusion::weights::write_atomically;
+use fairhuman_train::memory::{Networks, Sizes, estimate};
+use fairhuman_train::recipe::Recipe;
+
+use crate::cli::{Aim, Init};
+use crate::memory::Memory;
+use crate::model_path;
+use text::{Choices, Fit};
+
+/// Share of a device's memory that a run may take where nobody says.
+const SHARE: f64 = 0.8;
+const GIB: f64 = 1_073_741_824.0;
+/// Larger pictures, in pixels, are not trained by more than four at once.
+const SMALL: usize = 256 * 256;
+
+/// Writes the recipe, and says the next commands.
+pub fn run(options: &Init) -> anyhow::Result<ExitCode> {
+    let file = options.recipe.clone().map_or_else(|| default_name(&options.dataset), Ok)?;
+    ensure!(
+        file.symlink_metadata().is_err(),
+        "{} is there already: name another file with --recipe, or remove it",
+        file.display()
+    );
+    ensure!(options.dataset.exists(), "there is no dataset {}", options.dataset.display());
+    let spec = DatasetSpec::new(&options.dataset);
+    let regions = infer_regions(Path::new(""), &spec);
+    let dataset = Dataset::open(Path::new(""), &spec, &regions).with_context(|| {
+        let shown = options.dataset.display();
+        format!("{shown} cannot be trained on as it is; `fairhuman check {shown}` lists everything")
+    })?;
+    let captions = (0..dataset.len()).map(|i| dataset.item(i).caption.clone());
+    let mut choices = Choices {
+        aim: options.preset,
+        dataset: seen_from(&file, &options.dataset)?,
+        model: model_name(&file, &options.model)?,
+        base: options.base.as_deref().map(|base| model_name(&file, base)).transpose()?,
+        prediction: options.prediction,
+        device: options.device,
+        regions,
+        pictures: dataset.len(),
+        prompts: prompts(captions),
+        size: (0, 0),
+        fit: Fit { batch: 1, rank: 1, checkpointing: false },
+    };
+    let folder = model(&choices, &file)?;
+    choices.size = nominal_size(&folder, VaeConfig::open(&folder.vae().join("config.json"))?.reduction())?;
+    let allowed = match options.memory {
+        Some(gib) => Some(f64::from(gib) * GIB),
+        None => Memory::of(options.device).map(|memory| SHARE * memory.total),
+    };
+    let (fit, peak) = fitting(&choices, &file, &folder, allowed)?;
+    choices.fit = fit;
+    let recipe = choices.write();
+    Recipe::parse(&file, &recipe)?;
+    write_atomically(&file, recipe.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    let (shown, (width, height)) = (file.display(), choices.size);
+    outln!(
+        "{shown}: {} pictures, {width} x {height}, {}, about {:.1} GiB of memory",
+        choices.pictures,
+        choices.objectives(),
+        peak / GIB
+    );
+    if choices.regions.is_empty() {
+        errln!(
+            "note: the dataset has no masks, so the whole picture is all that is trained; `fairhuman annotate` makes masks \
+             of faces and hands"
+        );
+    }
+    errln!("next: fairhuman check {shown}\n      fairhuman train {shown}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn default_name(dataset: &Path) -> anyhow::Result<PathBuf> {
+    let dataset = dataset.canonicalize().unwrap_or_else(|_| dataset.to_owned());
+    let stem = if dataset.is_dir() { dataset.file_name() } else { dataset.file_stem() };
+    let stem = stem.context("the dataset has no name: say the recipe's with --recipe")?;
+    Ok(PathBuf::from(stem).with_extension("toml"))
+}
+
+/// A path as a recipe in `file` has to name it: a relative one is relative to the recipe's folder.
+fn seen_from(file: &Path, path: &Path) -> anyhow::Result<String> {
+    let is_here = file.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    let path = match is_here || path.is_absolute() {
+        true => path.to_owned(),
+        false => path.canonicalize().with_context(|| path.display().to_string())?,
+    };
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// A model's path, as above; a name as it is.
+fn model_name(file: &Path, name: &str) -> anyhow::Result<String> {
+    let path = Path::new(name);
+    if path.exists() { seen_from(file, path) } else { Ok(name.to_owned()) }
+}
+
+/// The folder of the model that the recipe will name.
+fn model(choices: &Choices, file: &Path) -> anyhow::Result<ModelFolder> {
+    let mut recipe = Recipe::parse(file, &choices.write())?;
+    model_path::settle(&mut recipe)?;
+    Ok(ModelFolder::open(&recipe.model.path)?)
+}
+
+/// The largest batch and rank that fit into `allowed` bytes, with the estimated peak.
+fn fitting(
+    choices: &Choices,
+    file: &Path,
+    folder: &ModelFolder,
+    allowed: Option<f64>,
+) -> anyhow::Result<(Fit, f64)> {
+    let networks = Networks::open(folder)?;
+    let (width, height) = choices.size;
+    let most = if width * height <= SMALL { 8 } else { 4 };
+    let batches = [8, 4, 2, 1]
+        .into_iter()
+        .filter(|batch| *batch <= most && (*batch == 1 || *batch * 4 <= choices.pictures));
+    let rank = choices.aim.rank();
+    let mut tried: Vec<Fit> = batches.map(|batch| Fit { batch, rank, checkpointing: false }).collect();
+    tried.extend([rank, rank.min(32), 16, 8].map(|rank| Fit { batch: 1, rank, checkpointing: true }));
+    let mut least = f64::INFINITY;
+    for fit in tried {
+        let recipe = Recipe::parse(file, &Choices { fit, ..choices.clone() }.write())?;
+        let peak = estimate(&networks, &Sizes::of(&recipe)).peak();
+        if allowed.is_none_or(|allowed| peak <= allowed) {
+            return Ok((fit, peak));
+        }
+        least = least.min(peak);
+    }
+    bail!(
+        "training this model at {width} x {height} takes about {:.1} GiB at least, and {:.1} GiB are allowed: say more \
+         with --memory, or train on another --device",
+        least / GIB,
+        allowed.unwrap_or_default() / GIB
+    )
+}
+
+/// Two captions to draw while training.
+fn prompts(captions: impl Iterator<Item = String>) -> Vec<String> {
+    let mut prompts: Vec<String> = Vec::new();
+    let usable = captions.filter(|text| !text.trim().is_empty() && text.chars().count() <= 300);
+    for caption in usable {
+        if !prompts.contains(&caption) {
+            prompts.push(caption);
+        }
+        if prompts.len() == 2 {
+            break;
+        }
+    }
+    prompts
+}
+
+impl Aim {
+    /// The rank of the adapter, where memory allows.
+    fn rank(self) -> usize {
+        match self {
+            Aim::Paper => 256,
+            Aim::Style => 16,
+            Aim::Portrait | Aim::Hands => 32,
+        }
+    }
+}
