@@ -150,6 +150,7 @@ impl Tensors {
             let (name, data) = (format!("{prefix}{name}"), files.get_any_shape(&tensor.name)?);
             match part {
                 Part::Whole => self.add_mapped(name, tensor.shape, data),
+                Part::FirstInputs => return Err(unnamed(folder, &tensor)),
                 Part::Third(k) => thirds.entry(name).or_default()[k] = Some(data),
                 Part::Transposed => {
                     let [rows, columns] = tensor.shape[..] else { return Err(unnamed(folder, &tensor)) };
