@@ -1,3 +1,4 @@
 //! The development commands that tests run, too.
 
+pub mod judge;
 pub mod tidy;

@@ -21,6 +21,7 @@ mod step;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use xtask::judge;
 use xtask::tidy::{RULES, Workspace};
 
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ enum Command {
     Gpu(gpu::Gpu),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
     Sampling(Sampling),
+    /// Count the faces, hands, eyes and gestures in a folder of drawn or sampled people
+    Judge(judge::Options),
 }
 
 /// `xtask sampling`
@@ -120,6 +123,7 @@ fn main() -> anyhow::Result<()> {
         Command::RefineEvidence(options) => refine_evidence::run(&options),
         Command::Gpu(options) => gpu::run(&options),
         Command::Sampling(options) => sampling::run(&options),
+        Command::Judge(options) => judge::run(&options),
     }
 }
 
