@@ -35,7 +35,7 @@ pub fn choose(dice: &mut Dice) -> Place {
         (1.0, Place::Room),
         (1.0, Place::Beach),
         (1.0, Place::City),
-        (1.4, Place::Plain(plain)),
+        (5.0, Place::Plain(plain)),
         (0.8, Place::Sunset),
         (0.7, Place::Snow),
         (0.7, Place::Forest),
@@ -145,10 +145,10 @@ fn park(pen: &mut Pen, dice: &mut Dice, horizon: f32, light: f32) {
         }
     }
     ground(pen, horizon + 0.03, Rgb(140, 204, 112), Rgb(102, 178, 92));
-    for _ in 0..16 {
+    for _ in 0..6 {
         let p = v2(dice.unit(), dice.between(horizon + 0.06, 0.99));
         let colour = dice.pick(&[Rgb(255, 255, 250), Rgb(250, 216, 90), Rgb(84, 156, 78), Rgb(84, 156, 78)]);
-        pen.fill(ellipse(p, 0.006, 0.006), Fill::Flat(colour));
+        pen.fill(ellipse(p, 0.008, 0.008), Fill::Flat(colour));
     }
 }
 
@@ -178,7 +178,7 @@ fn room(pen: &mut Pen, dice: &mut Dice, framing: Framing) {
     pen.fill(rectangle(l, t, r, b), Fill::Shade(v2(l, t), v2(l, b), Rgb(146, 204, 242), Rgb(226, 244, 252)));
     box_of(pen, x - 0.007, t, x + 0.007, b, frame);
     box_of(pen, l, 0.28, r, 0.294, frame);
-    if dice.chance(0.7) {
+    if dice.chance(0.4) {
         let c = v2(0.5 + side * dice.between(0.24, 0.34), dice.between(0.2, 0.32));
         let paint = dice.pick(&[Rgb(232, 120, 90), Rgb(90, 150, 190), Rgb(240, 196, 90)]);
         pen.outlined(
@@ -196,7 +196,7 @@ fn room(pen: &mut Pen, dice: &mut Dice, framing: Framing) {
         let y = floor + (1.0 - floor) * [0.12, 0.32, 0.6, 0.92][k];
         pen.line(polyline(&[v2(0.0, y), v2(1.0, y)], false), 0.003, Fill::Flat(boards.darker(0.14)));
     }
-    if dice.chance(0.6) {
+    if dice.chance(0.3) {
         let at = v2(0.5 + side * 0.41, floor + 0.05);
         for k in -2..=2 {
             let tip = at + v2(0.035 * k as f32, -0.24 + 0.03 * (k as f32).abs());
@@ -249,7 +249,7 @@ fn beach(pen: &mut Pen, dice: &mut Dice, horizon: f32, light: f32) {
     pen.fill(smooth(&shore(-0.016), true), Fill::Flat(Rgb(244, 252, 252)));
     let sand = Fill::Shade(v2(0.0, horizon), v2(0.0, 1.0), Rgb(236, 208, 154), Rgb(246, 222, 172));
     pen.fill(smooth(&shore(0.0), true), sand);
-    for _ in 0..14 {
+    for _ in 0..5 {
         let p = v2(dice.unit(), dice.between(horizon + 0.06, 0.99));
         pen.fill(ellipse(p, 0.007, 0.0035), Fill::Flat(Rgb(222, 190, 134)));
     }
@@ -278,15 +278,15 @@ fn city(pen: &mut Pen, dice: &mut Dice, street: f32) {
         box_of(pen, x, top, x + w, street, wall);
         box_of(pen, x - 0.006, top - 0.014, x + w + 0.006, top + 0.008, wall.darker(0.25));
         let lit = dice.pick(&[Rgb(252, 240, 190), Rgb(120, 146, 176)]);
-        let columns = 3;
+        let columns = 2;
         let step = w / columns as f32;
         let mut y = top + 0.035;
-        while y + 0.06 < street - 0.02 {
+        while y + 0.07 < street - 0.02 {
             for c in 0..columns {
                 let l = x + step * (c as f32 + 0.27);
-                box_of(pen, l, y, l + step * 0.46, y + 0.046, lit);
+                box_of(pen, l, y, l + step * 0.46, y + 0.06, lit);
             }
-            y += 0.078;
+            y += 0.11;
         }
         x += w;
     }
@@ -329,16 +329,16 @@ fn snow(pen: &mut Pen, dice: &mut Dice, horizon: f32) {
         }
     }
     ground(pen, horizon + 0.02, Rgb(238, 244, 252), Rgb(250, 252, 255));
-    for _ in 0..26 {
-        let r = dice.between(0.004, 0.008);
+    for _ in 0..12 {
+        let r = dice.between(0.006, 0.01);
         pen.fill(ellipse(v2(dice.unit(), dice.unit()), r, r), Fill::Flat(Rgb(255, 255, 255)));
     }
 }
 
 fn forest(pen: &mut Pen, dice: &mut Dice, horizon: f32) {
     sky(pen, Rgb(196, 226, 190), Rgb(226, 240, 206), horizon);
-    for k in 0..9 {
-        let x = k as f32 * 0.125 + dice.about(0.0, 0.03);
+    for k in 0..5 {
+        let x = k as f32 * 0.25 + dice.about(0.0, 0.03);
         box_of(pen, x - 0.014, 0.0, x + 0.014, horizon + 0.02, Rgb(150, 168, 130));
     }
     for x in [0.06, 0.24, 0.78, 0.95] {

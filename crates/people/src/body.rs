@@ -13,7 +13,7 @@ use crate::skeleton::{Skeleton, skeleton};
 use crate::things;
 
 /// Width of outlines, in units of the figure's height.
-pub const LINE: f32 = 0.0048;
+pub const LINE: f32 = 0.0064;
 
 /// Positions of the drawn parts, for the key points. Points are in figure coordinates.
 pub struct Drawn {
@@ -104,7 +104,7 @@ fn arm(
     if holds {
         things::held(pen, person, hand);
     }
-    let hand_order = hand::draw(pen, side, hand, person.pose.arms[i].roll, person.skin_rgb, LINE * 0.72);
+    let hand_order = hand::draw(pen, side, hand, person.pose.arms[i].roll, person.skin_rgb, LINE);
     // The cuff lies over the wrist.
     clothes::cuff(&mut pen.part(Part::Arm(side), Region::Rest), person, elbow, wrist);
     (arm_order, hand_order)

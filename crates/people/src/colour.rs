@@ -26,7 +26,7 @@ impl Rgb {
 
     /// The colour of the thin line around a shape of this colour.
     pub fn outline(self) -> Rgb {
-        self.darker(0.55)
+        self.darker(0.66)
     }
 
     /// Distance to another colour, largest channel difference.

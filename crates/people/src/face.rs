@@ -90,10 +90,10 @@ pub fn draw(pen: &mut Pen, person: &Person, bones: &Skeleton, light: f32) -> Fac
 fn points(t: Turned, w: f32, jaw: f32) -> FacePoints {
     // The figure's right is on the left of the picture.
     vec![
-        ("right_eye", t.at(-0.165, 0.03, 0.8)),
-        ("left_eye", t.at(0.165, 0.03, 0.8)),
-        ("right_brow", t.at(-0.165, -0.11, 0.8)),
-        ("left_brow", t.at(0.165, -0.11, 0.8)),
+        ("right_eye", t.at(-0.18, 0.03, 0.8)),
+        ("left_eye", t.at(0.18, 0.03, 0.8)),
+        ("right_brow", t.at(-0.18, -0.14, 0.8)),
+        ("left_brow", t.at(0.18, -0.14, 0.8)),
         ("nose", t.at(0.0, 0.14, 1.0)),
         ("mouth_right", t.at(-0.12, 0.29, 0.8)),
         ("mouth_left", t.at(0.12, 0.29, 0.8)),
@@ -109,12 +109,12 @@ fn points(t: Turned, w: f32, jaw: f32) -> FacePoints {
 fn eye(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
     use Expression::*;
     let dark = Rgb(46, 30, 38);
-    let centre = t.at(s * 0.165, 0.03, 0.8);
+    let centre = t.at(s * 0.18, 0.03, 0.8);
     let lashes = person.kind.is_female();
     let shut = person.expression == Laughing || (person.expression == Winking && s == person.parting);
     if shut {
-        let arc = [centre + v2(-0.08, 0.025), centre + v2(0.0, -0.03), centre + v2(0.08, 0.025)];
-        pen.line(smooth(&arc, false), 0.032, Fill::Flat(dark));
+        let arc = [centre + v2(-0.1, 0.035), centre + v2(0.0, -0.045), centre + v2(0.1, 0.035)];
+        pen.line(smooth(&arc, false), 0.046, Fill::Flat(dark));
         return;
     }
     if pen.style == Style::Ink {
@@ -124,17 +124,17 @@ fn eye(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
         return;
     }
     let (rx, ry) = match person.expression {
-        Surprised => (0.082, 0.098),
-        Angry => (0.08, 0.06),
-        Sad | Calm => (0.078, 0.07),
-        _ => (0.08, 0.082),
+        Surprised => (0.108, 0.128),
+        Angry => (0.104, 0.085),
+        Sad | Calm => (0.1, 0.096),
+        _ => (0.104, 0.112),
     };
-    pen.outlined(ellipse(centre, rx, ry), Fill::Flat(Rgb(253, 252, 250)), person.skin_rgb.outline(), 0.012);
+    pen.outlined(ellipse(centre, rx, ry), Fill::Flat(Rgb(253, 252, 250)), dark, 0.026);
     let look = centre + v2(0.018 * t.0, 0.004);
-    let iris = ry.min(0.062);
+    let iris = ry.min(0.078);
     pen.fill(ellipse(look, iris, iris), Fill::Flat(person.eyes));
-    pen.fill(ellipse(look, iris * 0.56, iris * 0.56), Fill::Flat(Rgb(26, 18, 24)));
-    pen.fill(ellipse(look + v2(0.02, -0.022), 0.016, 0.016), Fill::Flat(Rgb(255, 255, 255)));
+    pen.fill(ellipse(look, iris * 0.6, iris * 0.6), Fill::Flat(Rgb(26, 18, 24)));
+    pen.fill(ellipse(look + v2(0.026, -0.03), 0.023, 0.023), Fill::Flat(Rgb(255, 255, 255)));
     // The upper lid, lower on the inside of an angry eye and on the outside of a sad one.
     let slope = match person.expression {
         Angry => 0.03,
@@ -147,7 +147,7 @@ fn eye(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
         centre + v2(s * rx * 0.4, -ry * 0.92 - slope * 0.5),
         centre + v2(s * rx, -slope - 0.012),
     ];
-    pen.line(smooth(&lid, false), if lashes { 0.034 } else { 0.024 }, Fill::Flat(dark));
+    pen.line(smooth(&lid, false), if lashes { 0.042 } else { 0.032 }, Fill::Flat(dark));
     if lashes {
         let lash = [centre + v2(s * rx * 0.9, -0.02), centre + v2(s * (rx + 0.035), -0.05)];
         pen.line(smooth(&lash, false), 0.022, Fill::Flat(dark));
@@ -157,17 +157,17 @@ fn eye(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
 fn brow(pen: &mut Pen, person: &Person, t: Turned, s: f32) {
     use Expression::*;
     let (inner, outer) = match person.expression {
-        Angry => (-0.07, -0.15),
-        Sad => (-0.165, -0.1),
-        Surprised => (-0.165, -0.165),
-        Laughing => (-0.13, -0.12),
-        _ => (-0.11, -0.105),
+        Angry => (-0.085, -0.19),
+        Sad => (-0.205, -0.125),
+        Surprised => (-0.2, -0.2),
+        Laughing => (-0.16, -0.15),
+        _ => (-0.145, -0.14),
     };
     let middle = 0.5 * (inner + outer) - 0.028;
     let arc = [t.at(s * 0.085, inner, 0.85), t.at(s * 0.165, middle, 0.8), t.at(s * 0.25, outer, 0.75)];
     // White brows would vanish on light skin.
     let colour = person.hair_rgb.darker(if person.old { 0.3 } else { 0.15 });
-    pen.line(smooth(&arc, false), if person.kind.is_female() { 0.03 } else { 0.042 }, Fill::Flat(colour));
+    pen.line(smooth(&arc, false), if person.kind.is_female() { 0.036 } else { 0.05 }, Fill::Flat(colour));
 }
 
 fn nose(pen: &mut Pen, person: &Person, t: Turned, light: f32) {
@@ -181,7 +181,7 @@ fn nose(pen: &mut Pen, person: &Person, t: Turned, light: f32) {
     let tip = t.at(0.0, 0.15, 1.0);
     let side =
         [tip + v2(-s * 0.012, -0.09 * size), tip + v2(s * 0.045 * size, 0.0), tip + v2(-s * 0.022, 0.03)];
-    pen.line(smooth(&side, false), 0.017, Fill::Flat(skin.darker(0.42)));
+    pen.line(smooth(&side, false), 0.024, Fill::Flat(skin.darker(0.5)));
 }
 
 fn mouth(pen: &mut Pen, person: &Person, t: Turned) {
@@ -214,20 +214,20 @@ fn mouth(pen: &mut Pen, person: &Person, t: Turned) {
             pen.fill(smooth(&teeth, true), Fill::Flat(Rgb(255, 253, 248)));
         }
         Surprised => {
-            pen.outlined(ellipse(p(0.0, 0.325), 0.056, 0.074), Fill::Flat(dark), lip.darker(0.2), 0.024);
+            pen.outlined(ellipse(p(0.0, 0.325), 0.07, 0.086), Fill::Flat(dark), lip.darker(0.2), 0.024);
         }
         Smiling | Winking => {
-            let arc = [p(-0.145, 0.262), p(-0.08, 0.312), p(0.0, 0.33), p(0.08, 0.312), p(0.145, 0.262)];
-            pen.line(smooth(&arc, false), 0.032, Fill::Flat(lip));
+            let arc = [p(-0.155, 0.255), p(-0.085, 0.317), p(0.0, 0.338), p(0.085, 0.317), p(0.155, 0.255)];
+            pen.line(smooth(&arc, false), 0.042, Fill::Flat(lip));
         }
-        Calm => pen.line(smooth(&[p(-0.1, 0.3), p(0.0, 0.303), p(0.1, 0.3)], false), 0.03, Fill::Flat(lip)),
+        Calm => pen.line(smooth(&[p(-0.1, 0.3), p(0.0, 0.303), p(0.1, 0.3)], false), 0.04, Fill::Flat(lip)),
         Sad => {
             let arc = [p(-0.11, 0.345), p(-0.06, 0.308), p(0.0, 0.298), p(0.06, 0.308), p(0.11, 0.345)];
-            pen.line(smooth(&arc, false), 0.03, Fill::Flat(lip));
+            pen.line(smooth(&arc, false), 0.042, Fill::Flat(lip));
         }
         Angry => {
             let arc = [p(-0.12, 0.33), p(-0.06, 0.3), p(0.0, 0.296), p(0.06, 0.3), p(0.12, 0.33)];
-            pen.line(smooth(&arc, false), 0.036, Fill::Flat(lip));
+            pen.line(smooth(&arc, false), 0.044, Fill::Flat(lip));
         }
     }
 }
@@ -276,10 +276,10 @@ fn moustache(pen: &mut Pen, person: &Person, t: Turned) {
 fn glasses(pen: &mut Pen, t: Turned, w: f32) {
     let frame = Fill::Flat(Rgb(48, 42, 60));
     for s in [-1.0, 1.0] {
-        let c = t.at(s * 0.17, 0.035, 0.85);
-        pen.fill(ellipse(c, 0.128, 0.118), Fill::Glaze(Rgb(214, 236, 250), 0.22));
-        pen.line(ellipse(c, 0.128, 0.118), 0.026, frame.clone());
-        let arm = [c + v2(s * 0.128, -0.02), v2(s * w, 0.0)];
+        let c = t.at(s * 0.185, 0.035, 0.85);
+        pen.fill(ellipse(c, 0.15, 0.145), Fill::Glaze(Rgb(214, 236, 250), 0.22));
+        pen.line(ellipse(c, 0.15, 0.145), 0.034, frame.clone());
+        let arm = [c + v2(s * 0.15, -0.02), v2(s * w, 0.0)];
         pen.line(smooth(&arm, false), 0.024, frame.clone());
     }
     let bridge = [t.at(-0.045, 0.02, 0.9), t.at(0.0, 0.005, 0.9), t.at(0.045, 0.02, 0.9)];

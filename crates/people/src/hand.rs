@@ -61,8 +61,8 @@ fn fingers(gesture: Gesture) -> ([Bent; 4], [Bone; 3]) {
     let far_across = [(26.0, 32.0), (-46.0, 22.0), (-72.0, 6.0)];
     match gesture {
         Gesture::Open => (
-            [straight(15.0), straight(4.0), straight(-7.0), straight(-20.0)],
-            [(54.0, 6.0), (44.0, 4.0), (38.0, 2.0)],
+            [straight(20.0), straight(5.0), straight(-10.0), straight(-27.0)],
+            [(66.0, 6.0), (56.0, 4.0), (50.0, 2.0)],
         ),
         Gesture::Flat => (
             [straight(3.0), straight(0.5), straight(-2.0), straight(-5.0)],
@@ -80,9 +80,9 @@ fn fingers(gesture: Gesture) -> ([Bent; 4], [Bone; 3]) {
         Gesture::ThumbUp => {
             ([folded(3.0), folded(1.0), folded(-1.0), folded(-4.0)], [(62.0, 6.0), (84.0, 4.0), (92.0, 2.0)])
         }
-        Gesture::Peace => ([straight(13.0), straight(-9.0), folded(-2.0), folded(-5.0)], far_across),
+        Gesture::Peace => ([straight(17.0), straight(-12.0), folded(-2.0), folded(-5.0)], far_across),
         Gesture::Three => (
-            [straight(14.0), straight(1.0), straight(-12.0), folded(-6.0)],
+            [straight(20.0), straight(2.0), straight(-16.0), folded(-6.0)],
             [(18.0, 34.0), (-58.0, 22.0), (-78.0, 8.0)],
         ),
     }
@@ -98,7 +98,7 @@ const ROOTS: [((f32, f32), [f32; 3]); 4] = [
 const THUMB_ROOT: (f32, f32) = (0.14, 0.13);
 const THUMB: [f32; 3] = [0.19, 0.145, 0.11];
 /// Half the thickness of the fingers, thumb first.
-const THICK: [f32; 5] = [0.062, 0.055, 0.056, 0.053, 0.046];
+const THICK: [f32; 5] = [0.072, 0.064, 0.065, 0.062, 0.055];
 
 /// A hand in place: its 21 points on the figure, and how near each is to us.
 pub struct Placed {

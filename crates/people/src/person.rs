@@ -243,14 +243,14 @@ pub fn choose(dice: &mut Dice, pose: impl FnOnce(&mut Dice) -> Pose) -> Person {
     let hair_colour = if old { dice.pick(&HAIR[4..]) } else { dice.pick(&HAIR[..4]) };
     let hair = hair_style(dice, kind, old);
     let hat_style = dice.weighted(&[
-        (0.84, None),
-        (0.06, Some(HatStyle::Cap)),
-        (0.05, Some(HatStyle::Beanie)),
-        (0.05, Some(HatStyle::Hat)),
+        (0.88, None),
+        (0.04, Some(HatStyle::Cap)),
+        (0.04, Some(HatStyle::Beanie)),
+        (0.04, Some(HatStyle::Hat)),
     ]);
     let fits = !matches!(hair, HairStyle::Curly | HairStyle::Bun | HairStyle::Spiky);
     let hat = hat_style.filter(|_| fits).map(|style| (style, Cloth::choose(dice)));
-    let beard = (kind == Kind::Man && dice.chance(0.34))
+    let beard = (kind == Kind::Man && dice.chance(0.26))
         .then(|| dice.weighted(&[(0.65, Beard::Full), (0.35, Beard::Moustache)]));
     let top = if kind.is_female() {
         dice.weighted(&[(0.4, Top::Dress), (0.28, Top::Shirt), (0.18, Top::Sweater), (0.14, Top::Jacket)])
@@ -262,7 +262,7 @@ pub fn choose(dice: &mut Dice, pose: impl FnOnce(&mut Dice) -> Pose) -> Person {
     } else {
         dice.weighted(&[(0.7, Bottom::Trousers), (0.3, Bottom::Shorts)])
     };
-    let pattern = dice.weighted(&[(0.62, Pattern::Plain), (0.24, Pattern::Striped), (0.14, Pattern::Dotted)]);
+    let pattern = dice.weighted(&[(0.8, Pattern::Plain), (0.14, Pattern::Striped), (0.06, Pattern::Dotted)]);
     let mut top_cloth = Cloth::choose(dice);
     while top_cloth.rgb.distance(skin.rgb) < 56 {
         // A shirt of the skin's colour would look like none.
@@ -285,7 +285,7 @@ pub fn choose(dice: &mut Dice, pose: impl FnOnce(&mut Dice) -> Pose) -> Person {
         hair_rgb: hair_colour.rgb.varied(dice),
         parting: dice.sign(),
         hat,
-        glasses: dice.chance(if old { 0.45 } else { 0.16 }),
+        glasses: dice.chance(if old { 0.3 } else { 0.08 }),
         beard,
         eyes: if skin.name == "light" { dice.pick(&EYES) } else { dice.pick(&[EYES[0], EYES[0], EYES[3]]) },
         expression: dice.weighted(&[
@@ -332,9 +332,9 @@ fn hair_style(dice: &mut Dice, kind: Kind, old: bool) -> HairStyle {
 fn build(dice: &mut Dice, kind: Kind) -> Build {
     let weight = dice.weighted(&[(0.3, 0.9), (0.5, 1.0), (0.2, 1.2)]) * dice.about(1.0, 0.04);
     let (height, head, shoulder, waist, hip) = match kind {
-        Kind::Man => (1.0, 0.164, 0.108, 0.076, 0.075),
-        Kind::Woman => (0.95, 0.168, 0.092, 0.062, 0.078),
-        Kind::Boy | Kind::Girl => (0.74, 0.215, 0.095, 0.072, 0.076),
+        Kind::Man => (1.0, 0.2, 0.108, 0.076, 0.075),
+        Kind::Woman => (0.95, 0.204, 0.092, 0.062, 0.078),
+        Kind::Boy | Kind::Girl => (0.74, 0.25, 0.095, 0.072, 0.076),
     };
     Build {
         height: height * dice.about(1.0, 0.05),

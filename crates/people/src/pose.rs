@@ -259,17 +259,17 @@ fn doing(dice: &mut Dice, action: Action, framing: Framing) -> ArmPose {
             Gesture::Open,
         ),
         Hips => (Arm::Hip, 0.0, 180.0, Gesture::Relaxed),
-        PointUp => (up(dice), dice.about(0.0, 6.0), dice.pick(&[0.0, 180.0]), Gesture::Point),
+        PointUp => (up(dice), dice.about(0.0, 6.0), 0.0, Gesture::Point),
         PointSide => {
             (Arm::Angles(dice.between(78.0, 104.0), dice.between(86.0, 108.0)), 0.0, 180.0, Gesture::Point)
         }
         ThumbsUp => (
-            Arm::Angles(dice.between(14.0, 30.0), dice.between(112.0, 140.0)),
-            dice.between(-20.0, -35.0),
+            Arm::Angles(dice.between(20.0, 34.0), dice.between(136.0, 156.0)),
+            dice.between(-38.0, -52.0),
             0.0,
             Gesture::ThumbUp,
         ),
-        Peace => (up(dice), dice.about(0.0, 8.0), dice.pick(&[0.0, 0.0, 180.0]), Gesture::Peace),
+        Peace => (up(dice), dice.about(0.0, 8.0), 0.0, Gesture::Peace),
         Three => (up(dice), dice.about(0.0, 6.0), 0.0, Gesture::Three),
         Palm if framing == Framing::Full => (
             Arm::Angles(dice.between(30.0, 60.0), dice.between(130.0, 160.0)),
@@ -278,7 +278,7 @@ fn doing(dice: &mut Dice, action: Action, framing: Framing) -> ArmPose {
             Gesture::Open,
         ),
         Palm => (up(dice), dice.about(0.0, 5.0), 0.0, Gesture::Flat),
-        Fist => (up(dice), 0.0, dice.pick(&[0.0, 180.0]), Gesture::Fist),
+        Fist => (up(dice), 0.0, 0.0, Gesture::Fist),
         Chin => (Arm::Chin, 0.0, 180.0, Gesture::Fist),
         Balloon => {
             (Arm::Angles(dice.between(30.0, 50.0), dice.between(130.0, 150.0)), 0.0, 0.0, Gesture::Fist)

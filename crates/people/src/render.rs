@@ -27,7 +27,7 @@ pub fn render(shapes: &[Shape], size: u32) -> Rendered {
     let scale = (size * factor) as f32 / SIDE;
     let colours = paint(shapes, size * factor, |shape| Some(shader(&shape.fill, scale)));
     // Masks are a picture too: faces red, hands green, all else black. Later shapes cover earlier ones, and
-    // because red and green share a pixel's coverage, no pixel can be at least half of both.
+    // red and green share a pixel's coverage, so that no pixel is more than half of both.
     let first = shapes.iter().position(|s| s.region != Region::Rest).unwrap_or(shapes.len());
     let regions = paint(&shapes[first..], size * factor, |shape| match (&shape.fill, shape.region) {
         (Fill::Glaze(..), _) => None,
@@ -36,17 +36,20 @@ pub fn render(shapes: &[Shape], size: u32) -> Rendered {
         (_, Region::Hand) => Some(solid(Rgb(0, 255, 0), 1.0)),
     });
     let colour = |channel: usize, x, y| average(&colours, factor, channel, x, y);
-    let mask = |channel: usize| {
+    let mask = |channel: usize, other: usize| {
         GrayImage::from_fn(size, size, |x, y| {
-            image::Luma([if average(&regions, factor, channel, x, y) >= 128 { 255 } else { 0 }])
+            let [mine, theirs] = [channel, other].map(|c| average(&regions, factor, c, x, y));
+            // Half and half is rounded up twice: the first channel, the face's, has it.
+            let more = mine > theirs || (mine == theirs && channel < other);
+            image::Luma([if mine >= 128 && more { 255 } else { 0 }])
         })
     };
     Rendered {
         image: RgbImage::from_fn(size, size, |x, y| {
             image::Rgb([colour(0, x, y), colour(1, x, y), colour(2, x, y)])
         }),
-        face: mask(0),
-        hand: mask(1),
+        face: mask(0, 1),
+        hand: mask(1, 0),
     }
 }
 

@@ -85,8 +85,8 @@ fn choose(dice: &mut Dice, mix: Mix) -> Scene {
     let framing = match count {
         1 => dice.weighted(&[
             (1.0 - near, Framing::Full),
-            (0.64 * near, Framing::Half),
-            (0.36 * near, Framing::Portrait),
+            (0.48 * near, Framing::Half),
+            (0.52 * near, Framing::Portrait),
         ]),
         2 => dice.weighted(&[(1.0 - 0.6 * near, Framing::Full), (0.6 * near, Framing::Half)]),
         _ => Framing::Full,
@@ -133,9 +133,9 @@ fn stand(dice: &mut Dice, people: &[Person], framing: Framing) -> Vec<(f32, V2)>
         (Framing::Full, 1) => (dice.between(0.8, 0.9), 0.03),
         (Framing::Full, 2) => (dice.between(0.7, 0.8), 0.025),
         (Framing::Full, _) => (dice.between(0.6, 0.7), 0.02),
-        (Framing::Half, 1) => (dice.between(1.4, 1.65), 0.05),
+        (Framing::Half, 1) => (dice.between(1.5, 1.75), 0.04),
         (Framing::Half, _) => (dice.between(1.15, 1.3), 0.03),
-        (Framing::Portrait, _) => (dice.between(2.05, 2.45), 0.05),
+        (Framing::Portrait, _) => (dice.between(2.05, 2.4), 0.04),
     };
     let ground = dice.between(0.92, 0.955);
     let tallest = people.iter().map(|p| p.build.height).fold(0.0, f32::max);

@@ -38,9 +38,9 @@ pub struct Skeleton {
     pub lift: f32,
 }
 
-/// Length of a hand from wrist to the tip of the middle finger, in units of the figure's height: about 1.2
-/// times life.
-pub const HAND: f32 = 0.128;
+/// Length of a hand from wrist to the tip of the middle finger, in units of the figure's height: about 1.5
+/// times life, so that fingers are pixels wide in small pictures, too.
+pub const HAND: f32 = 0.16;
 
 /// Places the joints.
 pub fn skeleton(build: &Build, pose: &Pose) -> Skeleton {

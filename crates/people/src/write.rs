@@ -31,7 +31,7 @@ pub const MAX_SIZE: u32 = 4096;
 /// People in a picture at most.
 pub const MOST_FIGURES: u32 = 3;
 /// Version of the drawing, increased when the same options give other pictures than before.
-const DRAWING: u32 = 1;
+const DRAWING: u32 = 2;
 const OPTIONS_FILE: &str = "people.json";
 const METADATA_FILE: &str = "metadata.jsonl";
 
