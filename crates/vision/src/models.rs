@@ -204,7 +204,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// A file that cannot be read.
 pub fn sha256_of(file: &Path) -> std::io::Result<String> {
-    let (mut file, mut hasher) = (std::fs::File::open(file)?, Sha256::new());
+    let (mut file, mut hasher) = (fairhuman_files::open(file)?, Sha256::new());
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {

@@ -1,7 +1,7 @@
 //! The gesture that a caption asks for.
 
-/// The gesture that a caption of one person names, of [`GESTURES`](super::GESTURES); none where the hands rest,
-/// hold something, or lie on a hip or a chin.
+/// The gesture that a caption of one person names, of [`GESTURES`](super::GESTURES); none where the hands
+/// rest, hold something, or lie on a hip or a chin.
 pub fn gesture(caption: &str) -> Option<&'static str> {
     const NAMES: [(&str, &str); 9] = [
         ("open hand", "open"),

@@ -3,10 +3,11 @@
 use super::maps::Cells;
 use super::network::{CROP, SIDE};
 
-/// What the network for hands tells apart, in its order.
+/// The gestures that the network for hands tells apart, in its order.
 pub const GESTURES: [&str; 7] = ["open", "relaxed", "fist", "pointing", "thumb up", "peace", "three"];
 
-/// The square around a box of cells of `picture [SIDE, SIDE, 3]`: `[CROP, CROP, 3]`, bilinear, edges repeated.
+/// The square around a box of cells of `picture [SIDE, SIDE, 3]`: `[CROP, CROP, 3]`, bilinear, edges
+/// repeated.
 pub(super) fn square(picture: &[f32], cells: Cells) -> Vec<f32> {
     let pixels = |cell: usize| 2.0 * cell as f32;
     let (left, right) = (pixels(cells.left), pixels(cells.right));

@@ -1,5 +1,5 @@
-//! `xtask judge`: what a small detector of drawn people finds in a folder of pictures: faces, hands, eyes, and
-//! what the fingers do. For models that draw such people; of photographs it knows nothing.
+//! `xtask judge`: what a small detector of drawn people finds in a folder of pictures: faces, hands, eyes,
+//! and what the fingers do. For models that draw such people; of photographs it knows nothing.
 //!
 //! Its weights are made by `reference/judge_training.py`, which says how.
 
@@ -36,7 +36,7 @@ pub struct Options {
     pub each: bool,
 }
 
-/// What is found in one picture.
+/// The findings in one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// True if a face is seen.
