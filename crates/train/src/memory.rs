@@ -4,7 +4,7 @@
 //! for the most that is held at once: what is kept and not yet used, the cotangents of all lanes, and with
 //! checkpointing the block that is computed again. Activations are of the run's precision, and with libtorch
 //! so are frozen weights; what a backend needs beside them (packed weights, pieces of products) is small or
-//! stated. `tests/it/memory.rs` of the command line holds this to measured peaks, within a factor of 1.6.
+//! stated. `tests/it/memory.rs` of the command line holds this to measured peaks, within a factor of 1.3.
 
 mod blocks;
 mod networks;
@@ -24,7 +24,9 @@ use networks::{autoencoder, parameters, unet};
 /// Bytes of a value.
 const VALUE: f64 = 4.0;
 /// Held by a process before it has a model: the program, its threads, buffers.
-const PROCESS: f64 = 80.0 * MIB;
+const PROCESS: f64 = 40.0 * MIB;
+/// Vocabularies of the texts' tokenizers.
+const TOKENIZERS: f64 = 20.0 * MIB;
 /// Held on a card before there is a model: CUDA's own, and its libraries' kernels.
 const CONTEXT: f64 = 600.0 * MIB;
 const MIB: f64 = 1_048_576.0;
@@ -147,7 +149,12 @@ impl Sizes {
 
     /// Bytes that there are before any model.
     fn process(&self) -> f64 {
-        if matches!(self.device, Device::Cuda(_)) { CONTEXT } else { PROCESS }
+        let reads_texts = !matches!(self.trained, Trained::Autoencoder { .. });
+        match self.device {
+            Device::Cuda(_) => CONTEXT,
+            Device::Cpu | Device::TorchCpu if reads_texts => PROCESS + TOKENIZERS,
+            Device::Cpu | Device::TorchCpu => PROCESS,
+        }
     }
 }
 
@@ -289,7 +296,7 @@ pub fn sampling(networks: &Networks, size: (u32, u32), batch: usize) -> f64 {
     let texts: f64 = texts.iter().map(|text| parameters(&fairhuman_diffusion::clip::plan(text))).sum();
     let others = parameters(&fairhuman_diffusion::unet::plan(config))
         + parameters(&fairhuman_diffusion::vae::plan(vae));
-    PROCESS + widened(texts + others) + drawing(networks, size, (batch, VALUE))
+    PROCESS + TOKENIZERS + widened(texts + others) + drawing(networks, size, (batch, VALUE))
 }
 
 /// Bytes that passes through the U-Net, with activations of `value` bytes, and the decoder hold beside the

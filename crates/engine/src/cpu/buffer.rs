@@ -5,8 +5,8 @@
 //! without zero-filling: kernels overwrite all values. The pool never holds more than the most that was in
 //! use at once, so steady steps cause no page faults and the peak does not grow.
 
+use super::values::Values;
 use crate::OutOfMemory;
-use bytemuck::allocation::try_zeroed_vec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const SLACK: usize = 4 << 20;
 
 /// Unused buffers of one length with their times of return, the latest last.
-type Waiting = VecDeque<(u64, Vec<f32>)>;
+type Waiting = VecDeque<(u64, Values)>;
 
 #[derive(Default)]
 struct Idle {
@@ -29,25 +29,25 @@ struct Idle {
 }
 
 impl Idle {
-    fn add(&mut self, buffer: Vec<f32>) {
+    fn add(&mut self, buffer: Values) {
         self.now += 1;
         self.values += buffer.len();
         self.by_length.entry(buffer.len()).or_default().push_back((self.now, buffer));
     }
 
     /// The most recently returned buffer of a length: it may still be in a cache.
-    fn latest(&mut self, length: usize) -> Option<Vec<f32>> {
+    fn latest(&mut self, length: usize) -> Option<Values> {
         let buffer = self.by_length.get_mut(&length)?.pop_back();
         self.removed(length, buffer)
     }
 
     /// The least recently returned buffer of a length.
-    fn earliest(&mut self, length: usize) -> Option<Vec<f32>> {
+    fn earliest(&mut self, length: usize) -> Option<Values> {
         let buffer = self.by_length.get_mut(&length)?.pop_front();
         self.removed(length, buffer)
     }
 
-    fn removed(&mut self, length: usize, buffer: Option<(u64, Vec<f32>)>) -> Option<Vec<f32>> {
+    fn removed(&mut self, length: usize, buffer: Option<(u64, Values)>) -> Option<Values> {
         if self.by_length.get(&length).is_some_and(Waiting::is_empty) {
             self.by_length.remove(&length);
         }
@@ -63,7 +63,7 @@ impl Idle {
 
     /// Removes the least recently returned buffers until at most `bound` values are held; the caller frees
     /// them.
-    fn excess(&mut self, bound: usize) -> Vec<Vec<f32>> {
+    fn excess(&mut self, bound: usize) -> Vec<Values> {
         let mut found = Vec::new();
         while self.lent + self.values > bound {
             let waited = |(_, buffers): &(_, &Waiting)| buffers.front().map(|&(since, _)| since);
@@ -81,7 +81,7 @@ pub(super) struct Pool(Mutex<Idle>);
 impl Pool {
     /// # Errors
     /// If the limit leaves no room for it, or the system has none.
-    fn take(&self, len: usize) -> Result<Vec<f32>, OutOfMemory> {
+    fn take(&self, len: usize) -> Result<Values, OutOfMemory> {
         let mut idle = self.lock();
         // A little slack lets sizes that differ slightly share buffers.
         let longest = len.saturating_add(len / 8);
@@ -102,18 +102,18 @@ impl Pool {
         drop(excess);
         // The system provides zeroed pages without writing them. If it has none, all unused buffers are freed
         // first.
-        let allocated = try_zeroed_vec(len).or_else(|()| {
+        let allocated = Values::zeroed(len).or_else(|| {
             let waiting = self.lock().excess(0);
             drop(waiting);
-            try_zeroed_vec(len)
+            Values::zeroed(len)
         });
         let mut idle = self.lock();
         match allocated {
-            Ok(buffer) => {
+            Some(buffer) => {
                 idle.most = idle.most.max(lent);
                 Ok(buffer)
             }
-            Err(()) => {
+            None => {
                 idle.lent -= len;
                 Err(idle.out_of_memory(len))
             }
@@ -138,7 +138,7 @@ impl Pool {
         drop(excess);
     }
 
-    fn give(&self, buffer: Vec<f32>) {
+    fn give(&self, buffer: Values) {
         let mut idle = self.lock();
         idle.lent -= buffer.len();
         idle.add(buffer);
@@ -150,7 +150,7 @@ impl Pool {
 
 /// Memory from a pool. Contents are whatever was there before.
 pub(super) struct Buffer {
-    data: Vec<f32>,
+    data: Values,
     len: usize,
     pool: Arc<Pool>,
 }

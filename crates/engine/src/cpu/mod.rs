@@ -24,6 +24,7 @@ mod product;
 mod scratch;
 mod simd;
 mod structure;
+mod values;
 mod weight;
 mod winograd;
 

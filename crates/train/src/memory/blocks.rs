@@ -91,10 +91,13 @@ pub fn resnet(positions: f64, inputs: f64, outputs: f64, joined: f64, kept: Kept
     let (conv1, conv2) = (kept.input("conv1"), kept.input("conv2"));
     let hidden = kept.hidden("conv1") + kept.hidden("conv2");
     let side_by_side = if joined > 0.0 { inputs } else { 0.0 };
+    // At the first normalisation: its result, what it is made of, and beside them what came back by the
+    // shortcut, if that is a layer, or the output's.
+    let shortcut = if inputs == outputs { 0.0 } else { inputs };
     Block {
         inner: positions * (side_by_side + outputs + conv1 * inputs + conv2 * outputs + hidden),
         output: positions * outputs,
-        cotangents: positions * (inputs + 2.0 * outputs),
+        cotangents: positions * (2.0 * inputs + outputs + shortcut),
         joined,
         ..Block::default()
     }
