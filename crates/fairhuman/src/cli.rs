@@ -61,7 +61,7 @@ pub enum Command {
     Annotate(Annotate),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
-    /// Write a recipe for a dataset and a model, each line with its reason
+    /// Write a recipe for a dataset, a model and the memory there is
     Init(Init),
     /// Make control images: poses, edges; for training a control network or drawing with one
     Control(Control),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use fairhuman_builtin::clip_merges;
 use fairhuman_diffusion::single_file::{Missing, Predicts, write_folder};
-use fairhuman_train::recipe::{Prediction, Recipe};
+use fairhuman_train::recipe::{Model, Prediction, Recipe};
 
 use crate::cache;
 use crate::cli::ModelChoice;
@@ -60,18 +60,25 @@ pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Puts the folder of a recipe's model into its place.
+/// The folder of a recipe's model, whose paths were joined to the recipe's folder.
 ///
 /// # Errors
 /// As [`folder`].
-pub fn settle(recipe: &mut Recipe) -> anyhow::Result<()> {
-    let model = &recipe.model;
+pub fn of_recipe(model: &Model) -> anyhow::Result<PathBuf> {
     let place = |path: &Path| match is_builtin(path) {
         true => Ok(path.to_path_buf()),
         false => hub::located_of_recipe(path),
     };
     let base = model.base.as_deref().map(|base| folder(&place(base)?, None, None)).transpose()?;
-    recipe.model.path = folder(&place(&model.path)?, base.as_deref(), model.prediction)?;
+    folder(&place(&model.path)?, base.as_deref(), model.prediction)
+}
+
+/// Puts the folder of a recipe's model into its place.
+///
+/// # Errors
+/// As [`folder`].
+pub fn settle(recipe: &mut Recipe) -> anyhow::Result<()> {
+    recipe.model.path = of_recipe(&recipe.model)?;
     Ok(())
 }
 

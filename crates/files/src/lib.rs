@@ -13,6 +13,7 @@ pub mod json;
 mod leftover;
 mod lock;
 mod replace;
+mod sha256;
 
 use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Result, Write};
@@ -24,6 +25,7 @@ pub use folder::PartialFolder;
 pub use leftover::remove_leftovers;
 pub use lock::{FolderLock, LockError};
 pub use replace::{Foreign, Kind, MARK, ensure_ours};
+pub use sha256::{sha256_hex, sha256_of};
 
 /// Fails where something is at `path` that is no file, or a link to nothing: opening a pipe, for one, waits
 /// for somebody to write into it.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use fairhuman_files::sha256_of;
 
 use crate::cache::only_file;
 use crate::remote::{Content, Remote};
@@ -178,16 +178,7 @@ impl One<'_> {
             return Ok(());
         }
         let io = |source| HubError::Io { path: partial.into(), source };
-        let mut sum = Sha256::new();
-        let mut file = fairhuman_files::open(partial).map_err(io)?;
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut piece).map_err(io)? {
-                0 => break,
-                n => sum.update(&piece[..n]),
-            }
-        }
-        let found: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256_of(partial).map_err(io)?;
         if found == self.content.etag {
             return Ok(());
         }

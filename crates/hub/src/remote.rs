@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 use crate::{HubError, Listed, Name, Settings};
 
@@ -86,30 +87,20 @@ impl<'a> Remote<'a> {
 
     /// The content of one file; asks for nothing of it.
     pub fn content(&self, name: &Name, commit: &str, path: &str) -> Result<Content, HubError> {
-        let mut url = self.address(name, commit, path);
-        for _ in 0..HOPS {
-            let request = self.signed(self.agent.head(&url), &url);
-            let response = request.call().map_err(|e| request_error(&url, e))?;
-            let header = |key: &str| response.headers().get(key)?.to_str().ok().map(str::to_owned);
-            let linked = header("x-linked-etag");
-            if let (true, None, Some(to)) = (response.status().is_redirection(), &linked, header("location"))
-            {
-                url = onwards(&url, &to);
-                continue;
-            }
-            self.refused(name, &url, &response)?;
-            let etag = linked.or_else(|| header("etag"));
-            let size = header("x-linked-size").or_else(|| header("content-length"));
-            let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
-            // It becomes a file's name.
-            let etag =
-                etag.filter(|etag| !etag.is_empty() && etag.bytes().all(|b| b.is_ascii_alphanumeric()));
-            return match (etag, size.and_then(|size| size.parse().ok())) {
-                (Some(etag), Some(size)) => Ok(Content { etag, size }),
-                _ => Err(HubError::Request { url, reason: "the answer has no ETag or no length".into() }),
-            };
+        let address = self.address(name, commit, path);
+        // The Hub says with a redirection what it leads to: nobody else has to be asked.
+        let is_told = |response: &Response<Body>| response.headers().contains_key("x-linked-etag");
+        let (url, response) = self.follow(name, &address, |url| self.agent.head(url), is_told)?;
+        let header = |key: &str| response.headers().get(key)?.to_str().ok().map(str::to_owned);
+        let etag = header("x-linked-etag").or_else(|| header("etag"));
+        let size = header("x-linked-size").or_else(|| header("content-length"));
+        let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
+        // It becomes a file's name.
+        let etag = etag.filter(|etag| !etag.is_empty() && etag.bytes().all(|b| b.is_ascii_alphanumeric()));
+        match (etag, size.and_then(|size| size.parse().ok())) {
+            (Some(etag), Some(size)) => Ok(Content { etag, size }),
+            _ => Err(HubError::Request { url, reason: "the answer has no ETag or no length".into() }),
         }
-        Err(HubError::Request { url, reason: format!("more than {HOPS} redirects") })
     }
 
     /// The bytes of a file from `start` on; true beside them if they do begin there, and not at 0.
@@ -147,28 +138,46 @@ impl<'a> Remote<'a> {
         format!("{}/{}/resolve/{commit}/{path}", self.settings.endpoint, name.id)
     }
 
-    /// A GET that follows redirects; from a byte on, if one is said. Gives the last address, too.
+    /// A GET; from a byte on, if one is said. Gives the last address, too.
     fn ask(&self, name: &Name, url: &str, start: Option<u64>) -> Result<(String, Response<Body>), HubError> {
+        let get = |url: &str| {
+            let request = self.agent.get(url).header("Accept-Encoding", "identity");
+            match start {
+                Some(start) if start > 0 => request.header("Range", format!("bytes={start}-")),
+                _ => request,
+            }
+        };
+        self.follow(name, url, get, |_| false)
+    }
+
+    /// Makes a request, and again where redirections lead, until one `is_enough`. Gives the last address,
+    /// too.
+    fn follow(
+        &self,
+        name: &Name,
+        url: &str,
+        request: impl Fn(&str) -> RequestBuilder<WithoutBody>,
+        is_enough: impl Fn(&Response<Body>) -> bool,
+    ) -> Result<(String, Response<Body>), HubError> {
         let mut url = url.to_owned();
         for _ in 0..HOPS {
-            let mut request = self.signed(self.agent.get(&url), &url).header("Accept-Encoding", "identity");
-            if let Some(start) = start.filter(|start| *start > 0) {
-                request = request.header("Range", format!("bytes={start}-"));
-            }
-            let response = request.call().map_err(|e| request_error(&url, e))?;
+            let response = self.signed(request(&url), &url).call();
+            let response =
+                response.map_err(|e| HubError::Request { url: url.clone(), reason: e.to_string() })?;
             let to = response.headers().get("location").and_then(|to| to.to_str().ok()).map(str::to_owned);
-            if let (true, Some(to)) = (response.status().is_redirection(), to) {
-                url = onwards(&url, &to);
-                continue;
+            match to.filter(|_| response.status().is_redirection()) {
+                Some(to) if !is_enough(&response) => url = onwards(&url, &to),
+                _ => {
+                    self.refused(name, &url, &response)?;
+                    return Ok((url, response));
+                }
             }
-            self.refused(name, &url, &response)?;
-            return Ok((url, response));
         }
         Err(HubError::Request { url, reason: format!("more than {HOPS} redirects") })
     }
 
     /// The request with the user's token, if it goes to the Hub itself.
-    fn signed<B>(&self, request: ureq::RequestBuilder<B>, url: &str) -> ureq::RequestBuilder<B> {
+    fn signed<B>(&self, request: RequestBuilder<B>, url: &str) -> RequestBuilder<B> {
         match &self.settings.token {
             Some(token) if authority(url) == authority(&self.settings.endpoint) => {
                 request.header("Authorization", format!("Bearer {token}"))
@@ -196,10 +205,6 @@ impl<'a> Remote<'a> {
             _ => HubError::Request { url: url.into(), reason: format!("status {status}") },
         })
     }
-}
-
-fn request_error(url: &str, error: ureq::Error) -> HubError {
-    HubError::Request { url: url.into(), reason: error.to_string() }
 }
 
 /// Scheme, host and port: a token for one is none for another.

@@ -28,11 +28,11 @@ use crate::detectors::Detectors;
 use crate::files::{self, FilesError};
 use crate::manual_edits::GeneratedMask;
 use crate::masks::{self, Shape};
-use crate::models::sha256_hex;
 use crate::photo;
 use crate::pipeline::Pipeline;
 use crate::sheet::{self, Entry};
 use crate::skeleton::{Skeleton, Style};
+use fairhuman_files::sha256_hex;
 
 /// Settings of [`annotate()`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::files::FilesError;
-use crate::models::sha256_hex;
+use fairhuman_files::sha256_hex;
 
 /// States of a mask that the program itself may have left: the SHA-256 of its file, `None` for no file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

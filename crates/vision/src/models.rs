@@ -7,7 +7,7 @@
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use fairhuman_files::sha256_hex;
 
 /// A file that the detectors need.
 #[derive(Debug, Clone, Copy)]
@@ -192,30 +192,6 @@ fn unpack(
         progress(Progress::Stored { model: model.name() });
     }
     Ok(())
-}
-
-/// SHA-256 in hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// The same of a file, which may be larger than memory.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn sha256_of(file: &Path) -> std::io::Result<String> {
-    let (mut file, mut hasher) = (fairhuman_files::open(file)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&hasher.finalize())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn compare(file: &Path, bytes: &[u8], expected: &str) -> Result<(), ModelsError> {

@@ -15,9 +15,9 @@ use rten_tensor::{NdTensor, Tensor};
 use crate::classes;
 use crate::detect::{Instance, Source};
 use crate::geometry::Box2;
-use crate::models::sha256_hex;
 use crate::onnx_depth;
 use crate::pipeline::RegionDetector;
+use fairhuman_files::sha256_hex;
 
 /// Side of the input if the file leaves it dynamic.
 const DEFAULT_SIDE: usize = 640;

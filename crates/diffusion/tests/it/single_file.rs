@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use fairhuman_diffusion::single_file::{Missing, Predicts, write_folder};
+use fairhuman_diffusion::single_file::{About, Missing, Predicts, write_file, write_folder};
 use fairhuman_diffusion::weights::{VIEW, View, WeightFiles};
 use serde_json::{Map, Value, json};
+
+use crate::pictures::copy;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -145,6 +147,43 @@ fn what_the_model_predicts_is_told_by_the_first_that_says_it() {
     let schedule = world.config("scheduler/scheduler_config.json");
     assert_eq!(schedule["rescale_betas_zero_snr"], json!(true));
     assert_eq!(schedule["timestep_spacing"], json!("trailing"));
+}
+
+#[test]
+fn models_of_sd_1_and_2_are_written_and_read_back() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sampler/sd");
+    for (activation, architecture, said, text) in [
+        ("quick_gelu", "stable-diffusion-v1", "SD 1.x", "cond_stage_model.transformer.text_model."),
+        ("gelu", "stable-diffusion-v2-768-v", "SD 2.x", "cond_stage_model.model.transformer.resblocks."),
+    ] {
+        let world = world();
+        let (folder, file) = (world.path("folder"), world.path("written.safetensors"));
+        copy(&data, &folder);
+        std::fs::create_dir_all(folder.join("tokenizer")).unwrap();
+        let config = folder.join("text_encoder/config.json");
+        let text_config = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text_config.replace("\"gelu\"", &format!("\"{activation}\""))).unwrap();
+        let about = About { title: "small".into(), date: "2026-01-01".into(), resolution: (64, 64) };
+        write_file(&folder, &file, &about).unwrap();
+
+        let written = WeightFiles::open_file(&file).unwrap();
+        assert!(written.names().any(|name| name.starts_with(text)), "{said}");
+        assert_eq!(written.metadata()["modelspec.architecture"], architecture);
+        let merges = [("a".to_owned(), "b</w>".to_owned())];
+        let missing = Missing { base: Some(&folder), predicts: None, merges: &merges };
+        let found = write_folder(&file, &missing, &world.path("out")).unwrap();
+        assert!(found.contains(said), "{found}");
+        for component in ["unet", "vae", "text_encoder"] {
+            let own = WeightFiles::open(&folder.join(component)).unwrap();
+            let back = WeightFiles::open(&world.path("out").join(component)).unwrap();
+            for name in back.names() {
+                let (own, back) = (own.get_any_shape(name).unwrap(), back.get_any_shape(name).unwrap());
+                assert_eq!((own.shape(), own.bytes()), (back.shape(), back.bytes()), "{said} {name}");
+            }
+            let left = own.names().filter(|name| !back.contains(name)).collect::<Vec<_>>();
+            assert!(left.iter().all(|name| name.ends_with("position_ids")), "{said}: {left:?}");
+        }
+    }
 }
 
 #[test]

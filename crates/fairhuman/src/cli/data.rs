@@ -178,7 +178,7 @@ On a machine without network, after `pip download --no-deps mediapipe==0.10.21` 
       --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
 
 Models go to the cache folder that Python's huggingface_hub uses (HF_HOME, HF_HUB_CACHE), and what Python downloaded is not \
-downloaded again: of a repository only what is read, each file compared with its SHA-256. HF_TOKEN is sent to the Hub only; \
+downloaded again: of a repository only what is read, its weights compared with their SHA-256. HF_TOKEN is sent to the Hub only; \
 HF_ENDPOINT names a mirror. What was broken off goes on with the same command. Then `--model org/name` and `model.path = \
 \"org/name\"` find it.
 

@@ -17,8 +17,8 @@ Examples:
       --memory 12
 
 The recipe's size is the model's own; its objectives are the regions that the dataset has masks of; batch, rank and \
-checkpointing are what fits into memory by the estimate of `train --dry-run`. Every line says why it is there: \
-change what you like, then `fairhuman check` and `fairhuman train` it.")]
+checkpointing are what fits into memory by the estimate of `train --dry-run`. Comments say \
+what the numbers are for: change what you like, then `fairhuman check` and `fairhuman train` it.")]
 pub struct Init {
     /// The dataset: a folder or list, as `fairhuman check` takes it
     #[arg(value_name = "DATASET")]
@@ -51,9 +51,9 @@ pub struct Init {
 pub enum Aim {
     /// People: every region that has masks, fair beside the whole picture
     Portrait,
-    /// People whose hands count twice
+    /// People: hands have twice the priority of the rest
     Hands,
-    /// A style: the whole picture counts twice
+    /// A style: the whole picture has twice the priority of its regions
     Style,
     /// The values of the FairHuman paper: rank 256 and a rate of 1e-5, for tens of thousands of steps
     Paper,

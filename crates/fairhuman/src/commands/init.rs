@@ -1,4 +1,4 @@
-//! `fairhuman init`: a recipe for a dataset and a model, with a reason beside every line.
+//! `fairhuman init`: a recipe for a dataset, a model and the memory there is.
 
 mod text;
 
@@ -13,7 +13,7 @@ use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_train::memory::{Networks, Sizes, estimate};
-use fairhuman_train::recipe::Recipe;
+use fairhuman_train::recipe::{Model, Recipe};
 
 use crate::cli::{Aim, Init};
 use crate::memory::Memory;
@@ -42,27 +42,35 @@ pub fn run(options: &Init) -> anyhow::Result<ExitCode> {
         format!("{shown} cannot be trained on as it is; `fairhuman check {shown}` lists everything")
     })?;
     let captions = (0..dataset.len()).map(|i| dataset.item(i).caption.clone());
+    let (path, base) = (options.model.as_str(), options.base.as_deref());
+    let (path, base) = (model_name(&file, path)?, base.map(|base| model_name(&file, base)).transpose()?);
+    let here = file.parent().unwrap_or(Path::new(""));
+    let model = model_path::of_recipe(&Model {
+        path: here.join(&path),
+        base: base.as_ref().map(|base| here.join(base)),
+        prediction: options.prediction,
+    })?;
+    let model = ModelFolder::open(&model)?;
+    let reduction = VaeConfig::open(&model.vae().join("config.json"))?.reduction();
     let mut choices = Choices {
         aim: options.preset,
         dataset: seen_from(&file, &options.dataset)?,
-        model: model_name(&file, &options.model)?,
-        base: options.base.as_deref().map(|base| model_name(&file, base)).transpose()?,
+        model: path,
+        base,
         prediction: options.prediction,
         device: options.device,
         regions,
         pictures: dataset.len(),
         prompts: prompts(captions),
-        size: (0, 0),
+        size: nominal_size(&model, reduction)?,
         fit: Fit { batch: 1, rank: 1, checkpointing: false },
     };
-    let folder = model(&choices, &file)?;
-    choices.size = nominal_size(&folder, VaeConfig::open(&folder.vae().join("config.json"))?.reduction())?;
     let allowed = match options.memory {
         Some(gib) => Some(f64::from(gib) * GIB),
         None => Memory::of(options.device).map(|memory| SHARE * memory.total),
     };
-    let (fit, peak) = fitting(&choices, &file, &folder, allowed)?;
-    choices.fit = fit;
+    let peak;
+    (choices.fit, peak) = fitting(&choices, &file, &model, allowed)?;
     let recipe = choices.write();
     Recipe::parse(&file, &recipe)?;
     write_atomically(&file, recipe.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
@@ -104,13 +112,6 @@ fn seen_from(file: &Path, path: &Path) -> anyhow::Result<String> {
 fn model_name(file: &Path, name: &str) -> anyhow::Result<String> {
     let path = Path::new(name);
     if path.exists() { seen_from(file, path) } else { Ok(name.to_owned()) }
-}
-
-/// The folder of the model that the recipe will name.
-fn model(choices: &Choices, file: &Path) -> anyhow::Result<ModelFolder> {
-    let mut recipe = Recipe::parse(file, &choices.write())?;
-    model_path::settle(&mut recipe)?;
-    Ok(ModelFolder::open(&recipe.model.path)?)
 }
 
 /// The largest batch and rank that fit into `allowed` bytes, with the estimated peak.

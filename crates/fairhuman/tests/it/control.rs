@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use assert_cmd::Command;
 use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_engine::{Cpu, DType};
-use fairhuman_vision::models::sha256_hex;
+use fairhuman_files::sha256_hex;
 use tempfile::TempDir;
 
 /// A random model, and networks for it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairhuman_vision::models::sha256_hex;
+use fairhuman_files::sha256_hex;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
 

@@ -19,7 +19,7 @@ pub struct Choices {
     pub regions: Vec<Region>,
     pub pictures: usize,
     pub prompts: Vec<String>,
-    /// Width and height of the model's own pictures; zeros until they are known.
+    /// Width and height of the model's own pictures.
     pub size: (usize, usize),
     pub fit: Fit,
 }
@@ -61,7 +61,7 @@ impl Choices {
     fn write_to(&self, text: &mut String) -> std::fmt::Result {
         let steps = self.steps();
         let Fit { batch, rank, checkpointing } = self.fit;
-        let (width, height) = if self.size == (0, 0) { (512, 512) } else { self.size };
+        let (width, height) = self.size;
         writeln!(text, "# Every key, with its default: recipes/reference.toml of fairhuman's sources.\n")?;
         writeln!(text, "steps = {steps:<25} # may be raised later: the same command then goes on")?;
         writeln!(text, "batch = {batch:<25} # pictures of one step")?;

@@ -7,9 +7,9 @@ use fairhuman_diffusion::control::ControlConfig;
 use fairhuman_diffusion::generate;
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::vae::VaeConfig;
+use fairhuman_files::sha256_hex;
 use fairhuman_refine::{Filter, Kind, ModelSize, Order};
 use fairhuman_vision::files;
-use fairhuman_vision::models::sha256_hex;
 use fairhuman_vision::skeleton::Style;
 use serde_json::{Value, json};
 

@@ -7,11 +7,11 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Guide, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::{Parts, Pipeline};
 use fairhuman_engine::{Backend, Params};
+use fairhuman_files::sha256_hex;
 use fairhuman_refine::{
     Kind, Margins, Mode, ModelSize, Region, Sheet, SoftMask, Tile, Verdict, choose_mode, paste, plan, verdict,
 };
 use fairhuman_vision::detect::Detections;
-use fairhuman_vision::models::sha256_hex;
 use fairhuman_vision::pipeline::Pipeline as Detectors;
 use fairhuman_vision::skeleton::{Skeleton, Style};
 use image::{GrayImage, RgbImage};

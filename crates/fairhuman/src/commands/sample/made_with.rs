@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fairhuman_diffusion::weights::WeightFiles;
-use fairhuman_vision::models::sha256_of;
+use fairhuman_files::sha256_of;
 use serde_json::{Value, json};
 
 use super::control::Wanted;
