@@ -85,6 +85,11 @@ pub fn kind(path: &Path) -> Result<ControlKind, ModelError> {
     if !path.exists() {
         return Err(folder(path, "there is no such file or folder"));
     }
+    if path.join("model_index.json").exists() {
+        let what = "this is the folder of a whole model, and no control network: name the folder that holds a ControlNet's or \
+                    T2I-Adapter's config.json";
+        return Err(folder(path, what));
+    }
     if path.is_dir() {
         let mut config = Config::read(&path.join("config.json"))?;
         return match config.string("_class_name")?.as_deref() {

@@ -135,6 +135,8 @@ fn mistakes_are_answered_before_anything_is_loaded() {
     assert!(control("nowhere", &[]).contains("nowhere: there is no such file or folder"));
     let model = control(&network("tiny/unet"), &[]);
     assert!(model.contains("UNet2DConditionModel"), "{model}");
+    let whole = control(&network("tiny"), &[]);
+    assert!(whole.contains("the folder of a whole model"), "{whole}");
     assert!(place.fails(&["--control", &net]).contains("--control-image"));
     let absent = place.fails(&["--control", &net, "--control-image", "absent.png"]);
     assert!(absent.contains("absent.png"), "{absent}");

@@ -216,7 +216,7 @@ fn what_cannot_be_trained_is_refused_by_key() {
     assert!(error.contains("dataset.conditioning"), "{error}");
     let table = (
         LORA,
-        "method = \"controlnet\"\nmin_snr_gamma = 5.0\ncontrolnet = { clean_weight = 1.0, dropout = 2.0 }",
+        "method = \"controlnet\"\nmin_snr_gamma = 5.0\ncontrolnet = { clean_weight = 1.0, dropout = 1.0 }",
     );
     let error = refused(&[table, (FLIP, "flip = 0.0 }"), (DATASET, &dataset)]);
     for part in ["min_snr_gamma", "controlnet.dropout"] {

@@ -79,7 +79,7 @@ impl Settings for ControlNetSettings {
             dtype: table.dtype.unwrap_or_default(),
         };
         let Self { dropout, clean_weight, .. } = settings;
-        problems.check((0.0..=1.0).contains(&dropout), "controlnet.dropout", "a share in [0, 1]", dropout);
+        problems.check((0.0..1.0).contains(&dropout), "controlnet.dropout", "a share in [0, 1)", dropout);
         let weight = (0.0..=1e6).contains(&clean_weight);
         problems.check(weight, "controlnet.clean_weight", "0 to 1e6", clean_weight);
         if let Some(channels) = &settings.channels {

@@ -100,7 +100,7 @@ impl Settings for AdapterSettings {
             dtype: table.dtype.unwrap_or_default(),
         };
         let dropout = settings.dropout;
-        problems.check((0.0..=1.0).contains(&dropout), "t2i-adapter.dropout", "a share in [0, 1]", dropout);
+        problems.check((0.0..1.0).contains(&dropout), "t2i-adapter.dropout", "a share in [0, 1)", dropout);
         let both = settings.path.is_some() && settings.kind.is_some();
         problems.check(!both, "t2i-adapter.kind", "none beside t2i-adapter.path", "both");
         settings
