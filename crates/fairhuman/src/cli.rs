@@ -23,7 +23,7 @@ pub use data::{
 };
 pub use init::{Aim, Init};
 pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
-pub use networks::{ControlChoice, ModelChoice};
+pub use networks::{ControlChoice, ModelChoice, RegionNetworks};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as

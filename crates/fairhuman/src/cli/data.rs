@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use fairhuman_dataset::Region;
 
+use super::RegionNetworks;
+
 /// `fairhuman annotate`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,21 +45,8 @@ pub struct Annotate {
     /// {name} the file's name
     #[arg(long, value_name = "TEXT", default_value = "a photo of {people}")]
     pub caption: String,
-    /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's
-    #[arg(long, value_name = "FILE")]
-    pub faces: Option<PathBuf>,
-    /// Classes of --faces that are faces, by name or number; needed if it knows more than one
-    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "faces")]
-    pub face_class: Vec<String>,
-    /// A YOLOv8 or YOLO11 detection network as ONNX, to find hands instead of MediaPipe's
-    #[arg(long, value_name = "FILE")]
-    pub hands: Option<PathBuf>,
-    /// Classes of --hands that are hands, by name or number; needed if it knows more than one
-    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "hands")]
-    pub hand_class: Vec<String>,
-    /// Score from which a box of --faces or --hands counts (the paper has 0.5)
-    #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
-    pub threshold: f32,
+    #[command(flatten)]
+    pub networks: RegionNetworks,
     /// Skip the zoom pass and detect on whole photographs only, as MediaPipe does: faster, but misses small
     /// faces and hands
     #[arg(long)]
@@ -83,7 +72,7 @@ pub enum Shape {
     Outline,
 }
 
-fn score(text: &str) -> Result<f32, String> {
+pub(super) fn score(text: &str) -> Result<f32, String> {
     let score: f32 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&score) { Ok(score) } else { Err("expected a number from 0 to 1".into()) }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use fairhuman_diffusion::controlnet;
 use fairhuman_train::recipe::Prediction;
 
+use super::data::score;
 use super::{factor, share};
 use crate::hub;
 use crate::model_path::BUILTIN;
@@ -63,8 +64,8 @@ fn control_types(text: &str) -> Result<ControlTypes, String> {
 /// Control networks.
 #[derive(Debug, Clone, Args)]
 pub struct ControlChoice {
-    /// A ControlNet, ControlNetUnion or T2I-Adapter, a diffusers folder or one file; again for more, whose
-    /// effects add up
+    /// A ControlNet, ControlNetUnion or T2I-Adapter, a diffusers folder or one file, or builtin, the built-in
+    /// model's own, which follows poses; again for more, whose effects add up
     #[arg(long, value_name = "FILE|DIR|NAME", value_parser = network)]
     pub control: Vec<PathBuf>,
     /// For a ControlNetUnion: the type of its control image, such as openpose, depth, hed, canny, normal,
@@ -81,4 +82,24 @@ pub struct ControlChoice {
     /// Share of the steps after which the control ends, once for each --control [default: 1]
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "control")]
     pub control_end: Vec<f64>,
+}
+
+/// Networks that find regions in place of MediaPipe's.
+#[derive(Debug, Clone, Args)]
+pub struct RegionNetworks {
+    /// A YOLOv8 or YOLO11 detection network as ONNX, to find faces instead of MediaPipe's
+    #[arg(long, value_name = "FILE")]
+    pub faces: Option<PathBuf>,
+    /// Classes of --faces that are faces, by name or number; needed if it knows more than one
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "faces")]
+    pub face_class: Vec<String>,
+    /// A YOLOv8 or YOLO11 detection network as ONNX, to find hands instead of MediaPipe's
+    #[arg(long, value_name = "FILE")]
+    pub hands: Option<PathBuf>,
+    /// Classes of --hands that are hands, by name or number; needed if it knows more than one
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', requires = "hands")]
+    pub hand_class: Vec<String>,
+    /// Score from which a box of --faces or --hands counts (the paper has 0.5)
+    #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = score)]
+    pub threshold: f32,
 }

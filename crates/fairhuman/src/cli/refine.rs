@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
-    Compute, ControlChoice, ControlStyle, MOST_SAMPLING_STEPS, ModelChoice, factor, guidance, sampler, share,
-    side, size,
+    Compute, ControlChoice, ControlStyle, MOST_SAMPLING_STEPS, ModelChoice, RegionNetworks, factor, guidance,
+    sampler, share, side, size,
 };
 
 /// `fairhuman refine`
@@ -73,6 +73,8 @@ pub struct Refine {
     /// Masks by hand: a picture, or a folder with one for each picture, NAME.png; what is white is refined
     #[arg(long, value_name = "FILE|DIR")]
     pub masks: Option<PathBuf>,
+    #[command(flatten)]
+    pub finders: RegionNetworks,
     /// Show regions, order, prompts and masks; paint nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -1,21 +1,20 @@
 //! `fairhuman annotate`: photographs to a dataset, or a count of what is found of annotated ones.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use fairhuman_engine::Backend;
 use fairhuman_files::FolderLock;
-use fairhuman_vision::annotate::{self, Outcome, Progress, Summary, load_detectors};
+use fairhuman_vision::annotate::{self, Outcome, Progress, Summary};
 use fairhuman_vision::evaluate::{
     GroundTruth, OVERLAP, Score, Scores, evaluate, read_people, read_wholebody,
 };
 use fairhuman_vision::masks;
-use fairhuman_vision::pipeline::{Pipeline, RegionDetector};
-use fairhuman_vision::yolo::Yolo;
+use fairhuman_vision::pipeline::Pipeline;
 
-use super::models;
+use super::finders::Finders;
 use crate::cli::{Annotate, Shape};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::machine;
@@ -24,18 +23,8 @@ use crate::units::duration;
 
 /// Loads the networks, and looks.
 pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
-    let detectors = load_detectors(&models::folder(options.models.as_deref())?)?;
-    let load = |file: &Option<PathBuf>, classes: &[String], option: &str| {
-        let network = file.as_deref().map(|file| Yolo::load(file, classes, options.threshold)).transpose();
-        network.with_context(|| format!("the network of --{option}s (its classes: --{option}-class)"))
-    };
-    let faces = load(&options.faces, &options.face_class, "face")?;
-    let hands = load(&options.hands, &options.hand_class, "hand")?;
-    let pipeline = Pipeline {
-        detectors: &detectors,
-        faces: faces.as_ref().map(|network| network as &dyn RegionDetector),
-        hands: hands.as_ref().map(|network| network as &dyn RegionDetector),
-    };
+    let finders = Finders::load(options.models.as_deref(), &options.networks)?;
+    let pipeline = finders.pipeline();
     let threads = machine::backend(options.threads)?;
     match (&options.evaluate, &options.out) {
         (Some(annotations), _) => threads.scope(|| count(&options.photos, annotations, &pipeline)),

@@ -5,6 +5,7 @@ pub mod check;
 pub mod control;
 pub mod convert;
 mod drawn_pose;
+mod finders;
 pub mod init;
 pub mod init_control;
 pub mod init_model;

@@ -19,13 +19,12 @@ use fairhuman_engine::Backend;
 use fairhuman_files::sha256_hex;
 use fairhuman_files::{FolderLock, Kind, MARK, ensure_apart, ensure_ours, write_atomically};
 use fairhuman_refine::ModelSize;
-use fairhuman_vision::annotate::load_detectors;
 use fairhuman_vision::pipeline::Pipeline as Detectors;
 use fairhuman_vision::{files, photo};
 use image::RgbImage;
 use serde_json::Value;
 
-use super::models;
+use super::finders::Finders;
 use super::sample::control::{self, Wanted};
 use super::sample::{file, loras};
 use crate::cli::Refine;
@@ -69,10 +68,12 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let folder = ModelFolder::open(&model)?;
     let size = model_size(options, &folder)?;
     control::check(&controls, &folder, reduction(&folder)?, (size.width as usize, size.height as usize))?;
-    let detectors = match (load_detectors(&models::folder(options.models.as_deref())?), &source) {
-        (Ok(detectors), _) => Some(detectors),
-        (Err(error), Source::Detectors) => return Err(error.into()),
-        (Err(_), _) => {
+    let own = &options.finders;
+    let asked_for = matches!(source, Source::Detectors) || own.faces.is_some() || own.hands.is_some();
+    let finders = match Finders::load(options.models.as_deref(), own) {
+        Ok(finders) => Some(finders),
+        Err(error) if asked_for => return Err(error),
+        Err(_) => {
             errln!(
                 "note: without the detectors (`fairhuman models get`) nobody checks which regions became better"
             );
@@ -91,7 +92,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
         source: &source,
         model: &model,
         size,
-        detectors: detectors.as_ref().map(|detectors| Detectors { detectors, faces: None, hands: None }),
+        detectors: finders.as_ref().map(Finders::pipeline),
         settings,
         stop: &stop,
     };

@@ -112,3 +112,23 @@ fn drawn_people_are_refined_by_the_built_in_model_at_their_key_points() {
     let report: Value = serde_json::from_slice(&world.bytes("out/report.json")).unwrap();
     assert!(report["regions"]["unchecked"].as_u64().unwrap() >= 2, "{report}");
 }
+
+#[test]
+fn a_network_of_ones_own_finds_the_hands() {
+    let Some(models) = networks() else { return };
+    let world = world();
+    let network = shipped("models/yolo11-random.onnx").display().to_string();
+    let hands = |out: &str, more: &[&str]| {
+        let all =
+            ["refine", "in", "--out", out, "--model", "tiny", "--models", &models, "--no-zoom", "--dry-run"];
+        let told = world.ok(&[&all[..], &["--prompt", "an astronaut"], more].concat());
+        told.lines().filter(|line| line.contains("hand")).count()
+    };
+    let own = ["--hands", &network, "--hand-class", "0,1", "--confidence", "0"];
+    let (without, with) = (hands("plain", &[]), hands("own", &own));
+    assert!(with > without, "{with} and {without}");
+    // Regions by hand do not need detectors; a network that was asked for is not left out in silence.
+    let own = ["refine", "in", "--out", "o", "--model", "tiny", "--models", "nowhere", "--faces", "in/a.png"];
+    let error = world.fails(&[&own[..], &["--regions", "in"]].concat());
+    assert!(error.contains("nowhere"), "{error}");
+}

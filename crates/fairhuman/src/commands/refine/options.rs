@@ -161,5 +161,9 @@ pub fn settings(
         "size": [options.inpaint_width, options.inpaint_height],
         "seed": options.seed,
         "zoom": !options.no_zoom,
+        "faces": digest(&options.finders.faces)?,
+        "hands": digest(&options.finders.hands)?,
+        "classes": [&options.finders.face_class, &options.finders.hand_class],
+        "threshold": options.finders.threshold,
     }))
 }
