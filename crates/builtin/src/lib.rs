@@ -1,7 +1,7 @@
 //! The built-in model: SDXL's architecture and file layout in small, trained by this program on people that
-//! this program drew (`cargo run --release -p xtask -- small-model`; recipes in `recipes/small-model`). It is
-//! part of the binary, so that the program never has to find it; [`unpack`] writes it into a folder that any
-//! program can read.
+//! this program drew (`cargo run --release -p xtask -- small-model`; recipes in `recipes/small-model`), and a
+//! ControlNet for it that follows poses. They are part of the binary, so that the program never has to find
+//! them; [`unpack`] and [`unpack_pose`] write them into folders that any program can read.
 //!
 //! ```
 //! let cache = tempfile::tempdir()?;
@@ -18,14 +18,18 @@ use std::path::{Path, PathBuf};
 
 pub use vocabulary::clip_merges;
 
+/// Path and content of every file of a folder.
+type Files = &'static [(&'static str, &'static [u8])];
+
 macro_rules! files {
-    ($($path:literal),+ $(,)?) => {
-        /// Path and content of every file.
-        const FILES: &[(&str, &[u8])] = &[$(($path, include_bytes!(concat!("../model/", $path)))),+];
+    ($folder:literal: $($path:literal),+ $(,)?) => {
+        &[$(($path, include_bytes!(concat!("../", $folder, "/", $path)))),+]
     };
 }
 
-files![
+/// The model.
+const MODEL: Files = files![
+    "model":
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
@@ -46,6 +50,9 @@ files![
     "model_index.json",
 ];
 
+/// The ControlNet.
+const POSE: Files = files!["pose": "config.json", "diffusion_pytorch_model.safetensors"];
+
 /// Side of the pictures that the model was trained on, in pixels.
 pub const SIZE: usize = 96;
 
@@ -55,22 +62,35 @@ pub const SIZE: usize = 96;
 /// # Errors
 /// Files that cannot be written.
 pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
-    let folder = cache.join(format!("people-{}", version()));
-    if is_whole(&folder) {
+    unpack_files(MODEL, "people", cache)
+}
+
+/// The same for the ControlNet, which reads skeletons as OpenPose draws them: a folder in diffusers' layout.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn unpack_pose(cache: &Path) -> io::Result<PathBuf> {
+    unpack_files(POSE, "pose", cache)
+}
+
+fn unpack_files(files: Files, name: &str, cache: &Path) -> io::Result<PathBuf> {
+    let folder = cache.join(format!("{name}-{}", version(files)));
+    if is_whole(files, &folder) {
         return Ok(folder);
     }
     std::fs::create_dir_all(cache)?;
     // Removed when this function returns, unless it was renamed.
-    let unfinished = tempfile::Builder::new().prefix("people-").suffix(".partial").tempdir_in(cache)?;
-    let partial = unfinished.path().join("model");
-    for (path, content) in FILES {
+    let unfinished =
+        tempfile::Builder::new().prefix(&format!("{name}-")).suffix(".partial").tempdir_in(cache)?;
+    let partial = unfinished.path().join("files");
+    for (path, content) in files {
         let path = partial.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(&partial))?;
         std::fs::write(path, content)?;
     }
     if let Err(error) = std::fs::rename(&partial, &folder) {
         // Another process was faster, or the folder is there and damaged.
-        if !is_whole(&folder) {
+        if !is_whole(files, &folder) {
             std::fs::remove_dir_all(&folder).map_err(|_| error)?;
             std::fs::rename(&partial, &folder)?;
         }
@@ -79,14 +99,14 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
 }
 
 /// True if every file is in the folder with its expected content.
-fn is_whole(folder: &Path) -> bool {
-    FILES.iter().all(|(path, content)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *content))
+fn is_whole(files: Files, folder: &Path) -> bool {
+    files.iter().all(|(path, content)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *content))
 }
 
 /// The beginning of the hash of all files.
-fn version() -> String {
+fn version(files: Files) -> String {
     let mut hasher = blake3::Hasher::new();
-    for (path, content) in FILES {
+    for (path, content) in files {
         hasher.update(path.as_bytes()).update(content);
     }
     hasher.finalize().to_hex()[..12].to_owned()
@@ -100,7 +120,7 @@ mod tests {
     fn the_model_is_unpacked_once_and_whole() {
         let cache = tempfile::tempdir().unwrap();
         let folder = unpack(cache.path()).unwrap();
-        for (path, content) in FILES {
+        for (path, content) in MODEL {
             assert_eq!(std::fs::read(folder.join(path)).unwrap(), *content, "{path}");
         }
         let written = std::fs::metadata(folder.join("model_index.json")).unwrap().modified().unwrap();
@@ -109,21 +129,30 @@ mod tests {
         assert_eq!(written, again, "it is not written again");
         std::fs::write(folder.join("unet/config.json"), "{}").unwrap();
         assert_eq!(unpack(cache.path()).unwrap(), folder);
-        assert!(is_whole(&folder), "a damaged folder is mended");
+        assert!(is_whole(MODEL, &folder), "a damaged folder is mended");
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1, "nothing is left over");
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
-        std::fs::write(cache.path().join(format!("people-{}", version())), "a file in the way").unwrap();
+        std::fs::write(cache.path().join(format!("people-{}", version(MODEL))), "a file in the way").unwrap();
         assert!(unpack(cache.path()).is_err());
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1, "nothing but the file");
     }
 
     #[test]
-    fn the_model_is_small_enough_to_be_part_of_the_program() {
-        let bytes: usize = FILES.iter().map(|(_, content)| content.len()).sum();
-        assert!(bytes <= 20_000_000, "{bytes} bytes");
+    fn the_control_network_lies_beside_the_model() {
+        let cache = tempfile::tempdir().unwrap();
+        let (model, pose) = (unpack(cache.path()).unwrap(), unpack_pose(cache.path()).unwrap());
+        assert_ne!(model, pose);
+        assert!(is_whole(POSE, &pose) && is_whole(MODEL, &model));
+    }
+
+    #[test]
+    fn both_are_small_enough_to_be_part_of_the_program() {
+        let bytes = |files: Files| files.iter().map(|(_, content)| content.len()).sum::<usize>();
+        assert!(bytes(MODEL) <= 20_000_000, "{} bytes", bytes(MODEL));
+        assert!(bytes(POSE) <= 10_000_000, "{} bytes", bytes(POSE));
     }
 }

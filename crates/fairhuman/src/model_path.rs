@@ -42,7 +42,8 @@ fn folder(path: &Path, base: Option<&Path>, prediction: Option<Prediction>) -> a
     Ok(out)
 }
 
-fn is_builtin(path: &Path) -> bool {
+/// True for the name `builtin`, where there is no such folder.
+pub fn is_builtin(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == BUILTIN) && !path.exists()
 }
 

@@ -15,14 +15,12 @@ pub enum Style {
     /// Thin lines, shaded skin, eyes with white and iris.
     #[default]
     Soft,
-    /// As a print on paper: few muted flat colours, thick lines, eyes that are dark ovals, plump fingers.
+    /// As a print on paper: muted flat colours, thick lines, eyes that are dark ovals, plump fingers.
     Ink,
 }
 
 /// The paper of [`Style::Ink`].
 const PAPER: Rgb = Rgb(248, 238, 214);
-/// Steps between the shades of a channel in [`Style::Ink`].
-const SHADE: u8 = 36;
 
 impl Style {
     /// All styles.
@@ -82,9 +80,9 @@ impl FromStr for Style {
     }
 }
 
-/// A colour as it is printed: red and blue nearer to each other, few shades, on paper.
-fn print(Rgb(r, g, b): Rgb) -> Rgb {
-    let mixed = |a: u8, b: u8| ((3 * u16::from(a) + u16::from(b)) / 4) as u8;
-    let shade = |v: u8| ((v / SHADE) * SHADE).saturating_add(SHADE / 2);
-    Rgb(shade(mixed(r, b)), shade(g), shade(mixed(b, r))).mix(PAPER, 0.15)
+/// A colour as it is printed: paler, on paper that shows through.
+fn print(colour: Rgb) -> Rgb {
+    let Rgb(r, g, b) = colour;
+    let gray = ((u16::from(r) + u16::from(g) + u16::from(b)) / 3) as u8;
+    colour.mix(Rgb(gray, gray, gray), 0.25).mix(PAPER, 0.2)
 }

@@ -1,6 +1,6 @@
 //! `xtask small-model`: a small model in SDXL's layout that has learnt to draw people, from nothing: draws
 //! the people, makes a random model, trains its autoencoder, in four parts, its U-Net and text encoders, in
-//! four, and then both once more on people drawn larger.
+//! four, then both once more on people drawn larger, and last a ControlNet that follows their poses.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use anyhow::ensure;
 use crate::{SmallModel, ours};
 
 /// Every step is a command of the program; a step that is done, or was interrupted, goes on where it was.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 18] = [
     "people --count 12000 --size 96 --seed 1 --figures 1 --out data/small-model",
     "people --count 12000 --size 96 --seed 1 --figures 1 --near 80 --out data/small-model-near",
     "init-model --preset small --dtype f16 --out models/small-random",
@@ -27,6 +27,8 @@ const STEPS: [&str; 16] = [
     "train recipes/small-model/vae-hands.toml --out runs/small-vae-hands",
     "train recipes/small-model/unet-bold.toml --out runs/small-unet-bold",
     "train recipes/small-model/unet-settled.toml --out runs/small-unet-settled",
+    "control data/small-model-bold",
+    "train recipes/small-model/pose.toml --out runs/small-pose",
 ];
 
 /// Runs what is not done yet.
@@ -43,5 +45,6 @@ pub(crate) fn run(options: &SmallModel) -> anyhow::Result<()> {
         ensure!(status.success(), "fairhuman {} failed ({status})", words[0]);
     }
     println!("the model is in {}", root.join("runs/small-unet-settled/model").display());
+    println!("its ControlNet is in {}", root.join("runs/small-pose/controlnet").display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Pictures by the base and both fine-tuned models: of prompts, and of held-out people begun again from
+//! Pictures by the base and the fine-tuned models: of prompts, and of held-out people begun again from
 //! half-way noise, where it is known where faces and hands are.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use fairhuman_diffusion::sampler::Sampler;
 use fairhuman_engine::{Backend, Params};
 use fairhuman_report::{Crop, Grid, Row};
 use indicatif::ProgressBar;
+
+use super::poses;
+use super::recipes::WAYS;
 
 /// Prompts, in the words of drawn people's captions.
 const PROMPTS: [&str; 4] = [
@@ -42,7 +45,7 @@ pub fn grids(
     let again = Again::load(people, held_out)?;
     let mut of_prompts: Vec<Vec<Rgb>> = Vec::new();
     let mut of_people: Vec<Vec<Rgb>> = Vec::new();
-    let bar = ProgressBar::new(6);
+    let bar = ProgressBar::new(2 * (1 + loras.len() as u64) + 1);
     for lora in std::iter::once(None).chain(loras.iter().map(Some)) {
         let mut pipeline = Pipeline::open(backend, model)?;
         let lora: Vec<(PathBuf, f32)> = lora.iter().map(|path| ((*path).clone(), 1.0)).collect();
@@ -62,8 +65,10 @@ pub fn grids(
             return Ok(None);
         }
     }
+    let poses = poses::grid(backend, model, &settings, &again)?;
     bar.finish_and_clear();
-    let names = ["base", "plain", "MPD"].map(String::from);
+    let names: Vec<String> =
+        std::iter::once("base").chain(WAYS.iter().map(|way| way.name)).map(String::from).collect();
     let rows = |labels: Vec<String>, columns: &[Vec<Rgb>], crops: &dyn Fn(usize) -> Vec<Crop>| -> Vec<Row> {
         let cell = |i: usize, column: &Vec<Rgb>| shown(&column[i], crops(i));
         let row = |(i, label)| Row { label, cells: columns.iter().map(|column| cell(i, column)).collect() };
@@ -72,7 +77,7 @@ pub fn grids(
     let prompts = Grid {
         title: "The same prompts and seeds".into(),
         text: "Every row begins with the same noise.".into(),
-        columns: names.to_vec(),
+        columns: names.clone(),
         rows: rows(PROMPTS.iter().map(|p| (*p).to_owned()).collect(), &of_prompts, &|_| Vec::new()),
     };
     let mut columns = vec![again.originals()];
@@ -87,14 +92,14 @@ pub fn grids(
         columns: std::iter::once("as drawn".to_owned()).chain(names).collect(),
         rows: rows(again.captions(), &columns, &|i| again.crops[i].clone()),
     };
-    Ok(Some(vec![prompts, people]))
+    Ok(Some(vec![people, prompts, poses]))
 }
 
 fn picture(prompt: &str, index: u64) -> Picture {
     Picture { prompt: prompt.to_owned(), negative: None, index }
 }
 
-fn shown(rgb: &Rgb, crops: Vec<Crop>) -> Option<fairhuman_report::Picture> {
+pub(super) fn shown(rgb: &Rgb, crops: Vec<Crop>) -> Option<fairhuman_report::Picture> {
     let (width, height) = (u32::try_from(rgb.width).ok()?, u32::try_from(rgb.height).ok()?);
     let mut picture = fairhuman_report::Picture::new(width, height, rgb.pixels.clone())?;
     picture.crops = crops;
@@ -102,8 +107,10 @@ fn shown(rgb: &Rgb, crops: Vec<Crop>) -> Option<fairhuman_report::Picture> {
 }
 
 /// People whose pictures are begun again.
-struct Again {
-    pictures: Vec<Picture>,
+pub(super) struct Again {
+    pub pictures: Vec<Picture>,
+    /// Files of their key points.
+    pub keypoints: Vec<PathBuf>,
     /// RGB in [-1, 1], `[size, size, 3]` each.
     images: Vec<Vec<f32>>,
     crops: Vec<Vec<Crop>>,
@@ -119,7 +126,8 @@ impl Again {
         let dataset = Dataset::open(Path::new(""), &spec, &regions)?;
         let geometry: GeometrySpec =
             serde_json::from_value(serde_json::json!({ "width": size, "height": size }))?;
-        let mut again = Self { pictures: Vec::new(), images: Vec::new(), crops: Vec::new() };
+        let (pictures, keypoints) = (Vec::new(), Vec::new());
+        let mut again = Self { pictures, keypoints, images: Vec::new(), crops: Vec::new() };
         for i in 0..dataset.len() {
             let item = dataset.item(i);
             if !held_out.contains(&item.image.display().to_string()) {
@@ -133,6 +141,8 @@ impl Again {
                 again.crops.push(boxes.filter_map(|(region, mask)| around(&region.name, mask)).collect());
                 again.pictures.push(picture(&item.caption, i as u64));
                 again.images.push(sample.image);
+                let name = item.image.file_stem().unwrap_or_default();
+                again.keypoints.push(folder.join("keypoints").join(name).with_extension("json"));
             }
             if again.pictures.len() == AGAIN {
                 break;
@@ -165,7 +175,7 @@ impl Again {
         .context("pictures cannot be begun again")
     }
 
-    fn originals(&self) -> Vec<Rgb> {
+    pub fn originals(&self) -> Vec<Rgb> {
         let size = fairhuman_builtin::SIZE;
         let byte = |&v: &f32| ((0.5 * v + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8;
         let rgb =
@@ -173,7 +183,7 @@ impl Again {
         self.images.iter().map(rgb).collect()
     }
 
-    fn captions(&self) -> Vec<String> {
+    pub fn captions(&self) -> Vec<String> {
         self.pictures.iter().map(|picture| picture.prompt.clone()).collect()
     }
 }

@@ -13,7 +13,9 @@ use fairhuman_engine::Backend;
 
 use super::init::fitted;
 use super::inpaint::filled;
+use crate::cache;
 use crate::cli::{ControlChoice, Sample};
+use crate::model_path::is_builtin;
 
 /// A control network of the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +60,8 @@ pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
         let end = options.control_end.get(i).copied().unwrap_or(1.0);
         ensure!(start <= end, "--control-start {start} is after --control-end {end}");
         let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        let (path, types) = (path.clone(), types.get(i).cloned().unwrap_or_default());
+        let path = if is_builtin(path) { cache::builtin_pose()? } else { path.clone() };
+        let types = types.get(i).cloned().unwrap_or_default();
         Ok(Wanted { path, types, images: Vec::new(), weight, span: (start, end), guess: false })
     };
     options.control.iter().enumerate().map(one).collect()
