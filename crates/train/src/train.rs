@@ -309,7 +309,9 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     }
 
     fn validates_after(&self, step: u64) -> bool {
-        step.is_multiple_of(self.recipe.validation.every) || step == self.until
+        let validation = &self.recipe.validation;
+        let due = step.is_multiple_of(validation.every) && (step > 0 || validation.at_start);
+        due || step == self.until
     }
 
     fn previews_after(&self, step: u64) -> bool {

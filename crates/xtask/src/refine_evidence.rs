@@ -1,6 +1,6 @@
 //! `xtask refine-evidence`: does `fairhuman refine` mend what was damaged? Drawn people are damaged in known
-//! ways and refined by the built-in model, alone and with the two LoRAs of `fairhuman quickstart`; the result
-//! is compared with the true drawing. Every step is skipped where it is done, so the same command goes on.
+//! ways and refined by the built-in model, alone and with two LoRAs of `fairhuman quickstart`; the result is
+//! compared with the true drawing. Every step is skipped where it is done, so the same command goes on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,9 +55,9 @@ pub(crate) fn run(options: &RefineEvidence) -> anyhow::Result<()> {
     let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
     let at = |name: &str| options.out.join(name);
     let people = options.people.to_string();
-    // A seed of its own: nobody trained on these.
-    let drawing =
-        ["people", "--count", &people, "--size", "96", "--seed", "4242", "--figures", "1", "--near", "90"];
+    // In the style of quickstart's people, with a seed of its own: nobody trained on these.
+    let drawing = format!("people --count {people} --size 96 --seed 4242 --figures 1 --near 90 --style ink");
+    let drawing: Vec<&str> = drawing.split(' ').collect();
     fairhuman(&binary, &drawing, &[("--out", &at("drawn"))])?;
     let drawings = drawings(&at("drawn"))?;
     damage_all(&drawings, &at("damaged"))?;

@@ -8,7 +8,7 @@ use crate::method::MethodSettings;
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
 /// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model and dataset may
 /// change with the folders: the model's files and the dataset's list are compared themselves.)
-const FREE: [&str; 16] = [
+const FREE: [&str; 17] = [
     "steps",
     "device",
     "threads",
@@ -25,6 +25,7 @@ const FREE: [&str; 16] = [
     "validation.every",
     "validation.draws",
     "validation.pictures",
+    "validation.at_start",
 ];
 
 /// One key with two values.

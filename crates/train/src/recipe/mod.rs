@@ -182,6 +182,8 @@ pub struct Validation {
     pub seed: u64,
     /// Log the losses of each picture.
     pub pictures: bool,
+    /// Validate before the first step, too.
+    pub at_start: bool,
 }
 
 impl Recipe {

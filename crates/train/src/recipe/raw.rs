@@ -193,7 +193,7 @@ pub struct RawCheckpoints {
 /// drawn at random, the same for every step and every run with the same seed. Beside the objectives' losses
 /// there is that of the background, which no region covers. The latents are the mean of the autoencoder's
 /// posterior (training samples it), and min-SNR is off, so that runs with and without it compare. Always
-/// before the first step and after the last.
+/// after the last step.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {
@@ -210,6 +210,8 @@ pub struct RawValidation {
     pub seed: Option<u64>,
     /// Log the losses of each held-out picture, for statistics. Default false.
     pub pictures: Option<bool>,
+    /// Validate before the first step, too. Default true.
+    pub at_start: Option<bool>,
 }
 
 /// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder:

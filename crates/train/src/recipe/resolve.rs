@@ -117,6 +117,7 @@ fn validation(raw: RawValidation, seed: u64) -> Validation {
         draws: raw.draws.unwrap_or(4),
         seed: raw.seed.unwrap_or(seed),
         pictures: raw.pictures.unwrap_or(false),
+        at_start: raw.at_start.unwrap_or(true),
     }
 }
 

@@ -18,7 +18,7 @@ use clap::Args;
 
 use crate::{marked, ours};
 use outcome::Outcome;
-use plan::{Arm, QUICK, WHOLE, World};
+use plan::{ARMS, Arm, Arms, QUICK, WHOLE, World};
 use runs::Place;
 
 /// `xtask evidence`
@@ -102,19 +102,19 @@ fn wanted(options: &Evidence, world: &World) -> bool {
     options.only.is_empty() || options.only.iter().any(|name| name == world.name)
 }
 
-/// Seed by seed, so that what is there at any time is balanced.
+/// The few arms first, in the worlds that have all of them, then in the others; then the rest of the arms.
+/// Within each part seed by seed, so that what is there at any time is balanced.
 fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
     for world in worlds {
         place.draw(world)?;
     }
-    for seed in 1..=place.size.seeds {
-        for world in worlds {
-            for arm in place.size.arms(world) {
-                let start = Instant::now();
-                place.train(world, arm, seed)?;
-                let seconds = start.elapsed().as_secs();
-                if seconds > 0 {
-                    eprintln!("seed {seed}, {}, {}: {seconds} s", world.name, arm.name);
+    for arms in [Arms::Few, Arms::Claim, Arms::All] {
+        for of in [Arms::All, Arms::Claim] {
+            for seed in 1..=place.size.seeds {
+                for world in worlds.iter().filter(|world| world.arms == of) {
+                    for arm in place.size.arms(world).filter(|arm| arm.from == arms) {
+                        train_one(place, world, arm, seed)?;
+                    }
                 }
             }
         }
@@ -122,15 +122,26 @@ fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn train_one(place: &Place, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<()> {
+    let start = Instant::now();
+    place.train(world, arm, seed)?;
+    let seconds = start.elapsed().as_secs();
+    if seconds > 0 {
+        eprintln!("seed {seed}, {}, {}: {seconds} s", world.name, arm.name);
+    }
+    Ok(())
+}
+
 /// The runs of a world that are done, of arms that have at least one.
 fn read(place: &Place, world: &'static World) -> anyhow::Result<Found> {
     let mut rows = Vec::new();
+    let Some(start) = place.events(world, &ARMS[0], 1)? else { return Ok(Found { world, rows }) };
     for arm in place.size.arms(world) {
         let done = (1..=place.size.seeds).map(|seed| place.events(world, arm, seed));
         let done = done.collect::<anyhow::Result<Vec<_>>>()?;
         // Pairs are of the same seeds: what comes after a gap does not count yet.
         let done = done.into_iter().map_while(|events| events);
-        let runs = done.map(|events| Outcome::read(&events)).collect::<anyhow::Result<Vec<_>>>()?;
+        let runs = done.map(|events| Outcome::read(&start, &events)).collect::<anyhow::Result<Vec<_>>>()?;
         if !runs.is_empty() {
             rows.push(Row { arm, runs });
         }

@@ -26,11 +26,14 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Reads a finished run's events.
-    pub fn read(events: &[Value]) -> anyhow::Result<Self> {
-        let mut looks = events.iter().filter(|event| event["event"] == "validation");
-        let first = looks.next().context("no held-out losses")?;
-        let last = looks.next_back().context("held-out losses of one moment only")?;
+    /// Reads a finished run's events; `start` are those of the run that measured the losses before training.
+    pub fn read(start: &[Value], events: &[Value]) -> anyhow::Result<Self> {
+        let looks = |events: &[Value]| -> Vec<Value> {
+            events.iter().filter(|event| event["event"] == "validation").cloned().collect()
+        };
+        let (first, last) = (looks(start), looks(events));
+        let first = first.first().filter(|look| look["step"] == 0).context("no losses before training")?;
+        let last = last.last().filter(|look| look["step"] != 0).context("no losses after training")?;
         let sums = |look: &Value| -> anyhow::Result<Vec<[f64; K]>> {
             let pictures = look["pictures"].as_array().context("no losses of single pictures")?;
             let one = |picture: &Value| -> anyhow::Result<[f64; K]> {

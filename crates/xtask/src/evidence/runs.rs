@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::plan::{Arm, REFERENCE, Size, Weighting, World};
+use super::plan::{ARMS, Arm, REFERENCE, Size, Weighting, World};
 
 /// Where everything lies, and what it is made with.
 pub(super) struct Place {
@@ -73,7 +73,7 @@ impl Place {
             }
         };
         let recipe = format!("{run}.toml");
-        let text = self.recipe(world, &weighting, seed)?;
+        let text = self.recipe(world, (arm, &weighting), seed)?;
         let path = self.folder.join(&recipe);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -96,7 +96,8 @@ impl Place {
 
     /// All recipes are the same but for world, weighting and seed. Every gradient is clipped, so that each
     /// step counts alike whatever the length of a weighting's direction.
-    fn recipe(&self, world: &World, weighting: &str, seed: u64) -> anyhow::Result<String> {
+    /// The losses before training are the same in all runs of a world, and are measured in one of them.
+    fn recipe(&self, world: &World, (arm, weighting): (&Arm, &str), seed: u64) -> anyhow::Result<String> {
         let Size { steps, draws, pictures, held_out, .. } = self.size;
         let names: Vec<String> =
             (pictures..pictures + held_out).map(|i| format!("\"images/{i:05}.png\"")).collect();
@@ -116,7 +117,7 @@ lora = {{ rank = 16, targets = ["attention", "feed_forward", "conv"] }}
 optimizer.learning_rate = 5e-4
 schedule = {{ decay = "cosine", warmup = {warmup} }}
 checkpoints.every = {steps}
-validation = {{ seed = 0, draws = {draws}, every = {steps}, pictures = true, samples = [{names}] }}
+validation = {{ seed = 0, draws = {draws}, every = {steps}, pictures = true, at_start = {at_start}, samples = [{names}] }}
 objective = [
     {{ name = "global" }},
     {{ name = "face", mask = "mask_face" }},
@@ -127,9 +128,15 @@ objective = [
             model = string(&self.model)?,
             people = string(&self.folder.join(people(world)))?,
             warmup = (steps / 16).min(10),
+            at_start = is_first(arm, seed),
             names = names.join(", "),
         ))
     }
+}
+
+/// True for the run whose losses before training are those of all runs of its world.
+fn is_first(arm: &Arm, seed: u64) -> bool {
+    arm.name == ARMS[0].name && seed == 1
 }
 
 fn people(world: &World) -> String {
