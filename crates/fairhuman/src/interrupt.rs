@@ -20,7 +20,16 @@ static ASKED: OnceLock<(Arc<AtomicBool>, &'static str)> = OnceLock::new();
 /// If the system refuses the handler.
 pub fn listen() -> anyhow::Result<()> {
     let deaf = signals::hangup_is_ignored();
-    ctrlc::set_handler(|| match ASKED.get() {
+    ctrlc::set_handler(interrupt).context("cannot listen for Ctrl-C")?;
+    signals::on_closed_window(interrupt);
+    if deaf {
+        signals::ignore_hangup();
+    }
+    Ok(())
+}
+
+fn interrupt() {
+    match ASKED.get() {
         Some((flag, words)) if !flag.swap(true, Ordering::SeqCst) => {
             errln!("\n{words}; Ctrl-C again leaves at once");
         }
@@ -29,12 +38,7 @@ pub fn listen() -> anyhow::Result<()> {
             errln!("\ninterrupted: the files that were written are whole");
             std::process::exit(INTERRUPTED.into());
         }
-    })
-    .context("cannot listen for Ctrl-C")?;
-    if deaf {
-        signals::ignore_hangup();
     }
-    Ok(())
 }
 
 /// A flag that the first Ctrl-C (or SIGTERM, SIGHUP) sets; the second ends the process.

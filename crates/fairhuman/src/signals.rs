@@ -34,3 +34,42 @@ pub fn ignore_hangup() {
         libc::signal(libc::SIGHUP, libc::SIG_IGN);
     }
 }
+
+/// Calls `interrupt` when the window of the process is closed, the user leaves or the machine is shut down,
+/// for which Windows has no signal. It ends the process when its handler returns, or some seconds later: this
+/// one does not return, so that a training has these seconds to save in.
+#[cfg(windows)]
+pub fn on_closed_window(interrupt: fn()) {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use windows_sys::Win32::System::Console::{
+        CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT, SetConsoleCtrlHandler,
+    };
+    use windows_sys::core::BOOL;
+
+    static INTERRUPT: OnceLock<fn()> = OnceLock::new();
+
+    extern "system" fn handler(event: u32) -> BOOL {
+        if !matches!(event, CTRL_CLOSE_EVENT | CTRL_LOGOFF_EVENT | CTRL_SHUTDOWN_EVENT) {
+            return 0;
+        }
+        if let Some(interrupt) = INTERRUPT.get() {
+            interrupt();
+        }
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    INTERRUPT.get_or_init(|| interrupt);
+    // SAFETY: the handler has the declared form and lives as long as the process. The last one to be set is
+    // the first to be called.
+    unsafe {
+        SetConsoleCtrlHandler(Some(handler), 1);
+    }
+}
+
+/// Elsewhere a closed window is a signal.
+#[cfg(not(windows))]
+pub fn on_closed_window(_interrupt: fn()) {}

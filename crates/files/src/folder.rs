@@ -63,8 +63,12 @@ impl PartialFolder {
     /// # Errors
     /// The system's error; [`ErrorKind::AlreadyExists`] where another process was faster.
     pub fn publish_new(self) -> Result<()> {
+        // Windows renames no folder onto another one, not even onto an empty one.
+        if cfg!(windows) {
+            let _ = std::fs::remove_dir(&self.target);
+        }
         match std::fs::rename(&self.path, &self.target) {
-            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty || cfg!(windows) && self.target.exists() => {
                 Err(Error::new(ErrorKind::AlreadyExists, "is there already; another process made it"))
             }
             done => done,
@@ -105,23 +109,36 @@ fn restore(target: &Path) {
 }
 
 fn is_unsupported(error: &Error) -> bool {
+    // Of macOS the standard library knows it by its number alone.
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ENOTSUP) {
+        return true;
+    }
     matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
 }
 
-#[cfg(target_os = "linux")]
+/// Exchanges two names in one step.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 fn exchange(one: &Path, other: &Path) -> Result<()> {
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
     let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()));
     let (one, other) = (one?, other?);
+    let (one, other) = (one.as_ptr(), other.as_ptr());
+    // By its number: glibc has no function for it before 2.28.
     // SAFETY: both are NUL-terminated strings that outlive the call.
+    #[cfg(target_os = "linux")]
     let result = unsafe {
-        libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE)
+        let (here, flags) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+        libc::syscall(libc::SYS_renameat2, here, one, here, other, flags)
     };
+    // SAFETY: as above.
+    #[cfg(target_os = "macos")]
+    let result = unsafe { libc::renamex_np(one, other, libc::RENAME_SWAP) };
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn exchange(_one: &Path, _other: &Path) -> Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
@@ -141,14 +158,26 @@ mod tests {
     }
 
     /// Number of a process that has ended.
-    #[cfg(unix)]
     fn dead() -> u32 {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let tests = std::env::current_exe().unwrap();
+        let list =
+            std::process::Command::new(tests).arg("--list").stdout(std::process::Stdio::null()).spawn();
+        let mut child = list.unwrap();
         child.wait().unwrap();
         child.id()
     }
 
+    /// A process that does nothing.
+    fn idle() -> std::process::Child {
+        let (program, arguments) =
+            if cfg!(windows) { ("cmd", ["/C", "pause"].as_slice()) } else { ("sleep", ["60"].as_slice()) };
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    }
+
     #[test]
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
     fn a_reader_finds_the_old_folder_or_the_new_one_at_any_time() {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("model");
@@ -206,11 +235,10 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn leftovers_of_dead_processes_go_and_those_of_living_ones_stay() {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("model");
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = idle();
         let names = [
             (format!(".model.{}-0.partial", dead()), false),
             (format!(".model.{}-0.partial", child.id()), true),

@@ -136,8 +136,31 @@ fn lives(process: u32) -> bool {
     found || Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
+#[cfg(windows)]
+fn lives(process: u32) -> bool {
+    use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INVALID_PARAMETER, STILL_ACTIVE};
+    use windows_sys::Win32::System::Threading::{
+        GetExitCodeProcess, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
+    };
+    // SAFETY: the call only asks for the process.
+    let handle = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, process) };
+    if handle.is_null() {
+        // That of somebody else may be there without being shown.
+        return Error::last_os_error().raw_os_error() != Some(ERROR_INVALID_PARAMETER as i32);
+    }
+    let mut code = 0;
+    // SAFETY: an open handle, closed once, and a number that may be written.
+    let known = unsafe {
+        let known = GetExitCodeProcess(handle, &mut code) != 0;
+        CloseHandle(handle);
+        known
+    };
+    // One that has ended is there as long as somebody holds it.
+    !known || code == STILL_ACTIVE as u32
+}
+
 /// Nobody is taken for dead where that cannot be asked.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 fn lives(_process: u32) -> bool {
     true
 }

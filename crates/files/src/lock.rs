@@ -5,6 +5,8 @@ use std::fs::{File, TryLockError};
 use std::io::Error;
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
+
 use crate::ensure_file;
 
 /// The file that is locked.
@@ -13,7 +15,8 @@ const LOCK: &str = ".lock";
 /// A locked folder, until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct FolderLock {
-    file: File,
+    /// Open until it is dropped.
+    file: Option<File>,
     /// The file and the folder, to be removed at the end, the latter if it is empty.
     temporary: Option<(PathBuf, PathBuf)>,
 }
@@ -55,7 +58,7 @@ impl FolderLock {
         let file =
             created.and_then(|()| File::create(&path)).map_err(|error| LockError::Io(path.clone(), error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { file, temporary: None }),
+            Ok(()) => Ok(Self { file: Some(file), temporary: None }),
             Err(TryLockError::WouldBlock) => Err(LockError::InUse(folder.to_owned())),
             Err(TryLockError::Error(error)) => Err(LockError::Io(path, error)),
         }
@@ -70,7 +73,7 @@ impl FolderLock {
         loop {
             let mut lock = Self::take(folder)?;
             // One that was removed between opening and locking is nobody's lock.
-            if is_at(&lock.file, &path) {
+            if lock.file.as_ref().is_some_and(|file| is_at(file, &path)) {
                 lock.temporary = Some((path, folder.to_owned()));
                 return Ok(lock);
             }
@@ -80,26 +83,16 @@ impl FolderLock {
 
 /// True if the open file is the one that the path leads to.
 fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let number = |data: std::fs::Metadata| (data.dev(), data.ino());
-        file.metadata()
-            .map(number)
-            .is_ok_and(|own| path.metadata().map(number).is_ok_and(|there| own == there))
-    }
-    #[cfg(not(unix))]
-    {
-        // An open file is not removed there.
-        let _ = file;
-        path.exists()
-    }
+    let own = file.try_clone().and_then(Handle::from_file);
+    own.is_ok_and(|own| Handle::from_path(path).is_ok_and(|there| own == there))
 }
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
         if let Some((file, folder)) = &self.temporary {
             let _ = std::fs::remove_file(file);
+            // While it is open, Windows may keep its name, and with it the folder.
+            drop(self.file.take());
             let _ = std::fs::remove_dir(folder);
         }
     }

@@ -199,7 +199,8 @@ fn lock_file(path: &Path, file: &str) -> Result<File, HubError> {
     }
 }
 
-/// Puts a link to `blob` at `place`, `depth` folders below the snapshot; a copy where there are no links.
+/// Puts a link to `blob` at `place`, `depth` folders below the snapshot; a second name or a copy where there
+/// are no links.
 fn link(blob: &Path, place: &Path, depth: usize) -> std::io::Result<()> {
     place.parent().map_or(Ok(()), fs::create_dir_all)?;
     if place.is_symlink() {
@@ -213,8 +214,13 @@ fn link(blob: &Path, place: &Path, depth: usize) -> std::io::Result<()> {
     }
     #[cfg(not(unix))]
     {
+        // Links are for administrators there. A second name of the same file needs no rights and no space.
         let _ = depth;
-        fairhuman_files::copy(blob, place).map_err(|e| std::io::Error::other(e.to_string()))
+        if place.exists() {
+            fs::remove_file(place)?;
+        }
+        fs::hard_link(blob, place)
+            .or_else(|_| fairhuman_files::copy(blob, place).map_err(|e| std::io::Error::other(e.to_string())))
     }
 }
 

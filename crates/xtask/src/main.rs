@@ -3,6 +3,7 @@
 //! goals.
 
 mod evidence;
+#[cfg(unix)]
 mod faults;
 mod gpu;
 mod machine;
@@ -43,6 +44,7 @@ enum Command {
     /// again goes on
     Evidence(evidence::Evidence),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
+    #[cfg(unix)]
     Faults(faults::Faults),
     /// Damage drawn people, refine them, and compare with the true drawings
     RefineEvidence(refine_evidence::RefineEvidence),
@@ -119,6 +121,7 @@ fn main() -> anyhow::Result<()> {
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
         Command::Evidence(options) => evidence::run(&options),
+        #[cfg(unix)]
         Command::Faults(options) => faults::run(&options),
         Command::RefineEvidence(options) => refine_evidence::run(&options),
         Command::Gpu(options) => gpu::run(&options),

@@ -117,8 +117,8 @@ def gramian(gradients: Sequence[Sequence[Tensor | None]]) -> Tensor:
 class Weighting(nn.Module):
     """Weights from a Gramian, as TorchJD's ``Weighting``.
 
-    :param kind: a method that reads no losses: alpha-fair, nash, mgda, imtl-g, cagrad, pcgrad, aligned-mtl, upgrad,
-        unit, linear, fixed, rlw.
+    :param kind: a method that reads no losses, such as ``"alpha-fair"``, ``"nash"``, ``"mgda"``, ``"cagrad"`` or
+        ``"upgrad"``.
     :param factor: multiplies the weights by :attr:`~fairhuman_fairness.Solution.factor`, as fairhuman's training does.
         TorchJD's weightings have none.
     :param seed: see :class:`fairhuman_fairness.Weighting`.

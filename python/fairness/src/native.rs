@@ -1,7 +1,7 @@
-//! The functions of `fairhuman_fairness._native`. A weighting is a dictionary as a recipe has it, a memory one of
-//! names and words, a solution one of its fields: Python's classes have the same names.
+//! The functions of `fairhuman_fairness._native`. A weighting is a dictionary as a recipe has it, a memory
+//! one of names and words, a solution one of its fields: Python's classes have the same names.
 
-use fairhuman_fairness::{Needs, Observation, Solution, State, Weighting};
+use fairhuman_fairness::{Observation, Solution, State, Weighting};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pythonize::pythonize;
@@ -62,12 +62,12 @@ mod _native {
     #[pyfunction]
     fn about<'py>(py: Python<'py>, weighting: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let parameters: Weighting = read(weighting)?;
-        let Needs { gram, losses, losses_after } = parameters.needs();
+        let needs = parameters.needs();
         let about = About {
             label: parameters.label(),
-            needs_gram: gram,
-            needs_losses: losses,
-            needs_losses_after: losses_after,
+            needs_gram: needs.gram,
+            needs_losses: needs.losses,
+            needs_losses_after: needs.losses_after,
             parameters,
         };
         Ok(pythonize(py, &about)?)

@@ -23,16 +23,13 @@ def jacobians():
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
-def test_fairgrad_has_the_same_weights_up_to_its_solver(alpha):
+def test_fairgrad_has_the_same_direction(alpha):
     ours, theirs = Aggregator("alpha-fair", alpha=alpha), FairGrad(alpha)
-    close = []
     for matrix in jacobians():
         vector, reference = ours(matrix), theirs(matrix)
-        close.append(torch.allclose(vector, reference, rtol=1e-3, atol=1e-3 * reference.norm().item()))
+        assert torch.allclose(vector, reference, rtol=1e-6, atol=1e-6 * reference.norm().item())
         gram, weights = matrix @ matrix.T, torch.tensor(ours.weighting.solution.weights, dtype=torch.float64)
         assert torch.allclose(gram @ weights, weights ** (-1 / alpha), rtol=1e-9)
-    # SciPy's bounded least squares stops early on some.
-    assert sum(close) >= 0.9 * len(close)
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,9 @@ fn write_list(list: &Path, mut lines: Vec<Value>, jobs: &[Job]) -> anyhow::Resul
     let mut text = String::new();
     for (line, job) in lines.iter_mut().zip(jobs) {
         let there = root.join(&job.target).is_file();
-        line[COLUMN] = if there { job.target.to_string_lossy().into() } else { Value::Null };
+        // Lists have / between folders on every system.
+        let names: Vec<_> = job.target.iter().map(|name| name.to_string_lossy()).collect();
+        line[COLUMN] = if there { names.join("/").into() } else { Value::Null };
         text += &format!("{line}\n");
     }
     write_atomically(list, text.as_bytes()).with_context(|| list.display().to_string())

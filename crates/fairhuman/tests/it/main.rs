@@ -17,6 +17,7 @@ mod no_file;
 #[cfg(unix)]
 mod numbers;
 mod overwriting;
+#[cfg(unix)]
 mod pipe;
 mod quickstart;
 mod refine;

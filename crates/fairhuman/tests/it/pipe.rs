@@ -11,7 +11,6 @@ use fairhuman_train::recorded::read_tensors;
 use crate::world::World;
 
 #[test]
-#[cfg(unix)]
 fn a_reader_that_leaves_makes_the_command_an_error_and_not_a_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,6 +1,8 @@
 //! The functions that are taken out of libtorch, with their C declarations.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+#[cfg(unix)]
+use std::ffi::{CStr, CString};
+use std::ffi::{c_char, c_void};
 use std::path::Path;
 
 /// `at::Tensor*`.
@@ -16,7 +18,9 @@ pub(super) fn file_name(name: &str) -> String {
 }
 
 /// An open shared library, never closed: libtorch does not survive that.
-pub(super) struct Shared(*mut c_void);
+pub(super) struct Shared(
+    #[cfg_attr(not(unix), allow(dead_code, reason = "none is opened there"))] *mut c_void,
+);
 
 impl Shared {
     /// Opens a library for good, with its names visible to libraries opened after it.

@@ -94,3 +94,11 @@ pub fn about(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     }
     Ok(violations)
 }
+
+/// A version of the Python module, which is outside the workspace, that is not the workspace's.
+pub fn python_version(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let path = "python/fairness/Cargo.toml";
+    let manifest: toml::Table = workspace.file(path)?.parse()?;
+    let (found, ours) = (manifest["package"]["version"].as_str(), env!("CARGO_PKG_VERSION"));
+    Ok(if found == Some(ours) { Vec::new() } else { vec![format!("{path}: {found:?}, expected {ours}")] })
+}

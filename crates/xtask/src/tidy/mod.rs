@@ -43,6 +43,7 @@ pub const RULES: &[Rule] = &[
         text: "every crate has a readme, a description, keywords and categories",
         violations: crates::about,
     },
+    Rule { text: "the Python module has the version of the crates", violations: crates::python_version },
     Rule {
         text: "no dependency needs a newer Rust than Cargo.toml and README.md say",
         violations: dependencies::rust_version,

@@ -39,7 +39,7 @@ impl Source {
 pub struct Workspace {
     /// Its root.
     pub root: PathBuf,
-    /// All Rust sources below `crates/`.
+    /// All Rust sources below `crates/`, and those of the Python module below `python/`.
     pub sources: Vec<Source>,
     /// `cargo metadata` for this machine's platform.
     pub metadata: Value,
@@ -50,7 +50,9 @@ impl Workspace {
     pub fn read() -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let mut sources = Vec::new();
-        collect(&root, &root.join("crates"), &mut sources)?;
+        for folder in ["crates", "python"] {
+            collect(&root, &root.join(folder), &mut sources)?;
+        }
         ensure!(sources.len() > 50, "only {} source files found in {}", sources.len(), root.display());
         sources.sort_by(|a, b| a.path.cmp(&b.path));
         // This platform's packages alone: those of other systems need not have been downloaded.
