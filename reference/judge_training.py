@@ -1,7 +1,7 @@
 """Trains the judge of drawn people, two small networks that `xtask judge` runs, and writes their weights.
 
     fairhuman people --count 4000 --size 96 --seed 2 --figures 1 --near 90 --out judge-train
-    python judge_training.py judge-train ../crates/xtask/data/judge.safetensors
+    python judge_training.py judge-train ../crates/evaluate/data/judge.safetensors
 
 More folders of drawn people may come before the file of weights. `maps` says for 48 x 48 cells of 2 pixels
 whether they are face, hand, or the middle of an eye; `gesture` reads the fingers of a square around one hand,

@@ -27,6 +27,7 @@ mod limits;
 pub mod names;
 pub mod photo;
 mod png;
+mod png_text;
 mod webp;
 
 pub use decode::{Decoded, ProfileUse, decode, read};
@@ -34,3 +35,4 @@ pub use error::{PictureError, Problem};
 pub use header::{Header, Traits, oriented, read_header};
 pub use image::metadata::Orientation;
 pub use limits::MAX_PIXELS;
+pub use png_text::png_texts;

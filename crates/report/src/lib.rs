@@ -55,6 +55,6 @@ mod section;
 mod view;
 
 pub use mean_weights::{mean_weights, recommendation};
-pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, Samples};
+pub use model::{Advice, Crop, Grid, Masked, Picture, Region, Report, Row, Run, Samples, Table};
 pub use page::html;
 pub use read::ReadError;

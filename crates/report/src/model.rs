@@ -12,6 +12,8 @@ pub struct Report {
     pub summary: Vec<String>,
     /// The runs; with several, each has a colour and all are drawn on the same axes.
     pub runs: Vec<Run>,
+    /// Tables of texts, before the pictures.
+    pub tables: Vec<Table>,
     /// Pictures beside each other.
     pub grids: Vec<Grid>,
     /// Suggested next steps.
@@ -114,6 +116,19 @@ pub struct Region {
     pub name: String,
     /// Of the picture's size: more than 127 inside.
     pub mask: GrayImage,
+}
+
+/// A table of texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Heading.
+    pub title: String,
+    /// A sentence about the table; may be empty.
+    pub text: String,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, a text for each column; the first names the row.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// Pictures in rows and columns: a row for each prompt, a column for each model.

@@ -25,6 +25,7 @@ fn page(report: &Report) -> Markup {
     let title = if report.title.is_empty() { "Training report" } else { &report.title };
     let sections = [
         section::held_out(&view),
+        section::tables("tables", &report.tables),
         section::grids("pictures", &report.grids),
         section::samples(&view),
         section::losses(&view),
@@ -60,7 +61,7 @@ fn page(report: &Report) -> Markup {
                     (section::notes(&view))
                 }
                 main {
-                    @if report.runs.is_empty() { p.lead { "There are no runs in this report." } }
+                    @if report.runs.is_empty() && report.tables.is_empty() { p.lead { "There are no runs in this report." } }
                     (view.legend())
                     @if !report.runs.is_empty() { (sections[0]) }
                     @for section in &sections[1..] { (section) }

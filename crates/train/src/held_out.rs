@@ -6,7 +6,7 @@
 
 use fairhuman_engine::{Backend, Params};
 
-use crate::batch::{Batch, Inputs, Targets};
+use crate::batch::{Batch, Inputs};
 use crate::events::PictureLosses;
 use crate::module::{LossInputs, TrainingModule, Wants};
 use crate::objective::{self, Counts, Normalisation, Objective};
@@ -21,6 +21,19 @@ pub struct HeldOut {
     present: Vec<usize>,
     /// Of each picture; none where they are not wanted.
     pictures: Option<Vec<PictureLosses>>,
+}
+
+/// The sums of one sample: a picture at a time step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleLosses {
+    /// The picture.
+    pub name: String,
+    /// Its time step; none for a network without.
+    pub timestep: Option<usize>,
+    /// Sum of squared errors of each objective, then of the background.
+    pub squares: Vec<f64>,
+    /// The number to divide each by; 0 without pixels.
+    pub elements: Vec<f64>,
 }
 
 /// The losses over all pictures.
@@ -55,7 +68,12 @@ impl HeldOut {
         }
     }
 
-    /// Adds a batch.
+    /// Names of the objectives, and the background's where there are regions.
+    pub fn objectives(&self) -> Vec<String> {
+        self.objectives.iter().map(|objective| objective.name.clone()).collect()
+    }
+
+    /// Adds a batch; the sums of its samples.
     ///
     /// # Errors
     /// Inputs that do not fit the network, in words.
@@ -65,7 +83,7 @@ impl HeldOut {
         network: &M,
         params: &Params<B>,
         batch: &Batch<M::Inputs>,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<SampleLosses>, String> {
         let batch = &if self.background { with_background(batch) } else { batch.clone() };
         let k = self.objectives.len();
         let present = objective::present(&batch.targets, k);
@@ -77,25 +95,33 @@ impl HeldOut {
             self.present[i] += present[i].len();
         }
         self.counts.add(&batch.targets);
-        for n in 0..batch.targets.size {
-            let own: Vec<f64> = squares.iter().map(|samples| samples[n]).collect();
-            self.add_picture(&batch.targets.slice(n..n + 1), &own);
-        }
-        Ok(())
+        let sample = |n: usize| {
+            let target = batch.targets.slice(n..n + 1);
+            SampleLosses {
+                name: target.names[0].clone(),
+                timestep: batch.inputs.timesteps().get(n).copied(),
+                squares: squares.iter().map(|samples| samples[n]).collect(),
+                elements: Counts::of(k, [&target]).divisors(&self.objectives),
+            }
+        };
+        let samples: Vec<SampleLosses> = (0..batch.targets.size).map(sample).collect();
+        samples.iter().for_each(|sample| self.add_picture(sample));
+        Ok(samples)
     }
 
     /// The losses of one sample; the draws of a picture follow each other.
-    fn add_picture(&mut self, sample: &Targets, squares: &[f64]) {
+    fn add_picture(&mut self, SampleLosses { name, squares, elements, .. }: &SampleLosses) {
         let Some(pictures) = &mut self.pictures else { return };
-        let counts = Counts::of(squares.len(), [sample]);
-        let elements = counts.divisors(&self.objectives);
-        let name = &sample.names[0];
         match pictures.last_mut().filter(|last| last.name == *name) {
             Some(last) => {
                 last.squares.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
-                last.elements.iter_mut().zip(&elements).for_each(|(sum, count)| *sum += count);
+                last.elements.iter_mut().zip(elements).for_each(|(sum, count)| *sum += count);
             }
-            None => pictures.push(PictureLosses { name: name.clone(), squares: squares.to_vec(), elements }),
+            None => pictures.push(PictureLosses {
+                name: name.clone(),
+                squares: squares.clone(),
+                elements: elements.clone(),
+            }),
         }
     }
 

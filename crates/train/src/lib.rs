@@ -43,6 +43,7 @@ pub mod controlled;
 pub mod data;
 pub mod denoising;
 pub mod error;
+pub mod evaluation;
 pub mod events;
 pub mod file_hashes;
 pub mod fingerprint;

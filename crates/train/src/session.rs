@@ -267,7 +267,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             if stop.load(Ordering::SeqCst) {
                 return Err(DataError::Stopped);
             }
-            sums.add(context.backend, network, &params, batch).map_err(DataError::Problem)
+            sums.add(context.backend, network, &params, batch).map(drop).map_err(DataError::Problem)
         });
         match looked {
             Err(DataError::Stopped) => Ok(None),

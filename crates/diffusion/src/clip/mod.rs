@@ -6,7 +6,7 @@ use fairhuman_engine::{Activation, Backend, Tape, Var};
 use serde_json::{Value, json};
 
 use crate::config_check::{Config, ConfigError};
-use crate::net::{Layers, LinearId, ModelError, NormId, Plan, TableId, Trainable};
+use crate::net::{Fresh, Layers, LinearId, ModelError, NormId, Plan, TableId, Trainable};
 use crate::weights::{WeightError, WeightFiles};
 
 const MODEL: &str = "text encoder";
@@ -200,6 +200,24 @@ impl<B: Backend> ClipText<B> {
         let mut plan = Plan::default();
         let structure = Structure::new(&config, &mut plan);
         let layers = Layers::load(backend, &files, plan, component, trainable, &[".position_ids"])?;
+        Ok(Self { config, structure, layers })
+    }
+
+    /// Reads the frozen weights of a known configuration from files that may hold more, such as CLIP's vision
+    /// tower.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of another shape.
+    pub fn of_files(
+        backend: &B,
+        config: ClipConfig,
+        files: &WeightFiles,
+        component: &str,
+    ) -> Result<Self, ModelError> {
+        let mut plan = Plan::default();
+        let structure = Structure::new(&config, &mut plan);
+        let fresh = Fresh { prefixes: &[], seed: 0 };
+        let layers = Layers::load_part(backend, files, plan, component, Trainable::None, fresh)?;
         Ok(Self { config, structure, layers })
     }
 

@@ -22,6 +22,7 @@ use crate::unet::{self, UNetConfig};
 use crate::vae::{self, VaeConfig};
 use crate::weights::{Part, VIEW, View, Viewed, WeightError, WeightFiles, write_json};
 use family::{Parts, TextPart, UNET, recognise};
+pub use names::open_clip as open_clip_name;
 pub use prediction::Predicts;
 pub use write::{About, write_file};
 

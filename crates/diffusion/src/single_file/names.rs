@@ -48,7 +48,7 @@ pub(super) fn vae(name: &str, levels: usize) -> Option<String> {
 }
 
 /// A text encoder's tensor in open_clip's names, and the part of it that is meant.
-pub(super) fn open_clip(name: &str) -> Option<(String, Part)> {
+pub fn open_clip(name: &str) -> Option<(String, Part)> {
     let whole = |name: &str| Some((name.to_owned(), Part::Whole));
     match name {
         "text_model.embeddings.token_embedding.weight" => return whole("token_embedding.weight"),

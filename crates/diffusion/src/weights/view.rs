@@ -79,7 +79,7 @@ impl WeightFiles {
     ///
     /// # Errors
     /// Tensors that are missing, or have no such part.
-    pub(crate) fn viewed(mut self, views: &BTreeMap<String, Viewed>) -> Result<Self, WeightError> {
+    pub fn viewed(mut self, views: &BTreeMap<String, Viewed>) -> Result<Self, WeightError> {
         let mut entries = std::mem::take(&mut self.entries);
         let mut parts = Vec::with_capacity(views.len());
         for (name, viewed) in views {

@@ -3,7 +3,6 @@
 //! the plain loss, with the sum of the objectives' losses, and fairly), and shows what each has learnt:
 //! held-out losses, pictures of the same prompts, and a page of all of it.
 
-mod interval;
 mod pictures;
 mod poses;
 mod recipes;

@@ -8,6 +8,7 @@ mod held_out;
 mod pictures;
 mod regions;
 mod samples;
+mod tables;
 
 use maud::{Markup, html};
 
@@ -19,6 +20,7 @@ pub use held_out::held_out;
 pub use pictures::grids;
 pub use regions::{masks, regions};
 pub use samples::samples;
+pub use tables::tables;
 
 /// A section with its heading and its sentence.
 fn section(id: &str, title: &str, lead: &str, body: Markup) -> Markup {

@@ -106,6 +106,31 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
             let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
             return Err(DataError::Problem(text));
         }
+        Self::of(backend, recipe, dataset, training, held_out, source)
+    }
+
+    /// The same with all pictures held out, for a model that is finished.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn open_held_out(
+        backend: &'b B,
+        recipe: &Recipe,
+        source: impl FnOnce(&Dataset) -> Result<S, DataError>,
+    ) -> Result<Self, DataError> {
+        let dataset = Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions())?;
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        Self::of(backend, recipe, dataset, all.clone(), all, source)
+    }
+
+    fn of(
+        backend: &'b B,
+        recipe: &Recipe,
+        dataset: Dataset,
+        training: Vec<usize>,
+        held_out: Vec<usize>,
+        source: impl FnOnce(&Dataset) -> Result<S, DataError>,
+    ) -> Result<Self, DataError> {
         let source = source(&dataset)?;
         let order = order(&dataset, recipe, &training);
         let mut next = 0;

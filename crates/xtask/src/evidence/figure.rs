@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use fairhuman_evaluate::statistics::mean;
+
 use super::Found;
 use super::outcome::{K, LOSSES};
-use super::statistics::mean;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 340.0;

@@ -1,64 +1,8 @@
-//! Statistics of the evidence: means over seeds, paired differences with intervals, the front of static
-//! weights, and regret.
+//! Statistics of the evidence: paired differences with intervals, the front of static weights, and regret.
+
+use fairhuman_evaluate::statistics::{Interval, Random, quantile};
 
 use super::outcome::{K, Outcome};
-
-/// Mean and standard deviation over seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Mean {
-    pub mean: f64,
-    /// NaN for one seed.
-    pub deviation: f64,
-}
-
-/// A number with the interval of 95 %.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Interval {
-    pub mean: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
-impl Interval {
-    /// True if the interval does not hold 0.
-    pub fn is_clear(&self) -> bool {
-        self.low > 0.0 || self.high < 0.0
-    }
-}
-
-/// Mean and standard deviation.
-pub(super) fn mean(values: &[f64]) -> Mean {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    Mean { mean, deviation: (squares / (n - 1.0)).sqrt() }
-}
-
-/// The two-sided 95 % quantiles of Student's t, from 1 degree of freedom; beyond the table the normal one.
-const T: [f64; 15] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-];
-
-/// The mean with Student's interval over seeds; none for one seed.
-pub(super) fn student(values: &[f64]) -> Option<Interval> {
-    let Mean { mean, deviation } = mean(values);
-    let degrees = values.len().checked_sub(2)?;
-    let half = T.get(degrees).unwrap_or(&1.96) * deviation / (values.len() as f64).sqrt();
-    Some(Interval { mean, low: mean - half, high: mean + half })
-}
-
-/// Uniform whole numbers from a seed (Steele, Lea and Flood 2014: SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(z ^ (z >> 31)) * bound as u128) >> 64) as usize
-    }
-}
 
 /// Differences of changes between two arms, seed by seed: `arm - reference` in points, with percentile
 /// intervals of a bootstrap over seeds and pictures. Both arms have the same pictures in every resample.
@@ -75,7 +19,7 @@ pub(super) fn difference(arm: &[Outcome], reference: &[Outcome], resamples: usiz
         sums
     };
     let means = mean_over(&(0..paired).collect::<Vec<_>>(), &all);
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut draws: [Vec<f64>; K] = Default::default();
     for _ in 0..resamples {
         let mut draw = |count: usize| (0..count).map(|_| random.below(count)).collect::<Vec<_>>();
@@ -84,7 +28,7 @@ pub(super) fn difference(arm: &[Outcome], reference: &[Outcome], resamples: usiz
     }
     std::array::from_fn(|k| {
         draws[k].sort_by(f64::total_cmp);
-        let at = |share: f64| draws[k][((resamples - 1) as f64 * share).round() as usize];
+        let at = |share: f64| quantile(&draws[k], share);
         Interval { mean: means[k], low: at(0.025), high: at(0.975) }
     })
 }
@@ -116,15 +60,6 @@ mod tests {
     fn run(changes: &[f64]) -> Outcome {
         let picture = |&change: &f64| Picture { before: [1.0; K], after: [1.0 + change / 100.0; K] };
         Outcome { pictures: changes.iter().map(picture).collect(), step_seconds: 0.1 }
-    }
-
-    #[test]
-    fn intervals_over_seeds_are_students() {
-        let found = student(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
-        // sd 1.5811, t 2.776, / sqrt 5
-        assert_eq!(found.mean, 3.0);
-        assert!((found.high - 3.0 - 1.963).abs() < 1e-3, "{found:?}");
-        assert_eq!(student(&[1.0]), None);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use fairhuman_evaluate::statistics::{Interval, mean, student};
+
 use super::outcome::{K, LOSSES};
 use super::plan::REFERENCE;
-use super::statistics::{CRITERIA, Interval, difference, mean, on_front, student};
+use super::statistics::{CRITERIA, difference, on_front};
 use super::{Found, Row};
 
 /// All tables.

@@ -1,23 +1,15 @@
-//! `xtask judge`: what a small detector of drawn people finds in a folder of pictures: faces, hands, eyes,
-//! and what the fingers do. For models that draw such people; of photographs it knows nothing.
-//!
-//! Its weights are made by `reference/judge_training.py`, which says how.
+//! `xtask judge`: what the judge of drawn people finds in a folder of pictures: faces, hands, eyes, and what
+//! the fingers do. The table of docs/small-model.md; `fairhuman evaluate --judge drawn` compares folders.
 
-mod caption;
-mod folder;
-mod hands;
-mod maps;
-mod network;
+mod autoencoder;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Cpu;
-
-pub use caption::gesture;
-pub use folder::{Picture, pictures};
-pub use hands::GESTURES;
-pub use network::Judge;
+use fairhuman_evaluate::drawn::{Found, GESTURES, Networks, SIDE, gesture};
+use fairhuman_evaluate::statistics::wilson;
+use fairhuman_evaluate::{Picture, PictureSet};
 
 /// Options of `xtask judge`.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,37 +28,24 @@ pub struct Options {
     pub each: bool,
 }
 
-/// The findings in one picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// True if a face is seen.
-    pub face: bool,
-    /// Hands seen.
-    pub hands: usize,
-    /// Confidence of each eye that is seen, the highest first.
-    pub eyes: Vec<f32>,
-    /// The most certain gesture of the hands, if any hand does more than rest.
-    pub gesture: Option<&'static str>,
-}
-
 /// Judges the folder and prints the table.
 ///
 /// # Errors
 /// A folder without pictures that can be judged, or a model that cannot be read.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let cpu = Cpu::new(0).context("cannot start the threads")?;
-    let mut pictures = pictures(&options.folder)?;
+    let mut pictures = PictureSet::open(&options.folder, None)?.pictures;
     if let Some(file) = &options.prompts {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        pictures.retain(|picture| text.lines().any(|line| line.trim() == picture.caption));
+        pictures.retain(|picture| text.lines().any(|line| line.trim() == caption(picture)));
     }
     ensure!(!pictures.is_empty(), "no picture of {} is to be judged", options.folder.display());
+    let mut values = pictures.iter().map(colours).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(model) = &options.through {
-        network::through_autoencoder(&cpu, model, &mut pictures)?;
+        autoencoder::through(&cpu, model, &mut values)?;
     }
-    let judge = Judge::new(&cpu)?;
-    let found: Vec<Found> = judge.look(&cpu, &pictures);
+    let found: Vec<Found> = Networks::new(&cpu)?.look(&cpu, &values);
     if options.each {
         for (picture, found) in pictures.iter().zip(&found) {
             println!(
@@ -76,12 +55,24 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 found.hands,
                 found.eyes.len(),
                 found.gesture.unwrap_or("no gesture"),
-                picture.caption
+                caption(picture)
             );
         }
     }
     print!("{}", table(&pictures, &found));
     Ok(())
+}
+
+fn caption(picture: &Picture) -> &str {
+    picture.prompt.as_deref().unwrap_or_default()
+}
+
+/// Colours, `[SIDE, SIDE, 3]` in [-1, 1].
+fn colours(picture: &Picture) -> anyhow::Result<Vec<f32>> {
+    let (image, _) = picture.read()?;
+    let (side, size) = (u32::try_from(SIDE)?, image.dimensions());
+    ensure!(size == (side, side), "{} is {size:?}, not {side} x {side} pixels", picture.file.display());
+    Ok(image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect())
 }
 
 /// The shares of all pictures, with their 95 % intervals, and of each gesture that captions name.
@@ -93,8 +84,8 @@ fn table(pictures: &[Picture], found: &[Found]) -> String {
     line("face found", count(&|f| f.face), all);
     line("hand found", count(&|f| f.hands > 0), all);
     line("exactly two eyes", count(&|f| f.eyes.len() == 2), all);
-    let confidence: f32 = found.iter().map(|f| f.eyes.iter().take(2).sum::<f32>() / 2.0).sum();
-    let asked: Vec<_> = pictures.iter().map(|picture| gesture(&picture.caption)).collect();
+    let confidence: f32 = found.iter().map(Found::eye_confidence).sum();
+    let asked: Vec<_> = pictures.iter().map(|picture| gesture(caption(picture))).collect();
     let of = |name: &str| asked.iter().filter(|a| **a == Some(name)).count();
     let right = |name: &str| {
         asked.iter().zip(found).filter(|(a, f)| **a == Some(name) && f.gesture == Some(name)).count()
@@ -115,16 +106,4 @@ fn share(name: &str, hits: usize, of: usize) -> String {
     let (low, high) = wilson(hits, of);
     let percent = 100.0 * hits as f64 / of.max(1) as f64;
     format!("{name}: {percent:.1} % [{:.1}, {:.1}] of {of}\n", 100.0 * low, 100.0 * high)
-}
-
-/// The 95 % interval of a share of `hits` in `of` draws (Wilson 1927, equation of the score interval).
-pub fn wilson(hits: usize, of: usize) -> (f64, f64) {
-    if of == 0 {
-        return (0.0, 1.0);
-    }
-    let (n, z) = (of as f64, 1.96);
-    let p = hits as f64 / n;
-    let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    ((middle - half).max(0.0), (middle + half).min(1.0))
 }

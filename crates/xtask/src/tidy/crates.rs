@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("builtin", &["files"]),
     ("hub", &["files"]),
     ("diffusion", &["files", "engine"]),
+    ("evaluate", &["files", "pictures", "engine", "diffusion", "vision"]),
     ("train", &["files", "pictures", "diffusion", "dataset", "fairness", "engine"]),
     ("report", &["files", "train", "dataset"]),
     (
@@ -37,12 +38,13 @@ const EDGES: &[(&str, &[&str])] = &[
             "pictures",
             "refine",
             "vision",
+            "evaluate",
             "builtin",
             "hub",
         ],
     ),
     ("fuzz", &["report", "train", "dataset", "diffusion", "vision"]),
-    ("xtask", &["diffusion", "engine"]),
+    ("xtask", &["diffusion", "engine", "evaluate"]),
 ];
 
 /// A package's name without the prefix that all of ours have.

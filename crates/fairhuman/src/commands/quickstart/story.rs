@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use fairhuman_evaluate::statistics::{Interval, bootstrap};
 use fairhuman_report::{Advice, Run};
 use fairhuman_train::events::Validation;
 
-use super::interval::{Interval, bootstrap};
 use super::recipes::WAYS;
 use crate::units::change;
 
@@ -80,7 +80,7 @@ fn difference(before: &Validation, a: &Validation, b: &Validation, k: usize) -> 
     let shown: Vec<_> = shown.filter(|((before, _), _)| before.elements[k] > 0.0).collect();
     let scale = 100.0 * shown.len() as f64 / all;
     let values: Vec<f64> = shown.iter().map(|((_, a), b)| scale * (b.squares[k] - a.squares[k])).collect();
-    bootstrap(&values, RESAMPLES)
+    bootstrap(&values, RESAMPLES).map(|found| found.percentile)
 }
 
 /// The conclusion that the numbers allow, whoever won.

@@ -1,8 +1,8 @@
 //! A prompt for each region, and the prompt that a picture brings.
 
-use std::io::Cursor;
 use std::path::Path;
 
+use fairhuman_pictures::png_texts;
 use fairhuman_refine::{Kind, Region};
 use serde_json::Value;
 
@@ -48,11 +48,7 @@ pub fn of_file(file: &Path, bytes: &[u8]) -> Option<String> {
     if file.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")) {
         return None;
     }
-    let reader = png::Decoder::new(Cursor::new(bytes)).read_info().ok()?;
-    let info = reader.info();
-    let plain = info.uncompressed_latin1_text.iter().map(|text| (text.keyword.clone(), text.text.clone()));
-    let wide = info.utf8_text.iter().filter_map(|text| Some((text.keyword.clone(), text.get_text().ok()?)));
-    let texts: Vec<(String, String)> = plain.chain(wide).collect();
+    let texts = png_texts(bytes);
     let text = |key: &str| texts.iter().find(|(keyword, _)| keyword == key).map(|(_, text)| text.as_str());
     let ours = text("fairhuman").and_then(|json| serde_json::from_str::<Value>(json).ok());
     if let Some(prompt) = ours.as_ref().and_then(|json| json["prompt"].as_str()) {

@@ -1,8 +1,10 @@
-//! The judge sees in drawn people what was drawn.
+//! The judge of drawn people sees in them what was drawn.
 
 use fairhuman_engine::Cpu;
+use fairhuman_evaluate::PictureSet;
+use fairhuman_evaluate::drawn::{Found, Networks, gesture};
+use fairhuman_evaluate::statistics::wilson;
 use fairhuman_people::{Options, draw_mix, write_dataset};
-use xtask::judge::{Found, Judge, gesture, pictures, wilson};
 
 #[test]
 fn people_drawn_from_near_are_seen_with_their_eyes_and_gestures() {
@@ -16,19 +18,25 @@ fn people_drawn_from_near_are_seen_with_their_eyes_and_gestures() {
         style: fairhuman_people::Style::default(),
     };
     write_dataset(options, folder.path(), &mut |_| {}).expect("written");
-    let pictures = pictures(folder.path()).expect("read");
+    let pictures = PictureSet::open(folder.path(), None).expect("read").pictures;
+    let values = |picture: &fairhuman_evaluate::Picture| {
+        let (image, _) = picture.read().expect("a picture");
+        image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect()
+    };
+    let values: Vec<Vec<f32>> = pictures.iter().map(values).collect();
     let cpu = Cpu::new(1).expect("a backend");
-    let found: Vec<Found> = Judge::new(&cpu).expect("weights").look(&cpu, &pictures);
+    let found: Vec<Found> = Networks::new(&cpu).expect("weights").look(&cpu, &values);
 
     let mix = fairhuman_people::Mix { figures: 1, near: 100, style: fairhuman_people::Style::default() };
     let (mut eyes, mut gestures, mut asked) = (0, 0, 0);
     for (index, (picture, found)) in pictures.iter().zip(&found).enumerate() {
-        assert!(found.face, "{}", picture.caption);
+        let caption = picture.prompt.as_deref().expect("a caption");
+        assert!(found.face, "{caption}");
         let drawn = draw_mix(96, 990, index as u64, mix);
         let visible = drawn.figures[0].body.iter();
         let visible = visible.filter(|p| p.name.ends_with("_eye") && p.point.visibility == 2).count();
         eyes += usize::from(found.eyes.len() == visible);
-        if let Some(wanted) = gesture(&picture.caption) {
+        if let Some(wanted) = gesture(caption) {
             asked += 1;
             gestures += usize::from(found.gesture == Some(wanted));
         }

@@ -1,0 +1,103 @@
+//! The scores of an evaluation, a line of JSON each. They are written as they are made, so that an
+//! interrupted evaluation goes on: a score whose picture, prompt and judge are the same is not made again.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvaluateError;
+
+/// One score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The folder as it was named.
+    pub folder: String,
+    /// The picture's name in it.
+    pub picture: String,
+    /// Its prompt.
+    pub prompt: Option<String>,
+    /// The metric, which begins with the judge's name.
+    pub judge: String,
+    /// The score; none where the picture has none.
+    pub score: Option<f64>,
+    /// SHA-256 of the picture, its prompt, and what is expected of it.
+    pub input: String,
+    /// The judge's weights and conventions.
+    pub by: String,
+}
+
+/// The file of the scores, open for more.
+pub struct Scores {
+    path: PathBuf,
+    file: File,
+    known: HashMap<(String, String, String), Option<f64>>,
+}
+
+impl Scores {
+    /// Reads what is there; lines that are not whole (of a process that was killed) are left out.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn open(path: &Path) -> Result<Self, EvaluateError> {
+        let mut known = HashMap::new();
+        let mut cut = false;
+        if path.exists() {
+            let text = fairhuman_files::read(path).map_err(EvaluateError::io(path))?;
+            let text = String::from_utf8_lossy(&text);
+            for score in text.lines().filter_map(|line| serde_json::from_str::<Score>(line).ok()) {
+                known.insert((score.input, score.by, score.judge), score.score);
+            }
+            if known.is_empty() && !text.trim().is_empty() {
+                let problem = "is there already, and holds no scores: choose another --out".into();
+                return Err(EvaluateError::Weights { path: path.into(), problem });
+            }
+            cut = !text.is_empty() && !text.ends_with('\n');
+        }
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(EvaluateError::io(path))?;
+        let mut scores = Self { path: path.into(), file, known };
+        if cut {
+            scores.put("\n")?;
+        }
+        Ok(scores)
+    }
+
+    /// The score of this input by this judge, if it is known: none, or one that may be none.
+    pub fn get(&self, input: &str, by: &str, judge: &str) -> Option<Option<f64>> {
+        self.known.get(&(input.to_owned(), by.to_owned(), judge.to_owned())).copied()
+    }
+
+    /// Adds scores to the file.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn add(&mut self, scores: &[Score]) -> Result<(), EvaluateError> {
+        let mut text = String::new();
+        for score in scores {
+            text += &line(score);
+            self.known.insert((score.input.clone(), score.by.clone(), score.judge.clone()), score.score);
+        }
+        self.put(&text)
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), EvaluateError> {
+        self.file.write_all(text.as_bytes()).map_err(EvaluateError::io(&self.path))
+    }
+
+    /// Replaces the file by one of these scores alone, in their order.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn finish(self, scores: &[Score]) -> Result<(), EvaluateError> {
+        let text: String = scores.iter().map(line).collect();
+        fairhuman_files::write_atomically(&self.path, text.as_bytes()).map_err(EvaluateError::io(&self.path))
+    }
+}
+
+fn line(score: &Score) -> String {
+    // Plain data in a struct always has a form as JSON.
+    serde_json::to_string(score).map_or_else(|_| String::new(), |text| text + "\n")
+}

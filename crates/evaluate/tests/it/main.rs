@@ -1,0 +1,9 @@
+//! All integration tests in one binary.
+
+mod clip;
+mod drawn;
+mod image_reward;
+mod inception;
+mod set_metrics;
+mod sets;
+mod statistics;
