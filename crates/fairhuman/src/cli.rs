@@ -12,6 +12,7 @@ use fairhuman_train::recipe::{Device, Precision, bounds};
 
 mod compute;
 mod data;
+mod evaluate;
 mod init;
 mod model;
 mod networks;
@@ -21,6 +22,7 @@ use compute::{device, precision};
 pub use data::{
     Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
+pub use evaluate::{Evaluate, JudgeChoice, Losses};
 pub use init::{Aim, Init};
 pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
 pub use networks::{ControlChoice, ModelChoice, RegionNetworks};
@@ -67,6 +69,8 @@ pub enum Command {
     Control(Control),
     /// Make pictures of prompts with a model and LoRA files
     Sample(Box<Sample>),
+    /// Score folders of pictures, and compare them
+    Evaluate(Box<Evaluate>),
     /// Paint faces and hands of pictures again, and keep the better
     Refine(Box<Refine>),
     /// Make a model folder with LoRA files merged into it, for programs without LoRA

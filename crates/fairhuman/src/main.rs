@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Check(options) => commands::check::run(&options),
         Command::Control(options) => commands::control::run(&options),
         Command::Refine(options) => commands::refine::run(&options),
+        Command::Evaluate(options) => commands::evaluate::run(&options),
         Command::Sample(options) => commands::sample::run(&options),
         Command::Merge(options) => commands::merge::run(&options),
         Command::Convert(options) => commands::convert::run(&options),

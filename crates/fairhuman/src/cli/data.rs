@@ -220,7 +220,7 @@ pub struct Check {
     pub regions: Vec<Region>,
 }
 
-fn region(text: &str) -> Result<Region, String> {
+pub(super) fn region(text: &str) -> Result<Region, String> {
     let (name, mask) = text.split_once('=').ok_or("expected NAME=MASK, such as face=mask_face")?;
     Ok(Region::new(name, mask))
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod control;
 pub mod convert;
 mod drawn_pose;
+pub mod evaluate;
 mod finders;
 pub mod init;
 pub mod init_control;

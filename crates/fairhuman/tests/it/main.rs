@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod control_training;
 mod datasets;
+mod evaluate;
 mod every;
 mod hub;
 mod init;

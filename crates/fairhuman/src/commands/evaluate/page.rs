@@ -1,0 +1,237 @@
+//! The page: tables of levels and differences, and pairs of pictures side by side, those that differ most
+//! first.
+
+use anyhow::bail;
+use fairhuman_evaluate::{Better, Difference, Level, Picture};
+use fairhuman_report::{Grid, Report, Row, Table, html as report_html};
+
+use super::outcome::{Measured, Outcome, number, signed};
+use super::sets::Distance;
+use crate::cli::Evaluate;
+use crate::machine;
+use crate::units::short;
+
+/// The page's text.
+///
+/// # Errors
+/// A metric to sort by that no judge has, pictures that cannot be read any more.
+pub fn html(outcome: &Outcome, options: &Evaluate) -> anyhow::Result<String> {
+    let names = outcome.names();
+    let mut report = Report::new(names.join(" and "));
+    report.summary = summary(outcome, &names);
+    report.tables.push(levels(outcome, &names));
+    for (i, name) in names.iter().skip(1).enumerate() {
+        report.tables.push(differences(outcome, i, (&names[0], name)));
+    }
+    if !outcome.distances.is_empty() {
+        report.tables.push(distances(outcome, &names));
+    }
+    report.tables.push(definitions(outcome));
+    for (i, name) in names.iter().skip(1).enumerate() {
+        report.grids.extend(pairs(outcome, i, (&names[0], name), options)?);
+    }
+    report.about = vec![
+        ("Page made by".into(), format!("fairhuman {}", env!("CARGO_PKG_VERSION"))),
+        ("on".into(), machine::description()),
+    ];
+    Ok(report_html(&report))
+}
+
+/// Sentences at the beginning: what was compared, and what was missing.
+fn summary(outcome: &Outcome, names: &[String]) -> Vec<String> {
+    let mut said = Vec::new();
+    let counts: Vec<String> = outcome
+        .sets
+        .iter()
+        .zip(names)
+        .map(|(set, name)| format!("{name}: {} pictures", set.pictures.len()))
+        .collect();
+    said.push(format!("{}.", counts.join("; ")));
+    for (set, name) in outcome.sets.iter().zip(names).filter(|(set, _)| !set.missing.is_empty()) {
+        let shown: Vec<&str> = set.missing.iter().take(3).map(String::as_str).collect();
+        said.push(format!(
+            "{} that {name} should have are missing, such as: {}.",
+            set.missing.len(),
+            shown.join("; ")
+        ));
+    }
+    for (pairs, name) in outcome.pairs.iter().zip(&names[1..]) {
+        let (first, second) = (pairs.only_first.len(), pairs.only_second.len());
+        if first + second > 0 {
+            said.push(format!(
+                "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same prompt and noise, and are in no difference.",
+                pairs.pairs.len(),
+                names[0]
+            ));
+        }
+    }
+    said
+}
+
+fn range(range: Option<[f64; 2]>) -> String {
+    range.map_or_else(String::new, |[low, high]| format!(" [{}, {}]", short(low), short(high)))
+}
+
+fn levels(outcome: &Outcome, names: &[String]) -> Table {
+    let cell = |level: &Level| {
+        let scored = match level.scored == level.pictures {
+            true => String::new(),
+            false => format!(", {} of {} scored", level.scored, level.pictures),
+        };
+        format!("{}{}{scored}", number(level.mean), range(level.interval))
+    };
+    let row = |m: &Measured| {
+        let arrow = if m.metric.better == Better::Higher { "↑" } else { "↓" };
+        [format!("{} {arrow}", m.metric.name)].into_iter().chain(m.levels.iter().map(cell)).collect()
+    };
+    Table {
+        title: "Levels".into(),
+        text: "Means over prompts of the means of each prompt's pictures, with the 95 % interval of a bootstrap over prompts. ↑: higher is better.".into(),
+        columns: ["".to_owned()].into_iter().chain(names.iter().cloned()).collect(),
+        rows: outcome.measured.iter().map(row).collect(),
+    }
+}
+
+fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Table {
+    let row = |m: &Measured| {
+        let d: &Difference = &m.differences[i];
+        let corrected = d
+            .corrected
+            .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
+        let [low, high] = d.win_interval;
+        let wins = d.win_rate.map_or_else(
+            || "-".into(),
+            |rate| {
+                format!(
+                    "{:.0} % [{:.0}, {:.0}], {} of {}",
+                    100.0 * rate,
+                    100.0 * low,
+                    100.0 * high,
+                    d.wins,
+                    d.wins + d.losses
+                )
+            },
+        );
+        let verdict = match (d.mean, d.is_significant()) {
+            (Some(mean), true) if (mean > 0.0) == (m.metric.better == Better::Higher) => "better",
+            (Some(_), true) => "worse",
+            _ => "not shown",
+        };
+        let unscored =
+            if d.unscored > 0 { format!(", {} without a score", d.unscored) } else { String::new() };
+        vec![
+            m.metric.name.clone(),
+            d.mean.map_or_else(|| "-".into(), |mean| format!("{}{corrected}", signed(mean))),
+            wins,
+            short(d.p_holm),
+            verdict.into(),
+            if d.is_significant() { String::new() } else { number(d.detectable) },
+            format!("{} of {} prompts{unscored}", d.pairs, d.prompts),
+        ]
+    };
+    let columns = ["", "difference", "won", "p", "verdict", "detectable", "pairs"];
+    Table {
+        title: format!("{second} beside {first}"),
+        text: format!(
+            "Mean difference {second} - {first} over prompts with its corrected 95 % interval (BCa); share of prompts that {second} wins, ties apart, with \
+             Wilson's interval; p of the sign test by Holm over all rows. Where no difference is shown: the least one that would have been found four times of five."
+        ),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: outcome.measured.iter().map(row).collect(),
+    }
+}
+
+fn distances(outcome: &Outcome, names: &[String]) -> Table {
+    let cell = |(value, count): &(Option<f64>, usize)| format!("{}, of {count}", number(*value));
+    let row = |distance: &Distance| {
+        let name = format!("{}, reference of {}", distance.metric.name, distance.reference_count);
+        [name].into_iter().chain(distance.values.iter().map(cell)).collect()
+    };
+    Table {
+        title: "Distances of sets".into(),
+        text: "Distances of the pictures, or of faces and hands cut out of them, from those of the reference; lower is nearer. FD depends on the number of \
+               pictures: compare only sets of one size; with fewer than 2,000 KID is the one to read."
+            .into(),
+        columns: ["".to_owned()].into_iter().chain(names.iter().cloned()).collect(),
+        rows: outcome.distances.iter().map(row).collect(),
+    }
+}
+
+fn definitions(outcome: &Outcome) -> Table {
+    let metrics = outcome.judges.iter().flat_map(|judge| {
+        judge
+            .metrics
+            .iter()
+            .map(|metric| vec![metric.name.clone(), metric.about.clone(), judge.identity.clone()])
+    });
+    Table {
+        title: "Definitions".into(),
+        text: "The same are in summary.json, with all numbers.".into(),
+        columns: ["", "definition", "by"].map(str::to_owned).to_vec(),
+        rows: metrics.collect(),
+    }
+}
+
+/// The pairs that differ most in one metric, from gained to lost; none without any.
+fn pairs(
+    outcome: &Outcome,
+    i: usize,
+    names: (&str, &str),
+    options: &Evaluate,
+) -> anyhow::Result<Option<Grid>> {
+    let pairs = &outcome.pairs[i].pairs;
+    let gains = |m: &Measured| -> Vec<(f64, usize)> {
+        let sign = if m.metric.better == Better::Higher { 1.0 } else { -1.0 };
+        let gain = |(k, &(a, b)): (usize, &(usize, usize))| {
+            Some((sign * (m.scores[i + 1][b]? - m.scores[0][a]?), k))
+        };
+        pairs.iter().enumerate().filter_map(gain).collect()
+    };
+    let measured = match &options.sort {
+        Some(name) => match outcome.measured.iter().find(|m| m.metric.name == *name) {
+            Some(measured) => Some(measured),
+            None => {
+                let known: Vec<&str> = outcome.measured.iter().map(|m| m.metric.name.as_str()).collect();
+                bail!("--sort {name}: expected one of {}", known.join(", "));
+            }
+        },
+        None => outcome.measured.iter().find(|m| gains(m).iter().any(|(gain, _)| *gain != 0.0)),
+    };
+    let Some(measured) = measured.or(outcome.measured.first()) else { return Ok(None) };
+    let mut ranked = gains(measured);
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (half, len) = (options.pairs.div_ceil(2), ranked.len());
+    // The ends of the order: those that gained most, and those that lost most.
+    let shown: Vec<(f64, usize)> = match len <= options.pairs {
+        true => ranked,
+        false => ranked[..half].iter().chain(&ranked[len - (options.pairs - half)..]).copied().collect(),
+    };
+    let mut rows = Vec::new();
+    for (_, k) in shown {
+        let (a, b) = pairs[k];
+        let both = [(0, a), (i + 1, b)].map(|(set, picture)| &outcome.sets[set].pictures[picture]);
+        let [before, after] = [(0, a), (i + 1, b)].map(|(set, picture)| measured.scores[set][picture]);
+        let label = format!(
+            "{}: {} → {} · {}",
+            measured.metric.name,
+            number(before),
+            number(after),
+            both[0].prompt.as_deref().unwrap_or(&both[0].name)
+        );
+        rows.push(Row { label, cells: vec![Some(shown_picture(both[0])?), Some(shown_picture(both[1])?)] });
+    }
+    Ok(Some(Grid {
+        title: format!("Pairs by {}", measured.metric.name),
+        text: format!(
+            "Pictures of the same prompt and noise: first those that {} gains most, last those that it loses most.",
+            names.1
+        ),
+        columns: vec![names.0.to_owned(), names.1.to_owned()],
+        rows,
+    }))
+}
+
+fn shown_picture(picture: &Picture) -> anyhow::Result<fairhuman_report::Picture> {
+    let (image, _) = picture.read()?;
+    Ok(fairhuman_report::Picture { image, crops: Vec::new() })
+}
