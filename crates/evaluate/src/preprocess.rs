@@ -9,7 +9,7 @@ use crate::bicubic;
 /// CLIP's means and deviations.
 pub(crate) const CLIP: Normal = Normal {
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-    deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+    deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 /// ImageNet's.
 pub(crate) const IMAGENET: Normal = Normal { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };

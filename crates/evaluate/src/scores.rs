@@ -47,8 +47,10 @@ impl Scores {
         if path.exists() {
             let text = fairhuman_files::read(path).map_err(EvaluateError::io(path))?;
             let text = String::from_utf8_lossy(&text);
-            for score in text.lines().filter_map(|line| serde_json::from_str::<Score>(line).ok()) {
-                known.insert((score.input, score.by, score.judge), score.score);
+            for line in text.lines() {
+                if let Ok(score) = serde_json::from_str::<Score>(line) {
+                    known.insert((score.input, score.by, score.judge), exact(line));
+                }
             }
             if known.is_empty() && !text.trim().is_empty() {
                 let problem = "is there already, and holds no scores: choose another --out".into();
@@ -95,6 +97,13 @@ impl Scores {
         let text: String = scores.iter().map(line).collect();
         fairhuman_files::write_atomically(&self.path, text.as_bytes()).map_err(EvaluateError::io(&self.path))
     }
+}
+
+/// The score of a line, to the last bit, which serde_json's numbers may miss: scores that are read and written
+/// again stay as they are.
+fn exact(line: &str) -> Option<f64> {
+    let (_, rest) = line.rsplit_once("\"score\":")?;
+    rest.split([',', '}']).next()?.trim().parse().ok()
 }
 
 fn line(score: &Score) -> String {

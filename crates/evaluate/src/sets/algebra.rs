@@ -40,9 +40,9 @@ pub(super) fn symmetric_eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
             let line = &above[j * n..j * n + j + 1];
             let u = row[j];
             let mut sum = line[j] * u;
-            for k in 0..j {
-                sum += line[k] * row[k];
-                p[k] += line[k] * u;
+            for ((value, own), other) in line[..j].iter().zip(&row[..j]).zip(&mut p[..j]) {
+                sum += value * own;
+                *other += value * u;
             }
             p[j] += sum;
         }
@@ -56,8 +56,8 @@ pub(super) fn symmetric_eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
         for j in 0..i {
             let (u, q) = (row[j], p[j]);
             let line = &mut above[j * n..j * n + j + 1];
-            for k in 0..=j {
-                line[k] -= u * p[k] + q * row[k];
+            for ((value, other), own) in line.iter_mut().zip(&*p).zip(&*row) {
+                *value -= u * other + q * own;
             }
         }
     }
