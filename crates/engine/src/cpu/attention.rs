@@ -3,6 +3,8 @@
 //! The probabilities are never stored: the backward pass recomputes them from the saved log-denominators,
 //! once for all lanes of a sample (Dao et al. 2022 call this recomputation; the lanes are ours).
 
+mod bf16;
+
 use super::Cpu;
 use super::buffer::{Buffer, CpuTensor};
 use super::math::exp;
@@ -98,6 +100,15 @@ fn transpose_head(dims: Dims, data: &[f32], tokens: usize, out: &mut [f32]) {
         pack_columns(d, NR.min(tokens - panel * NR), out, |j, values| {
             values.copy_from_slice(&data[(panel * NR + j) * dims.channels..][..d]);
         });
+    }
+}
+
+/// Copies the transpose of `[rows, d]` to rows `distance` apart.
+fn copy_transposed(from: Lhs<'_>, (rows, d): (usize, usize), out: &mut [f32], distance: usize) {
+    for i in 0..rows {
+        for (c, &value) in from.data[i * from.row..][..d].iter().enumerate() {
+            out[c * distance + i] = value;
+        }
     }
 }
 
@@ -239,6 +250,13 @@ pub(super) fn attention(
     let row = dims.row();
     let lengths = [transposed_len(dims, keys), keys * d, block * d, block * row];
     (0..samples * heads * shares).into_par_iter().with_max_len(1).for_each(|task| {
+        if cpu.bf16 {
+            let (index, part) = (task / shares, task % shares);
+            let (head, part) =
+                ((index / heads, index % heads), part * share..queries.min((part + 1) * share));
+            // SAFETY: these queries of the head belong to this task alone.
+            return unsafe { bf16::attend(cpu, [q, k, v], dims, head, part, [&target, &logs]) };
+        }
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
         let [transposed, values, q_rows, scores] = parts(&mut scratch, lengths);
         let (index, part) = (task / shares, task % shares);
@@ -298,6 +316,11 @@ pub(super) fn attention_vjp(
     }
     tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
         let (n, h) = (index / heads, index % heads);
+        if cpu.bf16 {
+            let saved = AttentionSaved { q, k, v, out, log_sum };
+            // SAFETY: the head's columns of these lanes belong to this task alone.
+            return unsafe { bf16::attend_vjp(cpu, g, saved, dims, (n, h), shared, &targets) };
+        }
         // The lanes' own values are side by side: one product with the probabilities for all of them.
         let side = shared.len() * d;
         let transposed = transposed_len(dims, keys);

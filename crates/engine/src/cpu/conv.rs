@@ -7,13 +7,14 @@
 //! that the taps read.
 
 use super::Cpu;
+use super::bf16;
 use super::buffer::{Buffer, CpuTensor};
 use super::linear;
 use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Target};
 use super::panels::Panels;
 use super::product::{product, product_into};
 use super::scratch::with_scratch;
-use super::weight::{Held, trained_backward, trained_forward};
+use super::weight::{CpuWeight, Held, trained_backward, trained_forward};
 use super::winograd::{self, Addends, Filter, Grid, Taps};
 use crate::{ConvParams, Epilogue, Lanes, WeightRef};
 use rayon::prelude::*;
@@ -127,6 +128,13 @@ fn pointwise(geometry: ConvParams) -> bool {
     geometry == ConvParams::square(1, 1, 0)
 }
 
+/// The weight of a convolution that is computed in bfloat16.
+fn in_bf16<'a>(cpu: &Cpu, weight: WeightRef<'a, Cpu>, geometry: ConvParams) -> Option<&'a CpuWeight> {
+    let WeightRef::Frozen(weight) = weight else { return None };
+    let (outputs, inputs, _) = weight.dims();
+    (cpu.bf16 && bf16::suits(geometry.stride, (inputs, outputs))).then_some(weight)
+}
+
 pub(super) fn conv2d(
     cpu: &Cpu,
     x: &CpuTensor,
@@ -156,13 +164,18 @@ pub(super) fn conv2d(
     let mut y = Buffer::new(&cpu.pool, samples * out.0 * out.1 * outputs);
     let (top, left) = (geometry.pad[0] as isize, geometry.pad[1] as isize);
     let grid = Grid { data: x.data(), samples, height, width, top, left, out };
+    let add = Addends {
+        bias: epilogue.bias.map(|b| b.data()),
+        shift: epilogue.shift.map(|s| s.data()),
+        residual: epilogue.residual.map(|r| r.data()),
+        accumulate: false,
+    };
+    if let Some(w) = in_bf16(cpu, weight, geometry) {
+        let panels = w.forward_pairs(&cpu.pool);
+        bf16::convolve(&cpu.pool, grid, geometry.kernel, (&panels, outputs), &mut y, add);
+        return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
+    }
     if winograd::suits(geometry.kernel, geometry.stride, grid, (channels, outputs)) {
-        let add = Addends {
-            bias: epilogue.bias.map(|b| b.data()),
-            shift: epilogue.shift.map(|s| s.data()),
-            residual: epilogue.residual.map(|r| r.data()),
-            accumulate: false,
-        };
         let filter = match weight {
             WeightRef::Frozen(w) => w.forward_filter(&cpu.pool),
             WeightRef::Trained(w) => {
@@ -235,8 +248,13 @@ pub(super) fn conv2d_vjp(
         left: geometry.kernel.1 as isize - 1 - geometry.pad[1] as isize,
         out: (height, width),
     };
+    let add = Addends { accumulate, ..Addends::default() };
+    if let Some(w) = in_bf16(cpu, weight, geometry) {
+        let panels = w.backward_pairs(&cpu.pool);
+        bf16::convolve(&cpu.pool, grid, geometry.kernel, (&panels, inputs), &mut dx, add);
+        return CpuTensor::new(&[lanes, height, width, inputs], dx);
+    }
     if winograd::suits(geometry.kernel, geometry.stride, grid, (outputs, inputs)) {
-        let add = Addends { accumulate, ..Addends::default() };
         let filter = match weight {
             WeightRef::Frozen(w) => w.backward_filter(&cpu.pool),
             WeightRef::Trained(w) => {

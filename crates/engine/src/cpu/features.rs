@@ -8,15 +8,17 @@
 
 use std::sync::OnceLock;
 
-/// Upper limit of the instruction sets that hand-written kernels use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Upper limit of the instruction sets that hand-written kernels use, each with those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instructions {
-    /// All that the machine has.
-    Best,
-    /// On x86-64: AVX2 and fused multiply-add, no AVX-512.
-    Avx2,
     /// The architecture's baseline.
     Portable,
+    /// On x86-64: AVX2 and fused multiply-add, no AVX-512.
+    Avx2,
+    /// On x86-64: AVX-512, with its instructions for bfloat16, no AMX.
+    Avx512,
+    /// All that the machine has.
+    Best,
 }
 
 static LIMIT: OnceLock<Instructions> = OnceLock::new();
@@ -30,14 +32,25 @@ pub fn limit_instructions(limit: Instructions) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn allows(wanted: Instructions) -> bool {
-    let limit = *LIMIT.get_or_init(|| Instructions::Best);
-    limit == Instructions::Best || limit == wanted
+    *LIMIT.get_or_init(|| Instructions::Best) >= wanted
+}
+
+/// True if AMX may be used for bfloat16.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) fn amx() -> bool {
+    allows(Instructions::Best) && super::bf16::has_amx()
+}
+
+/// True if AVX-512's instructions for bfloat16 may be used.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn avx512_bf16() -> bool {
+    allows(Instructions::Avx512) && is_x86_feature_detected!("avx512bf16")
 }
 
 /// True if AVX-512F may be used.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn avx512() -> bool {
-    allows(Instructions::Best) && is_x86_feature_detected!("avx512f")
+    allows(Instructions::Avx512) && is_x86_feature_detected!("avx512f")
 }
 
 /// True if the second-level cache is likely to have 1 MiB or more, as in processors with AVX-512, rather than

@@ -21,7 +21,7 @@ pub(super) fn linear(
     let inputs = x.width();
     let rows = rows_of(x);
     let (outputs, matrix) = match weight {
-        WeightRef::Frozen(w) => (w.dims().0, w.forward_matrix(&cpu.pool)),
+        WeightRef::Frozen(w) => (w.dims().0, w.forward_matrix(cpu)),
         WeightRef::Trained(w) => {
             let outputs = w.shape()[0];
             let panels = trained_forward(&cpu.pool, w.data(), (outputs, inputs, 1));
@@ -134,7 +134,7 @@ pub(super) fn linear_vjp(
     let held;
     let (inputs, columns) = match weight {
         WeightRef::Frozen(w) => {
-            held = w.backward_matrix(&cpu.pool);
+            held = w.backward_matrix(cpu);
             (w.dims().1, held.rhs())
         }
         WeightRef::Trained(w) => (w.width(), Rhs::Dense(w.data(), w.width())),

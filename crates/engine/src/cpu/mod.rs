@@ -1,12 +1,15 @@
 //! The fast backend: f32 on all cores, with the best vector instructions that the machine has.
 //!
-//! Expensive operations are matrix products (see `product` and `microkernel`); the others are bound by memory
-//! and pass over it as seldom as possible. Results do not depend on the number of threads.
+//! Expensive operations are matrix products (see `product` and `microkernel`, and `bf16` for those that need
+//! not be as exact); the others are bound by memory and pass over it as seldom as possible. Results do not
+//! depend on the number of threads.
 
 mod attention;
+pub(crate) mod bf16;
 mod buffer;
 mod busy_wait;
 mod conv;
+mod device;
 mod features;
 mod group_norm;
 mod layer_norm;
@@ -33,80 +36,14 @@ use crate::{
     Activation, AdamW, AdamWState, Affine, AttentionSaved, Backend, ConvParams, Epilogue, Lanes, LowRank,
     WeightData, WeightLayout, WeightRef,
 };
+use buffer::Buffer;
 pub use buffer::CpuTensor;
-use buffer::{Buffer, Pool};
-use busy_wait::{InOperation, KeepAwake};
+use busy_wait::KeepAwake;
+pub use device::Cpu;
 pub use features::{Instructions, limit_instructions};
 use rayon::prelude::*;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 pub use weight::CpuWeight;
-
-/// Default limit of the memory for packed panels of frozen weights (2 GiB).
-const PANEL_BUDGET: usize = 2 << 30;
-
-/// The CPU backend. See the module's documentation.
-pub struct Cpu {
-    pool: Arc<Pool>,
-    workers: rayon::ThreadPool,
-    budget: AtomicUsize,
-    /// Bytes left for cached Winograd filters.
-    room: Arc<AtomicUsize>,
-    /// True while a pass keeps the workers awake.
-    awake: AtomicBool,
-}
-
-impl Cpu {
-    /// A backend with `threads` threads (0: one per core).
-    ///
-    /// # Errors
-    /// If the system refuses the threads.
-    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        Self::with_panel_budget(threads, PANEL_BUDGET)
-    }
-
-    /// Like [`Cpu::new`], with the number of bytes that packed panels of frozen weights may take. Weights
-    /// beyond it are widened and packed at every use.
-    ///
-    /// # Errors
-    /// If the system refuses the threads.
-    pub fn with_panel_budget(threads: usize, bytes: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let workers = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("fairhuman-{i}"))
-            .build()?;
-        let budget = AtomicUsize::new(bytes);
-        let (pool, room) = (Arc::default(), Arc::default());
-        Ok(Self { pool, workers, budget, room, awake: AtomicBool::default() })
-    }
-
-    /// The same backend with a cache of this size for the Winograd transforms of 3x3 filters prepared from
-    /// now on, which are four times as large as the filters and are otherwise computed at every use. It pays
-    /// where few pictures pass through the same weights many times, as in sampling; results are the same
-    /// bits. Default: none.
-    pub fn with_filter_cache(mut self, bytes: usize) -> Self {
-        self.room = Arc::new(AtomicUsize::new(bytes));
-        self
-    }
-
-    /// Limits the memory of tensors and packed weights, including pooled buffers, to this many bytes from now
-    /// on. Allocations beyond it are an error of [`Backend::attempt`]. Default: no limit but the system's.
-    pub fn limit_memory(&self, bytes: usize) {
-        self.pool.limit(bytes / size_of::<f32>());
-    }
-
-    /// Number of threads.
-    pub fn threads(&self) -> usize {
-        self.workers.current_num_threads()
-    }
-
-    fn run<T: Send>(&self, op: impl FnOnce() -> T + Send) -> T {
-        self.workers.install(|| {
-            let _busy = InOperation::start();
-            op()
-        })
-    }
-}
 
 /// Values (cells times channels) of small activations: their operations end before another thread has started
 /// to help.
@@ -129,6 +66,10 @@ impl Backend for Cpu {
             let _awake = inner.then(|| KeepAwake::start(&self.awake));
             work()
         })
+    }
+
+    fn exact(&self) -> &Self {
+        self.exact.as_deref().unwrap_or(self)
     }
 
     fn prefers_side_by_side(&self, values: usize) -> bool {
@@ -180,7 +121,8 @@ impl Backend for Cpu {
 
     fn weight(&self, data: &WeightData, layout: WeightLayout) -> CpuWeight {
         // Both directions' panels may come to be.
-        let bytes = 2 * 4 * data.len();
+        let value = if self.bf16 { 2 } else { 4 };
+        let bytes = 2 * value * data.len();
         let left = |left: usize| left.checked_sub(bytes);
         let keep = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
         CpuWeight::new(data, layout, keep, &self.room)

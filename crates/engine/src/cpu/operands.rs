@@ -1,5 +1,6 @@
 //! The operands of a product: views of A and B, and the part of C that is written.
 
+use super::bf16::Columns;
 use super::microkernel::WIDE;
 use crate::WeightData;
 
@@ -38,6 +39,8 @@ pub(super) enum Rhs<'a> {
     Dense(&'a [f32], usize),
     /// A frozen weight in its file's layout and type.
     Stored(Stored<'a>),
+    /// A frozen weight in bfloat16, with which A is rounded, too.
+    Pairs(Columns<'a>),
 }
 
 /// Columns of a stored matrix W, or of its transpose, from `column` on.
@@ -105,6 +108,7 @@ impl<'a> Rhs<'a> {
             }
             Self::Dense(data, distance) => Self::Dense(data.get(column..).unwrap_or_default(), distance),
             Self::Stored(stored) => Self::Stored(Stored { column: stored.column + column, ..stored }),
+            Self::Pairs(columns) => Self::Pairs(columns.right_of(column)),
         }
     }
 }

@@ -130,6 +130,7 @@ pub(super) fn with_packed_rhs(
             read_stored(stored, (start, depth), (column, columns), panels);
             run(PackedRhs::panels(panels, NR * depth));
         }),
+        Rhs::Pairs(_) => unreachable!("products in bfloat16 have kernels of their own"),
     }
 }
 

@@ -23,16 +23,27 @@ impl Partition {
     /// the busiest thread: a block of `r` rows and `c` columns does `r c` multiply-adds for every `r + c`
     /// values from memory, so long strips are bad where threads are many.
     pub fn new(m: usize, n: usize, threads: usize) -> Self {
+        Self::with_rows(m, n, threads, (4, Self::MOST_ROWS))
+    }
+
+    /// The same for products whose kernel computes blocks of 32 rows, of which more pass while a panel is in
+    /// the cache.
+    pub fn of_blocks(m: usize, n: usize, threads: usize) -> Self {
+        Self::with_rows(m, n, threads, (32, 256))
+    }
+
+    /// With rows that are a multiple of one number and at most another.
+    fn with_rows(m: usize, n: usize, threads: usize, (multiple, most_rows): (usize, usize)) -> Self {
         let panels = n.div_ceil(WIDE).max(1);
         let tiles = m.div_ceil(MR) * panels;
         let turns = if tiles >= 16 * threads { 2 } else { 1 };
         let cut = |row_groups: usize, column_groups: usize| {
-            let rows = m.div_ceil(row_groups).next_multiple_of(4).min(m).max(1);
+            let rows = m.div_ceil(row_groups).next_multiple_of(multiple).min(m).max(1);
             let columns = panels.div_ceil(column_groups) * WIDE;
             Self { rows, row_groups: m.div_ceil(rows), columns, column_groups: n.div_ceil(columns) }
         };
-        let least = m.div_ceil(Self::MOST_ROWS).max(1);
-        let most = least.next_multiple_of(turns * threads).min(m.div_ceil(4)).max(least);
+        let least = m.div_ceil(most_rows).max(1);
+        let most = least.next_multiple_of(turns * threads).min(m.div_ceil(multiple)).max(least);
         let mut best = cut(least, 1);
         if threads == 1 {
             return best;

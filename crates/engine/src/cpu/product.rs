@@ -7,6 +7,7 @@
 //! transposes, unpacked matrices) are packed first, where they are used often enough (`packing`). The number
 //! of threads decides who computes a value, never its bits.
 
+use super::bf16;
 use super::microkernel::{MR, Microkernel, NR, Tile, WIDE, microkernel};
 use super::operands::{Lhs, ProductEpilogue, Rhs, Size, Stored, Target};
 use super::packing::{with_packed_lhs, with_packed_rhs};
@@ -44,7 +45,12 @@ pub(super) unsafe fn product_into(
     }
     check_operands(a, b, Size { m, k, n }, &epilogue);
     // SAFETY: A, B and the epilogue were checked against the sizes; the caller vouches for C.
-    unsafe { tiles(microkernel(), a, b, Size { m, k, n }, target, epilogue) }
+    unsafe {
+        match b {
+            Rhs::Pairs(columns) => bf16::product_into(a, columns, Size { m, k, n }, target, epilogue),
+            _ => tiles(microkernel(), a, b, Size { m, k, n }, target, epilogue),
+        }
+    }
 }
 
 /// The product tile by tile.
@@ -140,6 +146,7 @@ fn check_operands(a: Lhs<'_>, b: Rhs<'_>, Size { m, k, n }: Size, epilogue: &Pro
                 let (depth, columns) = if transposed { (width, rows) } else { (rows, width) };
                 assert!(k <= depth && column + n <= columns, "B too small");
             }
+            Rhs::Pairs(columns) => assert!(columns.hold(k, n), "B too small"),
         }
     }
     assert!(epilogue.bias.is_none_or(|b| b.len() >= n), "bias too small");
@@ -166,7 +173,10 @@ pub(super) fn parallel_product(
     assert!(c.len() >= m * n, "C too small");
     let target = Target::new(c, n);
     let threads = if m * n * k < SEQUENTIAL { 1 } else { rayon::current_num_threads() };
-    let partition = Partition::new(m, n, threads);
+    let partition = match b {
+        Rhs::Pairs(_) => Partition::of_blocks(m, n, threads),
+        _ => Partition::new(m, n, threads),
+    };
     (0..partition.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
         let row = task % partition.row_groups * partition.rows;
         let column = task / partition.row_groups * partition.columns;

@@ -2,10 +2,12 @@
 //!
 //! Panels are packed at first use and kept while the backend's budget lasts. Weights beyond it (those of a
 //! model that should not be in memory twice) stay memory-mapped: matrices are read from there piece by piece
-//! (`packing`), Winograd filters transformed from there, and only other convolutions' weights are packed at
+//! (`packing`; in bfloat16 they are packed at every use), Winograd filters transformed from there, and only other convolutions' weights are packed at
 //! every use. Winograd's transforms of 3x3 filters, four times their size, are kept only in the cache that
 //! the backend was given for them: they pay where pictures are few, as in sampling.
 
+use super::Cpu;
+use super::bf16::PairPanels;
 use super::buffer::Pool;
 use super::operands::{Rhs, Stored};
 use super::panels::Panels;
@@ -22,6 +24,8 @@ pub struct CpuWeight {
     keep: bool,
     forward: OnceLock<Panels>,
     backward: OnceLock<Panels>,
+    forward_pairs: OnceLock<PairPanels>,
+    backward_pairs: OnceLock<PairPanels>,
     table: OnceLock<Vec<f32>>,
     forward_filter: OnceLock<Filter>,
     backward_filter: OnceLock<Filter>,
@@ -55,6 +59,8 @@ pub(super) enum Matrix<'a> {
     Panels(Held<'a>),
     /// Unpacked; widened and packed piece by piece by the product.
     Stored(Stored<'a>),
+    /// In bfloat16.
+    Pairs(Held<'a, PairPanels>),
 }
 
 impl Matrix<'_> {
@@ -62,6 +68,7 @@ impl Matrix<'_> {
         match self {
             Self::Panels(panels) => panels.rhs(),
             Self::Stored(stored) => Rhs::Stored(*stored),
+            Self::Pairs(panels) => Rhs::Pairs(panels.columns()),
         }
     }
 }
@@ -104,6 +111,8 @@ impl CpuWeight {
             keep,
             forward: OnceLock::new(),
             backward: OnceLock::new(),
+            forward_pairs: OnceLock::new(),
+            backward_pairs: OnceLock::new(),
             table: OnceLock::new(),
             forward_filter: OnceLock::new(),
             backward_filter: OnceLock::new(),
@@ -118,13 +127,19 @@ impl CpuWeight {
     }
 
     /// B of a linear layer's product, `[I, O]`.
-    pub(super) fn forward_matrix(&self, pool: &Arc<Pool>) -> Matrix<'_> {
-        self.matrix(true).unwrap_or_else(|| Matrix::Panels(self.forward(pool)))
+    pub(super) fn forward_matrix(&self, cpu: &Cpu) -> Matrix<'_> {
+        if cpu.bf16 {
+            return Matrix::Pairs(self.forward_pairs(&cpu.pool));
+        }
+        self.matrix(true).unwrap_or_else(|| Matrix::Panels(self.forward(&cpu.pool)))
     }
 
     /// B of its input gradient, `[O, I]`.
-    pub(super) fn backward_matrix(&self, pool: &Arc<Pool>) -> Matrix<'_> {
-        self.matrix(false).unwrap_or_else(|| Matrix::Panels(self.backward(pool)))
+    pub(super) fn backward_matrix(&self, cpu: &Cpu) -> Matrix<'_> {
+        if cpu.bf16 {
+            return Matrix::Pairs(self.backward_pairs(&cpu.pool));
+        }
+        self.matrix(false).unwrap_or_else(|| Matrix::Panels(self.backward(&cpu.pool)))
     }
 
     fn matrix(&self, transposed: bool) -> Option<Matrix<'_>> {
@@ -175,6 +190,16 @@ impl CpuWeight {
         })
     }
 
+    /// B of the forward product in bfloat16.
+    pub(super) fn forward_pairs(&self, pool: &Arc<Pool>) -> Held<'_, PairPanels> {
+        self.held(&self.forward_pairs, || PairPanels::forward(pool, &self.data, self.dims()))
+    }
+
+    /// B of the input gradient in bfloat16.
+    pub(super) fn backward_pairs(&self, pool: &Arc<Pool>) -> Held<'_, PairPanels> {
+        self.held(&self.backward_pairs, || PairPanels::backward(pool, &self.data, self.dims()))
+    }
+
     /// Winograd's transform of a 3x3 filter.
     pub(super) fn forward_filter(&self, pool: &Arc<Pool>) -> Held<'_, Filter> {
         let (outputs, inputs, _) = self.dims();
@@ -221,7 +246,7 @@ impl CpuWeight {
         }
     }
 
-    fn held<'a>(&self, slot: &'a OnceLock<Panels>, make: impl FnOnce() -> Panels) -> Held<'a> {
+    fn held<'a, T>(&self, slot: &'a OnceLock<T>, make: impl FnOnce() -> T) -> Held<'a, T> {
         let make = || {
             let panels = make();
             if self.keep {

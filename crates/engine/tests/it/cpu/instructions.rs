@@ -7,8 +7,8 @@ use std::process::Command;
 /// Tells a process of these tests what it may use.
 const VARIABLE: &str = "FAIRHUMAN_TEST_INSTRUCTIONS";
 
-const LIMITS: [(&str, Instructions); 2] =
-    [("avx2", Instructions::Avx2), ("portable", Instructions::Portable)];
+const LIMITS: [(&str, Instructions); 3] =
+    [("avx512", Instructions::Avx512), ("avx2", Instructions::Avx2), ("portable", Instructions::Portable)];
 
 /// Obeys the variable, before any backend is made.
 pub fn limit_to_what_is_asked() {
@@ -20,11 +20,16 @@ pub fn limit_to_what_is_asked() {
 
 fn assert_agreement_within(limit: &str) {
     let tests = std::env::current_exe().expect("this program");
-    let run =
-        Command::new(tests).arg("cpu::agreement::").env(VARIABLE, limit).output().expect("this program runs");
+    let theorems = ["cpu::agreement::", "cpu::bf16::agreement::", "cpu::bf16::products", "cpu::bf16::conv"];
+    let run = Command::new(tests).args(theorems).env(VARIABLE, limit).output().expect("this program runs");
     let report = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{limit}:\n{report}\n{}", String::from_utf8_lossy(&run.stderr));
     assert!(!report.contains("running 0 tests"), "{limit}: nothing was tested");
+}
+
+#[test]
+fn kernels_for_machines_without_amx_agree() {
+    assert_agreement_within("avx512");
 }
 
 #[test]
@@ -39,9 +44,7 @@ fn kernels_for_any_machine_agree() {
 
 #[test]
 fn the_first_limit_decides() {
-    let first = [Instructions::Best, Instructions::Avx2, Instructions::Portable]
-        .into_iter()
-        .filter(|&limit| limit_instructions(limit))
-        .count();
+    use Instructions::{Avx2, Avx512, Best, Portable};
+    let first = [Best, Avx512, Avx2, Portable].into_iter().filter(|&limit| limit_instructions(limit)).count();
     assert_eq!(first, 1);
 }

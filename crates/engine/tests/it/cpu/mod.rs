@@ -1,14 +1,16 @@
 //! `Cpu` conforms, with the same bits whatever the number of threads and wherever its weights lie. Its own
 //! theorems:
 //!
-//! - [`instructions`]: the agreement once more with the kernels for machines without AVX-512, and without
-//!   AVX2.
+//! - [`bf16`]: in bfloat16 it conforms within its digits.
+//! - [`instructions`]: the agreement once more with the kernels for machines without AMX, without AVX-512, and
+//!   without AVX2.
 //! - [`memory`]: an operation without memory is an error that changes nothing.
 //! - [`preparation`]: jobs that meet a new weight at the same time do not wait for each other.
 //! - [`scopes`]: workers that are kept awake for a pass never keep it from ending.
 //! - [`stored`]: weights read as they lie in a file give the bits of those prepared in advance.
 //! - [`winograd`]: chunks of tiles and kept filters change no bit.
 
+mod bf16;
 mod instructions;
 mod memory;
 mod preparation;
