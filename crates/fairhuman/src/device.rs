@@ -1,12 +1,11 @@
 //! Which backend a command runs on: `--device`, or the recipe's `device`.
 
-use anyhow::ensure;
 use fairhuman_engine::Backend;
 use fairhuman_torch::Torch;
 use fairhuman_train::recipe::{Device, Precision, Recipe};
 
 use crate::cli::Compute;
-use crate::{libtorch, machine};
+use crate::{bfloat16, libtorch, machine};
 
 /// Work for any backend. (A closure cannot be generic.)
 pub trait Work {
@@ -43,15 +42,16 @@ impl From<Compute> for Resources {
 /// A device that is not there or refuses the resources, and those of the work.
 pub fn run<W: Work + Send>(device: Device, resources: Resources, work: W) -> anyhow::Result<W::Output> {
     let precision = resources.precision.unwrap_or(device.default_precision());
-    ensure!(
-        device.has(precision),
-        "{device} computes in f32 only; {} needs cuda or torch-cpu",
-        precision.name()
-    );
     let threads = machine::threads(resources.threads)?;
     let on = match device {
         Device::Cpu => {
-            let cpu = machine::backend(threads)?.with_filter_cache(resources.weight_cache);
+            let mut cpu = machine::backend(threads)?.with_filter_cache(resources.weight_cache);
+            if precision == Precision::Bf16 {
+                match bfloat16::gains() {
+                    true => cpu = cpu.in_bf16(),
+                    false => errln!("note: precision: {}", bfloat16::description()),
+                }
+            }
             // All of it inside the thread pool: operations start without a detour.
             return cpu.scope(|| work.on(&cpu));
         }
@@ -73,6 +73,12 @@ pub fn description(recipe: &Recipe) -> String {
     let precision = recipe.precision().name();
     // Opening libtorch costs a hundred MiB, which a run without it does not have to pay.
     match recipe.device {
+        Device::Cpu if recipe.precision() == Precision::Bf16 => {
+            format!(
+                "{machine}, {}",
+                bfloat16::used().map_or("f32 for want of a gain".into(), |by| format!("bf16 by {by}"))
+            )
+        }
         Device::Cpu => machine,
         device => match libtorch::version() {
             None => machine,

@@ -5,6 +5,7 @@
 mod output;
 
 mod activations;
+mod bfloat16;
 mod cache;
 mod cli;
 mod clock;

@@ -2,8 +2,8 @@
 //!
 //! The network's forward pass is gone through block by block for what its backward pass keeps, then backwards
 //! for the most that is held at once: what is kept and not yet used, the cotangents of all lanes, and with
-//! checkpointing the block that is computed again. Activations are of the run's precision, and with libtorch
-//! so are frozen weights; what a backend needs beside them (packed weights, pieces of products) is small or
+//! checkpointing the block that is computed again. With libtorch activations and frozen weights are of the
+//! run's precision; what a backend needs beside them (packed weights, pieces of products) is small or
 //! stated. `tests/it/memory.rs` of the command line holds this to measured peaks, within a factor of 1.3.
 
 mod blocks;
@@ -133,9 +133,12 @@ impl Sizes {
         }
     }
 
-    /// Bytes of an activation.
+    /// Bytes of an activation. Our own kernels round what they multiply, and keep f32.
     fn value(&self) -> f64 {
-        self.precision.bytes() as f64
+        match self.device {
+            Device::Cpu => VALUE,
+            Device::TorchCpu | Device::Cuda(_) => self.precision.bytes() as f64,
+        }
     }
 
     /// Bytes of frozen weights: those of the network that is trained or steered, and those that are always

@@ -1,6 +1,7 @@
 //! The program from outside: commands in temporary folders, with the tiny model and drawn people.
 
 mod annotate;
+mod bf16;
 mod check;
 mod control;
 mod control_training;

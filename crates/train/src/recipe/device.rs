@@ -29,11 +29,6 @@ impl Device {
             Device::Cuda(_) => Precision::Bf16,
         }
     }
-
-    /// Whether it computes with this precision.
-    pub fn has(self, precision: Precision) -> bool {
-        self != Device::Cpu || precision == Precision::F32
-    }
 }
 
 impl fmt::Display for Device {
@@ -72,13 +67,14 @@ impl TryFrom<String> for Device {
     }
 }
 
-/// Type of activations and frozen weights. What is trained, its gradients and moments are f32 with either.
+/// Type of frozen weights, and of the activations that they are multiplied with; with libtorch of all
+/// activations. What is trained, its gradients and moments are f32 with either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits.
     F32,
-    /// bfloat16.
+    /// bfloat16. On a CPU that multiplies it no faster than f32 a run computes in f32 instead.
     Bf16,
 }
 

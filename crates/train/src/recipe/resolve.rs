@@ -142,10 +142,6 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
         problems.check(positive(gamma) && gamma.is_finite(), "min_snr_gamma", "more than 0", gamma);
     }
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
-    if let Some(precision) = r.precision {
-        let fits = r.device.has(precision);
-        problems.check(fits, "precision", "\"f32\" on this device", format!("{:?}", precision.name()));
-    }
     check_geometry(&r.geometry, problems);
     if r.gradients == GradientUse::Twice {
         problems.check(r.accumulation == 1, "accumulation", "1 where gradients = \"twice\"", r.accumulation);
