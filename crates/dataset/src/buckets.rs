@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::captions::shuffle;
 
 /// The sizes of the buckets: the `[geometry.buckets]` table of a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketSpec {
     /// `"area"` (default): sizes of about the area of `width` times `height`; or `"sdxl"`: the sizes that
@@ -36,7 +37,7 @@ impl Default for BucketSpec {
 }
 
 /// The list that the sizes of buckets are from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BucketList {
     /// By area and step.

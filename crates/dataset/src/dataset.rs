@@ -89,6 +89,11 @@ impl Dataset {
         Fit::of(self.items.iter().map(|item| (&item.image, item.size)), geometry)
     }
 
+    /// Leaves the first items, so many of them.
+    pub fn truncate(&mut self, items: usize) {
+        self.items.truncate(items);
+    }
+
     /// The number of items.
     pub fn len(&self) -> usize {
         self.items.len()

@@ -7,16 +7,18 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::buckets::{self, BucketList, BucketSpec};
 use crate::diagnostic::DatasetError;
 
 /// The target size and what may vary.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeometrySpec {
-    /// Width of the training picture in pixels. Default 1024.
+    /// Width of the training picture in pixels. Default 1024; on the command line, where neither is given,
+    /// the model's own size.
     pub width: u32,
     /// Height of the training picture in pixels. Default 1024.
     pub height: u32,
@@ -92,7 +94,7 @@ fn check_size(width: u32, height: u32, latent_factor: usize) -> Result<(), Datas
 }
 
 /// The part of a resized picture that is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
     /// The middle.

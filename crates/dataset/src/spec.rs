@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::captions::CaptionSpec;
@@ -25,7 +26,7 @@ use crate::captions::CaptionSpec;
 /// (`masks/face/1.png`); see [`Region::mask`]. Only the subfolders in `folders` are searched for pictures;
 /// files whose name starts with a dot, and `NAME-masklabel` and `NAME-condlabel` files, are not taken for
 /// pictures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSpec {
     /// The dataset's folder, or the list in it: a `.jsonl` or `.csv` file of another name than `metadata`, a
@@ -180,7 +181,7 @@ impl DatasetSpec {
 }
 
 /// The arrangement of a dataset's files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Detected: a file by its extension; a folder with `metadata.jsonl` or `metadata.csv`,
@@ -205,7 +206,7 @@ pub enum Layout {
 }
 
 /// Repeats and weight of a part of the dataset: `[[dataset.folders]]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderSpec {
     /// The folder, relative to the dataset's. Of several that hold a picture the longest path counts.
@@ -228,7 +229,7 @@ fn full() -> f32 {
 /// A region's mask ([`Region::mask`]) is one or several names joined by `+`. A name of the annotation's
 /// categories stands for their objects. Otherwise `face` and `hand` (and `lefthand`, `righthand`) are
 /// COCO-WholeBody's, or, where there are only COCO's 17 body points, an estimate from them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CocoSpec {
     /// The annotation file, relative to the dataset's folder, where `path` is a folder.
@@ -266,7 +267,7 @@ impl Default for CocoSpec {
 }
 
 /// The shape that is drawn of a COCO annotation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CocoShape {
     /// Its box.
@@ -277,7 +278,7 @@ pub enum CocoShape {
 }
 
 /// The orientation of masks and conditioning images, where the picture carries an EXIF orientation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskOrientation {
     /// They fit the picture as viewers show it (each file's own EXIF orientation is applied to it).
@@ -289,7 +290,7 @@ pub enum MaskOrientation {
 }
 
 /// The meaning of a missing mask in layouts without mask columns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingMask {
     /// An error; a picture without the region needs an all-black mask.

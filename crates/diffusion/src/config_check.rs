@@ -10,11 +10,21 @@ use std::path::{Path, PathBuf};
 use fairhuman_files::json;
 use serde_json::{Map, Value};
 
+/// A remedy for a file that is not there.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "; the model's folder is not whole: take the file from where the model is from (`fairhuman models get ORG/NAME`)"
+        }
+        _ => "",
+    }
+}
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The operating system refused the file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source))]
     Io {
         /// The file.
         path: PathBuf,

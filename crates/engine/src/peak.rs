@@ -18,7 +18,7 @@ const ROUNDS: usize = 15;
 const PROBED: usize = 200_000_000;
 /// Rounds of [`probe`].
 const PROBES: usize = 5;
-/// How many times as fast as f32 products of bfloat16 must be to be worth their rounding. Those that are
+/// The least speed beside f32 that products of bfloat16 must have to be worth their rounding. Those that are
 /// there are 0.5, 1.9 or 8 times as fast, so no measurement comes near it.
 const GAIN: f64 = 1.3;
 
@@ -44,7 +44,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// How many times as fast as f32 bfloat16 is: zero without instructions for it.
+    /// Speed of bfloat16 beside f32: zero without instructions for it.
     pub fn gain(&self) -> f64 {
         self.bf16.map_or(0.0, |bf16| bf16.gflops / self.f32.gflops)
     }

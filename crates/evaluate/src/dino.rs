@@ -118,7 +118,7 @@ fn config(path: &Path, side: usize) -> Result<VitConfig, EvaluateError> {
 fn renamed(files: WeightFiles, c: &VitConfig) -> Result<(WeightFiles, Vec<f32>), EvaluateError> {
     let mut views = BTreeMap::new();
     let mut add = |ours: String, theirs: String, shape: Vec<usize>| {
-        views.insert(ours, Viewed { name: theirs, shape, part: Part::Whole });
+        views.insert(ours, Viewed { name: theirs, shape, part: Part::Whole, scale: None });
     };
     let (top, w) = ("vision_model", c.width);
     add(format!("{top}.embeddings.class_embedding"), "embeddings.cls_token".into(), vec![w]);

@@ -99,7 +99,7 @@ impl Scores {
     }
 }
 
-/// The score of a line, to the last bit, which serde_json's numbers may miss: scores that are read and written
+/// The score of a line to the last bit, which serde_json may miss: scores that are read and written
 /// again stay as they are.
 fn exact(line: &str) -> Option<f64> {
     let (_, rest) = line.rsplit_once("\"score\":")?;

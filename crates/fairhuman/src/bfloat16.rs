@@ -23,7 +23,7 @@ pub fn used() -> Option<&'static str> {
     rates().bf16.filter(|_| gains()).map(|bf16| bf16.instructions)
 }
 
-/// What was found, and what follows, in a line.
+/// The finding and what follows from it, in a line.
 pub fn description() -> String {
     let rates = rates();
     let Some(bf16) = rates.bf16 else {

@@ -17,16 +17,22 @@ mod init;
 mod model;
 mod networks;
 mod refine;
+mod sample;
+mod text;
+mod watch;
 pub use compute::Compute;
 use compute::{device, precision};
 pub use data::{
-    Annotate, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
+    Annotate, Caption, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
 pub use evaluate::{Evaluate, JudgeChoice, Losses};
 pub use init::{Aim, Init};
 pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
 pub use networks::{ControlChoice, ModelChoice, RegionNetworks};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
+pub use sample::Sample;
+pub use text::{Completions, Man};
+pub use watch::Watch;
 
 /// Fine-tune text-to-image diffusion models so that faces, hands and any other named region are learnt as
 /// fairly as the whole picture.
@@ -61,6 +67,8 @@ pub enum Command {
     Train(Train),
     /// Find faces, hands and people in photographs: masks, control images and a contact sheet
     Annotate(Annotate),
+    /// Write captions of pictures: tags, by a WD14 network of yours
+    Caption(Caption),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
     /// Write a recipe for a dataset, a model and the memory there is
@@ -79,6 +87,8 @@ pub enum Command {
     Convert(Convert),
     /// Show training runs on one web page, several side by side
     Report(Report),
+    /// Follow training runs on a page in the browser: curves, pictures, warnings, as they come
+    Watch(Watch),
     /// Run one training step from recorded tensors, and time it
     Replay(Replay),
     /// Draw a dataset of people with exact masks, key points and captions
@@ -89,6 +99,12 @@ pub enum Command {
     InitControl(InitControl),
     /// Get the networks that `annotate` finds faces, hands and people with
     Models(Models),
+    /// Print the recipe's keys as a JSON schema, for editors
+    Schema,
+    /// Print a script that completes fairhuman's commands in a shell
+    Completions(Completions),
+    /// Write man pages
+    Man(Man),
     /// Print version and machine
     Version,
 }
@@ -135,12 +151,16 @@ pub struct Train {
     /// The run folder [default: the recipe's `out`, or runs/NAME for NAME.toml]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Only check the recipe and print it, with an estimate of the memory that its run needs on its device
+    /// Only check the recipe, model and pictures and print the recipe, with an estimate of the memory that
+    /// its run needs on its device and the time of a step, which is measured
     #[arg(long, conflicts_with_all = ["steps", "record"])]
     pub dry_run: bool,
     /// Print the whole recipe, every default written out, as it is saved in the run folder
     #[arg(long)]
     pub verbose: bool,
+    /// Also serve a page that follows the run, as `fairhuman watch` does, and print its address
+    #[arg(long, conflicts_with = "dry_run")]
+    pub watch: bool,
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
     #[arg(long, value_name = "STEP", value_parser = whole(1..=MOST_STEPS))]
     pub record: Option<u64>,
@@ -153,101 +173,6 @@ pub struct Train {
     /// Threads [default: the recipe's `threads`, or all cores]
     #[arg(long, value_name = "T")]
     pub threads: Option<usize>,
-}
-
-/// `fairhuman sample`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  fairhuman sample --prompt \"a woman with long red hair waves\" --out pictures
-  fairhuman sample --model models/sdxl --prompt \"a woman waving\" --count 4 \\
-      --out pictures
-  fairhuman sample --model models/sdxl --lora runs/people/lora.safetensors \\
-      --lora-weight 0.8 --prompts prompts.txt --negative \"blurry\" --seed 1 \\
-      --out pictures
-  fairhuman sample --model models/sdxl --init photo.jpg --strength 0.4 \\
-      --prompt \"a woman waving\" --out pictures
-  fairhuman sample --model models/sdxl --init photo.jpg --mask hand.png \\
-      --strength 0.8 --prompt \"an open hand\" --out pictures
-  fairhuman sample --model models/sdxl --control models/openpose \\
-      --control-image pose.png --control-weight 0.8 --control-end 0.8 \\
-      --prompt \"a woman waving\" --out pictures
-
-Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
---index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
-(\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
-pub struct Sample {
-    #[command(flatten)]
-    pub model: ModelChoice,
-    /// Prompt; again for more pictures
-    #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
-    pub prompt: Vec<String>,
-    /// A text file with a prompt on every line; empty lines and lines that begin with # do not count
-    #[arg(long, value_name = "FILE")]
-    pub prompts: Option<PathBuf>,
-    /// Negative prompt [default: empty]
-    #[arg(long, value_name = "TEXT")]
-    pub negative: Option<String>,
-    /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE|NAME", value_parser = networks::network)]
-    pub lora: Vec<PathBuf>,
-    /// Weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
-    pub lora_weight: Vec<f32>,
-    #[command(flatten)]
-    pub networks: ControlChoice,
-    /// Control image of every picture, or a folder with one for each prompt, by order of name; once for each
-    /// --control, for a union once for each of its types, or once for all. It is cropped to the shape of the
-    /// new pictures
-    #[arg(long, value_name = "FILE|DIR", requires = "control")]
-    pub control_image: Vec<PathBuf>,
-    /// ControlNets add less to finer resolutions, and nothing to the prediction without prompt ("guess mode")
-    #[arg(long, requires = "control")]
-    pub guess: bool,
-    /// Sampling steps
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = size(1..=MOST_SAMPLING_STEPS))]
-    pub steps: usize,
-    /// Guidance scale (CFG); 1 or less: without guidance, in half the time
-    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true, value_parser = guidance)]
-    pub guidance: f64,
-    /// Sampler
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
-    pub sampler: Sampler,
-    /// Width in pixels [default: the model's]
-    #[arg(long, value_name = "PIXELS", value_parser = side())]
-    pub width: Option<usize>,
-    /// Height in pixels [default: the model's]
-    #[arg(long, value_name = "PIXELS", value_parser = side())]
-    pub height: Option<usize>,
-    /// Seed of the noise, together with a picture's index
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    pub seed: u64,
-    /// Index of the first picture
-    #[arg(long, value_name = "I", default_value_t = 0)]
-    pub index: u64,
-    /// Pictures of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=MOST_MADE))]
-    pub count: u64,
-    /// Batch size: more memory, less time for each picture [default: 1; for small pictures as many as there
-    /// are threads]
-    #[arg(long, value_name = "N", value_parser = whole(1..=MOST_IN_BATCH))]
-    pub batch: Option<u64>,
-    #[command(flatten)]
-    pub compute: Compute,
-    /// Image to image: begin with this picture instead of noise; it is cropped to the shape of the new ones
-    #[arg(long, value_name = "FILE")]
-    pub init: Option<PathBuf>,
-    /// Inpainting: of --init's picture only what is white in this one, of the same size, is painted anew;
-    /// gray mixes. What is black stays, byte for byte. Without --width and --height the new pictures have the
-    /// picture's size
-    #[arg(long, value_name = "FILE", requires = "init")]
-    pub mask: Option<PathBuf>,
-    /// Denoising strength of --init, from 0 (the picture stays) to 1 (little of it does)
-    #[arg(long, value_name = "S", default_value_t = 0.6, value_parser = share, requires = "init")]
-    pub strength: f64,
-    /// The folder of the pictures; files of the same names are replaced
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -10,6 +10,11 @@ pub fn start() -> impl Fn() -> f64 {
     move || start.elapsed().as_secs_f64()
 }
 
+/// Seconds since 1970.
+pub fn seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// The present day and time, UTC, as ISO 8601 has them: `2026-11-30T08:15:00Z`.
 pub fn now() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod commands;
 mod device;
+mod disk;
 mod hub;
 mod interrupt;
 mod libtorch;
@@ -18,11 +19,14 @@ mod machine;
 mod memory;
 mod meter;
 mod model_path;
+mod on_end;
 mod profile;
 mod progress;
 mod signals;
+mod tensorboard;
 mod units;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,7 +36,7 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     signals::prefer_errors();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments(std::env::args_os()));
     libtorch::look_in(cli.libtorch);
     if let Err(error) = interrupt::listen() {
         errln!("note: {error:#}");
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
+        Command::Caption(options) => commands::caption::run(&options),
         Command::Init(options) => commands::init::run(&options),
         Command::Check(options) => commands::check::run(&options),
         Command::Control(options) => commands::control::run(&options),
@@ -52,11 +57,15 @@ fn main() -> ExitCode {
         Command::Merge(options) => commands::merge::run(&options),
         Command::Convert(options) => commands::convert::run(&options),
         Command::Report(options) => commands::report::run(&options),
+        Command::Watch(options) => commands::watch::run(&options),
         Command::Replay(options) => commands::replay::run(&options),
         Command::People(options) => commands::people::run(&options),
         Command::InitModel(options) => commands::init_model::run(&options),
         Command::InitControl(options) => commands::init_control::run(&options),
         Command::Models(options) => commands::models::run(&options),
+        Command::Schema => commands::text::schema(),
+        Command::Completions(options) => commands::text::completions(&options),
+        Command::Man(options) => commands::text::man(&options),
         Command::Version => commands::version::run(),
     });
     match (result.unwrap_or_else(|error| Err(error.into())), output::failure()) {
@@ -70,6 +79,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line, in which `help --help` is `help`: clap takes the option for a command's name there.
+fn arguments(all: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = all.collect();
+    if matches!(&all[..], [_, help, option] if help == "help" && (option == "--help" || option == "-h")) {
+        all.pop();
+    }
+    all
 }
 
 /// An error and its causes, each once: a cause that its error already told is left out.

@@ -115,6 +115,13 @@ pub fn settle_gradients(recipe: &mut Recipe, memory: Option<Memory>) {
     );
 }
 
+/// True if a recipe's run is known to need more than is available.
+pub fn is_short(recipe: &Recipe, memory: Option<Memory>) -> bool {
+    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    let (Some(memory), Ok(networks)) = (memory, networks) else { return false };
+    estimate(&networks, &Sizes::of(recipe)).peak() > memory.available
+}
+
 /// Compares what a recipe's run will need with what there is: a warning where it is more than is available.
 ///
 /// # Errors

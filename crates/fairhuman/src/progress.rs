@@ -12,6 +12,13 @@ use crate::units::{change, count, duration, listed, short};
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// Width of a terminal that does not tell.
+const COLUMNS: usize = 80;
+/// Width of the bar.
+const BAR: usize = 10;
+/// The mark between losses and weights.
+const WEIGHTS: &str = "; weights ";
+
 /// Steps after which their rate says something: the first ones have more to do.
 const ENOUGH: u64 = 4;
 
@@ -75,7 +82,9 @@ impl Screen {
         if self.terminal {
             self.bar = ProgressBar::new(start.until);
             // The template is constant and valid; the default style is as good a reaction as any.
-            let style = ProgressStyle::with_template("{bar:12} {pos}/{len}, {eta} left: {wide_msg}");
+            let style = ProgressStyle::with_template(&format!(
+                "{{eta}} left {{bar:{BAR}}} {{pos}}/{{len}} {{wide_msg}}"
+            ));
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             self.bar.set_position(start.step);
             self.bar.reset_eta();
@@ -89,7 +98,9 @@ impl Screen {
         }
         let line = numbers(&self.objectives, step);
         if self.terminal {
-            self.bar.set_message(line);
+            let width =
+                terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(w, _)| w.0.into());
+            self.bar.set_message(short_enough(line, width.saturating_sub(self.bar_width())));
             self.bar.set_position(step.step);
             return;
         }
@@ -107,6 +118,12 @@ impl Screen {
             };
             self.say(&format!("step {}/{}{pace}: {line}", step.step, self.until));
         }
+    }
+
+    /// Columns that the bar takes before its message: `59m left ########## 1234/2000 `.
+    fn bar_width(&self) -> usize {
+        let digits = self.until.to_string().len();
+        "59m left ".len() + BAR + " ".len() + 2 * digits + "/ ".len()
     }
 
     fn validation(&mut self, validation: &Validation) {
@@ -135,6 +152,15 @@ impl Screen {
     }
 }
 
+/// A step's line without its end where there is no room: losses are what is looked at.
+fn short_enough(line: String, room: usize) -> String {
+    if line.chars().count() <= room {
+        return line;
+    }
+    let losses = line.split(WEIGHTS).next().unwrap_or_default();
+    losses.strip_prefix("loss ").filter(|_| losses.chars().count() > room).unwrap_or(losses).to_owned()
+}
+
 /// The losses of a step, and the weights as multiples of their mean: an objective that was absent has
 /// neither, and a single one needs no weight.
 fn numbers(objectives: &[String], step: &Step) -> String {
@@ -148,7 +174,7 @@ fn numbers(objectives: &[String], step: &Step) -> String {
         true => {
             let of = step.weights_of.map(|step| format!(" (of step {step})")).unwrap_or_default();
             let weights: Vec<String> = weights.collect();
-            format!("loss {}; weights {}{of}", losses.join(", "), weights.join(" "))
+            format!("loss {}{WEIGHTS}{}{of}", losses.join(", "), weights.join(" "))
         }
         false => format!("loss {}", losses.join(", ")),
     }
@@ -188,6 +214,20 @@ mod tests {
     use fairhuman_train::events::Seconds;
 
     use super::*;
+
+    #[test]
+    fn a_step_fits_80_columns_with_the_time_left_first() {
+        let line = "loss global 0.0512, face 0.000132, hand 0.00514; weights 0.500 1.20 1.30".to_owned();
+        let mut screen = Screen::new();
+        screen.until = 2000;
+        let room = COLUMNS - screen.bar_width();
+        let shown = short_enough(line.clone(), room);
+        assert_eq!(shown, "loss global 0.0512, face 0.000132, hand 0.00514");
+        assert_eq!(short_enough(line.clone(), 45), "global 0.0512, face 0.000132, hand 0.00514");
+        assert!(screen.bar_width() + shown.len() <= 80);
+        assert_eq!(short_enough(line.clone(), 60), line.split(';').next().unwrap());
+        assert_eq!(short_enough(line.clone(), 120), line);
+    }
 
     #[test]
     fn what_is_absent_has_no_number() {

@@ -39,10 +39,13 @@
 //! faces. To compare a plain loss on faces too, train it with the same objectives and `weighting = { kind =
 //! "fixed", weights = [1, 0, 0] }`: held-out losses are then known for all of them.
 //!
+//! [`live`] is the page of runs that go on, for a server.
+//!
 //! It does not print, read the clock, or find faces (boxes come from masks or from the caller).
 #![deny(missing_docs)]
 
 mod chart;
+pub mod live;
 mod mean_weights;
 mod model;
 mod number;

@@ -63,6 +63,11 @@ impl Run {
         }
     }
 
+    /// True if it has begun and not ended: a process trains, unless it was killed.
+    pub fn goes_on(&self) -> bool {
+        self.events.last().is_some_and(|event| !matches!(event, Event::End { .. }))
+    }
+
     /// Names of the objectives; none before the run has begun.
     pub fn objectives(&self) -> &[String] {
         self.start().map_or(&[], |start| &start.objectives)

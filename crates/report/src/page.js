@@ -12,19 +12,23 @@
   tip.id = "tip";
   tip.hidden = true;
   document.body.appendChild(tip);
-  document.querySelectorAll(".reading").forEach(function (reading) {
-    var title = reading.querySelector("title"), text = title.textContent;
-    title.remove();
-    function show(event) {
-      tip.textContent = text;
-      tip.hidden = false;
-      var box = tip.getBoundingClientRect(), x = event.clientX + 14, y = event.clientY - box.height - 10;
-      if (x + box.width > innerWidth - 8) x = event.clientX - box.width - 14;
-      tip.style.left = Math.max(8, x) + "px";
-      tip.style.top = Math.max(8, y) + "px";
-    }
-    reading.addEventListener("pointermove", show);
-    reading.addEventListener("pointerdown", show);
-    reading.addEventListener("pointerleave", function () { tip.hidden = true; });
-  });
+  // Its text is taken out of the browser's reach when the pointer first comes, since parts of a page may be drawn again.
+  function words(reading) {
+    var title = reading.querySelector("title");
+    if (title) { reading.dataset.words = title.textContent; title.remove(); }
+    return reading.dataset.words || "";
+  }
+  function show(event) {
+    var reading = event.target.closest && event.target.closest(".reading");
+    tip.hidden = !reading;
+    if (!reading) return;
+    tip.textContent = words(reading);
+    var box = tip.getBoundingClientRect(), x = event.clientX + 14, y = event.clientY - box.height - 10;
+    if (x + box.width > innerWidth - 8) x = event.clientX - box.width - 14;
+    tip.style.left = Math.max(8, x) + "px";
+    tip.style.top = Math.max(8, y) + "px";
+  }
+  document.addEventListener("pointermove", show);
+  document.addEventListener("pointerdown", show);
+  document.documentElement.addEventListener("pointerleave", function () { tip.hidden = true; });
 })();

@@ -13,7 +13,11 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 
 /// The report as one HTML file.
 pub fn html(report: &Report) -> String {
-    let page = page(report).into_string();
+    clean(page(report).into_string())
+}
+
+/// HTML without characters that have no place in it.
+pub(crate) fn clean(page: String) -> String {
     // Names of files and pictures may hold anything; control characters have no place in HTML.
     let misplaced =
         |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');

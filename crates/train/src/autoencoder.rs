@@ -18,6 +18,7 @@ use std::ops::Range;
 
 use fairhuman_diffusion::vae::{AutoencoderKl, clamp_log_variance};
 use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Inputs, Targets, part};
@@ -26,7 +27,7 @@ use crate::objective;
 use crate::step_error::{StepError, refuse_non_finite};
 
 /// The trained part of an autoencoder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// Encoder and decoder.

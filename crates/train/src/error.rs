@@ -80,8 +80,8 @@ pub enum TrainError {
     /// The recipe is not the one that the run was started with.
     #[error(
         "the run in {} was started with another recipe:\n  {}\n\
-         {}to go on with it, or give the new recipe another --out",
-        path.display(), list(differences), way_back(differences)
+         {}to go on with it, or give the new recipe another --out{}",
+        path.display(), list(differences), way_back(differences), way_on(path)
     )]
     RecipeChanged {
         /// The run folder.
@@ -213,6 +213,18 @@ fn way_back(differences: &[Difference]) -> String {
             "{}write decay_steps = {before} in [schedule] (without the key it is `steps`) ",
             if count > 1 { "put the values back and " } else { "" }
         ),
+    }
+}
+
+/// A way on from what a run has learnt, where it has left a LoRA.
+fn way_on(run: &std::path::Path) -> String {
+    let lora = run.join("lora.safetensors");
+    match lora.is_file() {
+        true => format!(
+            "; lora.from = {:?} then begins with what this run has learnt",
+            lora.display().to_string()
+        ),
+        false => String::new(),
     }
 }
 

@@ -82,7 +82,7 @@ impl FileHashes {
         let sources = if view.source.is_dir() { files(&view.source)? } else { vec![view.source.clone()] };
         let mut key = Key::new("view").with(&serde_json::to_vec(&view.tensors)?);
         for source in sources {
-            key = key.with(self.of(&source)?.as_bytes());
+            key = key.with(self.of_component(&source)?.as_bytes());
         }
         Ok(key.digits())
     }

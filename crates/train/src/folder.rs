@@ -8,6 +8,8 @@
 //! RUN/model/                 methods full and vae: a whole model folder with the trained network
 //! RUN/samples/step-N/I.png   pictures of the recipe's prompts ([samples])
 //! RUN/record/step-N/         recorded steps (--record)
+//! RUN/requests/              what other processes ask of the run (requests.rs)
+//! RUN/tensorboard/           the log as TensorBoard reads it ([log] tensorboard)
 //! RUN/cache/                 encoded pictures and captions, unless the recipe names another folder
 //! ```
 
@@ -19,9 +21,12 @@ use fairhuman_files::{FolderLock, LockError, remove_leftovers};
 use crate::error::TrainError;
 use crate::events::{self, Event, EventLog, Resumed};
 use crate::recipe::Recipe;
+use crate::requests;
 
 const RECIPE: &str = "recipe.toml";
 const EVENTS: &str = "events.jsonl";
+/// Folder of the log as TensorBoard reads it.
+pub const TENSORBOARD: &str = "tensorboard";
 const RECIPE_BEGINNING: &str = "# The resolved recipe of this run";
 
 /// An open run folder.
@@ -46,6 +51,7 @@ impl RunFolder {
             // They are in nobody's way: what cannot be listed or removed stays.
             let _ = remove_leftovers(&folder);
         }
+        requests::clear(path);
         Ok(lock)
     }
 
@@ -100,7 +106,7 @@ impl RunFolder {
 
 /// Everything that a run writes.
 pub fn written(recipe: &Recipe) -> Vec<PathBuf> {
-    let names = [RECIPE, EVENTS, "checkpoints", "samples", "record"];
+    let names = [RECIPE, EVENTS, "checkpoints", "samples", "record", TENSORBOARD];
     let all = names.iter().chain(recipe.method.writes()).map(|name| recipe.out.join(name));
     all.chain([recipe.cache.clone()]).collect()
 }
@@ -136,6 +142,14 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
 /// Where the checkpoints of a run are.
 pub fn checkpoints(run: &Path) -> PathBuf {
     run.join("checkpoints")
+}
+
+/// The step of a run's newest checkpoint; 0 where there is none.
+pub fn last_step(run: &Path) -> u64 {
+    crate::checkpoint::list(&checkpoints(run))
+        .ok()
+        .and_then(|list| list.last().map(|(step, _)| *step))
+        .unwrap_or(0)
 }
 
 /// Where the pictures after a step are.

@@ -13,12 +13,13 @@
 //! where the sums run over all samples of the *step*: with accumulation E_k counts every micro-batch, so the
 //! micro-batches' losses and gradients add up to those of one large batch.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Targets;
 
 /// Divisor of an objective's sum of squares.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Normalisation {
     /// The number of all latent elements (the paper): an objective is as large as its area.

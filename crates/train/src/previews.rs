@@ -42,6 +42,12 @@ pub fn reads(recipe: &Recipe) -> impl Iterator<Item = (&'static str, &Path)> {
     images.map(|path| ("samples.control_images", path.as_path()))
 }
 
+/// The settings of their sampling.
+pub(crate) fn settings(samples: &Samples) -> Settings {
+    let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
+    Settings { sampler, steps, guidance, width: width as usize, height: height as usize, seed }
+}
+
 impl<B: Backend> Previews<B> {
     /// Reads the parts of a model folder that are not trained.
     ///
@@ -52,9 +58,7 @@ impl<B: Backend> Previews<B> {
         let text = TextEncoders::load(backend.exact(), &folder)?;
         let vae = AutoencoderKl::load(backend.exact(), &folder.vae(), Trainable::None)?;
         let schedule = NoiseSchedule::read(&folder.schedule()).map_err(ModelError::from)?;
-        let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
-        let (width, height) = (width as usize, height as usize);
-        let settings = Settings { sampler, steps, guidance, width, height, seed };
+        let settings = settings(samples);
         validate(&folder, &schedule, &vae, &settings)
             .map_err(|source| TrainError::Samples { step: 0, source })?;
         let picture = |(prompt, index): (&String, u64)| {
@@ -117,7 +121,7 @@ impl<B: Backend> Previews<B> {
 }
 
 /// The control image of every prompt; no images give none.
-fn control_images(samples: &Samples) -> Result<BTreeMap<u64, Arc<[f32]>>, TrainError> {
+pub(crate) fn control_images(samples: &Samples) -> Result<BTreeMap<u64, Arc<[f32]>>, TrainError> {
     let read = |path: &PathBuf| -> Result<Arc<[f32]>, TrainError> {
         let failed = |source| TrainError::ControlImage { source };
         let image = photo::fitted(&photo::read(path).map_err(failed)?, (samples.width, samples.height));

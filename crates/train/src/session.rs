@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::weights::{WeightError, WeightFiles};
 use fairhuman_engine::Backend;
-use fairhuman_files::ensure_apart;
 
 use crate::aggregate::{Direction, Position};
 use crate::checkpoint::{self, Identity, Progress, Saved};
@@ -19,14 +18,16 @@ use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
 use crate::group::Group;
 use crate::held_out::{HeldOut, Losses};
-use crate::method::{Method, Settings, Setup};
+use crate::method::{Method, Setup};
 use crate::model::Model;
 use crate::module::PassContext;
 use crate::optimizer::Moments;
-use crate::previews::{self, Previews};
-use crate::recipe::{Recipe, differences, other_device};
+use crate::previews::Previews;
+use crate::recipe::{Recipe, other_device};
 use crate::record;
+use crate::requests::Request;
 use crate::size;
+use crate::start;
 use crate::step::look_back;
 
 /// A run between two steps.
@@ -69,21 +70,14 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         preparing: Preparing<'_>,
     ) -> Result<Self, TrainError> {
         let folder = ModelFolder::open(&recipe.model.path)?;
-        ensure_apart(
-            &folder::written(recipe),
-            &[("the dataset", &*recipe.dataset.path)]
-                .into_iter()
-                .chain(folder.places().iter().map(|path| ("the model", path.as_path())))
-                .chain(settings.reads())
-                .chain(previews::reads(recipe))
-                .collect::<Vec<_>>(),
-        )?;
+        start::check_apart(recipe, &folder, settings)?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
         let (saved, mut notes) = checkpoint::newest(&folder::checkpoints(&recipe.out))?;
         if owner && saved.is_none() {
             folder::ensure_new(recipe)?;
         }
-        let model = check_identity(recipe, saved.as_ref())?;
+        start::check_recipe(recipe, saved.as_ref())?;
+        let model = check_model(recipe, saved.as_ref())?;
         notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
         let setup = Setup {
             backend,
@@ -208,6 +202,11 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             checkpoint::save(backend, &folder, params, averages, moments, &self.progress, &self.identity)?;
         self.saved = Some(step);
         Ok(Some(Event::Checkpoint { step, file: run.relative(&path) }))
+    }
+
+    /// True if a request has come from another process since this was last asked.
+    pub fn is_asked(&self, request: Request) -> bool {
+        self.folder.as_ref().is_some_and(|folder| request.take(folder.path()))
     }
 
     /// True if this process validates and there are held-out pictures.
@@ -377,18 +376,9 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     }
 }
 
-/// Compares recipe and model with those of a checkpoint before the long work of opening the data; returns the
-/// model's fingerprint.
-fn check_identity(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
-    if let Some(saved) = saved {
-        let differences = differences(&saved.identity.recipe, &recipe.to_toml()).map_err(|e| {
-            let (path, problem) = (saved.path().into(), format!("its recipe is not valid: {e}"));
-            checkpoint::CheckpointError::Foreign { path, problem }
-        })?;
-        if !differences.is_empty() {
-            return Err(TrainError::RecipeChanged { path: recipe.out.clone(), differences });
-        }
-    }
+/// Compares the model with that of a checkpoint before the long work of opening the data; returns its
+/// fingerprint.
+fn check_model(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
     let model = fingerprint::of_model(&recipe.model.path, &mut FileHashes::open(&recipe.cache))?;
     if saved.is_some_and(|saved| saved.identity.model != model) {
         let (path, model) = (recipe.out.clone(), recipe.model.path.clone());

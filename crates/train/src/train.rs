@@ -18,6 +18,7 @@ use crate::module::PassContext;
 use crate::optimizer::update;
 use crate::recipe::Recipe;
 use crate::record;
+use crate::requests::Request;
 use crate::session::Session;
 use crate::step::step_direction;
 use crate::step_error::StepError;
@@ -233,7 +234,13 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             if let Some(why) = failure.filter(|_| run.progress.bad_in_a_row >= patience) {
                 return Err(self.give_up(run, why)?);
             }
-            if step.is_multiple_of(self.recipe.checkpoints.every) {
+            if run.is_asked(Request::Sample) && !self.previews_after(step) {
+                self.sample(run)?;
+            }
+            if run.is_asked(Request::Stop) {
+                self.stop.store(true, Ordering::SeqCst);
+            }
+            if run.is_asked(Request::Save) || step.is_multiple_of(self.recipe.checkpoints.every) {
                 let saved = run.save(self.passes.backend)?;
                 self.emit(run, saved)?;
             }

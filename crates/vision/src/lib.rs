@@ -59,6 +59,8 @@ pub mod pipeline;
 pub mod sheet;
 pub mod skeleton;
 pub mod ssd;
+#[cfg(feature = "onnx")]
+pub mod tagger;
 pub mod tflite;
 #[cfg(feature = "onnx")]
 pub mod yolo;

@@ -54,6 +54,17 @@ pub fn plan(config: &AdapterConfig) -> Plan {
     parts(config).0
 }
 
+const NOT_WHOLE: &str = "is no whole T2I-Adapter";
+
+/// Checks an adapter's folder or file, reading no weights: [`Adapter::load`] takes it where this does.
+///
+/// # Errors
+/// As [`Adapter::load`].
+pub fn check_files(path: &Path, reduction: usize) -> Result<(), ModelError> {
+    let (config, files) = files::open(path, reduction)?;
+    plan(&config).check(&files, &[]).map_err(|error| control::unfit(path, NOT_WHOLE, error))
+}
+
 fn parts(c: &AdapterConfig) -> (Plan, Parts) {
     let mut plan = Plan::default();
     let inputs = c.in_channels * c.downscale * c.downscale;
@@ -104,7 +115,7 @@ impl<B: Backend> Adapter<B> {
         let (config, files) = files::open(path, reduction)?;
         let (plan, parts) = parts(&config);
         let layers = Layers::load(backend, &files, plan, COMPONENT, trainable, &[]);
-        let layers = layers.map_err(|error| control::unfit(path, "is no whole T2I-Adapter", error))?;
+        let layers = layers.map_err(|error| control::unfit(path, NOT_WHOLE, error))?;
         Ok(Self { config, parts, layers })
     }
 

@@ -32,6 +32,8 @@ pub struct ClipConfig {
     pub eps: f32,
     /// The token whose first position is pooled; 2 means an old configuration, where the largest id is.
     pub end_token: u32,
+    /// Layers at the end that are not read ("clip skip" less one).
+    pub skipped: usize,
     /// Width of the projection of the pooled state (`CLIPTextModelWithProjection`).
     pub projection: Option<usize>,
 }
@@ -87,8 +89,12 @@ impl ClipConfig {
             activation,
             eps: c.eps("layer_norm_eps")?.unwrap_or(1e-5) as f32,
             end_token: u32::try_from(end_token).map_err(|_| c.wrong("eos_token_id", "a token", end_token))?,
+            skipped: c.usize("clip_skip")?.map_or(0, |skip| skip.saturating_sub(1)),
             projection: projects.then_some(projection),
         };
+        if config.skipped >= config.layers {
+            return Err(c.wrong("clip_skip", format!("at most {}", config.layers), config.skipped + 1));
+        }
         if !config.width.is_multiple_of(config.heads) {
             return Err(c.wrong(
                 "num_attention_heads",
@@ -157,6 +163,20 @@ pub fn plan(config: &ClipConfig) -> Plan {
     plan
 }
 
+/// Tensors of files that say nothing.
+const IGNORED: [&str; 1] = [".position_ids"];
+
+/// Checks the files of a `text_encoder/` folder, reading no weights: [`ClipText::load`] takes them where this
+/// does.
+///
+/// # Errors
+/// As [`ClipText::load`].
+pub fn check_files(folder: &Path) -> Result<ClipConfig, ModelError> {
+    let config = ClipConfig::open(&folder.join("config.json"))?;
+    plan(&config).check(&open_weights(folder)?, &IGNORED)?;
+    Ok(config)
+}
+
 /// Opens the weights of a `text_encoder/` folder. transformers from 5.6 on leaves `text_model.` out of the
 /// names of a CLIPTextModel.
 pub(crate) fn open_weights(folder: &Path) -> Result<WeightFiles, WeightError> {
@@ -199,7 +219,7 @@ impl<B: Backend> ClipText<B> {
         let files = open_weights(folder)?;
         let mut plan = Plan::default();
         let structure = Structure::new(&config, &mut plan);
-        let layers = Layers::load(backend, &files, plan, component, trainable, &[".position_ids"])?;
+        let layers = Layers::load(backend, &files, plan, component, trainable, &IGNORED)?;
         Ok(Self { config, structure, layers })
     }
 
@@ -253,7 +273,7 @@ impl<B: Backend> ClipText<B> {
         let places = net.embedding(tape, s.positions, &places, (n, length));
         let mut x = tape.add(&tokens, &places);
         let mut penultimate = x.clone();
-        for &block in &s.blocks {
+        for &block in &s.blocks[..s.blocks.len() - self.config.skipped] {
             penultimate = x.clone();
             x = tape.checkpoint(&[&x], move |tape, v| self.block(tape, block, &v[0]));
         }

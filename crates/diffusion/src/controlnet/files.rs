@@ -56,7 +56,7 @@ pub(super) fn first_latents(c: &UNetConfig, files: WeightFiles) -> Result<Weight
     if files.shape(&name).is_none_or(|found| found.get(1) <= shape.get(1)) {
         return Ok(files);
     }
-    let part = Viewed { name: name.clone(), shape, part: Part::FirstInputs };
+    let part = Viewed { name: name.clone(), shape, part: Part::FirstInputs, scale: None };
     Ok(files.viewed(&BTreeMap::from([(name, part)]))?)
 }
 

@@ -89,6 +89,36 @@ pub fn plan(config: &ControlNetConfig) -> Plan {
     parts(config).0
 }
 
+/// Checks a ControlNet's folder or file that is to be trained on, reading no weights: [`ControlNet::load`]
+/// takes it where this does.
+///
+/// # Errors
+/// As [`ControlNet::load`].
+pub fn check_files(path: &Path, unet: &Path) -> Result<(), ModelError> {
+    let (config, files) = files::open(path, unet)?;
+    check_trainable(path, &config)?;
+    plan(&config).check(&files, &[]).map_err(|error| unfit(path, unet, error))
+}
+
+/// Refuses kinds that are used, and not trained.
+fn check_trainable(path: &Path, config: &ControlNetConfig) -> Result<(), ModelError> {
+    let refused = match () {
+        () if config.union.is_some() => "is a ControlNetUnion",
+        () if config.global_pool => "has \"global_pool_conditions\"",
+        () => return Ok(()),
+    };
+    let problem = format!(
+        "{refused}: such networks are used, but not trained; train an ordinary ControlNet, or a new one, \
+         which begins as a copy of the U-Net"
+    );
+    Err(ModelError::Folder { path: path.into(), problem })
+}
+
+fn unfit(path: &Path, unet: &Path, error: ModelError) -> ModelError {
+    let problem = format!("is no ControlNet for the U-Net of {}", unet.display());
+    control::unfit(path, &problem, error)
+}
+
 fn parts(config: &ControlNetConfig) -> (Plan, Parts) {
     let mut plan = Plan::default();
     let encoder = Encoder::plan(&config.encoder, &mut plan);
@@ -119,25 +149,11 @@ impl<B: Backend> ControlNet<B> {
     ) -> Result<Self, ModelError> {
         let (config, files) = files::open(path, unet)?;
         if !matches!(trainable, Trainable::None) {
-            let refused = match () {
-                () if config.union.is_some() => "is a ControlNetUnion",
-                () if config.global_pool => "has \"global_pool_conditions\"",
-                () => "",
-            };
-            if !refused.is_empty() {
-                let problem = format!(
-                    "{refused}: such networks are used, but not trained; train an ordinary ControlNet, or a new one, \
-                     which begins as a copy of the U-Net"
-                );
-                return Err(ModelError::Folder { path: path.into(), problem });
-            }
+            check_trainable(path, &config)?;
         }
         let (plan, parts) = parts(&config);
         let layers = Layers::load(backend, &files, plan, COMPONENT, trainable, &[]);
-        let layers = layers.map_err(|error| {
-            let problem = format!("is no ControlNet for the U-Net of {}", unet.display());
-            control::unfit(path, &problem, error)
-        })?;
+        let layers = layers.map_err(|error| unfit(path, unet, error))?;
         Ok(Self { config, parts, layers })
     }
 

@@ -78,7 +78,8 @@ impl UnionConfig {
 
     /// The same tensors under names that layers have.
     pub(super) fn named(self, files: WeightFiles, channels: usize) -> Result<WeightFiles, WeightError> {
-        let view = |name: String, shape: &[usize], part| Viewed { name, shape: shape.into(), part };
+        let view =
+            |name: String, shape: &[usize], part| Viewed { name, shape: shape.into(), part, scale: None };
         let mut views = BTreeMap::new();
         let tasks = view(TASKS.into(), &[self.types, channels], Part::Whole);
         views.insert(format!("{TASKS}.weight"), tasks);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use fairhuman_engine::{Backend, Params};
 
+use crate::clip;
 use crate::lora::read_loras;
 use crate::lora_file::LoraFile;
 use crate::net::ModelError;
@@ -27,7 +28,8 @@ pub fn attach_loras<B: Backend>(
     let components: Vec<&str> = pipeline.folder.texts().into_iter().map(|(_, _, name)| name).collect();
     let mut modules = pipeline.unet.lora_modules();
     for (component, (_, encoder)) in components.iter().zip(&pipeline.text.encoders) {
-        modules.extend(encoder.layers().lora_targets().iter().map(|module| format!("{component}.{module}")));
+        let adapted = encoder.layers().plan().adapted_modules();
+        modules.extend(adapted.map(|module| format!("{component}.{module}")));
     }
     let layout = pipeline.unet.config().lora_layout();
     let loras = read_loras(files, &modules, &layout)?;
@@ -39,8 +41,13 @@ pub fn attach_loras<B: Backend>(
         (error, _) => error,
     };
     pipeline.unet.attach_lora(backend, &mut params, &weighted).map_err(named)?;
-    for (component, (_, encoder)) in components.into_iter().zip(&mut pipeline.text.encoders) {
+    let changes = loras.iter().any(|lora| !lora.others.is_empty());
+    let folders = pipeline.folder.texts();
+    for ((_, folder, component), (_, encoder)) in folders.iter().zip(&mut pipeline.text.encoders) {
         let layers = encoder.layers_mut();
+        if changes {
+            layers.change(backend, &clip::open_weights(folder)?, component, &weighted).map_err(named)?;
+        }
         layers.attach_lora(backend, &mut params, component, component, &weighted).map_err(named)?;
     }
     Ok(params)

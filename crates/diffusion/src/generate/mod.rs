@@ -81,7 +81,20 @@ pub fn validate<B: Backend>(
     vae: &AutoencoderKl<B>,
     settings: &Settings,
 ) -> Result<(), GenerateError> {
-    latent_size(vae, settings)?;
+    validate_size(folder, schedule, vae.config().reduction(), settings)
+}
+
+/// The same where the autoencoder, which has `reduction` pixels for each cell of the latents, is not read.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_size(
+    folder: &ModelFolder,
+    schedule: &NoiseSchedule,
+    reduction: usize,
+    settings: &Settings,
+) -> Result<(), GenerateError> {
+    cells(reduction, settings)?;
     latents::trajectory(folder, schedule, settings)?;
     if settings.guidance.is_finite() { Ok(()) } else { Err(GenerateError::Guidance(settings.guidance)) }
 }
@@ -154,8 +167,12 @@ fn latent_size<B: Backend>(
     vae: &AutoencoderKl<B>,
     settings: &Settings,
 ) -> Result<(usize, usize), GenerateError> {
+    cells(vae.config().reduction(), settings)
+}
+
+/// Height and width of the latents, with `multiple` pixels for each of their cells.
+fn cells(multiple: usize, settings: &Settings) -> Result<(usize, usize), GenerateError> {
     let Settings { width, height, .. } = *settings;
-    let multiple = vae.config().reduction();
     if width.max(height) > MAX_SIDE {
         return Err(GenerateError::TooLarge { width, height });
     }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use fairhuman_engine::{Backend, Params};
 
-use super::{AdaptedModule, Pair, Site};
+use super::{AdaptedModule, Pair, Site, geometry};
 use crate::lora_file::{LoraFile, LoraModule};
-use crate::net::{Layers, ModelError, channels_last};
+use crate::net::{Layers, ModelError, Plan, channels_last};
 
 impl<B: Backend> Layers<B> {
     /// Puts the modules of `component` in `files`, each file times its weight, onto this network. Parameters
@@ -44,7 +44,7 @@ impl<B: Backend> Layers<B> {
                 )));
             };
             for (module, _) in &modules {
-                self.check(name, site, module)?;
+                check(&self.plan, name, site, module)?;
             }
             let (pair, scale) = self.join(site, &modules);
             let rank = pair.rank;
@@ -52,24 +52,6 @@ impl<B: Backend> Layers<B> {
             adapted.push(AdaptedModule { module: name.into(), down, up, rank, alpha: scale * rank as f32 });
         }
         Ok(adapted)
-    }
-
-    fn check(&self, name: &str, site: Site, module: &LoraModule) -> Result<(), ModelError> {
-        let (inputs, outputs, kernel) = self.geometry(site);
-        let rank = module.rank();
-        let (kh, kw) = kernel.unwrap_or((1, 1));
-        let flat = |shape: &[usize], a, b| shape == [a, b] || shape == [a, b, 1, 1];
-        let down = match (kh, kw) {
-            (1, 1) => flat(&module.down.shape, rank, inputs),
-            _ => module.down.shape == [rank, inputs, kh, kw],
-        };
-        if rank > 0 && down && flat(&module.up.shape, outputs, rank) {
-            return Ok(());
-        }
-        Err(ModelError::lora(format!(
-            "{name}: the file's factors have shapes {:?} and {:?}, but the layer has {inputs} inputs, {outputs} outputs and a {kh}x{kw} kernel; is it for another base model?",
-            module.down.shape, module.up.shape
-        )))
     }
 
     fn join(&self, site: Site, modules: &[(&LoraModule, f32)]) -> (Pair, f32) {
@@ -95,4 +77,23 @@ impl<B: Backend> Layers<B> {
         }
         (Pair { rank, down: modules.iter().flat_map(|(m, _)| down(m)).collect(), up }, 1.0)
     }
+}
+
+/// Checks that a file's factors are those of a layer.
+pub(super) fn check(plan: &Plan, name: &str, site: Site, module: &LoraModule) -> Result<(), ModelError> {
+    let (inputs, outputs, kernel) = geometry(plan, site);
+    let rank = module.rank();
+    let (kh, kw) = kernel.unwrap_or((1, 1));
+    let flat = |shape: &[usize], a, b| shape == [a, b] || shape == [a, b, 1, 1];
+    let down = match (kh, kw) {
+        (1, 1) => flat(&module.down.shape, rank, inputs),
+        _ => module.down.shape == [rank, inputs, kh, kw],
+    };
+    if rank > 0 && down && flat(&module.up.shape, outputs, rank) {
+        return Ok(());
+    }
+    Err(ModelError::lora(format!(
+        "{name}: the file's factors have shapes {:?} and {:?}, but the layer has {inputs} inputs, {outputs} outputs and a {kh}x{kw} kernel; is it for another base model?",
+        module.down.shape, module.up.shape
+    )))
 }

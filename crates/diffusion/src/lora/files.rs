@@ -21,7 +21,7 @@ pub(crate) fn read_loras(
             return Err(ModelError::Lora { problem });
         }
         let lora = read_lora(path, modules, layout)?;
-        if lora.modules.is_empty() {
+        if lora.modules.is_empty() && lora.others.is_empty() {
             let problem = "the file holds no LoRA".to_owned();
             return Err(LoraFileError::Metadata { path: path.clone(), problem }.into());
         }

@@ -7,7 +7,7 @@ use fairhuman_engine::Backend;
 
 use super::read_loras;
 use crate::clip::{self, ClipConfig};
-use crate::lora_file::{LoraFile, LoraModule};
+use crate::lora_file::{LoraFile, LoraModule, OtherModule};
 use crate::net::{ModelError, StoredTensor, write_component};
 use crate::pipeline::{ModelFolder, copy_model_new};
 use crate::unet::{self, UNetConfig};
@@ -38,15 +38,25 @@ pub fn merge_loras<B: Backend>(
     }
     let modules: Vec<String> = networks
         .iter()
-        .flat_map(|(component, plan)| plan.lora_targets().map(move |module| format!("{component}.{module}")))
+        .flat_map(|(component, plan)| {
+            plan.adapted_modules().map(move |module| format!("{component}.{module}"))
+        })
         .collect();
     let loras = read_loras(files, &modules, &config.lora_layout())?;
     let updates = |component: &str| {
         let mut updates: Updates<'_> = BTreeMap::new();
-        for (LoraFile { modules, .. }, (_, weight)) in loras.iter().zip(files) {
-            for (path, module) in modules {
-                if let Some(name) = path.strip_prefix(component).and_then(|rest| rest.strip_prefix('.')) {
-                    updates.entry(format!("{name}.weight")).or_default().push((module, *weight));
+        let own = |path: &'_ str| Some(path.strip_prefix(component)?.strip_prefix('.')?.to_owned());
+        for (LoraFile { modules, others, .. }, (_, weight)) in loras.iter().zip(files) {
+            let mut add = |tensor: String, update| updates.entry(tensor).or_default().push((update, *weight));
+            for (name, module) in modules.iter().filter_map(|(path, module)| Some((own(path)?, module))) {
+                add(format!("{name}.weight"), Update::Pair(module));
+            }
+            for (name, module) in others.iter().filter_map(|(path, module)| Some((own(path)?, module))) {
+                if module.has_weight() {
+                    add(format!("{name}.weight"), Update::Whole(module));
+                }
+                if module.has_bias() {
+                    add(format!("{name}.bias"), Update::Bias(module));
                 }
             }
         }
@@ -69,8 +79,30 @@ pub fn merge_loras<B: Backend>(
     })
 }
 
-/// The updates of each tensor.
-type Updates<'a> = BTreeMap<String, Vec<(&'a LoraModule, f32)>>;
+/// The updates of each tensor, in the order of their files.
+type Updates<'a> = BTreeMap<String, Vec<(Update<'a>, f32)>>;
+
+/// The change of a tensor.
+#[derive(Clone, Copy)]
+enum Update<'a> {
+    /// A LoRA's.
+    Pair(&'a LoraModule),
+    /// Another adapter's, of the weight.
+    Whole(&'a OtherModule),
+    /// And of the bias.
+    Bias(&'a OtherModule),
+}
+
+impl Update<'_> {
+    fn apply(self, values: &mut [f32], shape: &[usize], weight: f32) -> Result<(), String> {
+        match self {
+            Update::Pair(module) => add(values, module, weight),
+            Update::Whole(module) => module.apply(values, shape, weight)?,
+            Update::Bias(module) => module.apply_bias(values, weight)?,
+        }
+        Ok(())
+    }
+}
 
 fn merge<B: Backend>(
     backend: &B,
@@ -88,7 +120,9 @@ fn merge<B: Backend>(
     for name in &names {
         let data = base.get_any_shape(name)?;
         for (module, _) in updates.get(*name).into_iter().flatten() {
-            check(name, data.shape(), module)?;
+            if let Update::Pair(module) = module {
+                check(name, data.shape(), module)?;
+            }
         }
         stored.push(StoredTensor { name: (*name).into(), shape: data.shape().to_vec(), dtype: data.dtype() });
     }
@@ -99,9 +133,11 @@ fn merge<B: Backend>(
             let problem = format!("{} holds {value}: the model is damaged", names[i]);
             return Err(WeightError::Corrupt { path: base.path().into(), problem }.into());
         }
-        let Some(modules) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
-        for (module, weight) in modules {
-            add(&mut values, module, *weight);
+        let Some(updates) = updates.get(names[i]) else { return Ok(data.bytes().to_vec()) };
+        for (update, weight) in updates {
+            update
+                .apply(&mut values, data.shape(), *weight)
+                .map_err(|problem| ModelError::lora(format!("{}: {problem}", names[i])))?;
         }
         narrow_finite(&values, data.dtype()).map_err(|value| {
             let (name, dtype) = (names[i], data.dtype());

@@ -6,14 +6,17 @@
 mod attach;
 mod files;
 mod merge;
+mod replace;
+mod start;
 
 use fairhuman_engine::{Adapter, Backend, Conv2d, ConvAdapter, ConvParams, Linear, ParamId, Params, Weight};
 
 pub(crate) use files::read_loras;
 pub use merge::merge_loras;
+pub use start::check_start;
 
 use crate::lora_file::{LoraFile, LoraModule, LoraTensor};
-use crate::net::{Init, Layers, ModelError, channels_first, channels_last, random};
+use crate::net::{Init, Layers, ModelError, Plan, channels_first, channels_last, random};
 use fairhuman_engine::DType;
 
 /// Initial values of A. B starts at zero, so that a fresh LoRA changes nothing.
@@ -69,6 +72,43 @@ struct Pair {
     up: Vec<f32>,
 }
 
+/// True if a target, the end of a module's path, names this module.
+fn is_named(target: &str, module: &str) -> bool {
+    module.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Checks that every target names modules of a network.
+///
+/// # Errors
+/// The first one that names none.
+pub fn check_targets(plan: &Plan, targets: &[String]) -> Result<(), ModelError> {
+    match targets.iter().find(|target| !plan.lora_targets().any(|module| is_named(target, module))) {
+        None => Ok(()),
+        Some(target) => Err(ModelError::lora(format!(
+            "the target \"{target}\" names no linear layer or convolution of this network; expected ends of module paths such as to_q, to_out.0 or ff.net.0.proj"
+        ))),
+    }
+}
+
+fn sites(plan: &Plan) -> impl Iterator<Item = (&str, Site)> {
+    let linears = plan.linears.iter().enumerate().map(|(i, l)| (l.name.as_str(), Site::Linear(i)));
+    linears.chain(plan.convs.iter().enumerate().map(|(i, c)| (c.name.as_str(), Site::Conv(i))))
+}
+
+/// Inputs, outputs and kernel of a site; a linear layer's kernel is none, a 1x1 convolution's one by one.
+fn geometry(plan: &Plan, site: Site) -> (usize, usize, Option<(usize, usize)>) {
+    match site {
+        Site::Linear(i) => {
+            let spec = &plan.linears[i];
+            (spec.inputs, spec.outputs, spec.pointwise.then_some((1, 1)))
+        }
+        Site::Conv(i) => {
+            let spec = &plan.convs[i];
+            (spec.inputs, spec.outputs, Some(spec.geometry.kernel))
+        }
+    }
+}
+
 impl<B: Backend> Layers<B> {
     /// Paths of all modules that can carry a LoRA.
     pub fn lora_targets(&self) -> Vec<&str> {
@@ -76,22 +116,11 @@ impl<B: Backend> Layers<B> {
     }
 
     fn sites(&self) -> impl Iterator<Item = (&str, Site)> {
-        let linears = self.plan.linears.iter().enumerate().map(|(i, l)| (l.name.as_str(), Site::Linear(i)));
-        linears.chain(self.plan.convs.iter().enumerate().map(|(i, c)| (c.name.as_str(), Site::Conv(i))))
+        sites(&self.plan)
     }
 
-    /// Inputs, outputs and kernel of a site; a linear layer's kernel is none, a 1x1 convolution's one by one.
     fn geometry(&self, site: Site) -> (usize, usize, Option<(usize, usize)>) {
-        match site {
-            Site::Linear(i) => {
-                let spec = &self.plan.linears[i];
-                (spec.inputs, spec.outputs, spec.pointwise.then_some((1, 1)))
-            }
-            Site::Conv(i) => {
-                let spec = &self.plan.convs[i];
-                (spec.inputs, spec.outputs, Some(spec.geometry.kernel))
-            }
-        }
+        geometry(&self.plan, site)
     }
 
     /// Adds trained LoRA pairs to every module that a target of `spec` names. Parameters are called
@@ -112,18 +141,10 @@ impl<B: Backend> Layers<B> {
                 spec.rank, spec.alpha
             )));
         }
-        let names = |target: &str, module: &str| {
-            module.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        if let Some(target) = spec.targets.iter().find(|t| !self.sites().any(|(module, _)| names(t, module)))
-        {
-            return Err(ModelError::lora(format!(
-                "the target \"{target}\" names no linear layer or convolution of this network; expected ends of module paths such as to_q, to_out.0 or ff.net.0.proj"
-            )));
-        }
+        check_targets(&self.plan, &spec.targets)?;
         let chosen: Vec<(String, Site)> = self
             .sites()
-            .filter(|(module, _)| spec.targets.iter().any(|t| names(t, module)))
+            .filter(|(module, _)| spec.targets.iter().any(|t| is_named(t, module)))
             .map(|(module, site)| (module.to_owned(), site))
             .collect();
         let mut adapted = Vec::new();

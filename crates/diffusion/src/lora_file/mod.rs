@@ -10,11 +10,13 @@
 //! | old diffusers | `unet.down_blocks.1.attentions.0...to_q.lora.down.weight` | none: alpha is the rank |
 //!
 //! Kohya names join a path with `_`, which cannot be undone by looking at the name (`to_q` has one of its
-//! own). So reading starts from the paths of the modules that the model has, and looks names up.
-//! Other adapters (LoHa, LoKr, DoRA, Tucker and so on) are refused by the names of their tensors.
+//! own). So reading starts from the paths of the modules that the model has, and looks names up. LoHa, LoKr,
+//! DoRA, Tucker's form and whole differences are read as [`OtherModule`]s, which change a weight as a whole.
+//! Further adapters (OFT, IA3) are refused by the names of their tensors.
 
 mod layout;
 mod metadata;
+mod other;
 mod read;
 mod write;
 
@@ -27,6 +29,7 @@ use crate::weights::{WeightError, abridged};
 
 pub use layout::{BlockLayout, UnetLayout};
 pub use metadata::{BaseModel, LoraAbout, kohya_metadata};
+pub use other::{Factor, OtherModule};
 pub use read::read_lora;
 pub use write::write_lora;
 
@@ -81,6 +84,8 @@ pub struct LoraFile {
     /// By diffusers path with the component before it: `unet.mid_block.attentions.0.proj_in`,
     /// `text_encoder.text_model...`, `text_encoder_2.text_model...`.
     pub modules: BTreeMap<String, LoraModule>,
+    /// Modules of other kinds, by the same paths: only for sampling and merging.
+    pub others: BTreeMap<String, OtherModule>,
     /// Free-form strings of the header.
     pub metadata: BTreeMap<String, String>,
 }

@@ -7,39 +7,67 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::metadata::{ADAPTER_KEY, PeftAlpha};
-use super::{LoraFile, LoraFileError, LoraModule, LoraTensor, UnetLayout, check};
+use super::{Factor, LoraFile, LoraFileError, LoraModule, LoraTensor, OtherModule, UnetLayout, check};
 use crate::weights::WeightFiles;
 
 /// Role of a tensor in its module.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Down,
-    Up,
+    Factor(Factor),
     Alpha,
 }
 
 /// Ends of keys, longest first where one ends in another.
-const ROLES: [(&str, Role); 13] = [
-    (".lora_down.weight", Role::Down),
-    (".lora_up.weight", Role::Up),
-    (".lora_A.default.weight", Role::Down),
-    (".lora_B.default.weight", Role::Up),
-    (".lora_A.weight", Role::Down),
-    (".lora_B.weight", Role::Up),
-    (".lora_linear_layer.down.weight", Role::Down),
-    (".lora_linear_layer.up.weight", Role::Up),
-    (".lora.down.weight", Role::Down),
-    (".lora.up.weight", Role::Up),
-    ("_lora.down.weight", Role::Down),
-    ("_lora.up.weight", Role::Up),
+const ROLES: [(&str, Role); 36] = [
+    (".lora_down.weight", Role::Factor(Factor::Down)),
+    (".lora_up.weight", Role::Factor(Factor::Up)),
+    (".lora_A.default.weight", Role::Factor(Factor::Down)),
+    (".lora_B.default.weight", Role::Factor(Factor::Up)),
+    (".lora_A.weight", Role::Factor(Factor::Down)),
+    (".lora_B.weight", Role::Factor(Factor::Up)),
+    (".lora_linear_layer.down.weight", Role::Factor(Factor::Down)),
+    (".lora_linear_layer.up.weight", Role::Factor(Factor::Up)),
+    (".lora.down.weight", Role::Factor(Factor::Down)),
+    (".lora.up.weight", Role::Factor(Factor::Up)),
+    ("_lora.down.weight", Role::Factor(Factor::Down)),
+    ("_lora.up.weight", Role::Factor(Factor::Up)),
+    (".lora_mid.weight", Role::Factor(Factor::Mid)),
+    (".hada_w1_a", Role::Factor(Factor::Hada1A)),
+    (".hada_w1_b", Role::Factor(Factor::Hada1B)),
+    (".hada_w2_a", Role::Factor(Factor::Hada2A)),
+    (".hada_w2_b", Role::Factor(Factor::Hada2B)),
+    (".hada_t1", Role::Factor(Factor::HadaT1)),
+    (".hada_t2", Role::Factor(Factor::HadaT2)),
+    (".lokr_w1", Role::Factor(Factor::Kron1)),
+    (".lokr_w1_a", Role::Factor(Factor::Kron1A)),
+    (".lokr_w1_b", Role::Factor(Factor::Kron1B)),
+    (".lokr_w2", Role::Factor(Factor::Kron2)),
+    (".lokr_w2_a", Role::Factor(Factor::Kron2A)),
+    (".lokr_w2_b", Role::Factor(Factor::Kron2B)),
+    (".lokr_t2", Role::Factor(Factor::KronT2)),
+    (".dora_scale", Role::Factor(Factor::Norms)),
+    (".lora_magnitude_vector.default.weight", Role::Factor(Factor::OutputNorms)),
+    (".lora_magnitude_vector.weight", Role::Factor(Factor::OutputNorms)),
+    (".lora_magnitude_vector.default", Role::Factor(Factor::OutputNorms)),
+    (".lora_magnitude_vector", Role::Factor(Factor::OutputNorms)),
+    (".diff", Role::Factor(Factor::Diff)),
+    (".diff_b", Role::Factor(Factor::DiffBias)),
+    (".w_norm", Role::Factor(Factor::Diff)),
+    (".b_norm", Role::Factor(Factor::DiffBias)),
     (".alpha", Role::Alpha),
 ];
 
 #[derive(Default)]
 struct Parts {
-    down: Option<LoraTensor>,
-    up: Option<LoraTensor>,
+    factors: BTreeMap<Factor, LoraTensor>,
     alpha: Option<f32>,
+}
+
+impl Parts {
+    /// True if there is nothing but the factors of an ordinary LoRA.
+    fn is_pair(&self) -> bool {
+        self.factors.keys().all(|factor| matches!(factor, Factor::Down | Factor::Up))
+    }
 }
 
 /// Reads a LoRA file for a model whose modules are `modules` (paths as in [`LoraFile::modules`]; a module
@@ -60,8 +88,7 @@ pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result
         };
         let entry = parts.entry(module.clone()).or_default();
         let known = match role {
-            Role::Down => entry.down.replace(tensor(&file, key)?).is_some(),
-            Role::Up => entry.up.replace(tensor(&file, key)?).is_some(),
+            Role::Factor(factor) => entry.factors.insert(factor, tensor(&file, key)?).is_some(),
             Role::Alpha => entry.alpha.replace(file.get_scalar(key)? as f32).is_some(),
         };
         if known {
@@ -75,27 +102,59 @@ pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result
     let mut metadata = file.metadata().clone();
     metadata.remove("format");
     let peft = peft_alpha(path, metadata.remove(ADAPTER_KEY), &file)?;
-    let mut lora = LoraFile { modules: BTreeMap::new(), metadata };
-    for (name, parts) in parts {
+    let mut lora = LoraFile { metadata, ..LoraFile::default() };
+    for (name, mut parts) in parts {
         let fail =
             |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
-        let (Some(down), Some(up)) = (parts.down, parts.up) else {
+        let told = match (parts.factors.get(&Factor::Down), &peft) {
+            (Some(down), Some(peft)) if parts.alpha.is_none() => peft
+                .of(&name, down.shape.first().copied().unwrap_or(0))
+                .map_err(|problem| LoraFileError::Metadata { path: path.into(), problem })?,
+            _ => None,
+        };
+        let alpha = parts.alpha.or(told);
+        if !parts.is_pair() {
+            let module = OtherModule { factors: parts.factors, alpha };
+            check_other(&module).map_err(fail)?;
+            lora.others.insert(name, module);
+            continue;
+        }
+        let (down, up) = (parts.factors.remove(&Factor::Down), parts.factors.remove(&Factor::Up));
+        let (Some(down), Some(up)) = (down, up) else {
             return Err(fail("only one of the factors down and up is in the file".into()));
         };
         let mut module = LoraModule { down, up, alpha: 0.0 };
-        let rank = module.rank();
-        module.alpha = match (parts.alpha, &peft) {
-            (Some(alpha), _) => alpha,
-            (None, Some(peft)) => peft
-                .of(&name, rank)
-                .map_err(|problem| LoraFileError::Metadata { path: path.into(), problem })?
-                .unwrap_or(rank as f32),
-            (None, None) => rank as f32,
-        };
+        module.alpha = alpha.unwrap_or(module.rank() as f32);
         check(&module).map_err(fail)?;
         lora.modules.insert(name, module);
     }
     Ok(lora)
+}
+
+/// Checks what can be checked of a module of another kind without its weight.
+fn check_other(module: &OtherModule) -> Result<(), String> {
+    use Factor::{Diff, Down, Hada1A, Hada1B, Hada2A, Hada2B, Norms, OutputNorms, Up};
+    let has = |factor: Factor| module.factors.contains_key(&factor);
+    let pair = has(Down) && has(Up);
+    let hada = [Hada1A, Hada1B, Hada2A, Hada2B].into_iter().all(has);
+    let half = |whole, a, b| has(whole) || (has(a) && has(b));
+    let kron = half(Factor::Kron1, Factor::Kron1A, Factor::Kron1B)
+        && half(Factor::Kron2, Factor::Kron2A, Factor::Kron2B);
+    let kinds = [pair, hada, kron, has(Diff)].into_iter().filter(|kind| *kind).count();
+    let only_bias = module.factors.keys().all(|factor| *factor == Factor::DiffBias);
+    if kinds != 1 && !only_bias {
+        let names: Vec<String> = module.factors.keys().map(|factor| format!("{factor:?}")).collect();
+        return Err(format!("its tensors ({}) make no whole adapter of one kind", names.join(", ")));
+    }
+    if has(Diff) && (has(Norms) || has(OutputNorms)) {
+        return Err("norms beside a whole difference".into());
+    }
+    for (factor, tensor) in &module.factors {
+        if let Some(i) = tensor.data.iter().position(|value| !value.is_finite()) {
+            return Err(format!("its tensor {factor:?} holds {} at element {i}", tensor.data[i]));
+        }
+    }
+    Ok(())
 }
 
 fn tensor(file: &WeightFiles, key: &str) -> Result<LoraTensor, LoraFileError> {
@@ -127,18 +186,7 @@ fn peft_alpha(
 
 /// Adapters of other kinds are told by their tensors.
 fn hint(keys: &[String]) -> String {
-    let kinds = [
-        ("bundle_emb", ""),
-        ("dora_scale", "DoRA"),
-        ("lora_magnitude_vector", "DoRA"),
-        ("hada_", "LoHa"),
-        ("lokr_", "LoKr"),
-        ("lora_mid", "a LoCon in Tucker's form"),
-        ("oft_", "OFT"),
-        ("on_input", "IA3"),
-        (".diff", "a full difference of weights"),
-        ("w_norm", "a LoRA that also changes normalisations"),
-    ];
+    let kinds = [("bundle_emb", ""), ("oft_", "OFT"), ("on_input", "IA3")];
     let controls = ["controlnet_", "zero_convs", "adapter.body"];
     if keys.iter().any(|key| controls.iter().any(|part| key.contains(part))) {
         return "; it is a control network: use it with --control".into();
@@ -170,14 +218,18 @@ impl<'a> Names<'a> {
                     if let Some(sgm) = layout.sgm_path(rest) {
                         aliases.insert(format!("lora_unet_{}", flat(&sgm)), module);
                         aliases.insert(format!("diffusion_model.{sgm}"), module);
+                        // OneTrainer's "original" names have nothing before them.
+                        aliases.insert(sgm, module);
                     }
                 }
                 "text_encoder" => {
                     aliases.insert(format!("lora_te1_{}", flat(rest)), module);
                     aliases.insert(format!("lora_te_{}", flat(rest)), module);
+                    aliases.insert(format!("text_encoders.clip_l.transformer.{rest}"), module);
                 }
                 "text_encoder_2" => {
                     aliases.insert(format!("lora_te2_{}", flat(rest)), module);
+                    aliases.insert(format!("text_encoders.clip_g.transformer.{rest}"), module);
                 }
                 _ => {}
             }

@@ -48,7 +48,7 @@ pub struct Layers<B: Backend> {
     pub(crate) plan: Plan,
     pub(crate) linears: Vec<Linear<B>>,
     pub(crate) convs: Vec<Conv2d<B>>,
-    pub(super) norms: Vec<Norm<B>>,
+    pub(crate) norms: Vec<Norm<B>>,
     pub(super) tables: Vec<Weight<B>>,
 }
 

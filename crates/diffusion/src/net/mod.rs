@@ -7,6 +7,7 @@
 mod component;
 mod error;
 mod export;
+mod fit;
 mod layers;
 mod plan;
 pub(crate) mod random;

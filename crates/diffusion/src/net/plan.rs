@@ -289,6 +289,11 @@ impl Plan {
         linears.chain(self.convs.iter().map(|c| c.name.as_str()))
     }
 
+    /// Paths of all modules that files may change: those of [`Plan::lora_targets`] and normalisations.
+    pub fn adapted_modules(&self) -> impl Iterator<Item = &str> {
+        self.lora_targets().chain(self.norms.iter().map(|norm| norm.name.as_str()))
+    }
+
     /// Every tensor of the network's weight file, by kind of layer.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut list = Vec::new();

@@ -1,6 +1,7 @@
 //! A whole model folder in diffusers' layout: which family it is, where its parts lie, and all of them
 //! loaded.
 
+mod check;
 mod copy;
 mod folder;
 mod text;

@@ -1,9 +1,12 @@
 //! Texts to embeddings, as diffusers' pipelines make them.
 
+use std::path::Path;
+
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::{Family, ModelFolder};
-use crate::clip::ClipText;
+use crate::clip::{ClipConfig, ClipText};
+use crate::config_check::ConfigError;
 use crate::net::{ModelError, Trainable};
 use crate::tokenizer::ClipTokenizer;
 
@@ -22,6 +25,27 @@ pub struct TextEmbeddings<B: Backend> {
     pub pooled: Option<B::Tensor>,
     /// True for each text whose end was cut off.
     pub truncated: Vec<bool>,
+}
+
+/// Checks that an encoder has a place for all tokens of its tokenizer.
+pub(super) fn check_vocabulary(
+    (tokens, tokenizer): (&Path, &ClipTokenizer),
+    (weights, config): (&Path, &ClipConfig),
+) -> Result<(), ConfigError> {
+    let (known, rows) = (tokenizer.vocab_size(), config.vocabulary);
+    let (length, positions) = (tokenizer.max_length(), config.positions);
+    let wrong = |key: &str, expected: String, found: usize| {
+        let (path, key, found) = (weights.join("config.json"), key.into(), found.to_string());
+        Err(ConfigError::Value { path, key, expected, found })
+    };
+    if known > rows {
+        return wrong("vocab_size", format!("at least {known}, the tokens of {}", tokens.display()), rows);
+    }
+    if length > positions {
+        let expected = format!("at least {length}, the length of {}", tokens.display());
+        return wrong("max_position_embeddings", expected, positions);
+    }
+    Ok(())
 }
 
 impl<B: Backend> TextEncoders<B> {
@@ -59,22 +83,7 @@ impl<B: Backend> TextEncoders<B> {
                 component,
                 params.as_deref_mut().map_or(Trainable::None, Trainable::All),
             )?;
-            let (known, rows) = (tokenizer.vocab_size(), encoder.config().vocabulary);
-            let (length, positions) = (tokenizer.max_length(), encoder.config().positions);
-            let wrong = |key: &str, expected: String, found: usize| crate::config_check::ConfigError::Value {
-                path: weights.join("config.json"),
-                key: key.into(),
-                expected,
-                found: found.to_string(),
-            };
-            if known > rows {
-                let expected = format!("at least {known}, the tokens of {}", tokens.display());
-                return Err(wrong("vocab_size", expected, rows).into());
-            }
-            if length > positions {
-                let expected = format!("at least {length}, the length of {}", tokens.display());
-                return Err(wrong("max_position_embeddings", expected, positions).into());
-            }
+            check_vocabulary((&tokens, &tokenizer), (&weights, encoder.config()))?;
             encoders.push((tokenizer, encoder));
         }
         Ok(Self { family: folder.family, encoders })

@@ -32,7 +32,7 @@ pub(super) struct Parts {
 pub(super) const UNET: &str = "model.diffusion_model.";
 
 /// Marks of files that hold something else, and what it is.
-const OTHERS: [(&str, &str); 19] = [
+const OTHERS: [(&str, &str); 18] = [
     ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3 model"),
     ("joint_blocks.", "a Stable Diffusion 3 model"),
     ("model.diffusion_model.double_blocks.", "a Flux model"),
@@ -51,7 +51,6 @@ const OTHERS: [(&str, &str); 19] = [
     ("clip_l", "an embedding (textual inversion)"),
     ("edm_mean", "a model trained by EDM (Playground 2.5), whose noise schedule is not known here"),
     ("edm_vpred.sigma_max", "a model trained by EDM (CosXL), whose noise schedule is not known here"),
-    ("scaled_fp8", "a model in scaled fp8: use the file from before it was quantised"),
     ("first_stage_model.", "an autoencoder, or a model without its U-Net"),
     ("encoder.conv_in.", "an autoencoder"),
     ("decoder.conv_in.", "an autoencoder"),
@@ -71,7 +70,7 @@ pub(super) fn recognise(path: &Path, files: &WeightFiles) -> Result<Parts, Model
         |list: &[(&str, &'static str)]| list.iter().find(|(mark, _)| has(mark)).map(|(_, what)| *what);
     let unet = |name: &str| files.shape(&format!("{UNET}{name}"));
     // Marks that a whole model of another training has beside its U-Net.
-    if let Some(what) = marked(&OTHERS[13..16]) {
+    if let Some(what) = marked(&OTHERS[13..15]) {
         return refused(what);
     }
     let Some(first) = unet("input_blocks.0.0.weight") else {

@@ -6,6 +6,7 @@ mod configs;
 mod family;
 mod names;
 mod prediction;
+mod variant;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,14 @@ use crate::weights::{Part, VIEW, View, Viewed, WeightError, WeightFiles, write_j
 use family::{Parts, TextPart, UNET, recognise};
 pub use names::open_clip as open_clip_name;
 pub use prediction::Predicts;
+pub use variant::{Changes, write_variant};
 pub use write::{About, write_file};
+
+/// Ends of the names of the numbers that scale eight-bit weights, by age.
+const SCALES: [&str; 2] = [".scale_weight", ".weight_scale"];
+/// Ends of names that such files have besides, which change nothing here.
+const BESIDE_SCALES: [&str; 6] =
+    [".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8"];
 
 /// All that a file does not say.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +40,8 @@ pub struct Missing<'a> {
     /// A model folder for the parts that the file lacks, and for the settings of networks that have not the
     /// sizes of a published family.
     pub base: Option<&'a Path>,
+    /// An autoencoder in the place of the file's, or of none: as [`Changes::vae`].
+    pub vae: Option<&'a Path>,
     /// The model's prediction, if the file is not to be asked.
     pub predicts: Option<Predicts>,
     /// CLIP's merges, by rank; with a base, its tokenizers are taken.
@@ -63,7 +73,10 @@ pub fn write_folder(file: &Path, missing: &Missing<'_>, out: &Path) -> Result<St
         Family::Sd => 64,
     };
     checkpoint.write_unet(&to("unet"), sample)?;
-    checkpoint.write_vae(&to("vae"), sample)?;
+    match missing.vae {
+        Some(vae) => variant::write_vae(vae, parts.family, &to("vae"))?,
+        None => checkpoint.write_vae(&to("vae"), sample)?,
+    }
     let names: &[&str] = match parts.family {
         Family::Sdxl => &["text_encoder", "text_encoder_2"],
         Family::Sd => &["text_encoder"],
@@ -115,11 +128,12 @@ impl Checkpoint<'_> {
         let view = self.view(&unet::plan(&unet), stored)?;
         let used: BTreeSet<&str> = view.tensors.values().map(|viewed| viewed.name.as_str()).collect();
         let left = self.files.names().filter(|name| name.starts_with(UNET) && !used.contains(name));
+        let left = left.filter(|name| !BESIDE_SCALES.iter().any(|end| name.ends_with(end)));
         let tensors: Vec<String> = left.map(str::to_owned).collect();
         if !tensors.is_empty() {
             return Err(WeightError::Unused { path: self.file.into(), tensors }.into());
         }
-        self.write(to, &config, &view)
+        write_component(to, &config, &view)
     }
 
     fn write_vae(&self, to: &Path, sample: usize) -> Result<(), ModelError> {
@@ -129,7 +143,7 @@ impl Checkpoint<'_> {
         let levels = vae.channels.len();
         let stored = |name: &str| Some((format!("{prefix}{}", names::vae(name, levels)?), Part::Whole));
         let view = self.view(&vae::plan(&vae), stored)?;
-        self.write(to, &config, &view)
+        write_component(to, &config, &view)
     }
 
     fn write_text(&self, to: &Path, i: usize, name: &str) -> Result<(), ModelError> {
@@ -137,7 +151,7 @@ impl Checkpoint<'_> {
         let config = self.config(name, || configs::text(self.files, part, self.parts))?;
         let text = ClipConfig::from_value(&to.join("config.json"), config.clone())?;
         let view = self.view(&clip::plan(&text), |name| self.stored_text(part, name))?;
-        self.write(to, &config, &view)
+        write_component(to, &config, &view)
     }
 
     fn stored_text(&self, part: &TextPart, name: &str) -> Option<(String, Part)> {
@@ -169,6 +183,13 @@ impl Checkpoint<'_> {
         })
     }
 
+    /// The name of the number that scales a tensor's eight-bit values, if there is one.
+    fn scale_of(&self, name: &str) -> Option<String> {
+        let module = name.strip_suffix(".weight")?;
+        let names = SCALES.map(|end| format!("{module}{end}"));
+        names.into_iter().find(|name| self.files.contains(name))
+    }
+
     /// Every tensor of `plan` in the file.
     fn view(&self, plan: &Plan, stored: impl Fn(&str) -> Option<(String, Part)>) -> Result<View, ModelError> {
         let mut tensors = BTreeMap::new();
@@ -178,7 +199,8 @@ impl Checkpoint<'_> {
                 let name = stored(&tensor.name).map_or(tensor.name, |(name, _)| name);
                 return Err(WeightError::Missing { path: self.file.into(), tensor: name }.into());
             };
-            tensors.insert(tensor.name, Viewed { name, shape: tensor.shape, part });
+            let scale = self.scale_of(&name);
+            tensors.insert(tensor.name, Viewed { name, shape: tensor.shape, part, scale });
         }
         let length = self.file.metadata().map_or(0, |data| data.len());
         Ok(View { source: self.file.into(), length, tensors })
@@ -187,23 +209,25 @@ impl Checkpoint<'_> {
     /// A component that the file lacks, of the base.
     fn write_of_base(&self, to: &Path, name: &str, part: &str) -> Result<(), ModelError> {
         let Some(base) = self.base else {
-            let problem = format!("has no {part}: name a model folder that has one as base");
+            let other = if name == "vae" { ", or an autoencoder as vae" } else { "" };
+            let problem = format!("has no {part}: name a model folder that has one as base{other}");
             return Err(ModelError::Folder { path: self.file.into(), problem });
         };
         let from = base.path.join(name);
         let from = from.canonicalize().map_err(|source| ModelError::Io { path: from, source })?;
         let config = crate::config_check::Config::parse(&from.join("config.json"))?;
-        self.write(to, &config, &View { source: from, length: 0, tensors: BTreeMap::new() })
+        write_component(to, &config, &View { source: from, length: 0, tensors: BTreeMap::new() })
     }
+}
 
-    fn write(&self, to: &Path, config: &Value, view: &View) -> Result<(), ModelError> {
-        std::fs::create_dir_all(to).map_err(|source| ModelError::Io { path: to.into(), source })?;
-        write_json(&to.join("config.json"), config)?;
-        let path = to.join(VIEW);
-        let bytes =
-            serde_json::to_vec(view).map_err(|e| ModelError::Io { path: path.clone(), source: e.into() })?;
-        std::fs::write(&path, bytes).map_err(|source| ModelError::Io { path, source })
-    }
+/// Writes a component's folder: its configuration, and the view that its weights are.
+fn write_component(to: &Path, config: &Value, view: &View) -> Result<(), ModelError> {
+    std::fs::create_dir_all(to).map_err(|source| ModelError::Io { path: to.into(), source })?;
+    write_json(&to.join("config.json"), config)?;
+    let path = to.join(VIEW);
+    let bytes =
+        serde_json::to_vec(view).map_err(|e| ModelError::Io { path: path.clone(), source: e.into() })?;
+    std::fs::write(&path, bytes).map_err(|source| ModelError::Io { path, source })
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<(), ModelError> {

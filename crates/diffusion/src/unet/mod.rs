@@ -70,6 +70,16 @@ pub fn plan(config: &UNetConfig) -> Plan {
     parts(config).0
 }
 
+/// Checks the files of a `unet/` folder, reading no weights: [`UNet::load`] takes them where this does.
+///
+/// # Errors
+/// As [`UNet::load`].
+pub fn check_files(folder: &Path) -> Result<UNetConfig, ModelError> {
+    let config = UNetConfig::open(&folder.join("config.json"))?;
+    plan(&config).check(&WeightFiles::open(folder)?, &[])?;
+    Ok(config)
+}
+
 /// All layers and the two halves that compute with them.
 fn parts(config: &UNetConfig) -> (Plan, Encoder, Decoder) {
     let mut plan = Plan::default();
@@ -189,7 +199,8 @@ impl<B: Backend> UNet<B> {
         self.layers.add_lora(backend, params, "lora", spec)
     }
 
-    /// Puts LoRA files, each times its weight, onto this network; see [`Layers::attach_lora`].
+    /// Puts LoRA files, each times its weight, onto this network; see [`Layers::attach_lora`]. Modules of
+    /// other kinds change its weights; see [`Layers::change`].
     ///
     /// # Errors
     /// A module that the network lacks, factors of another shape, a module that already has a LoRA.
@@ -199,6 +210,9 @@ impl<B: Backend> UNet<B> {
         params: &mut Params<B>,
         files: &[(&LoraFile, f32)],
     ) -> Result<Vec<AdaptedModule>, ModelError> {
+        if files.iter().any(|(file, _)| !file.others.is_empty()) {
+            self.layers.change(backend, &WeightFiles::open(&self.folder)?, "unet", files)?;
+        }
         self.layers.attach_lora(backend, params, "lora", "unet", files)
     }
 
@@ -219,6 +233,6 @@ impl<B: Backend> UNet<B> {
     /// Paths of all modules that can carry a LoRA, with `unet.` before them: what
     /// [`crate::lora_file::read_lora`] looks names up in.
     pub fn lora_modules(&self) -> Vec<String> {
-        self.layers.lora_targets().iter().map(|module| format!("unet.{module}")).collect()
+        self.layers.plan().adapted_modules().map(|module| format!("unet.{module}")).collect()
     }
 }

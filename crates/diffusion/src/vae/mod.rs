@@ -133,6 +133,17 @@ pub fn plan(config: &VaeConfig) -> Plan {
     plan
 }
 
+/// Checks the files of a `vae/` folder, reading no weights: [`AutoencoderKl::load`] takes them where this
+/// does.
+///
+/// # Errors
+/// As [`AutoencoderKl::load`].
+pub fn check_files(folder: &Path) -> Result<VaeConfig, ModelError> {
+    let config = VaeConfig::open(&folder.join("config.json"))?;
+    plan(&config).check(&WeightFiles::open(folder)?, &[])?;
+    Ok(config)
+}
+
 /// A loaded autoencoder.
 pub struct AutoencoderKl<B: Backend> {
     config: VaeConfig,

@@ -135,6 +135,7 @@ impl WeightFiles {
                     dtype: info.dtype,
                     shape: info.shape.clone(),
                     range: start + from..start + to,
+                    scale: 1.0,
                     used: AtomicBool::new(false),
                 };
                 if self.entries.insert(name.clone(), entry).is_some() {

@@ -5,6 +5,7 @@
 //! the configuration asked for.
 
 mod files;
+mod fp8;
 mod mapped;
 mod view;
 mod write;
@@ -71,8 +72,8 @@ pub enum WeightError {
         /// Shape in the file.
         found: Vec<usize>,
     },
-    /// A tensor is stored in a type that is not one of F32, F16 and BF16.
-    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16 or BF16: save it in one of these, or use the file from before it was quantised", path.display())]
+    /// A tensor is stored in a type that is none of F32, F16, BF16 and the eight-bit floats.
+    #[error("{}: the tensor \"{tensor}\" is stored as {found}; expected F32, F16, BF16, F8_E4M3 or F8_E5M2: save it in one of these, or use the file from before it was quantised", path.display())]
     Type {
         /// The file.
         path: PathBuf,
@@ -105,6 +106,8 @@ struct Entry {
     dtype: safetensors::Dtype,
     shape: Vec<usize>,
     range: std::ops::Range<usize>,
+    /// Factor of eight-bit values.
+    scale: f32,
     used: AtomicBool,
 }
 
@@ -187,6 +190,14 @@ impl WeightFiles {
             return Err(WeightError::Missing { path: self.path.clone(), tensor: name.into() });
         };
         let file = &self.files[entry.file];
+        let bytes = || &file.map.bytes()[entry.range.clone()];
+        if fp8::is_fp8(entry.dtype)
+            && let Some((dtype, bytes)) = fp8::widened(entry.dtype, bytes(), entry.scale)
+        {
+            entry.used.store(true, Ordering::Relaxed);
+            let range = 0..bytes.len();
+            return Ok(WeightData::new(dtype, entry.shape.clone(), Arc::new(bytes), range));
+        }
         let dtype = match entry.dtype {
             safetensors::Dtype::F32 => DType::F32,
             safetensors::Dtype::F16 => DType::F16,
@@ -201,6 +212,21 @@ impl WeightFiles {
         };
         entry.used.store(true, Ordering::Relaxed);
         Ok(WeightData::new(dtype, entry.shape.clone(), file.map.clone(), entry.range.clone()))
+    }
+
+    /// Checks that there is a tensor `name` of `shape` in a type that is read. Ticks it off, and reads
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`WeightFiles::get`].
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightError> {
+        match self.entries.get(name) {
+            Some(entry) if entry.shape == shape && fp8::is_fp8(entry.dtype) => {
+                entry.used.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            _ => self.get(name, shape).map(|_| ()),
+        }
     }
 
     /// The only element of the tensor `name`, which may also be stored as F64 or as an integer. Ticks it off.

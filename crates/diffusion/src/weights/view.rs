@@ -35,6 +35,9 @@ pub struct Viewed {
     /// The part of it that is meant.
     #[serde(default)]
     pub part: Part,
+    /// The number that its eight-bit values are multiplied by, as a tensor there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<String>,
 }
 
 /// A part of a tensor.
@@ -86,7 +89,9 @@ impl WeightFiles {
             let Some(entry) = entries.get(&viewed.name) else {
                 return Err(WeightError::Missing { path: self.path, tensor: viewed.name.clone() });
             };
-            let part = part_of(&mut self, entry, viewed).ok_or_else(|| WeightError::Shape {
+            let scale = viewed.scale.as_ref().and_then(|name| entries.get(name));
+            let scale = scale.and_then(|scale| self.number(scale)).unwrap_or(1.0);
+            let part = part_of(&mut self, entry, viewed, scale).ok_or_else(|| WeightError::Shape {
                 path: self.files[entry.file].path.clone(),
                 tensor: viewed.name.clone(),
                 expected: viewed.shape.clone(),
@@ -101,6 +106,13 @@ impl WeightFiles {
         Ok(Self { entries, ..self })
     }
 
+    /// The number that a tensor of one 32-bit float holds.
+    fn number(&self, entry: &Entry) -> Option<f32> {
+        let bytes = self.files[entry.file].map.bytes().get(entry.range.clone())?;
+        let is_float = entry.dtype == safetensors::Dtype::F32;
+        is_float.then(|| bytes.try_into().ok().map(f32::from_le_bytes)).flatten()
+    }
+
     /// Enters bytes that were made of a file's as a file of their own: its index, and all of it.
     fn copied(&mut self, file: usize, bytes: Vec<u8>) -> (usize, Range<usize>) {
         let (path, range) = (self.files[file].path.clone(), 0..bytes.len());
@@ -110,7 +122,7 @@ impl WeightFiles {
 }
 
 /// The entry of a part; none where the shapes do not fit.
-fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed) -> Option<Entry> {
+fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed, scale: f32) -> Option<Entry> {
     let (shape, wanted) = (&entry.shape, &viewed.shape);
     let count = |shape: &[usize]| shape.iter().product::<usize>();
     let (file, range) = match viewed.part {
@@ -138,7 +150,8 @@ fn part_of(files: &mut WeightFiles, entry: &Entry, viewed: &Viewed) -> Option<En
         }
         _ => return None,
     };
-    Some(Entry { file, dtype: entry.dtype, shape: wanted.clone(), range, used: AtomicBool::new(false) })
+    let used = AtomicBool::new(false);
+    Some(Entry { file, dtype: entry.dtype, shape: wanted.clone(), range, scale, used })
 }
 
 /// The bytes of a matrix `[rows, columns]` in the order of its transpose.

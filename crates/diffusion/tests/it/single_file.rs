@@ -60,7 +60,7 @@ impl World {
     ) -> Result<String, String> {
         write_zeros(&self.path("model.safetensors"), tensors, metadata);
         let merges = [("a".to_owned(), "b</w>".to_owned())];
-        let missing = Missing { base: None, predicts, merges: &merges };
+        let missing = Missing { base: None, vae: None, predicts, merges: &merges };
         write_folder(&self.path("model.safetensors"), &missing, &self.path("out")).map_err(|e| e.to_string())
     }
 
@@ -170,7 +170,7 @@ fn models_of_sd_1_and_2_are_written_and_read_back() {
         assert!(written.names().any(|name| name.starts_with(text)), "{said}");
         assert_eq!(written.metadata()["modelspec.architecture"], architecture);
         let merges = [("a".to_owned(), "b</w>".to_owned())];
-        let missing = Missing { base: Some(&folder), predicts: None, merges: &merges };
+        let missing = Missing { base: Some(&folder), vae: None, predicts: None, merges: &merges };
         let found = write_folder(&file, &missing, &world.path("out")).unwrap();
         assert!(found.contains(said), "{found}");
         for component in ["unet", "vae", "text_encoder"] {
@@ -183,6 +183,39 @@ fn models_of_sd_1_and_2_are_written_and_read_back() {
             let left = own.names().filter(|name| !back.contains(name)).collect::<Vec<_>>();
             assert!(left.iter().all(|name| name.ends_with("position_ids")), "{said}: {left:?}");
         }
+    }
+}
+
+#[test]
+fn an_autoencoder_that_the_file_lacks_may_be_a_file_of_its_own() {
+    let world = world();
+    let (sdxl, other) = (list("keys-sdxl.deflate"), list("keys-sd15.deflate"));
+    let mut without = sdxl.clone();
+    without.retain(|name, _| !name.starts_with("first_stage_model."));
+    write_zeros(&world.path("model.safetensors"), &without, &json!({}));
+    let merges = [("a".to_owned(), "b</w>".to_owned())];
+    let part = |prefix: &str| -> Shapes {
+        let own = other.iter().filter_map(|(name, shape)| {
+            Some((format!("{prefix}{}", name.strip_prefix("first_stage_model.")?), shape.clone()))
+        });
+        own.collect()
+    };
+    for vae in [part(""), part("first_stage_model."), other.clone()] {
+        write_zeros(&world.path("vae.safetensors"), &vae, &json!({}));
+        let path = world.path("vae.safetensors");
+        let missing = Missing { base: None, vae: Some(&path), predicts: None, merges: &merges };
+        write_folder(&world.path("model.safetensors"), &missing, &world.path("out")).unwrap();
+        let view = world.view("vae");
+        assert!(
+            view.source.ends_with("vae.safetensors") && view.tensors.len() == 248,
+            "{}",
+            view.tensors.len()
+        );
+        assert_eq!(
+            world.config("vae/config.json")["scaling_factor"],
+            json!(0.13025),
+            "the family is the model's"
+        );
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Panels are packed at first use and kept while the backend's budget lasts. Weights beyond it (those of a
 //! model that should not be in memory twice) stay memory-mapped: matrices are read from there piece by piece
-//! (`packing`; in bfloat16 they are packed at every use), Winograd filters transformed from there, and only other convolutions' weights are packed at
-//! every use. Winograd's transforms of 3x3 filters, four times their size, are kept only in the cache that
-//! the backend was given for them: they pay where pictures are few, as in sampling.
+//! (`packing`; in bfloat16 they are packed at every use), Winograd filters transformed from there, and only
+//! other convolutions' weights are packed at every use. Winograd's transforms of 3x3 filters, four times
+//! their size, are kept only in the cache that the backend was given for them: they pay where pictures are
+//! few, as in sampling.
 
 use super::Cpu;
 use super::bf16::PairPanels;

@@ -142,6 +142,7 @@ pub(super) fn open_clip(files: &WeightFiles) -> Result<Config, EvaluateError> {
         layers: layers("transformer.resblocks."),
         heads: whole(&beside, &cfg["text_cfg"], "heads", (table[1] / 64).max(1))?,
         positions: shape("positional_embedding", 2)?[0],
+        skipped: 0,
         activation: gelu,
         eps: 1e-5,
         // open_clip pools at the largest id, as old configurations of transformers do.

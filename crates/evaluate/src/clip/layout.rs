@@ -16,7 +16,7 @@ pub(super) fn is_open_clip(files: &WeightFiles) -> bool {
 }
 
 fn viewed(name: String, shape: Vec<usize>, part: Part) -> Viewed {
-    Viewed { name, shape, part }
+    Viewed { name, shape, part, scale: None }
 }
 
 /// Files of transformers, with the filter of the patches as a matrix.

@@ -93,7 +93,7 @@ impl<B: Backend> Judge for DrawnPeople<'_, B> {
 
     fn score(&self, items: &[Item<'_>]) -> Result<Vec<Vec<Option<f64>>>, EvaluateError> {
         let side = SIDE as u32;
-        for item in items.iter().filter(|item| item.image.dimensions() != (side, side)) {
+        if let Some(item) = items.iter().find(|item| item.image.dimensions() != (side, side)) {
             let (width, height) = item.image.dimensions();
             return Err(EvaluateError::Judge {
                 judge: "drawn",

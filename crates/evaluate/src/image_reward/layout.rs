@@ -88,7 +88,7 @@ pub(super) fn vision(files: &WeightFiles) -> Result<VitConfig, EvaluateError> {
 pub(super) fn renamed(files: WeightFiles, c: &VitConfig) -> Result<WeightFiles, EvaluateError> {
     let mut views = BTreeMap::new();
     let mut add = |ours: String, theirs: String, shape: Vec<usize>, part: Part| {
-        views.insert(ours, Viewed { name: format!("{VISION}.{theirs}"), shape, part });
+        views.insert(ours, Viewed { name: format!("{VISION}.{theirs}"), shape, part, scale: None });
     };
     let (top, w) = ("vision_model", c.width);
     let embeddings = format!("{top}.embeddings");

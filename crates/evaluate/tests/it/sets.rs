@@ -186,7 +186,7 @@ fn a_difference_is_of_prompts_and_counts_what_has_no_score() {
     assert_eq!((higher.wins, higher.losses, lower.wins, lower.losses), (10, 0, 0, 10));
     assert!((higher.mean.expect("pairs") - 2.1).abs() < 1e-12, "{higher:?}");
     let [low, high] = higher.corrected.expect("an interval");
-    assert!(2.0 <= low && low <= 2.1 && 2.1 <= high && high <= 2.5, "{higher:?}");
+    assert!((2.0..=2.1).contains(&low) && (2.1..=2.5).contains(&high), "{higher:?}");
     assert!((higher.p - 2.0 / 1024.0).abs() < 1e-12 && (higher.p_holm - 4.0 / 1024.0).abs() < 1e-12);
     assert!(higher.is_significant());
     let level = level(&b, &second);

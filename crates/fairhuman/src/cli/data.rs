@@ -77,6 +77,44 @@ pub(super) fn score(text: &str) -> Result<f32, String> {
     if (0.0..=1.0).contains(&score) { Ok(score) } else { Err("expected a number from 0 to 1".into()) }
 }
 
+/// `fairhuman caption`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fairhuman caption photos --tagger wd-vit-tagger-v3
+  fairhuman caption photos --tagger model.onnx --tags selected_tags.csv \\
+      --prefix \"sks person\" --exclude \"realistic, solo\"
+
+A tagger is a WD14 network as ONNX (SmilingWolf's, such as wd-vit-tagger-v3: model.onnx, and selected_tags.csv beside it). \
+Captions go into NAME.txt beside the pictures, where training and `fairhuman annotate` read them; those that are there are \
+kept. Look through them: what every picture has in common should not be among the tags, but in the prefix.")]
+pub struct Caption {
+    /// The folder of the pictures; folders in it are searched too
+    pub pictures: PathBuf,
+    /// The tagger: a folder with model.onnx and selected_tags.csv, the network's file, or the name on the
+    /// Hugging Face Hub of one that was downloaded
+    #[arg(long, value_name = "DIR|FILE|NAME")]
+    pub tagger: PathBuf,
+    /// The list of its tags [default: selected_tags.csv beside the network]
+    #[arg(long, value_name = "FILE")]
+    pub tags: Option<PathBuf>,
+    /// Probability from which a tag counts
+    #[arg(long, value_name = "P", default_value_t = 0.35, value_parser = score)]
+    pub threshold: f32,
+    /// Probability from which a character's name counts
+    #[arg(long, value_name = "P", default_value_t = 0.85, value_parser = score)]
+    pub character_threshold: f32,
+    /// Text before the tags, such as a word that the training is to learn
+    #[arg(long, value_name = "TEXT")]
+    pub prefix: Option<String>,
+    /// Tags to leave out
+    #[arg(long, value_name = "TAG,...", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// Replace captions that are there
+    #[arg(long)]
+    pub replace: bool,
+}
+
 /// `fairhuman control`
 #[derive(Debug, Args)]
 #[command(after_help = "\

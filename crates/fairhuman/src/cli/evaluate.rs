@@ -17,9 +17,9 @@ Examples:
   fairhuman evaluate pictures/base pictures/mpd --out evaluation
   fairhuman evaluate pictures/base pictures/mpd --judge detection \\
       --judge drawn --out evaluation
-  fairhuman evaluate --losses --dataset data/held-out \
+  fairhuman evaluate --losses --dataset data/held-out \\
       --lora runs/people/lora.safetensors --out losses
-  fairhuman evaluate a b --judge clip=openai/clip-vit-large-patch14 \
+  fairhuman evaluate a b --judge clip=openai/clip-vit-large-patch14 \\
       --judge dino=facebook/dinov2-small --reference photos --out evaluation
 
 Pictures are paired by prompt and noise, which those of `fairhuman sample` carry; the first folder is the one that the others \

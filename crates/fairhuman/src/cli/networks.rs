@@ -26,6 +26,13 @@ pub struct ModelChoice {
     /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
     #[arg(long, value_name = "KIND", requires = "model", value_parser = prediction)]
     pub prediction: Option<Prediction>,
+    /// Another autoencoder: a folder, one file of it, or a model that has it
+    #[arg(long, value_name = "DIR|FILE|NAME", value_parser = network)]
+    pub vae: Option<PathBuf>,
+    /// The layer of the text encoder that is read, from its end: 2 for most anime models of SD 1.x; not for
+    /// SDXL
+    #[arg(long, value_name = "N", value_parser = super::size(1..=fairhuman_train::recipe::bounds::CLIP_SKIP as u64))]
+    pub clip_skip: Option<usize>,
 }
 
 /// A path of a network, or its name on the Hub.

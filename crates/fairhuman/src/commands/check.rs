@@ -1,4 +1,7 @@
-//! `fairhuman check`: every fault of a dataset by name, and what each objective will see.
+//! `fairhuman check`: every fault of a dataset by name, what each objective will see, and whether training
+//! would start.
+
+mod start;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,11 +16,10 @@ use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_files::{Kind, ensure_apart, ensure_ours};
 use fairhuman_train::method::LossSpace;
 use fairhuman_train::recipe::Recipe;
-use fairhuman_train::size;
 
 use crate::cli::Check;
 use crate::meter::Meter;
-use crate::model_path;
+use start::Start;
 
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 256;
@@ -35,8 +37,10 @@ struct Plan {
 
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
-    let (plan, model) =
-        if is_recipe(&options.path)? { of_recipe(&options.path)? } else { (of_dataset(options), Ok(None)) };
+    let (plan, start) = match is_recipe(&options.path)? {
+        true => of_recipe(&options.path)?,
+        false => (of_dataset(options), Start::default()),
+    };
     if let Some(page) = &options.html {
         ensure_apart(std::slice::from_ref(page), &[("what is checked", &options.path)])?;
         ensure_ours(page, Kind::Page)?;
@@ -70,11 +74,9 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot write {}", file.display()))?;
         errln!("contact sheet: {}", file.display());
     }
-    match &model {
-        Err(error) => errln!("error: model.path: {error:#}; training would end here"),
-        Ok(note) => note.iter().for_each(|note| errln!("warning: {note}")),
-    }
-    Ok(if report.has_errors() || model.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    start.warnings.iter().for_each(|warning| errln!("warning: {warning}"));
+    start.errors.iter().for_each(|error| errln!("error: {error}; training would end here"));
+    Ok(if report.has_errors() || !start.errors.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// True if a file is a recipe: TOML, and not a dataset config of kohya's.
@@ -87,34 +89,29 @@ fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
 }
 
-/// The dataset to check; and of the model a note, or the reason why it cannot be used.
-fn of_recipe(path: &Path) -> anyhow::Result<(Plan, anyhow::Result<Option<String>>)> {
+/// The dataset to check, and what is wrong with everything else that training opens.
+fn of_recipe(path: &Path) -> anyhow::Result<(Plan, Start)> {
     let mut recipe = Recipe::read(path)?;
     for note in recipe.notes() {
         errln!("note: {note}");
     }
-    let settled = model_path::settle(&mut recipe);
-    let model = &recipe.model.path;
-    let opened = settled.and_then(|()| Ok(ModelFolder::open(model)?));
-    let parts = opened.and_then(|folder| {
+    let start = start::check(path, &mut recipe);
+    let parts = ModelFolder::open(&recipe.model.path).map_err(anyhow::Error::from).and_then(|folder| {
         let vae = VaeConfig::open(&folder.vae().join("config.json"))?;
         let tokenizer =
             folder.texts().into_iter().next().map(|(tokenizer, ..)| ClipTokenizer::open(&tokenizer));
-        Ok((vae.reduction(), tokenizer.transpose()?, size::note(&folder, &recipe.geometry)))
+        Ok((vae.reduction(), tokenizer.transpose()?))
     });
-    let ((latent_factor, tokenizer), model) = match parts {
-        Ok((factor, tokenizer, note)) => ((factor, tokenizer), Ok(note)),
-        Err(error) => {
-            errln!("without the model, tokens are estimated, and latent cells taken to be 8 x 8 pixels");
-            ((8, None), Err(error))
-        }
-    };
+    let (latent_factor, tokenizer) = parts.unwrap_or_else(|_| {
+        errln!("without the model, tokens are estimated, and latent cells taken to be 8 x 8 pixels");
+        (8, None)
+    });
     let mask_cell = match recipe.method.space() {
         LossSpace::Latents => latent_factor,
         LossSpace::Pixels => 1,
     };
     let (regions, geometry) = (recipe.regions(), recipe.geometry);
-    Ok((Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer }, model))
+    Ok((Plan { dataset: recipe.dataset, regions, geometry, latent_factor, mask_cell, tokenizer }, start))
 }
 
 fn of_dataset(options: &Check) -> Plan {

@@ -49,6 +49,8 @@ pub fn run(options: &Init) -> anyhow::Result<ExitCode> {
         path: here.join(&path),
         base: base.as_ref().map(|base| here.join(base)),
         prediction: options.prediction,
+        vae: None,
+        clip_skip: None,
     })?;
     let model = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&model.vae().join("config.json"))?.reduction();

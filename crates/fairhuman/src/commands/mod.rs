@@ -1,6 +1,7 @@
 //! One file per command: options in, work of the libraries, a few lines out.
 
 pub mod annotate;
+pub mod caption;
 pub mod check;
 pub mod control;
 pub mod convert;
@@ -20,5 +21,7 @@ pub mod refine;
 pub mod replay;
 pub mod report;
 pub mod sample;
+pub mod text;
 pub mod train;
 pub mod version;
+pub mod watch;

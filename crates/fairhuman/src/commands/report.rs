@@ -48,6 +48,7 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
         ("on".into(), machine::description()),
     ];
     let page = html(&report);
+    let again = if options.out.symlink_metadata().is_ok() { ", the earlier one is replaced" } else { "" };
     if let Some(folder) = options.out.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -62,7 +63,7 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
             outln!("mean weights of {}: {line}", run.name);
         }
     }
-    outln!("{} ({:.1} MB): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
+    outln!("{} ({:.1} MB{again}): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
     Ok(ExitCode::SUCCESS)
 }
 

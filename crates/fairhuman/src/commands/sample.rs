@@ -44,8 +44,9 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
     let controls = control::wanted(options, prompts.len())?;
-    let mut written: Vec<PathBuf> = pictures.iter().map(|p| options.out.join(file_name(p))).collect();
-    written.push(options.out.join("grid.png"));
+    let out = options.out.clone().unwrap_or_else(free_folder);
+    let mut written: Vec<PathBuf> = pictures.iter().map(|p| out.join(file_name(p))).collect();
+    written.push(out.join("grid.png"));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
     read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
@@ -56,9 +57,23 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     read.extend(images.flatten().map(|file| ("the control image", file.as_path())));
     ensure_apart(&written, &read)?;
     written.iter().try_for_each(|file| ensure_ours(file, Kind::Picture))?;
+    let replaced = written.iter().filter(|file| file.symlink_metadata().is_ok()).count();
+    if replaced > 0 {
+        errln!(
+            "note: {} of an earlier command in {} will be replaced",
+            units::count(replaced as u64, "file"),
+            out.display()
+        );
+    }
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
-    let sampling =
-        Sampling { options, prompts: &prompts, loras: &loras, pictures: &pictures, controls: &controls };
+    let sampling = Sampling {
+        options,
+        out: &out,
+        prompts: &prompts,
+        loras: &loras,
+        pictures: &pictures,
+        controls: &controls,
+    };
     device::run(options.compute.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -73,6 +88,14 @@ enum Start {
     Part(inpaint::Latents),
 }
 
+/// The folder of pictures for which the command line names none: a new one.
+fn free_folder() -> PathBuf {
+    let numbered = (2_u64..).map(|number| PathBuf::from(format!("pictures-{number}")));
+    let is_free = |folder: &PathBuf| folder.symlink_metadata().is_err();
+    // There are more numbers than folders.
+    [PathBuf::from("pictures")].into_iter().chain(numbered).find(is_free).unwrap_or_default()
+}
+
 /// A picture's file in the folder.
 fn file_name(picture: &Picture) -> String {
     format!("{:04}.png", picture.index)
@@ -80,6 +103,7 @@ fn file_name(picture: &Picture) -> String {
 
 struct Sampling<'a> {
     options: &'a Sample,
+    out: &'a Path,
     prompts: &'a [String],
     loras: &'a [(PathBuf, f32)],
     pictures: &'a [Picture],
@@ -95,7 +119,7 @@ impl Work for Sampling<'_> {
 }
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
-    let Sampling { options, prompts, loras, pictures, controls } = sampling;
+    let Sampling { options, out, prompts, loras, pictures, controls } = sampling;
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
@@ -122,8 +146,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         seed: options.seed,
     };
     note_truncated(&pipeline, prompts, options.negative.as_deref());
-    std::fs::create_dir_all(&options.out)
-        .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let batch = match options.batch {
         Some(batch) => usize::try_from(batch)?,
         None => generate::default_batch(backend, &pipeline.parts(), &settings)?,
@@ -186,19 +209,19 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
                 mask: options.mask.as_deref(),
                 shown,
             };
-            write(&options.out.join(file_name(picture)), rgb, &about.chunks())?;
+            write(&out.join(file_name(picture)), rgb, &about.chunks())?;
             grid.add(rgb)?;
         }
         first = last;
     }
     let time = clock();
     screen.bar.finish_and_clear();
-    let sheet = options.out.join("grid.png");
+    let sheet = out.join("grid.png");
     let about = json!({"version": env!("CARGO_PKG_VERSION"), "prompts": prompts}).to_string();
     write(&sheet, &grid.draw(prompts, each), &[(MARK, about)])?;
     let count = units::count(pictures.len() as u64, "picture");
     let each = units::short(time / pictures.len() as f64);
-    outln!("{count} in {} ({}, {each} s each)", options.out.display(), units::duration(time));
+    outln!("{count} in {} ({}, {each} s each)", out.display(), units::duration(time));
     outln!("  {}", sheet.display());
     Ok(())
 }

@@ -6,19 +6,23 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
-use fairhuman_train::events::Reason;
+use fairhuman_train::events::{Event, Reason};
 use fairhuman_train::folder;
 use fairhuman_train::group::Single;
 use fairhuman_train::method::MethodSettings;
-use fairhuman_train::recipe::Recipe;
-use fairhuman_train::train::{Environment, Summary, train};
+use fairhuman_train::recipe::{Recipe, Validation};
+use fairhuman_train::start;
+use fairhuman_train::timing::step_seconds;
+use fairhuman_train::train::{Environment, Reporter, Summary, train};
 
 use crate::cli::Train;
+use crate::commands::watch;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::progress::Screen;
-use crate::{clock, machine, model_path, units};
+use crate::tensorboard::TensorBoard;
+use crate::{clock, disk, machine, model_path, on_end, units};
 
 /// Trains, and says where things are.
 pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
@@ -26,7 +30,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if let Some(out) = &options.out {
         recipe.move_to(out)?;
     }
-    model_path::settle(&mut recipe)?;
+    model_path::settle(&mut recipe, &options.recipe)?;
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);
@@ -37,15 +41,56 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         true => outln!("{}", recipe.to_toml()),
         false => outln!("{}", in_short(&recipe)),
     }
-    if options.dry_run {
-        outln!("{}", memory::table(&recipe, memory)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    memory::check(&recipe, memory)?;
-    let stop = interrupt::flag();
     let Recipe { threads, precision, .. } = recipe;
     let resources = Resources { threads, precision, ..Resources::default() };
+    if options.dry_run {
+        outln!("{}", memory::table(&recipe, memory)?);
+        return dry_run(&recipe, memory, resources);
+    }
+    memory::check(&recipe, memory)?;
+    if let Ok(Some(warning)) = disk::warning(&recipe, 0) {
+        errln!("warning: {warning}");
+    }
+    if options.watch {
+        watch::beside(recipe.out.clone(), None)?;
+    }
+    let stop = interrupt::flag();
     device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
+}
+
+/// Checks the start, and times a step where there is the memory for one.
+fn dry_run(recipe: &Recipe, memory: Option<Memory>, resources: Resources) -> anyhow::Result<ExitCode> {
+    let problems = start::problems(recipe);
+    problems.iter().for_each(|problem| errln!("error: {problem}"));
+    if !problems.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if memory::is_short(recipe, memory) {
+        errln!("note: a step is not timed: there is not the memory for it");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let seconds = device::run(recipe.device, resources, Timing { recipe })?;
+    let all = units::duration(seconds * recipe.steps as f64);
+    let steps = units::count(recipe.steps, "step");
+    outln!(
+        "a step takes {} s here; {steps} about {all}, without validation and pictures",
+        units::short(seconds)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A step that is timed.
+struct Timing<'a> {
+    recipe: &'a Recipe,
+}
+
+impl Work for Timing<'_> {
+    type Output = f64;
+
+    fn on<B: Backend>(self, backend: &B) -> anyhow::Result<f64> {
+        let (clock, folder) = (clock::start(), tempfile::tempdir()?);
+        Ok(step_seconds(backend, self.recipe, &clock, folder.path(), &mut |_, _, _| Ok(()))?)
+    }
 }
 
 /// The recipe in three lines.
@@ -58,8 +103,19 @@ fn in_short(recipe: &Recipe) -> String {
     let (width, height) = (recipe.geometry.width, recipe.geometry.height);
     let weights =
         if names.len() > 1 { format!(", {} weights", recipe.weighting.label()) } else { String::new() };
+    let Validation { share, samples, .. } = &recipe.validation;
+    let is_held_out =
+        share.is_some_and(|share| share > 0.0) || samples.as_ref().is_some_and(|list| !list.is_empty());
+    let held_out = match is_held_out {
+        true => "",
+        false => {
+            "\nnothing is held out, so nothing will tell what was learnt from what was memorised: [validation] share = 0.1"
+        }
+    };
+    let end = recipe.on_end.as_ref().map(|end| format!("\nwhen it ends: {}", end.command.join(" ")));
+    let end = end.unwrap_or_default();
     format!(
-        "{what} of {}\n{}{weights}; {width} x {height} pixels, {} steps of {}, rate {}\nthe recipe with every default: {}",
+        "{what} of {}\n{}{weights}; {width} x {height} pixels, {} steps of {}, rate {}{held_out}{end}\nthe recipe with every default: {}",
         recipe.model.path.display(),
         names.join(", "),
         recipe.steps,
@@ -90,7 +146,12 @@ fn run_on(
     stop: &AtomicBool,
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
-    let summary = shown_on_screen(backend, recipe, stop, options.steps, options.record)?;
+    let trained = shown_on_screen(backend, recipe, stop, options.steps, options.record);
+    match &trained {
+        Ok(summary) => on_end::run(recipe, on_end::status(summary), summary.step),
+        Err(_) => on_end::run(recipe, "failed", folder::last_step(&recipe.out)),
+    }
+    let summary = trained?;
     let place = recipe.out.display();
     let time = units::duration(clock());
     match summary.reason {
@@ -130,6 +191,28 @@ fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
     ))
 }
 
+/// The screen, and the log for TensorBoard where the recipe asks for one.
+struct Watched {
+    screen: Screen,
+    tensorboard: Option<TensorBoard>,
+}
+
+impl Reporter for Watched {
+    fn event(&mut self, event: &Event) {
+        self.screen.event(event);
+        if let Some(tensorboard) = &mut self.tensorboard {
+            tensorboard.event(event);
+            if let Some(text) = tensorboard.take_problem() {
+                self.screen.event(&Event::Note { step: event.step(), text });
+            }
+        }
+    }
+
+    fn preparing(&mut self, what: &str, done: usize, total: usize) {
+        self.screen.preparing(what, done, total);
+    }
+}
+
 /// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in
 /// [`Environment`].
 pub fn shown_on_screen(
@@ -140,7 +223,8 @@ pub fn shown_on_screen(
     record: Option<u64>,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
-    let mut screen = Screen::new();
+    let tensorboard = recipe.log.tensorboard.then(|| TensorBoard::new(recipe));
+    let mut screen = Watched { screen: Screen::new(), tensorboard };
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,

@@ -1,7 +1,9 @@
 //! The program from outside: commands in temporary folders, with the tiny model and drawn people.
 
+mod adapters;
 mod annotate;
 mod bf16;
+mod caption;
 mod check;
 mod control;
 mod control_training;
@@ -30,8 +32,12 @@ mod resume;
 mod sample;
 mod samples;
 mod single_file;
+mod start;
+mod tensorboard;
+mod texts;
 mod torch;
 mod train;
 mod union;
+mod watch;
 mod whole;
 mod world;

@@ -39,7 +39,7 @@ fn assert_told(world: &World, arguments: &[&str], key: &str, what: &str) {
 }
 
 /// Lines of a recipe; `{}` is the number.
-const KEYS: [(&str, &[&str], &str); 47] = [
+const KEYS: [(&str, &[&str], &str); 48] = [
     ("steps", &WHOLE, "steps = {}"),
     ("seed", &WHOLE, "seed = {}"),
     ("batch", &WHOLE, "batch = {}"),
@@ -49,6 +49,7 @@ const KEYS: [(&str, &[&str], &str); 47] = [
     ("stop_after_bad_steps", &WHOLE, "stop_after_bad_steps = {}"),
     ("threads", &WHOLE, "threads = {}"),
     ("ema", &REAL, "ema = {}"),
+    ("clip_skip", &WHOLE, "model.clip_skip = {}"),
     ("mask_threshold", &REAL, "dataset.mask_threshold = {}"),
     ("max_pixels", &WHOLE, "dataset.max_pixels = {}"),
     ("dilate", &REAL, "dataset.coco.dilate = {}"),

@@ -121,14 +121,15 @@ fn a_network_of_ones_own_finds_the_hands() {
     let hands = |out: &str, more: &[&str]| {
         let all =
             ["refine", "in", "--out", out, "--model", "tiny", "--models", &models, "--no-zoom", "--dry-run"];
-        let told = world.ok(&[&all[..], &["--prompt", "an astronaut"], more].concat());
-        told.lines().filter(|line| line.contains("hand")).count()
+        let told = world.run(&[&all[..], &["--prompt", "an astronaut"], more].concat());
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        told.lines().filter(|line| line.contains(" hand at ")).count()
     };
     let own = ["--hands", &network, "--hand-class", "0,1", "--confidence", "0"];
     let (without, with) = (hands("plain", &[]), hands("own", &own));
     assert!(with > without, "{with} and {without}");
-    // Regions by hand do not need detectors; a network that was asked for is not left out in silence.
+    // Masks by hand do not need detectors; a network that was asked for is not left out in silence.
     let own = ["refine", "in", "--out", "o", "--model", "tiny", "--models", "nowhere", "--faces", "in/a.png"];
-    let error = world.fails(&[&own[..], &["--regions", "in"]].concat());
+    let error = world.fails(&[&own[..], &["--masks", "in"]].concat());
     assert!(error.contains("nowhere"), "{error}");
 }

@@ -17,8 +17,22 @@ pub(super) fn order(dataset: &Dataset, recipe: &Recipe, training: &[usize]) -> O
     Order::new(recipe.seed, samples, sizes, (recipe.batch, recipe.accumulation))
 }
 
+/// Indices of the pictures that are trained on and of those that are held out, ascending.
+pub(crate) fn choose_training(
+    dataset: &Dataset,
+    recipe: &Recipe,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    let held_out = choose_held_out(dataset, recipe)?;
+    let training: Vec<usize> = (0..dataset.len()).filter(|i| held_out.binary_search(i).is_err()).collect();
+    if training.is_empty() {
+        let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
+        return Err(DataError::Problem(text));
+    }
+    Ok((training, held_out))
+}
+
 /// Indices of the held-out samples, ascending.
-pub(super) fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<usize>, DataError> {
+fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<usize>, DataError> {
     if let Some(names) = &recipe.validation.samples {
         let find = |name: &PathBuf| {
             dataset.items().iter().position(|item| item.image == *name).ok_or_else(|| {

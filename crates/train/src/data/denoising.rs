@@ -166,6 +166,16 @@ pub struct DenoisingSource<B: Backend> {
     cache: Cache,
 }
 
+/// Checks that every time step has a weight of the clean latents' error.
+///
+/// # Errors
+/// A schedule whose last time step is noise alone.
+pub fn check_clean_weight(schedule: &NoiseSchedule, clean_weight: f64) -> Result<(), DataError> {
+    // The noisiest time step is the one that may have no weight.
+    let noisiest = schedule.clean_weight(schedule.steps() - 1, clean_weight);
+    noisiest.map(|_| ()).map_err(|problem| DataError::Problem(format!("clean_weight: {problem}; use 0")))
+}
+
 impl<B: Backend> DenoisingSource<B> {
     /// Opens them and encodes all captions that are not in the cache.
     ///
@@ -179,10 +189,7 @@ impl<B: Backend> DenoisingSource<B> {
     ) -> Result<Self, DataError> {
         let model = &setup.model;
         let schedule = NoiseSchedule::read(&model.schedule())?;
-        // The noisiest time step is the one that may have no weight.
-        schedule
-            .clean_weight(schedule.steps() - 1, sampling.clean_weight)
-            .map_err(|problem| DataError::Problem(format!("clean_weight: {problem}; use 0")))?;
+        check_clean_weight(&schedule, sampling.clean_weight)?;
         let cache = Cache::new(setup.cache);
         let unet = UNetConfig::open(&model.unet().join("config.json"))?;
         model.check_latents(&unet, &VaeConfig::open(&model.vae().join("config.json"))?)?;

@@ -28,9 +28,10 @@ use crate::batch::{Batch, Inputs};
 use crate::cache::Key;
 use crate::order::Order;
 use crate::recipe::{Recipe, Validation};
-use choice::{choose_held_out, order};
+pub(crate) use choice::choose_training;
+use choice::order;
 pub use control::ControlSource;
-pub use denoising::{CaptionUse, DenoisingSource, Sampling};
+pub use denoising::{CaptionUse, DenoisingSource, Sampling, check_clean_weight};
 pub use error::{DataError, Preparing};
 use loader::{Loaded, Loader, Plan};
 pub use noise::{Noised, Timesteps, noised};
@@ -99,14 +100,21 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         source: impl FnOnce(&Dataset) -> Result<S, DataError>,
     ) -> Result<Self, DataError> {
         let dataset = Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions())?;
-        let held_out = choose_held_out(&dataset, recipe)?;
-        let training: Vec<usize> =
-            (0..dataset.len()).filter(|i| held_out.binary_search(i).is_err()).collect();
-        if training.is_empty() {
-            let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
-            return Err(DataError::Problem(text));
-        }
-        Self::of(backend, recipe, dataset, training, held_out, source)
+        Self::of(backend, recipe, dataset, source)
+    }
+
+    /// The same of an opened dataset.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn of(
+        backend: &'b B,
+        recipe: &Recipe,
+        dataset: Dataset,
+        source: impl FnOnce(&Dataset) -> Result<S, DataError>,
+    ) -> Result<Self, DataError> {
+        let chosen = choose_training(&dataset, recipe)?;
+        Self::with(backend, recipe, dataset, chosen, source)
     }
 
     /// The same with all pictures held out, for a model that is finished.
@@ -120,15 +128,14 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
     ) -> Result<Self, DataError> {
         let dataset = Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions())?;
         let all: Vec<usize> = (0..dataset.len()).collect();
-        Self::of(backend, recipe, dataset, all.clone(), all, source)
+        Self::with(backend, recipe, dataset, (all.clone(), all), source)
     }
 
-    fn of(
+    fn with(
         backend: &'b B,
         recipe: &Recipe,
         dataset: Dataset,
-        training: Vec<usize>,
-        held_out: Vec<usize>,
+        (training, held_out): (Vec<usize>, Vec<usize>),
         source: impl FnOnce(&Dataset) -> Result<S, DataError>,
     ) -> Result<Self, DataError> {
         let source = source(&dataset)?;

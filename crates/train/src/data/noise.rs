@@ -1,12 +1,13 @@
 //! Time steps and diffusion noise from position.
 
 use fairhuman_diffusion::schedule::NoiseSchedule;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, below, normal, stream, unit};
 
 /// Distribution of the time steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Timesteps {
     /// All alike.

@@ -3,23 +3,28 @@
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_diffusion::controlnet::{ControlNet, ControlNetConfig, Start};
+use fairhuman_diffusion::controlnet::{ControlNet, ControlNetConfig, Start, check_files};
 use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::schedule::NoiseSchedule;
+use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, DType, Params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::control_network::{ControlSettings, TrainedControl, check};
 use super::{Settings, Setup};
 use crate::controlled::Controlled;
-use crate::data::{Sampling, Timesteps};
+use crate::data::{Sampling, Timesteps, check_clean_weight};
+use crate::error::TrainError;
 use crate::memory::Trained;
 use crate::problems::Problems;
 use crate::random::{Purpose, seed_of};
 use crate::recipe::Recipe;
 
 /// `[controlnet]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// A ControlNet to train on: a diffusers folder or a file. Default: a copy of the U-Net, which begins
@@ -37,6 +42,8 @@ pub struct Table {
     /// the picture. Default: 16, 32, 96, 256, as many as the model's reduction needs.
     pub channels: Option<Vec<usize>>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::recipe::schema::stored_type")]
     pub dtype: Option<DType>,
 }
 
@@ -105,8 +112,35 @@ impl Settings for ControlNetSettings {
         Trained::ControlNet
     }
 
+    fn check_model(
+        &self,
+        model: &ModelFolder,
+        (_, vae): (&UNetConfig, &VaeConfig),
+    ) -> Result<(), TrainError> {
+        let schedule = NoiseSchedule::read(&model.schedule()).map_err(ModelError::from)?;
+        check_clean_weight(&schedule, self.clean_weight)?;
+        match &self.path {
+            Some(path) => check_files(path, &model.unet())?,
+            None => _ = self.hint(model, vae.reduction())?,
+        }
+        Ok(())
+    }
+
     fn reads(&self) -> Vec<(&'static str, &Path)> {
         self.path.iter().map(|path| ("controlnet.path", path.as_path())).collect()
+    }
+}
+
+impl ControlNetSettings {
+    /// Channels of a new network's layers that read the control image.
+    fn hint(&self, model: &ModelFolder, reduction: usize) -> Result<Vec<usize>, ModelError> {
+        let channels = self.channels.clone().or_else(|| ControlNetConfig::hint_for(reduction));
+        channels.ok_or_else(|| ModelError::Folder {
+            path: model.vae(),
+            problem: format!(
+                "has {reduction} pixels to a latent cell, and a ControlNet halves: a power of two is needed"
+            ),
+        })
     }
 }
 
@@ -137,13 +171,7 @@ impl<B: Backend> TrainedControl<B> for ControlNet<B> {
             return Self::load(setup.backend, path, &unet, Trainable::All(params));
         }
         let reduction = VaeConfig::open(&setup.model.vae().join("config.json"))?.reduction();
-        let channels = settings.channels.clone().or_else(|| ControlNetConfig::hint_for(reduction));
-        let channels = channels.ok_or_else(|| ModelError::Folder {
-            path: setup.model.vae(),
-            problem: format!(
-                "has {reduction} pixels to a latent cell, and a ControlNet halves: a power of two is needed"
-            ),
-        })?;
+        let channels = settings.hint(&setup.model, reduction)?;
         let seed = seed_of(setup.seed, Purpose::Control);
         Self::from_unet(setup.backend, &unet, &channels, (Start::Zero, seed), Trainable::All(params))
     }

@@ -7,6 +7,7 @@ use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::pipeline::TextEncoders;
 use fairhuman_diffusion::unet::UNet;
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::whole_model::{NETWORK, TEXT_ENCODER, write_layers, write_model};
@@ -19,13 +20,15 @@ use crate::memory::Trained;
 use crate::problems::Problems;
 
 /// `[full]`: the run folder gets a whole model folder, `model`, in which the U-Net is the trained one.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Train the text encoders with it. Default false. Their captions are then read anew at every
     /// step instead of coming from the cache.
     pub text_encoders: Option<bool>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::recipe::schema::stored_type")]
     pub dtype: Option<DType>,
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::Dataset;
-use fairhuman_diffusion::lora::{AdaptedModule, LoraInit, LoraSpec};
+use fairhuman_diffusion::lora::{AdaptedModule, LoraInit, LoraSpec, check_start, check_targets};
 use fairhuman_diffusion::lora_file::{
     BaseModel, Convention, LoraAbout, LoraFile, LoraModule, LoraTensor, UnetLayout, kohya_metadata,
-    write_lora,
+    read_lora, write_lora,
 };
-use fairhuman_diffusion::net::{ModelError, Trainable};
-use fairhuman_diffusion::unet::UNet;
+use fairhuman_diffusion::net::{ModelError, Plan, Trainable};
+use fairhuman_diffusion::pipeline::ModelFolder;
+use fairhuman_diffusion::unet::{UNet, UNetConfig};
+use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Method, Painter, Settings, Setup};
@@ -29,7 +32,7 @@ use crate::recorded::{Tensor, TensorFile};
 const MAX_RANK: usize = 8192;
 
 /// `[lora]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Rank. Default 32 (the paper's: 256).
@@ -42,13 +45,16 @@ pub struct Table {
     /// First values of A: `"gaussian"` (default, standard deviation 1 / rank) or `"kaiming"` (uniform). B
     /// starts at zero.
     pub init: Option<Init>,
+    /// A LoRA file of the same model, by any program, that training begins with in place of fresh values; its
+    /// rank must be the recipe's. Default: none.
+    pub from: Option<PathBuf>,
     /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
     /// `["kohya"]`.
     pub formats: Option<Vec<Format>>,
 }
 
 /// First values of a LoRA's A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
     /// N(0, 1 / rank^2).
@@ -59,7 +65,7 @@ pub enum Init {
 }
 
 /// The names that a LoRA file gives its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// `lora_unet_....lora_down.weight`, with `.alpha`.
@@ -79,6 +85,9 @@ pub struct Lora {
     pub targets: Vec<String>,
     /// First values of A.
     pub init: Init,
+    /// The file to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Files.
     pub formats: Vec<Format>,
 }
@@ -92,13 +101,14 @@ impl Settings for Lora {
     type Table = Table;
     type Network<B: Backend> = Adapted<B>;
 
-    fn resolve(table: Table, _: &Path, problems: &mut Problems) -> Self {
+    fn resolve(table: Table, base: &Path, problems: &mut Problems) -> Self {
         let rank = table.rank.unwrap_or(32);
         let lora = Self {
             rank,
             alpha: table.alpha.unwrap_or(rank as f64),
             targets: table.targets.unwrap_or_else(|| vec!["attention".into()]),
             init: table.init.unwrap_or_default(),
+            from: table.from.map(|path| base.join(path)),
             formats: table.formats.unwrap_or_else(|| vec![Format::Kohya]),
         };
         problems.check((1..=MAX_RANK).contains(&rank), "lora.rank", "1 to 8192", rank);
@@ -109,6 +119,17 @@ impl Settings for Lora {
         lora
     }
 
+    fn check_model(&self, _: &ModelFolder, (unet, _): (&UNetConfig, &VaeConfig)) -> Result<(), TrainError> {
+        let (plan, spec) = (fairhuman_diffusion::unet::plan(unet), self.spec(0));
+        check_targets(&plan, &spec.targets)?;
+        self.beginning(&plan, unet)?;
+        Ok(())
+    }
+
+    fn reads(&self) -> Vec<(&'static str, &Path)> {
+        self.from.iter().map(|path| ("lora.from", path.as_path())).collect()
+    }
+
     fn trained(&self) -> Trained {
         let targets = self.targets.iter().flat_map(|target| open_group(target)).collect();
         Trained::Adapter(self.rank, targets)
@@ -116,6 +137,20 @@ impl Settings for Lora {
 }
 
 impl Lora {
+    /// The file that training begins with, if there is one, checked against the network.
+    fn beginning(&self, plan: &Plan, unet: &UNetConfig) -> Result<Option<LoraFile>, ModelError> {
+        let Some(path) = &self.from else { return Ok(None) };
+        let modules: Vec<String> = plan.adapted_modules().map(|module| format!("unet.{module}")).collect();
+        let file = read_lora(path, &modules, &unet.lora_layout())?;
+        check_start(plan, &self.spec(0), "unet", &file).map_err(|error| match error {
+            ModelError::Lora { problem } => {
+                ModelError::Lora { problem: format!("{}: {problem}", path.display()) }
+            }
+            error => error,
+        })?;
+        Ok(Some(file))
+    }
+
     fn spec(&self, seed: u64) -> LoraSpec {
         LoraSpec {
             rank: self.rank,
@@ -178,6 +213,9 @@ impl<B: Backend> Method<B> for Adapted<B> {
         let mut unet = UNet::load(setup.backend, &setup.model.unet(), Trainable::None)?;
         let seed = seed_of(setup.seed, Purpose::Adapter);
         let modules = unet.add_lora(setup.backend, params, &lora.spec(seed))?;
+        if let Some(file) = lora.beginning(unet.layers().plan(), unet.config())? {
+            unet.layers().start_lora(setup.backend, params, "unet", &file, &modules);
+        }
         Ok(Self { unet, modules })
     }
 

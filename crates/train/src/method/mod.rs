@@ -16,8 +16,10 @@ use fairhuman_dataset::{Dataset, GeometrySpec};
 use fairhuman_diffusion::control::ControlRef;
 use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::{ModelFolder, TextEncoders};
-use fairhuman_diffusion::unet::UNet;
+use fairhuman_diffusion::unet::{UNet, UNetConfig};
+use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, Params};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -48,6 +50,11 @@ macro_rules! methods {
         impl MethodSettings {
             /// The methods' names, which are those of their tables, too; the first is the default.
             pub const NAMES: &[&str] = &[$($module::$variant::NAME),+];
+
+            /// The schemas of the methods' tables, by name.
+            pub(crate) fn tables(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+                vec![$(($module::$variant::NAME, generator.subschema_for::<<$module::$variant as Settings>::Table>()),)+]
+            }
 
             /// The keys that may change when a run is resumed, such as `lora.formats`.
             pub fn free_keys() -> Vec<String> {
@@ -184,7 +191,7 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
     const FREE_KEYS: &'static [&'static str];
 
     /// The table as written.
-    type Table: DeserializeOwned + Default;
+    type Table: DeserializeOwned + Default + JsonSchema;
     /// The network in training.
     type Network<B: Backend>: Method<B, Settings = Self>;
 
@@ -193,6 +200,14 @@ pub trait Settings: Clone + Debug + PartialEq + Serialize + Sync + 'static {
 
     /// Checks the recipe's other keys against these settings.
     fn check(&self, _recipe: &Recipe, _problems: &mut Problems) {}
+
+    /// Checks these settings against the model, of which only configurations are read.
+    ///
+    /// # Errors
+    /// Reasons for which [`Method::open`] would refuse.
+    fn check_model(&self, _model: &ModelFolder, _: (&UNetConfig, &VaeConfig)) -> Result<(), TrainError> {
+        Ok(())
+    }
 
     /// Files and folders of the table that a run reads, by their keys.
     fn reads(&self) -> Vec<(&'static str, &Path)> {

@@ -3,24 +3,27 @@
 
 use std::path::{Path, PathBuf};
 
-use fairhuman_diffusion::adapter::{Adapter, AdapterConfig, AdapterKind};
+use fairhuman_diffusion::adapter::{Adapter, AdapterConfig, AdapterKind, check_files};
 use fairhuman_diffusion::net::{ModelError, Trainable};
+use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_engine::{Backend, DType, Params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::control_network::{ControlSettings, TrainedControl, check};
 use super::{Settings, Setup};
 use crate::controlled::Controlled;
 use crate::data::{Sampling, Timesteps};
+use crate::error::TrainError;
 use crate::memory::Trained;
 use crate::problems::Problems;
 use crate::random::{Purpose, seed_of};
 use crate::recipe::Recipe;
 
 /// `[t2i-adapter]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Its form, where it is new: `"xl"`, `"full"` or `"light"`. Default: `"xl"` for SDXL, else `"full"`.
@@ -36,11 +39,13 @@ pub struct Table {
     /// Default true.
     pub sided: Option<bool>,
     /// Type of the written weights: `"f32"` (default), `"f16"` or `"bf16"`.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::recipe::schema::stored_type")]
     pub dtype: Option<DType>,
 }
 
 /// Forms of a T2I-Adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// For SDXL.
@@ -112,6 +117,10 @@ impl Settings for AdapterSettings {
 
     fn trained(&self) -> Trained {
         Trained::T2iAdapter(self.kind.map(Kind::of_file))
+    }
+
+    fn check_model(&self, _: &ModelFolder, (_, vae): (&UNetConfig, &VaeConfig)) -> Result<(), TrainError> {
+        Ok(self.path.as_ref().map_or(Ok(()), |path| check_files(path, vae.reduction()))?)
     }
 
     fn reads(&self) -> Vec<(&'static str, &Path)> {

@@ -8,6 +8,7 @@ use fairhuman_diffusion::net::{ModelError, Trainable};
 use fairhuman_diffusion::vae::{AutoencoderKl, VaeConfig, clamp_log_variance};
 use fairhuman_diffusion::weights::{WeightError, write_json};
 use fairhuman_engine::{Backend, DType, Params, Tape, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ const MEASURED: usize = 256;
 /// mask also have `kl` times the divergence of the latents' distribution from N(0, 1), a mean over latent
 /// elements. The run folder gets a whole model folder, `model`. With `part = "all"` its U-Net no longer fits
 /// its autoencoder.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// The trained part: `"all"` (default), or `"decoder"`, after which latents mean what they meant and
@@ -43,6 +44,8 @@ pub struct Table {
     /// Weight of the neighbours' differences: what is small and sharp counts more. Default 1.
     pub edges: Option<f64>,
     /// Type of the written weights, as in `[full]`.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::recipe::schema::stored_type")]
     pub dtype: Option<DType>,
 }
 

@@ -15,6 +15,8 @@ pub const DRAWS: usize = 1000;
 pub const SIDE: u32 = 16_384;
 /// Steps from noise to picture.
 pub const SAMPLING_STEPS: usize = 10_000;
+/// Layers of a text encoder.
+pub const CLIP_SKIP: usize = 64;
 /// Scale of guidance.
 pub const GUIDANCE: f64 = 1000.0;
 /// Learning rate, weight decay: the update is made in f32.

@@ -8,7 +8,7 @@ use crate::method::MethodSettings;
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
 /// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model and dataset may
 /// change with the folders: the model's files and the dataset's list are compared themselves.)
-const FREE: [&str; 17] = [
+const FREE: [&str; 20] = [
     "steps",
     "device",
     "threads",
@@ -18,9 +18,12 @@ const FREE: [&str; 17] = [
     "cache",
     "model.path",
     "model.base",
+    "model.vae",
     "dataset.path",
     "checkpoints.every",
     "checkpoints.keep",
+    "log.tensorboard",
+    "on_end.command",
     "stop_after_bad_steps",
     "validation.every",
     "validation.draws",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The device that a run computes on.
@@ -69,7 +70,7 @@ impl TryFrom<String> for Device {
 
 /// Type of frozen weights, and of the activations that they are multiplied with; with libtorch of all
 /// activations. What is trained, its gradients and moments are f32 with either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits.

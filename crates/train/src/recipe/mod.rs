@@ -6,26 +6,30 @@
 pub mod bounds;
 mod compare;
 mod device;
+mod elsewhere;
+mod notes;
 mod parse;
 mod raw;
 mod resolve;
 mod samples;
+pub(crate) mod schema;
+mod unknown;
 
 use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
-use fairhuman_fairness::{self as fairness, weighting::Normalise};
 use serde::Serialize;
 
 pub use compare::{Difference, differences, flatten, other_device};
 pub use device::{Device, Precision};
 pub use raw::{
-    GradientUse, Prediction, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe, RawSamples,
-    RawSchedule, RawValidation,
+    GradientUse, Log, OnEnd, Prediction, RawCheckpoints, RawModel, RawObjective, RawOptimizer, RawRecipe,
+    RawSamples, RawSchedule, RawValidation,
 };
 pub use samples::Samples;
+pub use schema::schema;
 
-use crate::aggregate::{Rule, Weighting};
+use crate::aggregate::Weighting;
 use crate::method::MethodSettings;
 use crate::objective::Objective;
 use crate::rate::Schedule;
@@ -35,7 +39,7 @@ use crate::step::Plan;
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file cannot be read.
-    #[error("cannot read the recipe {}: {source}", path.display())]
+    #[error("cannot read the recipe {}: {source}{}", path.display(), beginning(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -56,7 +60,7 @@ pub enum RecipeError {
         /// The path.
         path: PathBuf,
     },
-    /// Values that do not make sense.
+    /// Keys that there are not, or values that do not make sense.
     #[error("the recipe {} is not valid:\n  {}", path.display(), problems.join("\n  "))]
     Values {
         /// The file.
@@ -64,6 +68,18 @@ pub enum RecipeError {
         /// One line per key: what was expected and what was found.
         problems: Vec<String>,
     },
+}
+
+/// A way to a recipe, where a path names none.
+fn beginning(path: &Path) -> String {
+    match (path.is_dir(), path.exists()) {
+        (true, _) => format!(
+            "; a recipe is a TOML file, and `fairhuman init {}` writes one for a dataset",
+            path.display()
+        ),
+        (false, false) => "; `fairhuman init DATASET` writes one".to_owned(),
+        (false, true) => String::new(),
+    }
 }
 
 /// A resolved recipe. The meaning of every key is told at [`RawRecipe`].
@@ -126,6 +142,11 @@ pub struct Recipe {
     /// Pictures while training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
+    /// Logs for other programs.
+    pub log: Log,
+    /// A command at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_end: Option<OnEnd>,
 }
 
 /// The model to fine-tune.
@@ -139,6 +160,12 @@ pub struct Model {
     /// The prediction of a checkpoint file's model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
+    /// Another autoencoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae: Option<PathBuf>,
+    /// The layer of the text encoder that is read, from its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_skip: Option<usize>,
 }
 
 /// Constants of AdamW.
@@ -245,28 +272,6 @@ impl Recipe {
     pub fn regions(&self) -> Vec<Region> {
         let masked = self.objective.iter().filter_map(|o| Some((o.name.clone(), o.mask.clone()?)));
         masked.map(|(name, mask)| Region { name, mask }).collect()
-    }
-
-    /// Notes for a person about settings that may not do what they seem to.
-    pub fn notes(&self) -> Vec<String> {
-        let Rule::Gram(fairness::Weighting::AlphaFair(method)) = &self.weighting.rule else {
-            return Vec::new();
-        };
-        if method.alpha <= 1.0 || method.normalise == Normalise::Gradient {
-            return Vec::new();
-        }
-        let usual = |o: &Objective| if o.mask.is_some() { self.method.region_scale() } else { 1.0 };
-        let scaled = self.objective.iter().filter(|o| o.scale != usual(o));
-        let note = |o: &Objective| {
-            let (name, alpha) = (&o.name, method.alpha);
-            let (direction, effect) =
-                if o.scale > usual(o) { ("larger", "less") } else { ("smaller", "more") };
-            format!(
-                "objective {name:?}: under alpha-fair weights with alpha = {alpha} a {direction} scale serves an objective {effect}. \
-                 weighting.priority = {{ {name} = 2 }} serves it more, and weighting.normalise = \"gradient\" leaves scales out"
-            )
-        };
-        scaled.map(note).collect()
     }
 
     /// The parts that decide a step's direction.

@@ -10,13 +10,24 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error, ValueDeserializer};
 
 use super::resolve::resolve;
+use super::unknown::unknown_keys;
 use super::{RawRecipe, Recipe, RecipeError};
 use crate::method::MethodSettings;
 use crate::problems::Problems;
 
+/// The beginning of serde's words about a key that a table has not.
+const UNKNOWN: &str = "unknown field";
+
 /// Parses and resolves a recipe; `path` serves messages, relative paths and the default of `out`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
     let syntax = |mut e: Error| {
+        let unknown = match e.message().starts_with(UNKNOWN) {
+            true => unknown_keys(text),
+            false => Vec::new(),
+        };
+        if !unknown.is_empty() {
+            return RecipeError::Values { path: path.into(), problems: unknown };
+        }
         // Errors of parts know where they are, and need the text to show it.
         e.set_input(Some(text));
         RecipeError::Syntax { path: path.into(), problem: in_words(&e.to_string()) }

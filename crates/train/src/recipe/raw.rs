@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use fairhuman_dataset::{DatasetSpec, GeometrySpec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Device, Precision};
@@ -15,7 +16,7 @@ use crate::rate::Decay;
 
 /// A recipe as written, without `method` and the table of that name, which belong to a training method (see
 /// [`crate::method`]). Relative paths are relative to the recipe's folder.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRecipe {
     /// Number of training steps. Required. May be raised later: the same command then goes on.
@@ -92,10 +93,34 @@ pub struct RawRecipe {
     pub validation: RawValidation,
     /// Pictures of prompts while training. Default: none.
     pub samples: Option<RawSamples>,
+    /// Logs for other programs, beside `events.jsonl`.
+    #[serde(default)]
+    pub log: Log,
+    /// A command that is run when `train` ends. Default: none.
+    pub on_end: Option<OnEnd>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Write `tensorboard/` into the run folder: `tensorboard --logdir RUN` shows losses, weights, cosines,
+    /// held-out losses and the pictures of `[samples]`. Default false.
+    pub tensorboard: bool,
+}
+
+/// `[on_end]`: run by `fairhuman train` when it ends, however it ends, in the current folder. The environment
+/// has `RUN` (the run folder), `STATUS` (`done`, `stopped` or `failed`) and `STEP` (steps done).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnEnd {
+    /// The program and its arguments, such as `["notify-send", "training has ended"]`; no shell is between.
+    /// Required.
+    pub command: Vec<String>,
 }
 
 /// The objectives' gradients that are kept within a step.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GradientUse {
     /// All of them, or their products only, by the machine's memory.
@@ -108,7 +133,7 @@ pub enum GradientUse {
 }
 
 /// `[model]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawModel {
     /// A folder in diffusers' layout (`unet`, `vae`, `text_encoder`, `tokenizer`, `scheduler`, ...), one
@@ -120,10 +145,16 @@ pub struct RawModel {
     /// For a checkpoint file: `"epsilon"` or `"v"`, where it does not say what the model predicts, or
     /// wrongly.
     pub prediction: Option<Prediction>,
+    /// An autoencoder in the place of the model's: its folder, a model folder or checkpoint file that has it,
+    /// or one file of it alone. Default: the model's own.
+    pub vae: Option<PathBuf>,
+    /// The layer of the text encoder that is read, counted from its end as A1111 does: 2 for most anime
+    /// models of SD 1.x. Default 1, the last one. Not for SDXL.
+    pub clip_skip: Option<usize>,
 }
 
 /// The prediction of a checkpoint file's model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prediction {
     /// The noise.
@@ -133,7 +164,7 @@ pub enum Prediction {
 }
 
 /// `[[objective]]`: the mean, over all latent elements of the batch, of `(scale * mask * error)^2`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawObjective {
     /// Its name in messages, logs and tables. Required.
@@ -151,7 +182,7 @@ pub struct RawObjective {
 }
 
 /// `[optimizer]`: AdamW (Loshchilov and Hutter 2019), with f32 moments.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawOptimizer {
     /// Default 1e-4 for a LoRA, else 1e-5.
@@ -167,7 +198,7 @@ pub struct RawOptimizer {
 }
 
 /// `[schedule]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSchedule {
     /// `"constant"` (default), `"linear"` or `"cosine"`.
@@ -180,7 +211,7 @@ pub struct RawSchedule {
 }
 
 /// `[checkpoints]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawCheckpoints {
     /// Steps between checkpoints; there is always one at the end. Default 500.
@@ -194,7 +225,7 @@ pub struct RawCheckpoints {
 /// there is that of the background, which no region covers. The latents are the mean of the autoencoder's
 /// posterior (training samples it), and min-SNR is off, so that runs with and without it compare. Always
 /// after the last step.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {
     /// Share of the pictures that are held out, chosen by the seed. Default 0: none.
@@ -217,7 +248,7 @@ pub struct RawValidation {
 /// `[samples]`: pictures of prompts, from the same noise every time, in `samples/step-N` of the run folder:
 /// before the first step, every so many steps, and after the last. They change nothing of what is learnt. Not
 /// for `method = "vae"`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSamples {
     /// Prompts, a picture for each. Required.

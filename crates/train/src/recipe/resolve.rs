@@ -71,6 +71,8 @@ pub(super) fn resolve(
             path: base.join(raw.model.path),
             base: raw.model.base.map(|path| base.join(path)),
             prediction: raw.model.prediction,
+            vae: raw.model.vae.map(|path| base.join(path)),
+            clip_skip: raw.model.clip_skip,
         },
         dataset,
         geometry: raw.geometry,
@@ -88,6 +90,8 @@ pub(super) fn resolve(
         },
         validation: validation(raw.validation, raw.seed.unwrap_or(0)),
         samples: raw.samples.map(|raw| samples(raw, base, size, &mut problems)),
+        log: raw.log,
+        on_end: raw.on_end,
     };
     check(&recipe, &mut problems);
     recipe.method.check(&recipe, &mut problems);
@@ -142,6 +146,9 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
         problems.check(positive(gamma) && gamma.is_finite(), "min_snr_gamma", "more than 0", gamma);
     }
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
+    if let Some(skip) = r.model.clip_skip {
+        problems.within(1..=bounds::CLIP_SKIP, "model.clip_skip", skip);
+    }
     check_geometry(&r.geometry, problems);
     if r.gradients == GradientUse::Twice {
         problems.check(r.accumulation == 1, "accumulation", "1 where gradients = \"twice\"", r.accumulation);
@@ -160,6 +167,10 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
             &expected,
             found,
         );
+    }
+    if let Some(on_end) = &r.on_end {
+        let names_one = on_end.command.first().is_some_and(|program| !program.is_empty());
+        problems.check(names_one, "on_end.command", "a program and its arguments", "none");
     }
     check_objectives(&r.objective, problems);
     if let Err(e) = r.weighting.validate(r.objective.len().max(1)) {

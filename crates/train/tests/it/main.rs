@@ -4,6 +4,7 @@
 mod autoencoder;
 mod every;
 mod group;
+mod keys;
 mod out_of_memory;
 mod read_ahead;
 mod recipe;

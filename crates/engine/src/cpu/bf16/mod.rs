@@ -1,6 +1,6 @@
 //! Products whose operands are rounded to bfloat16 and whose sums are f32, for processors that multiply pairs
-//! of bfloat16 much faster than f32: those with frozen weights, and those of attention. What goes in and comes
-//! out is f32.
+//! of bfloat16 much faster than f32: those with frozen weights, and those of attention. What goes in and
+//! comes out is f32.
 //!
 //! - `kernel` computes a block of C, by AMX, by AVX512-BF16, or as these would where neither is there.
 //! - `lines` holds bfloat16 in pooled memory, `rounding` makes it of f32, `panels` packs weights,

@@ -4,13 +4,13 @@ use super::kernel::SIDE;
 use crate::cpu::operands::Target;
 use multiversion::multiversion;
 
-/// What is added to rows of a block.
+/// Values that are added to rows of a block.
 #[derive(Clone, Copy)]
 pub(super) enum Addend<'a> {
     Nothing,
     /// Rows this far apart.
     Rows(&'a [f32], usize),
-    /// What C holds.
+    /// The contents of C.
     Itself,
 }
 

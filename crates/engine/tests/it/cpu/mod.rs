@@ -2,8 +2,8 @@
 //! theorems:
 //!
 //! - [`bf16`]: in bfloat16 it conforms within its digits.
-//! - [`instructions`]: the agreement once more with the kernels for machines without AMX, without AVX-512, and
-//!   without AVX2.
+//! - [`instructions`]: the agreement once more with the kernels for machines without AMX, without AVX-512,
+//!   and without AVX2.
 //! - [`memory`]: an operation without memory is an error that changes nothing.
 //! - [`preparation`]: jobs that meet a new weight at the same time do not wait for each other.
 //! - [`scopes`]: workers that are kept awake for a pass never keep it from ending.

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// Bytes from row to row of the sums.
 const SUMS_ROW: usize = 4 * SIDE;
 
-/// What `ldtilecfg` reads (Intel's manual, volume 1, section 18.2).
+/// The block that `ldtilecfg` reads (Intel's manual, volume 1, section 18.2).
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,

@@ -30,7 +30,7 @@ pub(in crate::cpu) struct Kernel {
     session: Option<Preparation>,
 }
 
-/// What a thread does before its first block and after its last.
+/// The work of a thread before its first block and after its last.
 #[derive(Clone, Copy)]
 #[cfg_attr(
     not(all(target_arch = "x86_64", target_os = "linux")),

@@ -1,0 +1,114 @@
+//! `fairhuman watch`: a page that follows runs, on this machine alone.
+
+mod follow;
+mod request;
+mod site;
+mod token;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::cli::Watch;
+use crate::interrupt::{self, INTERRUPTED};
+use site::Site;
+
+/// The port that is tried first where none is asked for, and how many after it.
+const PORT: u16 = 7862;
+const PORTS: u16 = 20;
+/// Connections at a time: a browser has six.
+const CONNECTIONS: usize = 64;
+/// Time between looks for a new connection.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Serves the page until it is interrupted.
+pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
+    if !options.name.is_empty() && options.name.len() != options.runs.len() {
+        let (runs, names) = (options.runs.len(), options.name.len());
+        bail!("runs: {runs}, --name: {names}; give a name for each run, or none");
+    }
+    for run in &options.runs {
+        let shown = run.display();
+        ensure!(run.is_dir(), "{shown}: there is no such folder; expected a run's, such as runs/people");
+    }
+    let stop = interrupt::flag_that_says("no longer watching");
+    let server = Server::open(&options.runs, &options.name, options.port)?;
+    outln!("{}", server.address());
+    errln!("open it in a browser; Ctrl-C ends the page, and not the runs");
+    server.serve(&stop)?;
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+/// Serves the page of one run for as long as this process lasts, and says where it is.
+///
+/// # Errors
+/// No port that is free.
+pub fn beside(run: PathBuf, port: Option<u16>) -> anyhow::Result<()> {
+    let server = Server::open(&[run], &[], port)?;
+    errln!("{}", server.address());
+    std::thread::spawn(move || server.serve(&AtomicBool::new(false)));
+    Ok(())
+}
+
+/// A page and its port.
+struct Server {
+    listener: TcpListener,
+    site: Arc<Site>,
+}
+
+impl Server {
+    fn open(runs: &[PathBuf], names: &[String], port: Option<u16>) -> anyhow::Result<Self> {
+        let listener = listen(port)?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        let site = Arc::new(Site::new(runs, names, port, token::of_user()?));
+        Ok(Self { listener, site })
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/?token={}", self.site.port, self.site.token)
+    }
+
+    /// Answers until it is told to stop, each connection in a thread of its own.
+    fn serve(&self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let open = Arc::new(AtomicUsize::new(0));
+        while !stop.load(Ordering::SeqCst) {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                // A connection that was given up before it was accepted is nobody's loss.
+                Err(_) => continue,
+            };
+            if open.load(Ordering::SeqCst) >= CONNECTIONS {
+                continue;
+            }
+            open.fetch_add(1, Ordering::SeqCst);
+            let (site, count) = (self.site.clone(), open.clone());
+            std::thread::spawn(move || {
+                // Who is gone is not told.
+                let _ = site.answer(stream);
+                count.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A port of the loopback interface: the one that is asked for, or the first free one of a few.
+fn listen(port: Option<u16>) -> anyhow::Result<TcpListener> {
+    let bind = |port: u16| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    match port {
+        Some(port) => bind(port).with_context(|| format!("--port {port}")),
+        None => (PORT..PORT + PORTS).find_map(|port| bind(port).ok()).with_context(|| {
+            format!("no port from {PORT} to {} is free: name one with --port", PORT + PORTS - 1)
+        }),
+    }
+}
