@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use fairhuman_people::{Keypoint, NamedPoint, read_figures};
 use fairhuman_vision::detect::{Detections, Source};
 use fairhuman_vision::geometry::Box2;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::EvaluateError;
 
@@ -28,44 +29,21 @@ pub struct Truth {
     pub hands: Vec<Part>,
 }
 
-#[derive(Deserialize)]
-struct Drawn {
-    figures: Vec<Figure>,
-}
-
-#[derive(Deserialize)]
-struct Figure {
-    face: Vec<Point>,
-    right_hand: Hand,
-    left_hand: Hand,
-}
-
-#[derive(Deserialize)]
-struct Hand {
-    points: Vec<Point>,
-}
-
-#[derive(Deserialize)]
-struct Point {
-    #[serde(default)]
-    name: String,
-    x: f32,
-    y: f32,
-    /// COCO's flag: 0 outside the picture, 1 hidden, 2 visible.
-    visibility: u8,
-}
-
-impl Point {
-    fn seen(&self) -> Option<[f32; 2]> {
-        (self.visibility == 2).then_some([self.x, self.y])
-    }
+/// The place of a point that is visible.
+fn seen(point: &Keypoint) -> Option<[f32; 2]> {
+    (point.visibility == 2).then_some([point.x, point.y])
 }
 
 /// The box around the visible ones of some points; none unless most of them are visible.
-fn seen_box<'a>(points: impl Iterator<Item = &'a Point>) -> Option<Box2> {
-    let all: Vec<_> = points.map(Point::seen).collect();
+fn seen_box<'a>(points: impl Iterator<Item = &'a Keypoint>) -> Option<Box2> {
+    let all: Vec<_> = points.map(seen).collect();
     let seen: Vec<[f32; 2]> = all.iter().flatten().copied().collect();
     if 2 * seen.len() > all.len() { Box2::around(&seen) } else { None }
+}
+
+/// The points of a face that lie inside it.
+fn face(points: &[NamedPoint]) -> impl Iterator<Item = &Keypoint> {
+    points.iter().filter(|named| !named.name.contains("ear")).map(|named| &named.point)
 }
 
 /// Points of MediaPipe's face mesh at the corners of the person's left and right eye.
@@ -87,20 +65,22 @@ impl Truth {
     /// A file that cannot be read, or is none of `fairhuman people`.
     pub fn read(file: &Path) -> Result<Self, EvaluateError> {
         let bytes = fairhuman_files::read(file).map_err(EvaluateError::io(file))?;
-        let drawn: Drawn = serde_json::from_slice(&bytes).map_err(|e| EvaluateError::List {
+        let figures = read_figures(&bytes).map_err(|e| EvaluateError::List {
             file: file.into(),
             line: e.line(),
             problem: format!("not key points as `fairhuman people` writes them: {e}"),
         })?;
         let mut truth = Self::default();
-        for figure in &drawn.figures {
-            if let Some(bbox) = seen_box(figure.face.iter().filter(|p| !p.name.contains("ear"))) {
-                let eye = |name: &str| figure.face.iter().find(|p| p.name == name).and_then(Point::seen);
+        for figure in &figures {
+            if let Some(bbox) = seen_box(face(&figure.face)) {
+                let eye = |name: &str| {
+                    figure.face.iter().find(|named| named.name == name).and_then(|named| seen(&named.point))
+                };
                 truth.faces.push(Part { bbox, points: vec![eye("left_eye"), eye("right_eye")] });
             }
             for hand in [&figure.left_hand, &figure.right_hand] {
                 if let Some(bbox) = seen_box(hand.points.iter()) {
-                    truth.hands.push(Part { bbox, points: hand.points.iter().map(Point::seen).collect() });
+                    truth.hands.push(Part { bbox, points: hand.points.iter().map(seen).collect() });
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! Key points of the drawn figures: joints of bodies and hands, points of faces, each visible, hidden or
 //! outside.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use tiny_skia::Transform;
 
 use crate::body::Drawn;
@@ -32,7 +34,7 @@ pub const BODY: [&str; 18] = [
 ];
 
 /// A point on the picture, in pixels, and COCO's flag: 0 outside the picture, 1 occluded, 2 visible.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Keypoint {
     /// From the left edge.
     pub x: f32,
@@ -43,29 +45,29 @@ pub struct Keypoint {
 }
 
 /// A point with its name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedPoint {
     /// "left" and "right" are the figure's own.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its position.
     #[serde(flatten)]
     pub point: Keypoint,
 }
 
 /// One hand.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hand {
     /// Pose of its fingers: open, flat, relaxed, fist, pointing, thumb up, peace or three.
-    pub gesture: &'static str,
+    pub gesture: Cow<'static, str>,
     /// 21 points: wrist, then four from the palm to the tip for thumb, index, middle, ring and little finger.
     pub points: Vec<Keypoint>,
 }
 
 /// One person's key points. Left and right are the person's own.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// "woman", "man", "girl" or "boy".
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The points of [`BODY`], in its order.
     pub body: Vec<NamedPoint>,
     /// Points of the face: eyes, brows, nose, mouth, ears, jaw and chin.
@@ -74,6 +76,18 @@ pub struct Figure {
     pub right_hand: Hand,
     /// The left hand.
     pub left_hand: Hand,
+}
+
+/// The key points in a file of [`crate::write_dataset`], person by person.
+///
+/// # Errors
+/// Bytes that are no such file.
+pub fn read_figures(bytes: &[u8]) -> serde_json::Result<Vec<Figure>> {
+    #[derive(Deserialize)]
+    struct File {
+        figures: Vec<Figure>,
+    }
+    serde_json::from_slice(bytes).map(|file: File| file.figures)
 }
 
 /// The key points of every person of a composed picture, from left to right, in pixels of a `size` x `size`
@@ -117,7 +131,7 @@ fn figure(composed: &Composed, drawn: &Drawn, i: usize, size: u32) -> Figure {
         }
     };
     let hand = |k: usize| Hand {
-        gesture: person.pose.arms[k].gesture.word(),
+        gesture: person.pose.arms[k].gesture.word().into(),
         points: drawn.hands[k]
             .points
             .iter()
@@ -125,12 +139,12 @@ fn figure(composed: &Composed, drawn: &Drawn, i: usize, size: u32) -> Figure {
             .collect(),
     };
     Figure {
-        kind: person.kind.word(),
-        body: BODY.iter().map(|&name| NamedPoint { name, point: body_point(name) }).collect(),
+        kind: person.kind.word().into(),
+        body: BODY.iter().map(|&name| NamedPoint { name: name.into(), point: body_point(name) }).collect(),
         face: drawn
             .face
             .iter()
-            .map(|&(name, p)| NamedPoint { name, point: place(p, order.head, Part::Head) })
+            .map(|&(name, p)| NamedPoint { name: name.into(), point: place(p, order.head, Part::Head) })
             .collect(),
         right_hand: hand(0),
         left_hand: hand(1),

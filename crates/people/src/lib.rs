@@ -37,7 +37,7 @@ mod things;
 mod write;
 
 pub use caption::VOCABULARY;
-pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint};
+pub use keypoints::{BODY, Figure, Hand, Keypoint, NamedPoint, read_figures};
 pub use scene::Mix;
 pub use style::Style;
 pub use write::{MAX_SIZE, MIN_SIZE, MOST_FIGURES, Options, PeopleError, Summary, write_dataset};

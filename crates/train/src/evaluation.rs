@@ -59,15 +59,8 @@ pub fn evaluate<B: Backend>(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Evaluation>, TrainError> {
-    let setup = Setup {
-        backend,
-        model: ModelFolder::open(&recipe.model.path)?,
-        seed: recipe.seed,
-        cache: &recipe.cache,
-        geometry: &recipe.geometry,
-        min_snr_gamma: None,
-        out: &recipe.out,
-    };
+    let model = ModelFolder::open(&recipe.model.path)?;
+    let setup = Setup { min_snr_gamma: None, ..Setup::of(backend, model, recipe) };
     let uses = (CaptionUse::Tokens, Sampling::default());
     let open = |dataset: &_| DenoisingSource::open(&setup, dataset, uses, &mut |_, _, _| Ok(()));
     let mut data = Data::open_held_out(backend.exact(), recipe, open)?;

@@ -79,15 +79,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         start::check_recipe(recipe, saved.as_ref())?;
         let model = check_model(recipe, saved.as_ref())?;
         notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
-        let setup = Setup {
-            backend,
-            model: folder,
-            seed: recipe.seed,
-            cache: &recipe.cache,
-            geometry: &recipe.geometry,
-            min_snr_gamma: recipe.min_snr_gamma,
-            out: &recipe.out,
-        };
+        let setup = Setup::of(backend, folder, recipe);
         let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
         let data = Data::open(backend.exact(), recipe, source)?;
         let identity = Identity { recipe: recipe.to_toml(), dataset: data.fingerprint(), model };

@@ -58,15 +58,7 @@ fn measure<B: Backend, M: Method<B>>(
     clock: &(dyn Fn() -> f64 + Sync),
     preparing: Preparing<'_>,
 ) -> Result<f64, TrainError> {
-    let setup = Setup {
-        backend,
-        model: ModelFolder::open(&recipe.model.path)?,
-        seed: recipe.seed,
-        cache: &recipe.cache,
-        geometry: &recipe.geometry,
-        min_snr_gamma: recipe.min_snr_gamma,
-        out: &recipe.out,
-    };
+    let setup = Setup::of(backend, ModelFolder::open(&recipe.model.path)?, recipe);
     let mut dataset =
         Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions()).map_err(DataError::from)?;
     dataset.truncate(recipe.samples_per_step());

@@ -52,6 +52,8 @@ pub mod manual_edits;
 pub mod masks;
 pub mod models;
 #[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
 mod onnx_depth;
 pub mod people;
 pub use fairhuman_pictures::photo;

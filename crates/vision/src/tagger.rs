@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use rten::{Dimension, Model, NodeId, ValueOrView};
+use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
-use rten_tensor::{NdTensor, Tensor};
 
-use crate::onnx_depth;
+use crate::onnx::Network;
 
 /// Side of the input if the file leaves it dynamic.
 const DEFAULT_SIDE: usize = 448;
@@ -59,9 +58,7 @@ pub struct Thresholds {
 /// A loaded network with its tags.
 pub struct Tagger {
     file: PathBuf,
-    model: Model,
-    input: NodeId,
-    output: NodeId,
+    network: Network,
     side: usize,
     tags: Vec<Tag>,
 }
@@ -74,27 +71,19 @@ impl Tagger {
     pub fn load(network: &Path, tags: &Path) -> Result<Self, TaggerError> {
         let fail = |reason: String| TaggerError { file: network.into(), reason };
         let bytes = fairhuman_files::read(network).map_err(|e| fail(e.to_string()))?;
-        onnx_depth::check(&bytes).map_err(fail)?;
-        let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
-        let (&[input], &[output, ..]) = (model.input_ids(), model.output_ids()) else {
-            return Err(fail("expected one input and an output".into()));
-        };
-        let shape = model.input_shape(0).unwrap_or_default();
-        let length = |i: usize| match shape.get(i) {
-            Some(Dimension::Fixed(n)) => Some(*n),
-            _ => None,
-        };
-        if shape.len() != 4 || length(3).is_some_and(|channels| channels != 3) {
+        let loaded = Network::load(bytes).map_err(fail)?;
+        let shape = loaded.shape();
+        if shape.len() != 4 || loaded.length(3).is_some_and(|channels| channels != 3) {
             return Err(fail(format!(
                 "expected an input [1, side, side, 3] of a WD14 tagger, found {shape:?}"
             )));
         }
-        let side = length(1).unwrap_or(DEFAULT_SIDE);
-        if !(32..=4096).contains(&side) || length(2).is_some_and(|width| width != side) {
+        let side = loaded.length(1).unwrap_or(DEFAULT_SIDE);
+        if !(32..=4096).contains(&side) || loaded.length(2).is_some_and(|width| width != side) {
             return Err(fail(format!("expected a square input of 32 to 4096 pixels, found {shape:?}")));
         }
         let tags = read_tags(tags)?;
-        let tagger = Self { file: network.into(), model, input, output, side, tags };
+        let tagger = Self { file: network.into(), network: loaded, side, tags };
         // Run once now, so that a network that cannot work is refused before any picture.
         tagger.probabilities(&RgbImage::new(1, 1))?;
         Ok(tagger)
@@ -125,14 +114,7 @@ impl Tagger {
     /// One probability for each tag.
     fn probabilities(&self, picture: &RgbImage) -> Result<Vec<f32>, TaggerError> {
         let fail = |reason: String| TaggerError { file: self.file.clone(), reason };
-        let image: ValueOrView = input(picture, self.side).into();
-        let [output] = self
-            .model
-            .run_n(vec![(self.input, image)], [self.output], None)
-            .map_err(|e| fail(e.to_string()))?;
-        let output: Tensor<f32> =
-            output.into_tensor().ok_or_else(|| fail("its output is not of f32".into()))?;
-        let values = output.to_vec();
+        let values = self.network.run(input(picture, self.side)).map_err(fail)?.to_vec();
         if values.len() != self.tags.len() {
             let (found, tags) = (values.len(), self.tags.len());
             return Err(fail(format!(
@@ -166,8 +148,8 @@ fn input(picture: &RgbImage, side: usize) -> NdTensor<f32, 4> {
 fn read_tags(path: &Path) -> Result<Vec<Tag>, TaggerError> {
     let fail = |reason: String| TaggerError { file: path.into(), reason };
     let text = fairhuman_files::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    let mut lines = text.lines().enumerate();
-    let header: Vec<String> = lines.next().map_or(Vec::new(), |(_, line)| fields(line));
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|e| fail(e.to_string()))?.clone();
     let column = |name: &str| header.iter().position(|field| field == name);
     let (Some(name), Some(category)) = (column("name"), column("category")) else {
         return Err(fail(
@@ -175,43 +157,17 @@ fn read_tags(path: &Path) -> Result<Vec<Tag>, TaggerError> {
         ));
     };
     let mut tags = Vec::new();
-    for (i, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let fields = fields(line);
-        let (Some(name), Some(category)) = (fields.get(name), fields.get(category)) else {
-            return Err(fail(format!("line {}: expected as many columns as the first line has", i + 1)));
-        };
-        let kind = match category.as_str() {
+    for line in reader.records() {
+        // A line with other columns than the first is told by its number.
+        let line = line.map_err(|e| fail(e.to_string()))?;
+        let kind = match &line[category] {
             "9" => Kind::Rating,
             "4" => Kind::Character,
             _ => Kind::General,
         };
-        tags.push(Tag { name: in_words(name), kind });
+        tags.push(Tag { name: in_words(&line[name]), kind });
     }
     Ok(tags)
-}
-
-fn push(fields: &mut [String], c: char) {
-    if let Some(field) = fields.last_mut() {
-        field.push(c);
-    }
-}
-
-/// The fields of a line, of which those with commas are in quotes.
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let (mut quoted, mut characters) = (false, line.trim_end_matches('\r').chars().peekable());
-    while let Some(c) = characters.next() {
-        match c {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                push(&mut fields, '"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            c => push(&mut fields, c),
-        }
-    }
-    fields
 }
 
 /// A tag's name with spaces, but for faces made of letters, such as `^_^`.

@@ -8,14 +8,13 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use rten::{Dimension, Model, NodeId, ValueOrView};
+use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
-use rten_tensor::{NdTensor, Tensor};
 
 use crate::classes;
 use crate::detect::{Instance, Source};
 use crate::geometry::Box2;
-use crate::onnx_depth;
+use crate::onnx::Network;
 use crate::pipeline::RegionDetector;
 use fairhuman_files::sha256_hex;
 
@@ -40,9 +39,7 @@ pub struct YoloError {
 pub struct Yolo {
     file: PathBuf,
     identity: String,
-    model: Model,
-    input: NodeId,
-    output: NodeId,
+    network: Network,
     /// Height and width of the input.
     size: [usize; 2],
     /// Minimum score of a box.
@@ -81,39 +78,26 @@ impl Yolo {
     pub fn load(file: &Path, classes: &[String], threshold: f32) -> Result<Self, YoloError> {
         let fail = |reason: String| YoloError { file: file.into(), reason };
         let bytes = fairhuman_files::read(file).map_err(|e| fail(e.to_string()))?;
-        onnx_depth::check(&bytes).map_err(fail)?;
         let identity = sha256_hex(&bytes);
-        let model = Model::load(bytes).map_err(|e| fail(format!("cannot be loaded as ONNX: {e}")))?;
-        if let Some(task) = model.metadata().get("task").filter(|task| *task != "detect") {
+        let network = Network::load(bytes).map_err(fail)?;
+        if let Some(task) = network.metadata("task").filter(|task| *task != "detect") {
             return Err(fail(format!(
                 "expected a detection network (task `detect`), found the task `{task}`"
             )));
         }
-        let (&[input], &[output, ..]) = (model.input_ids(), model.output_ids()) else {
-            return Err(fail(format!(
-                "expected one input and an output, found {} and {}",
-                model.input_ids().len(),
-                model.output_ids().len()
-            )));
-        };
-        let shape = model.input_shape(0).unwrap_or_default();
-        let length = |i: usize| match shape.get(i) {
-            Some(Dimension::Fixed(n)) => Some(*n),
-            _ => None,
-        };
-        if shape.len() != 4 || length(1).is_some_and(|channels| channels != 3) {
+        let shape = network.shape();
+        if shape.len() != 4 || network.length(1).is_some_and(|channels| channels != 3) {
             return Err(fail(format!("expected an input [1, 3, height, width], found {shape:?}")));
         }
-        let size = [length(2).unwrap_or(DEFAULT_SIDE), length(3).unwrap_or(DEFAULT_SIDE)];
+        let size = [2, 3].map(|i| network.length(i).unwrap_or(DEFAULT_SIDE));
         if size.iter().any(|&side| !(32..=8192).contains(&side)) {
             return Err(fail(format!("expected an input of 32 to 8192 pixels, found {size:?}")));
         }
-        let mut names = classes::parse(model.metadata().get("names").unwrap_or_default());
-        let mut network =
-            Self { file: file.into(), identity, model, input, output, size, threshold, classes: Vec::new() };
+        let mut names = classes::parse(network.metadata("names").unwrap_or_default());
+        let mut yolo = Self { file: file.into(), identity, network, size, threshold, classes: Vec::new() };
         // Run once now, so that a network that cannot work is refused before any photograph.
         let gray = RgbImage::from_pixel(size[1] as u32, size[0] as u32, image::Rgb([114; 3]));
-        if let (OutputLayout::Columns { rows, .. }, _) = network.run(&Letterbox::of(&gray, size), &gray)? {
+        if let (OutputLayout::Columns { rows, .. }, _) = yolo.run(&Letterbox::of(&gray, size), &gray)? {
             let known = rows - 4;
             if names.is_empty() {
                 names = (0..known).map(|i| i.to_string()).collect();
@@ -130,20 +114,14 @@ impl Yolo {
                 "expected the classes' `names` in its metadata, as Ultralytics writes them".into(),
             ));
         }
-        network.classes = classes::choose(&names, classes).map_err(fail)?;
-        Ok(network)
+        yolo.classes = classes::choose(&names, classes).map_err(fail)?;
+        Ok(yolo)
     }
 
     /// Runs the network; returns the output's layout and its values, checked to be a detection network's.
     fn run(&self, letterbox: &Letterbox, photo: &RgbImage) -> Result<(OutputLayout, Vec<f32>), YoloError> {
         let fail = |reason: String| YoloError { file: self.file.clone(), reason };
-        let image: ValueOrView = letterbox.input(photo).into();
-        let [output] = self
-            .model
-            .run_n(vec![(self.input, image)], [self.output], None)
-            .map_err(|e| fail(e.to_string()))?;
-        let output: Tensor<f32> =
-            output.into_tensor().ok_or_else(|| fail("its output is not of f32".into()))?;
+        let output = self.network.run(letterbox.input(photo)).map_err(fail)?;
         let shape = output.shape().to_vec();
         let values = output.to_vec();
         // Quantised networks round.

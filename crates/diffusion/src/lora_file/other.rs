@@ -256,7 +256,7 @@ impl OtherModule {
     }
 }
 
-/// The values that a norm is of.
+/// The direction of a weight along which each has a norm.
 #[derive(Clone, Copy, PartialEq)]
 enum Axis {
     Outputs,

@@ -37,7 +37,7 @@ pub(super) fn is_fp8(dtype: Dtype) -> bool {
 pub(super) fn widened(dtype: Dtype, bytes: &[u8], scale: f32) -> Option<(DType, Vec<u8>)> {
     let table = table(dtype)?.map(|value| scale * value);
     let normal = f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32();
-    // The smallest and the largest decide for all: most values of a tensor are far from both.
+    // One value that 16 bits do not hold decides for the whole tensor.
     let fits = scale == 1.0
         || bytes.iter().all(|&byte| {
             let size = table[usize::from(byte)].abs();

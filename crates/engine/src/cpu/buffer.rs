@@ -3,7 +3,8 @@
 //! A training step allocates the same sizes again and again; fresh memory would cost a page fault per 4 KiB.
 //! A dropped tensor therefore returns its buffer to a pool, which serves the next tensor of about that size
 //! without zero-filling: kernels overwrite all values. The pool never holds more than the most that was in
-//! use at once, so steady steps cause no page faults and the peak does not grow.
+//! use at once, so the peak does not grow, and steps of the same shapes cause no page faults. (The number of
+//! lanes follows from what is in a batch's pictures: other shapes need other buffers.)
 
 use super::values::Values;
 use crate::OutOfMemory;

@@ -11,10 +11,6 @@ use memmap2::MmapMut;
 /// Values from which a piece is large (1 MiB).
 const LARGE: usize = 1 << 18;
 
-/// Values from which a piece is worth huge pages (8 MiB): they are a part of it whatever its place.
-#[cfg(target_os = "linux")]
-const HUGE: usize = 8 << 18;
-
 /// Values in memory of their own.
 pub(super) enum Values {
     /// From the allocator.
@@ -26,15 +22,7 @@ pub(super) enum Values {
 impl Values {
     /// So many zeros; none where there is no memory. Pages are not touched before they are written.
     pub(super) fn zeroed(len: usize) -> Option<Self> {
-        let pages = || {
-            let pages = MmapMut::map_anon(len.checked_mul(size_of::<f32>())?).ok()?;
-            // A fault for each 2 MiB in place of 4 KiB. Where the system declines, nothing is lost.
-            #[cfg(target_os = "linux")]
-            if len >= HUGE {
-                let _ = pages.advise(memmap2::Advice::HugePage);
-            }
-            Some(pages)
-        };
+        let pages = || MmapMut::map_anon(len.checked_mul(size_of::<f32>())?).ok();
         // A system has only so many mappings for a process.
         let large = if len >= LARGE { pages().map(Self::Large) } else { None };
         large.or_else(|| try_zeroed_vec(len).ok().map(Self::Small))

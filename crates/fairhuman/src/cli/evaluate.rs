@@ -8,7 +8,7 @@ use fairhuman_dataset::Region;
 
 use super::data::region;
 use super::networks::network;
-use super::{Compute, ModelChoice, factor, size};
+use super::{Compute, LoraChoice, ModelChoice, size};
 
 /// `fairhuman evaluate`
 #[derive(Debug, Args)]
@@ -80,12 +80,8 @@ pub struct Losses {
     pub dataset: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelChoice,
-    /// losses: a LoRA file; again for more, which add up
-    #[arg(long, value_name = "FILE|NAME", value_parser = network, requires = "losses")]
-    pub lora: Vec<PathBuf>,
-    /// losses: weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>, requires = "losses")]
-    pub lora_weight: Vec<f32>,
+    #[command(flatten)]
+    pub loras: LoraChoice,
     /// losses: a region and where its masks are, as recipes have it [default: guessed]
     #[arg(long = "region", value_name = "NAME=MASK", value_parser = region, requires = "losses")]
     pub regions: Vec<Region>,

@@ -35,6 +35,17 @@ pub struct ModelChoice {
     pub clip_skip: Option<usize>,
 }
 
+/// LoRA files.
+#[derive(Debug, Clone, Args)]
+pub struct LoraChoice {
+    /// A LoRA file, by kohya, PEFT or diffusers; again for more, which add up
+    #[arg(long, value_name = "FILE|NAME", value_parser = network)]
+    pub lora: Vec<PathBuf>,
+    /// Weight of the LoRA, once for each --lora [default: 1]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
+    pub lora_weight: Vec<f32>,
+}
+
 /// A path of a network, or its name on the Hub.
 pub(super) fn network(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);

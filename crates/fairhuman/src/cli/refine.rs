@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
-    Compute, ControlChoice, ControlStyle, MOST_SAMPLING_STEPS, ModelChoice, RegionNetworks, factor, guidance,
-    sampler, share, side, size,
+    Compute, ControlChoice, ControlStyle, LoraChoice, MOST_SAMPLING_STEPS, ModelChoice, RegionNetworks,
+    guidance, sampler, share, side, size,
 };
 
 /// `fairhuman refine`
@@ -42,12 +42,8 @@ pub struct Refine {
     pub out: PathBuf,
     #[command(flatten)]
     pub model: ModelChoice,
-    /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE|NAME", value_parser = super::networks::network)]
-    pub lora: Vec<PathBuf>,
-    /// Weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
-    pub lora_weight: Vec<f32>,
+    #[command(flatten)]
+    pub loras: LoraChoice,
     /// For poses; a crop without landmarks runs without it
     #[command(flatten)]
     pub networks: ControlChoice,

@@ -6,7 +6,7 @@ use clap::Args;
 use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
-    Compute, ControlChoice, MOST_IN_BATCH, MOST_MADE, MOST_SAMPLING_STEPS, ModelChoice, factor, guidance,
+    Compute, ControlChoice, LoraChoice, MOST_IN_BATCH, MOST_MADE, MOST_SAMPLING_STEPS, ModelChoice, guidance,
     sampler, share, side, size, whole,
 };
 
@@ -24,6 +24,8 @@ Examples:
       --prompt \"a woman waving\" --out pictures
   fairhuman sample --model models/sdxl --init photo.jpg --mask hand.png \\
       --strength 0.8 --prompt \"an open hand\" --out pictures
+  fairhuman sample --control builtin --control-image pose.png \\
+      --prompt \"a woman waves with an open hand\" --out pictures
   fairhuman sample --model models/sdxl --control models/openpose \\
       --control-image pose.png --control-weight 0.8 --control-end 0.8 \\
       --prompt \"a woman waving\" --out pictures
@@ -43,12 +45,8 @@ pub struct Sample {
     /// Negative prompt [default: empty]
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
-    /// A LoRA file, by kohya, PEFT or diffusers; again for more
-    #[arg(long, value_name = "FILE|NAME", value_parser = super::networks::network)]
-    pub lora: Vec<PathBuf>,
-    /// Weight of the LoRA, once for each --lora [default: 1]
-    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
-    pub lora_weight: Vec<f32>,
+    #[command(flatten)]
+    pub loras: LoraChoice,
     #[command(flatten)]
     pub networks: ControlChoice,
     /// Control image of every picture, or a folder with one for each prompt, by order of name; once for each

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
+use fairhuman_people::{Keypoint, read_figures};
 use fairhuman_vision::skeleton::Skeleton;
-use serde::Deserialize;
 
 /// OpenPose's body points, by the names of drawn ones.
 const BODY: [&str; 18] = [
@@ -31,59 +31,30 @@ const BODY: [&str; 18] = [
 /// Points of a hand that must be visible for it to be drawn, as many as would let a detector find it.
 const VISIBLE_POINTS: usize = 8;
 
-#[derive(Deserialize)]
-struct Drawn {
-    figures: Vec<Figure>,
-}
-
-#[derive(Deserialize)]
-struct Figure {
-    body: Vec<Point>,
-    face: Vec<Point>,
-    right_hand: Hand,
-    left_hand: Hand,
-}
-
-#[derive(Deserialize)]
-struct Hand {
-    points: Vec<Point>,
-}
-
-#[derive(Deserialize)]
-struct Point {
-    #[serde(default)]
-    name: String,
-    x: f32,
-    y: f32,
-    /// COCO's flag: 0 outside the picture, 1 occluded, 2 visible.
-    visibility: u8,
-}
-
-impl Point {
-    fn place(&self) -> [f32; 2] {
-        [self.x, self.y]
-    }
-}
-
 /// Reads a file of key points.
 ///
 /// # Errors
 /// A file that cannot be read, or is not one of `fairhuman people`.
 pub fn read(file: &Path) -> anyhow::Result<Skeleton> {
     let text = fairhuman_files::read(file).with_context(|| file.display().to_string())?;
-    let drawn: Drawn = serde_json::from_slice(&text)
+    let figures = read_figures(&text)
         .with_context(|| format!("{}: not key points as `fairhuman people` writes them", file.display()))?;
+    let place = |point: Keypoint| [point.x, point.y];
     let mut skeleton = Skeleton::default();
-    for figure in &drawn.figures {
-        let point = |name: &str| figure.body.iter().find(|point| point.name == name && point.visibility > 0);
-        skeleton.bodies.push(BODY.map(|name| point(name).map(Point::place)));
+    for figure in &figures {
+        let point = |name: &str| {
+            let named = figure.body.iter().find(|named| named.name == name)?;
+            (named.point.visibility > 0).then(|| place(named.point))
+        };
+        skeleton.bodies.push(BODY.map(point));
         for hand in [&figure.right_hand, &figure.left_hand] {
             let visible = hand.points.iter().filter(|point| point.visibility == 2).count();
             if hand.points.len() == 21 && visible >= VISIBLE_POINTS {
-                skeleton.hands.push(hand.points.iter().map(Point::place).collect());
+                skeleton.hands.push(hand.points.iter().copied().map(place).collect());
             }
         }
-        let face: Vec<_> = figure.face.iter().filter(|p| p.visibility == 2).map(Point::place).collect();
+        let seen = figure.face.iter().filter(|named| named.point.visibility == 2);
+        let face: Vec<_> = seen.map(|named| place(named.point)).collect();
         if !face.is_empty() {
             skeleton.faces.push(face);
         }

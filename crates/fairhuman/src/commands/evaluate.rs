@@ -34,6 +34,10 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     if options.losses.losses {
         return losses::run(options);
     }
+    ensure!(
+        options.losses.model.model.is_none() && options.losses.loras.lora.is_empty(),
+        "--model and --lora go with --losses; pictures are scored as they lie in their folders"
+    );
     let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
     let written = [SCORES, SUMMARY, PAGE].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> =

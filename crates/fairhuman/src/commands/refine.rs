@@ -45,7 +45,7 @@ const FILTER_CACHE: usize = 1 << 30;
 /// Refines the pictures, and says where they are.
 pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let jobs = jobs(options)?;
-    let loras = loras(&options.lora, &options.lora_weight)?;
+    let loras = loras(&options.loras.lora, &options.loras.lora_weight)?;
     let controls = control::networks(&options.networks)?;
     for Wanted { path, types, .. } in &controls {
         let expected = "a region has one control image, a pose: expected --control-type openpose";

@@ -41,7 +41,7 @@ const FILTER_CACHE: usize = 1 << 30;
 /// Makes the pictures, and says where they are.
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let prompts = prompts(options)?;
-    let loras = loras(&options.lora, &options.lora_weight)?;
+    let loras = loras(&options.loras.lora, &options.loras.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
     let controls = control::wanted(options, prompts.len())?;
     let out = options.out.clone().unwrap_or_else(free_folder);

@@ -39,7 +39,7 @@ fn the_golden_step_is_near_pytorchs_in_f32() {
     for extra in [&[][..], &["--threads", "1"], &["--checkpointing"]] {
         world.ok(&[&replay[..], &BF16, extra].concat());
         let found = read_tensors(&world.path("o")).unwrap();
-        for (name, most) in [("prediction", 5e-2), ("losses", 1e-2), ("gram", 1e-1), ("weights", 5e-2)] {
+        for (name, most) in [("prediction", 1e-2), ("losses", 2e-3), ("gram", 3e-2), ("weights", 1e-2)] {
             let distance = distance(&found, &expected, name);
             assert!(distance < most, "{name}: {distance}");
         }
@@ -56,14 +56,14 @@ fn runs_go_on_bit_for_bit_and_learn_what_they_learn_in_f32() {
     world.ok(&["train", "recipe.toml", "--out", "f32"]);
     world.ok(&[&["train", "recipe.toml", "--out", "whole"][..], &BF16].concat());
     world.ok(&[&["train", "recipe.toml", "--out", "parts", "--steps", "3"][..], &BF16].concat());
-    world.ok(&[&["train", "recipe.toml", "--out", "parts"][..], &BF16].concat());
+    world.ok(&[&["train", "recipe.toml", "--out", "parts", "--threads", "1"][..], &BF16].concat());
     let trained = |run: &str| read_tensors(&world.path(run).join("lora.safetensors")).unwrap().tensors;
     assert_eq!(trained("whole"), trained("parts"));
     assert_eq!(world.steps("whole"), world.steps("parts"));
     assert_eq!(trained("whole") != trained("f32"), used(&world));
     let last = |run: &str| world.validations(run).pop().unwrap().losses;
     for (found, expected) in last("whole").iter().zip(last("f32")) {
-        assert!((found / expected - 1.0).abs() < 2e-2, "{found} {expected}");
+        assert!((found / expected - 1.0).abs() < 5e-3, "{found} {expected}");
     }
     let error = world.fails(&["train", "recipe.toml", "--out", "whole"]);
     assert!(error.contains("precision: \"bf16\" -> (not set)"), "{error}");

@@ -65,6 +65,8 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     std::fs::write(world.path("out/scores.jsonl"), &changed).unwrap();
     world.ok(&words);
     assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), changed);
+    let said = world.fails(&[&words[..], &["--model", "builtin"]].concat());
+    assert!(said.contains("--losses"), "{said}");
     let said = world.fails(&[&words[..], &["--sort", "beauty"]].concat());
     assert!(said.contains("expected one of drawn.face"), "{said}");
 }

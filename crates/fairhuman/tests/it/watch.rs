@@ -213,7 +213,7 @@ fn a_run_is_told_to_save_to_draw_and_to_stop() {
     let begin = Instant::now();
     let wait = |what: &dyn Fn() -> bool| {
         while !what() {
-            assert!(begin.elapsed() < 10 * PATIENCE);
+            assert!(begin.elapsed() < 4 * PATIENCE);
             std::thread::sleep(Duration::from_millis(50));
         }
     };

@@ -44,7 +44,7 @@ fn another_style_draws_the_same_people_otherwise() {
         assert_eq!(soft.figures.len(), ink.figures.len());
         for (a, b) in soft.figures.iter().zip(&ink.figures) {
             let places = |figure: &fairhuman_people::Figure| {
-                figure.face.iter().map(|p| (p.name, p.point.x, p.point.y)).collect::<Vec<_>>()
+                figure.face.iter().map(|p| (p.name.clone(), p.point.x, p.point.y)).collect::<Vec<_>>()
             };
             assert_eq!(places(a), places(b));
         }

@@ -345,6 +345,21 @@ pub struct Setup<'a, B: Backend> {
     pub out: &'a Path,
 }
 
+impl<'a, B: Backend> Setup<'a, B> {
+    /// Those of a recipe, with its opened model.
+    pub(crate) fn of(backend: &'a B, model: ModelFolder, recipe: &'a Recipe) -> Self {
+        Self {
+            backend,
+            model,
+            seed: recipe.seed,
+            cache: &recipe.cache,
+            geometry: &recipe.geometry,
+            min_snr_gamma: recipe.min_snr_gamma,
+            out: &recipe.out,
+        }
+    }
+}
+
 fn read_table<T: DeserializeOwned + Default>(
     table: Option<Spanned<DeValue<'_>>>,
 ) -> Result<T, toml::de::Error> {

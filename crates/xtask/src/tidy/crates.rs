@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("builtin", &["files"]),
     ("hub", &["files"]),
     ("diffusion", &["files", "engine"]),
-    ("evaluate", &["files", "pictures", "engine", "diffusion", "vision"]),
+    ("evaluate", &["files", "pictures", "people", "engine", "diffusion", "vision"]),
     ("train", &["files", "pictures", "diffusion", "dataset", "fairness", "engine"]),
     ("report", &["files", "train", "dataset"]),
     (

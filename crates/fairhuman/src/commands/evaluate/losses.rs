@@ -33,10 +33,10 @@ use table::Table;
 pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     let losses = &options.losses;
     let dataset = losses.dataset.as_deref().context("--dataset PATH is missing")?;
-    let weighted = loras(&losses.lora, &losses.lora_weight)?;
+    let weighted = loras(&losses.loras.lora, &losses.loras.lora_weight)?;
     let written = ["losses.jsonl", "summary.json", "report.html"].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> = vec![("the dataset", dataset)];
-    read.extend(losses.lora.iter().map(|file| ("the LoRA file", file.as_path())));
+    read.extend(losses.loras.lora.iter().map(|file| ("the LoRA file", file.as_path())));
     read.extend(losses.model.model.iter().map(|model| ("the model", model.as_path())));
     ensure_apart(&written, &read)?;
     ensure_ours(&written[0], Kind::Report)?;
@@ -157,14 +157,14 @@ fn lines(found: &[(String, Evaluation)]) -> String {
 
 fn summary(options: &Evaluate, recipe: &Recipe, table: &Table) -> String {
     let losses = &options.losses;
-    let loras: Vec<Value> = losses.lora.iter().map(|file| json!(file.display().to_string())).collect();
+    let loras: Vec<Value> = losses.loras.lora.iter().map(|file| json!(file.display().to_string())).collect();
     let summary = json!({
         "fairhuman": env!("CARGO_PKG_VERSION"),
         "losses": "mean squared error of the prediction over the cells of the whole picture or of a region; background: what no region covers",
         "statistics": "95 % intervals by a bootstrap over pictures, by percentiles; change: relative to the model without LoRA, pictures and noise the same",
         "model": recipe.model.path.display().to_string(),
         "loras": loras,
-        "lora_weights": losses.lora_weight,
+        "lora_weights": losses.loras.lora_weight,
         "dataset": recipe.dataset.path.display().to_string(),
         "width": recipe.geometry.width,
         "height": recipe.geometry.height,

@@ -152,15 +152,19 @@ fn line(measured: &Measured, names: &[String]) -> String {
     text
 }
 
+/// The word for a difference: one that the sign test does not find is not shown.
+pub fn verdict(difference: &Difference, better: Better) -> &'static str {
+    match difference.mean.filter(|_| difference.is_significant()) {
+        None => "not shown",
+        Some(mean) if (mean > 0.0) == (better == Better::Higher) => "better",
+        Some(_) => "worse",
+    }
+}
+
 /// A difference in words.
 pub fn sentence(difference: &Difference, better: Better) -> String {
     let Some(mean) = difference.mean else { return "no pairs with scores".into() };
-    let direction = match better {
-        _ if mean == 0.0 => "",
-        Better::Higher if mean > 0.0 => ", better",
-        Better::Lower if mean < 0.0 => ", better",
-        _ => ", worse",
-    };
+    let verdict = verdict(difference, better);
     let interval = difference
         .corrected
         .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
@@ -170,7 +174,7 @@ pub fn sentence(difference: &Difference, better: Better) -> String {
         _ => String::new(),
     };
     format!(
-        "{}{interval}{direction}, won {} lost {}, {p}{least}",
+        "{}{interval}, {verdict}, won {} lost {}, {p}{least}",
         signed(mean),
         difference.wins,
         difference.losses

@@ -5,7 +5,7 @@ use anyhow::bail;
 use fairhuman_evaluate::{Better, Difference, Level, Picture};
 use fairhuman_report::{Grid, Report, Row, Table, html as report_html};
 
-use super::outcome::{Measured, Outcome, number, signed};
+use super::outcome::{Measured, Outcome, number, signed, verdict};
 use super::sets::Distance;
 use crate::cli::Evaluate;
 use crate::machine;
@@ -112,11 +112,6 @@ fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Ta
                 )
             },
         );
-        let verdict = match (d.mean, d.is_significant()) {
-            (Some(mean), true) if (mean > 0.0) == (m.metric.better == Better::Higher) => "better",
-            (Some(_), true) => "worse",
-            _ => "not shown",
-        };
         let unscored =
             if d.unscored > 0 { format!(", {} without a score", d.unscored) } else { String::new() };
         vec![
@@ -124,7 +119,7 @@ fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Ta
             d.mean.map_or_else(|| "-".into(), |mean| format!("{}{corrected}", signed(mean))),
             wins,
             short(d.p_holm),
-            verdict.into(),
+            verdict(d, m.metric.better).into(),
             if d.is_significant() { String::new() } else { number(d.detectable) },
             format!("{} of {} prompts{unscored}", d.pairs, d.prompts),
         ]
