@@ -167,6 +167,16 @@ impl<B: Backend> ParamGrads<B> {
         self.list[id.0].as_ref()
     }
 
+    /// Takes a parameter's gradients out.
+    pub fn take(&mut self, id: ParamId) -> Option<B::Tensor> {
+        self.list[id.0].take()
+    }
+
+    /// Puts a parameter's gradients `[K, ...]` in the place of what it has.
+    pub fn set(&mut self, id: ParamId, grads: Option<B::Tensor>) {
+        self.list[id.0] = grads;
+    }
+
     /// The gradients of all parameters, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&B::Tensor>> {
         self.list.iter().map(Option::as_ref)

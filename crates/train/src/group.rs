@@ -5,12 +5,13 @@
 //! the [`StepSums`] after it, so that the Gram matrix is formed from the gradients of all. (A mean of each
 //! process's own Gram matrix would be biased towards objectives that every process sees.)
 
-use fairhuman_engine::{Backend, ParamGrads};
+use fairhuman_engine::{Backend, ParamGrads, ParamId};
 
 use crate::objective::Counts;
 use crate::step_error::StepError;
 
-/// The processes of a run. Every process calls the same functions in the same order.
+/// The processes of a run. Every process calls the same functions in the same order, and fails where another
+/// one cannot be reached any more, with that one's name.
 pub trait Group<B: Backend>: Sync {
     /// Number of this process, from 0. Number 0 owns the run folder.
     fn rank(&self) -> usize;
@@ -18,18 +19,42 @@ pub trait Group<B: Backend>: Sync {
     /// Number of processes.
     fn size(&self) -> usize;
 
-    /// Replaces numbers by their sums over all processes, added in the order of the ranks.
+    /// Replaces numbers by their sums over all processes: the same bits in all of them.
     ///
     /// # Errors
     /// A process that cannot be reached.
     fn sum_numbers(&self, numbers: &mut [f64]) -> Result<(), String>;
 
-    /// The same for gradients.
+    /// The bytes of every process, in the order of the ranks. They may be of different lengths.
     ///
     /// # Errors
     /// A process that cannot be reached.
-    fn sum_gradients(&self, backend: &B, grads: ParamGrads<B>) -> Result<ParamGrads<B>, String>;
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, String>;
+
+    /// Begins to sum tensors over all processes, each for the process that owns it (a reduce-scatter).
+    /// Owners, shapes and their order are the same in all processes. The sums may be made while this process
+    /// goes on.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    fn begin_sums(&self, backend: &B, tensors: Vec<Owned<B>>) -> Result<(), String>;
+
+    /// The sums that were begun and not yet taken, of the tensors that this process owns, in their order.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    fn finish_sums(&self, backend: &B) -> Result<Vec<B::Tensor>, String>;
+
+    /// Gives every process the owner's values of each tensor (an all-gather); the result has all of them, in
+    /// order. Owners and shapes are the same in all processes.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    fn share(&self, backend: &B, tensors: Vec<Owned<B>>) -> Result<Vec<B::Tensor>, String>;
 }
+
+/// A tensor and the rank of the process that owns it.
+pub type Owned<B> = (usize, <B as Backend>::Tensor);
 
 /// The group of a single process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,8 +73,21 @@ impl<B: Backend> Group<B> for Single {
         Ok(())
     }
 
-    fn sum_gradients(&self, _: &B, grads: ParamGrads<B>) -> Result<ParamGrads<B>, String> {
-        Ok(grads)
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        Ok(vec![own.to_vec()])
+    }
+
+    /// Nothing: the gradients of a single process are whole as they are.
+    fn begin_sums(&self, _: &B, _: Vec<Owned<B>>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn finish_sums(&self, _: &B) -> Result<Vec<B::Tensor>, String> {
+        Ok(Vec::new())
+    }
+
+    fn share(&self, _: &B, tensors: Vec<Owned<B>>) -> Result<Vec<B::Tensor>, String> {
+        Ok(tensors.into_iter().map(|(_, tensor)| tensor).collect())
     }
 }
 
@@ -108,8 +146,31 @@ pub fn sum_step<B: Backend>(
     let (losses, present) = numbers.split_at(sums.losses.len());
     sums.losses = losses.to_vec();
     sums.present = present.iter().map(|&count| count as usize).collect();
-    sums.grads = group.sum_gradients(backend, sums.grads).map_err(failed)?;
+    sums.grads = sum_gradients(group, backend, sums.grads).map_err(failed)?;
     Ok(sums)
+}
+
+/// The gradients of all processes, summed.
+fn sum_gradients<B: Backend>(
+    group: &dyn Group<B>,
+    backend: &B,
+    mut grads: ParamGrads<B>,
+) -> Result<ParamGrads<B>, String> {
+    let (rank, size) = (group.rank(), group.size());
+    let ids: Vec<ParamId> =
+        (0..grads.iter().len()).map(ParamId).filter(|&id| grads.get(id).is_some()).collect();
+    let owned = |grads: &ParamGrads<B>| -> Vec<Owned<B>> {
+        ids.iter().enumerate().filter_map(|(i, &id)| Some((i % size, grads.get(id)?.clone()))).collect()
+    };
+    group.begin_sums(backend, owned(&grads))?;
+    let own = ids.iter().skip(rank).step_by(size);
+    for (&id, sum) in own.zip(group.finish_sums(backend)?) {
+        grads.set(id, Some(sum));
+    }
+    for (&id, sum) in ids.iter().zip(group.share(backend, owned(&grads))?) {
+        grads.set(id, Some(sum));
+    }
+    Ok(grads)
 }
 
 /// The sums of all processes' losses, likewise.

@@ -2,14 +2,14 @@
 
 use std::sync::{Barrier, Mutex};
 
-use fairhuman_engine::{Backend, ParamGrads};
-use fairhuman_train::group::Group;
+use fairhuman_engine::Backend;
+use fairhuman_train::group::{Group, Owned};
 
 /// Where the threads of a group meet.
 pub struct Meeting<B: Backend> {
     barrier: Barrier,
-    numbers: Mutex<Vec<Vec<f64>>>,
-    grads: Mutex<Vec<Option<ParamGrads<B>>>>,
+    bytes: Mutex<Vec<Vec<u8>>>,
+    tensors: Mutex<Vec<Vec<Owned<B>>>>,
 }
 
 /// One thread of a group.
@@ -17,21 +17,34 @@ pub struct Rank<'a, B: Backend> {
     rank: usize,
     size: usize,
     meeting: &'a Meeting<B>,
+    /// Sums of this rank's tensors.
+    sums: Mutex<Vec<B::Tensor>>,
 }
 
 /// Runs `work` once for each rank, a thread each; the results in the order of the ranks.
 pub fn run<B: Backend, T: Send>(size: usize, work: impl Fn(&Rank<'_, B>) -> T + Sync) -> Vec<T> {
     let meeting = Meeting {
         barrier: Barrier::new(size),
-        numbers: Mutex::new(vec![Vec::new(); size]),
-        grads: Mutex::new((0..size).map(|_| None).collect()),
+        bytes: Mutex::new(vec![Vec::new(); size]),
+        tensors: Mutex::new((0..size).map(|_| Vec::new()).collect()),
     };
+    let rank = |rank| Rank { rank, size, meeting: &meeting, sums: Mutex::default() };
     std::thread::scope(|scope| {
-        let (meeting, work) = (&meeting, &work);
-        let ranks: Vec<_> =
-            (0..size).map(|rank| scope.spawn(move || work(&Rank { rank, size, meeting }))).collect();
+        let (rank, work) = (&rank, &work);
+        let ranks: Vec<_> = (0..size).map(|number| scope.spawn(move || work(&rank(number)))).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
+}
+
+impl<B: Backend> Rank<'_, B> {
+    /// What every rank brings, in the order of the ranks.
+    fn exchange<T: Clone>(&self, table: &Mutex<Vec<T>>, own: T) -> Vec<T> {
+        table.lock().unwrap()[self.rank] = own;
+        self.meeting.barrier.wait();
+        let all = table.lock().unwrap().clone();
+        self.meeting.barrier.wait();
+        all
+    }
 }
 
 impl<B: Backend> Group<B> for Rank<'_, B> {
@@ -44,24 +57,38 @@ impl<B: Backend> Group<B> for Rank<'_, B> {
     }
 
     fn sum_numbers(&self, numbers: &mut [f64]) -> Result<(), String> {
-        self.meeting.numbers.lock().unwrap()[self.rank] = numbers.to_vec();
-        self.meeting.barrier.wait();
-        let all = self.meeting.numbers.lock().unwrap().clone();
+        let all = self.gather(bytemuck::cast_slice(numbers))?;
+        let all: Vec<Vec<f64>> = all.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
         for (i, number) in numbers.iter_mut().enumerate() {
             *number = all.iter().map(|one| one[i]).sum();
         }
-        self.meeting.barrier.wait();
         Ok(())
     }
 
-    fn sum_gradients(&self, backend: &B, grads: ParamGrads<B>) -> Result<ParamGrads<B>, String> {
-        self.meeting.grads.lock().unwrap()[self.rank] = Some(grads);
-        self.meeting.barrier.wait();
-        let all: Vec<ParamGrads<B>> = self.meeting.grads.lock().unwrap().iter().flatten().cloned().collect();
-        let mut ranks = all.into_iter();
-        let mut sum = ranks.next().ok_or("no gradients")?;
-        ranks.for_each(|grads| sum.add_all(backend, grads));
-        self.meeting.barrier.wait();
-        Ok(sum)
+    fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        Ok(self.exchange(&self.meeting.bytes, own.to_vec()))
+    }
+
+    fn begin_sums(&self, backend: &B, tensors: Vec<Owned<B>>) -> Result<(), String> {
+        let all = self.exchange(&self.meeting.tensors, tensors);
+        for i in 0..all[0].len() {
+            let owner = all[0][i].0;
+            assert!(all.iter().all(|one| one[i].0 == owner && B::shape(&one[i].1) == B::shape(&all[0][i].1)));
+            if owner == self.rank {
+                let mut ranks = all.iter().map(|one| &one[i].1);
+                let first = backend.scale(ranks.next().unwrap(), 1.0);
+                self.sums.lock().unwrap().push(ranks.fold(first, |sum, next| backend.accumulate(sum, next)));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_sums(&self, _: &B) -> Result<Vec<B::Tensor>, String> {
+        Ok(std::mem::take(&mut *self.sums.lock().unwrap()))
+    }
+
+    fn share(&self, _: &B, tensors: Vec<Owned<B>>) -> Result<Vec<B::Tensor>, String> {
+        let all = self.exchange(&self.meeting.tensors, tensors);
+        Ok((0..all[0].len()).map(|i| all[all[0][i].0][i].1.clone()).collect())
     }
 }
