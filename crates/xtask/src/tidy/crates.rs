@@ -22,12 +22,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("diffusion", &["files", "engine"]),
     ("evaluate", &["files", "pictures", "people", "engine", "diffusion", "vision"]),
     ("train", &["files", "pictures", "diffusion", "dataset", "fairness", "engine"]),
+    ("processes", &["train", "engine"]),
     ("report", &["files", "train", "dataset"]),
     (
         "fairhuman",
         &[
             "files",
             "report",
+            "processes",
             "train",
             "diffusion",
             "dataset",

@@ -1,0 +1,8 @@
+//! Groups of threads and of processes of this machine.
+
+mod exchanges;
+mod hostile;
+mod launch;
+mod lost;
+mod mpi;
+mod together;
