@@ -55,5 +55,5 @@ pub use layers::{Adapter, Conv2d, ConvAdapter, Linear, Norm, PerChannel, Weight}
 pub use out_of_memory::OutOfMemory;
 pub use params::{Param, ParamGrads, ParamId, Params};
 pub use reference::{Array, Reference};
-pub use tape::{Tape, Var};
+pub use tape::{Tape, Var, Watcher};
 pub use weight::{DType, WeightBytes, WeightData};

@@ -90,6 +90,8 @@ impl<B: Backend> Params<B> {
 pub struct ParamGrads<B: Backend> {
     objectives: usize,
     list: Vec<Option<B::Tensor>>,
+    /// Contributions so far, of every parameter.
+    contributions: Vec<u32>,
     /// Where gradients are multiplied with each other as they come, and not kept.
     products: Option<Products>,
 }
@@ -106,7 +108,12 @@ struct Products {
 /// Cheap: the values are shared.
 impl<B: Backend> Clone for ParamGrads<B> {
     fn clone(&self) -> Self {
-        Self { objectives: self.objectives, list: self.list.clone(), products: self.products.clone() }
+        Self {
+            objectives: self.objectives,
+            list: self.list.clone(),
+            contributions: self.contributions.clone(),
+            products: self.products.clone(),
+        }
     }
 }
 
@@ -114,7 +121,8 @@ impl<B: Backend> ParamGrads<B> {
     /// No gradients yet, for `params` and the objectives of `lanes`.
     pub fn new(params: &Params<B>, lanes: &Lanes) -> Self {
         let list = (0..params.len()).map(|_| None).collect();
-        Self { objectives: lanes.objectives(), list, products: None }
+        let contributions = vec![0; params.len()];
+        Self { objectives: lanes.objectives(), list, contributions, products: None }
     }
 
     /// Only the Gram matrix is wanted: each parameter's gradients are released when they have been multiplied
@@ -138,6 +146,7 @@ impl<B: Backend> ParamGrads<B> {
 
     /// Adds a contribution `[K, ...]`.
     pub fn add(&mut self, backend: &B, id: ParamId, grad: B::Tensor) {
+        self.contributions[id.0] += 1;
         if let Some(products) = &mut self.products {
             let own = backend.gram(&[&grad]);
             products.gram.iter_mut().zip(own).for_each(|(sum, product)| *sum += product);
@@ -167,9 +176,27 @@ impl<B: Backend> ParamGrads<B> {
         self.list[id.0].as_ref()
     }
 
+    /// The number of contributions to each parameter so far. It is the same after every pass of a network,
+    /// so that a pass in progress tells which parameters' gradients are whole.
+    pub fn contributions(&self) -> &[u32] {
+        &self.contributions
+    }
+
     /// Takes a parameter's gradients out.
     pub fn take(&mut self, id: ParamId) -> Option<B::Tensor> {
         self.list[id.0].take()
+    }
+
+    /// Takes all gradients out; the numbers of contributions stay.
+    #[must_use]
+    pub fn take_all(&mut self) -> Self {
+        let rest = Self {
+            objectives: self.objectives,
+            list: vec![None; self.list.len()],
+            contributions: self.contributions.clone(),
+            products: None,
+        };
+        std::mem::replace(self, rest)
     }
 
     /// Puts a parameter's gradients `[K, ...]` in the place of what it has.
@@ -194,6 +221,9 @@ impl<B: Backend> ParamGrads<B> {
     /// `sum_k coefficients[k] * grad_k` of every parameter; none where it has no gradients.
     pub fn combine(&self, backend: &B, coefficients: &[f64]) -> Vec<Option<B::Tensor>> {
         let grads: Vec<_> = self.list.iter().flatten().collect();
+        if grads.is_empty() {
+            return vec![None; self.list.len()];
+        }
         let mut combined = backend.combine(&grads, coefficients).into_iter();
         self.list.iter().map(|grad| grad.as_ref().and_then(|_| combined.next())).collect()
     }

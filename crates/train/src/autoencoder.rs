@@ -257,11 +257,11 @@ impl<B: Backend> TrainingModule<B> for Autoencoder<B> {
         let misfit = |e: fairhuman_diffusion::net::ModelError| StepError::Shape { problem: e.to_string() };
         let backend = context.backend;
         let start = (context.clock)();
-        let mut encoding = Tape::new(backend, params, context.checkpointing).observed(context.observer);
+        let mut encoding = context.tape(params);
         let moments =
             self.vae.encode(&mut encoding, &pictures(backend, &of.batch.targets)).map_err(misfit)?;
         let latents = Latents::new(moments.shape(), &backend.read(moments.value()), &batch.inputs);
-        let mut decoding = Tape::new(backend, params, context.checkpointing).observed(context.observer);
+        let mut decoding = context.tape(params);
         let z = backend.tensor(&latents.shape, &latents.draw());
         let z = match self.losses.part {
             Part::All => decoding.leaf(z),

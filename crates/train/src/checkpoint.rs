@@ -15,6 +15,7 @@ use fairhuman_fairness::State;
 use serde_json::json;
 
 use crate::average::Averages;
+use crate::group::Processes;
 use crate::optimizer::Moments;
 use crate::sealed;
 
@@ -120,7 +121,9 @@ pub fn save<B: Backend>(
     let groups = params.iter().zip(moments.first.iter().zip(&moments.second));
     let tensors = groups.flat_map(|(param, (first, second))| {
         let name = &param.name;
-        [(name.clone(), &param.value), (format!("{FIRST}{name}"), first), (format!("{SECOND}{name}"), second)]
+        let first = first.iter().map(move |first| (format!("{FIRST}{name}"), first));
+        let second = second.iter().map(move |second| (format!("{SECOND}{name}"), second));
+        [(name.clone(), &param.value)].into_iter().chain(first).chain(second)
     });
     let averages = averages.iter().flat_map(|averages| {
         params.iter().zip(&averages.values).map(|(param, value)| (format!("{AVERAGE}{}", param.name), value))
@@ -264,7 +267,8 @@ pub fn open(path: &Path) -> Result<Saved, CheckpointError> {
 }
 
 impl Saved {
-    /// Puts the saved values into `params` and `averages` and returns AdamW's state.
+    /// Puts the saved values into `params` and `averages` and returns AdamW's state, of the parameters that
+    /// `processes` says are owned.
     ///
     /// # Errors
     /// Parameters that the file lacks, has in another shape, or has too many of: all or nothing is restored.
@@ -273,25 +277,31 @@ impl Saved {
         backend: &B,
         params: &mut Params<B>,
         averages: Option<&mut Averages<B>>,
+        processes: &Processes<'_, B>,
     ) -> Result<Moments<B>, CheckpointError> {
         let get = |name: String, like: &B::Tensor| -> Result<B::Tensor, CheckpointError> {
             let shape = B::shape(like);
             Ok(backend.tensor(shape, &self.files.get(&name, shape)?.to_f32()))
         };
-        let mut values = Vec::new();
-        let mut moments = Moments { updates: self.updates, first: Vec::new(), second: Vec::new() };
+        let (mut values, mut elsewhere) = (Vec::new(), Vec::new());
+        let mut moments = Moments::empty(params.len(), self.updates);
         let mut averaged = Vec::new();
-        for param in params.iter() {
+        for (id, param) in params.ids().zip(params.iter()) {
             values.push(get(param.name.clone(), &param.value)?);
-            moments.first.push(get(format!("{FIRST}{}", param.name), &param.value)?);
-            moments.second.push(get(format!("{SECOND}{}", param.name), &param.value)?);
+            let (first, second) = (format!("{FIRST}{}", param.name), format!("{SECOND}{}", param.name));
+            if processes.owns(id) {
+                moments.first[id.0] = Some(get(first, &param.value)?);
+                moments.second[id.0] = Some(get(second, &param.value)?);
+            } else {
+                elsewhere.extend([first, second]);
+            }
         }
         if averages.is_some() {
             for param in params.iter() {
                 averaged.push(get(format!("{AVERAGE}{}", param.name), &param.value)?);
             }
         }
-        self.files.finish(&[])?;
+        self.files.finish(&elsewhere.iter().map(String::as_str).collect::<Vec<_>>())?;
         params.ids().zip(values).for_each(|(id, value)| params.set(id, value));
         if let Some(averages) = averages {
             averages.values = averaged;

@@ -170,7 +170,7 @@ impl<B: Backend, D: Denoiser<B>> TrainingModule<B> for Denoising<'_, D> {
             Wants::Gradients | Wants::Products => of.lanes(),
         };
         let start = (context.clock)();
-        let mut tape = Tape::new(backend, params, context.checkpointing).observed(context.observer);
+        let mut tape = context.tape(params);
         let output = self.0.predict(&mut tape, batch).map_err(|problem| StepError::Shape { problem })?;
         let prediction = backend.read(output.value());
         let forward = (context.clock)();

@@ -159,15 +159,32 @@ pub enum TrainError {
         /// The failure.
         problem: String,
     },
+    /// A process of the group is not of this run.
+    #[error("rank {rank} {problem}")]
+    Disagreement {
+        /// The first such process.
+        rank: usize,
+        /// The difference from rank 0.
+        problem: String,
+    },
     /// A step cannot be dealt to the processes.
     #[error(
-        "accumulation = {accumulation} cannot be dealt to {size} processes; make it a multiple of {size}"
+        "a step has {samples} samples (batch x accumulation), too few for {size} processes; start fewer, or set \
+         batch or accumulation higher"
     )]
     Processes {
         /// Number of processes.
         size: usize,
-        /// The recipe's passes per step.
-        accumulation: usize,
+        /// Samples of a step.
+        samples: usize,
+    },
+    /// The recipe keeps no gradients.
+    #[error(
+        "gradients = \"twice\" keeps no gradients that {size} processes could sum up; take the line out, or start one process"
+    )]
+    KeepsNoGradients {
+        /// Number of processes.
+        size: usize,
     },
     /// Memory that cannot be had.
     #[error(

@@ -72,12 +72,12 @@ pub fn evaluate<B: Backend>(
     let objectives = sums.objectives();
     let total = data.held_out().len() * recipe.validation.draws;
     let mut samples = Vec::with_capacity(total);
-    let looked = data.validate(recipe.batch, Variant::Plain, &mut |batch| {
+    let looked = data.validate(recipe.batch, Variant::Plain, |_| true, &mut |_, batch| {
         if stop.load(Ordering::SeqCst) {
             return Err(DataError::Stopped);
         }
-        let added = sums.add(backend, &Denoising(&network), &params, batch);
-        samples.extend(added.map_err(DataError::Problem)?);
+        let measured = sums.measure(backend, &Denoising(&network), &params, batch);
+        samples.extend(sums.add(measured.map_err(DataError::Problem)?));
         progress(samples.len(), total);
         Ok(())
     });

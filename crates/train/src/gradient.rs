@@ -1,10 +1,11 @@
 //! One step's gradients: forward and backward passes over its micro-batches, all objectives at once, summed
 //! over micro-batches and processes. Nothing here changes a parameter.
 
-use fairhuman_engine::{Backend, ParamGrads, Params};
+use fairhuman_engine::{Backend, ParamGrads, Params, Watcher};
 
 use crate::batch::Batch;
-use crate::group::{Group, Single, StepSums, sum_counts, sum_losses, sum_step};
+use crate::group::Processes;
+use crate::group::exchange::{Exchange, StepSums};
 use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::step_error::{StepError, refuse_non_finite};
@@ -19,7 +20,7 @@ pub struct Gradients<B: Backend> {
     pub area: Vec<f64>,
     /// The predictions of all micro-batches of this process, `[N, h, w, C]`.
     pub prediction: Vec<f32>,
-    /// Gradients `[K, ...]` of every parameter.
+    /// Gradients `[K, ...]` of every parameter that this process owns, summed over all processes.
     pub grads: ParamGrads<B>,
     /// Seconds of the forward passes.
     pub forward: f64,
@@ -35,7 +36,7 @@ pub struct Gradients<B: Backend> {
 /// cannot be reached.
 pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     module: &M,
     params: &Params<B>,
     objectives: &[Objective],
@@ -43,16 +44,19 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     wants: Wants<'_>,
 ) -> Result<Gradients<B>, StepError> {
     let own = Counts::of(objectives.len(), batches.iter().map(|batch| &batch.targets));
-    let counts = sum_counts(group, own)?;
+    let counts = processes.sum_counts(own)?;
     let divisors = counts.divisors(objectives);
+    let (k, lanes) = (objectives.len(), if matches!(wants, Wants::Sum(_)) { 1 } else { objectives.len() });
     context.backend.scope(|| {
         let mut about = Observed::default();
+        let exchange = processes.exchange(context.backend, params, lanes);
         // Caught here and not further out, so that the other processes are told.
         let own = context.backend.attempt(|| {
-            passes(context, module, params, objectives, &divisors, (batches, first), wants, &mut about)
+            let batches = (batches, first);
+            passes(context, module, params, objectives, &divisors, batches, wants, (&exchange, &mut about))
         });
         let own = own.unwrap_or_else(|error| Err(error.into()));
-        let StepSums { losses, present, grads } = sum_step(group, context.backend, own)?;
+        let StepSums { losses, present, grads } = exchange.finish(own, k)?;
         let Observed { prediction, forward, backward } = about;
         Ok(Gradients { losses, present, area: counts.area(), prediction, grads, forward, backward })
     })
@@ -81,7 +85,8 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
 ) -> Result<Combined<B>, StepError> {
     let known = |_: &[Vec<f64>]| Ok(coefficients.to_vec());
     let wants = Wants::Sum(&known);
-    let found = objective_gradients(context, &Single, module, params, objectives, batches, wants)?;
+    let found =
+        objective_gradients(context, &Processes::single(), module, params, objectives, batches, wants)?;
     let gradient = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
     Ok(Combined { gradient, seconds: found.forward + found.backward })
 }
@@ -93,7 +98,7 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
 /// As [`objective_gradients`].
 pub fn objective_losses<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     module: &M,
     params: &Params<B>,
     objectives: &[Objective],
@@ -101,7 +106,7 @@ pub fn objective_losses<B: Backend, M: TrainingModule<B>>(
 ) -> Result<Vec<f64>, StepError> {
     let k = objectives.len();
     let own = Counts::of(k, batches.iter().map(|batch| &batch.targets));
-    let divisors = sum_counts(group, own)?.divisors(objectives);
+    let divisors = processes.sum_counts(own)?.divisors(objectives);
     let mut total = vec![0.0; k];
     let mut add = || {
         for batch in batches {
@@ -120,7 +125,7 @@ pub fn objective_losses<B: Backend, M: TrainingModule<B>>(
         Ok(())
     };
     let own = context.backend.attempt(|| context.backend.scope(&mut add));
-    sum_losses(group, own.unwrap_or_else(|error| Err(error.into())).map(|()| total))
+    processes.sum_losses(own.unwrap_or_else(|error| Err(error.into())).map(|()| total), k)
 }
 
 /// Results of the passes that are not summed over processes.
@@ -139,16 +144,24 @@ fn passes<B: Backend, M: TrainingModule<B>>(
     divisors: &[f64],
     (batches, mut first): (&[Batch<M::Inputs>], usize),
     wants: Wants<'_>,
-    about: &mut Observed,
+    (exchange, about): (&Exchange<'_, B>, &mut Observed),
 ) -> Result<StepSums<B>, StepError> {
     let mut total: Option<StepSums<B>> = None;
-    for batch in batches {
+    let look = |grads: &ParamGrads<B>| exchange.look(grads);
+    for (i, batch) in batches.iter().enumerate() {
+        let last = i + 1 == batches.len();
         if let Some((what, samples)) = batch.non_finite() {
             return Err(StepError::Input { what, samples }.shifted(first));
         }
         let present = objective::present(&batch.targets, objectives.len());
         let of = LossInputs { objectives, batch, divisors, present: &present, wants };
-        let pass = module.pass(context, params, &of).map_err(|refused| refused.shifted(first))?;
+        if let Some(total) = total.as_mut().filter(|_| last) {
+            exchange.keep(&mut total.grads);
+        }
+        let watcher = (last && exchange.looks()).then_some(&look as Watcher<'_, B>);
+        let context = PassContext { watcher, ..*context };
+        let pass = module.pass(&context, params, &of).map_err(|refused| refused.shifted(first))?;
+        exchange.learn(&pass.grads)?;
         if let Some(id) = pass.grads.repeated() {
             let name = params.iter().nth(id.0).map_or("", |param| &param.name);
             let problem = format!("the network uses {name} more than once: its gradients must be kept");
@@ -168,7 +181,9 @@ fn passes<B: Backend, M: TrainingModule<B>>(
         about.backward += pass.backward;
         first += batch.targets.size;
     }
-    total.ok_or_else(|| StepError::Shape { problem: "a step needs at least one batch".into() })
+    total
+        .or_else(|| exchange.nothing(objectives.len()))
+        .ok_or_else(|| StepError::Shape { problem: "a step needs at least one batch".into() })
 }
 
 /// The factor that shortens a gradient of norm `norm` to `max`: PyTorch's `clip_grad_norm_`, its 1e-6

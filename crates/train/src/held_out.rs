@@ -8,6 +8,7 @@ use fairhuman_engine::{Backend, Params};
 
 use crate::batch::{Batch, Inputs};
 use crate::events::PictureLosses;
+use crate::group::Group;
 use crate::module::{LossInputs, TrainingModule, Wants};
 use crate::objective::{self, Counts, Normalisation, Objective};
 
@@ -34,6 +35,44 @@ pub struct SampleLosses {
     pub squares: Vec<f64>,
     /// The number to divide each by; 0 without pixels.
     pub elements: Vec<f64>,
+}
+
+/// The sums of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Those of its samples.
+    pub samples: Vec<SampleLosses>,
+    present: Vec<usize>,
+    counts: Counts,
+}
+
+impl Measured {
+    /// All numbers, for another process, but the time steps.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        let present = self.present.iter().map(|&lanes| lanes as f64);
+        let counts = self.counts.inside.iter().copied().chain([self.counts.elements]);
+        let samples = self.samples.iter().flat_map(|sample| sample.squares.iter().chain(&sample.elements));
+        present.chain(counts).chain(samples.copied()).collect()
+    }
+
+    /// The sums with such numbers of `objectives` and of the pictures `names`, and the numbers after them;
+    /// none where there are too few.
+    pub(crate) fn read(objectives: usize, names: Vec<String>, numbers: &[f64]) -> Option<(Self, &[f64])> {
+        let (present, numbers) = numbers.split_at_checked(objectives)?;
+        let (inside, numbers) = numbers.split_at_checked(objectives)?;
+        let (&elements, mut numbers) = numbers.split_first()?;
+        let mut samples = Vec::with_capacity(names.len());
+        for name in names {
+            let (squares, rest) = numbers.split_at_checked(objectives)?;
+            let (elements, rest) = rest.split_at_checked(objectives)?;
+            let (squares, elements) = (squares.to_vec(), elements.to_vec());
+            samples.push(SampleLosses { name, timestep: None, squares, elements });
+            numbers = rest;
+        }
+        let present = present.iter().map(|&lanes| lanes as usize).collect();
+        let counts = Counts { inside: inside.to_vec(), elements };
+        Some((Self { samples, present, counts }, numbers))
+    }
 }
 
 /// The losses over all pictures.
@@ -73,28 +112,23 @@ impl HeldOut {
         self.objectives.iter().map(|objective| objective.name.clone()).collect()
     }
 
-    /// Adds a batch; the sums of its samples.
+    /// The sums of a batch.
     ///
     /// # Errors
     /// Inputs that do not fit the network, in words.
-    pub fn add<B: Backend, M: TrainingModule<B>>(
-        &mut self,
+    pub fn measure<B: Backend, M: TrainingModule<B>>(
+        &self,
         backend: &B,
         network: &M,
         params: &Params<B>,
         batch: &Batch<M::Inputs>,
-    ) -> Result<Vec<SampleLosses>, String> {
+    ) -> Result<Measured, String> {
         let batch = &if self.background { with_background(batch) } else { batch.clone() };
         let k = self.objectives.len();
         let present = objective::present(&batch.targets, k);
         let (divisors, wants) = (&vec![1.0; k], Wants::Gradients);
         let of = LossInputs { objectives: &self.objectives, batch, divisors, present: &present, wants };
         let squares = network.losses(backend, params, &of)?;
-        for i in 0..k {
-            self.squares[i] += squares[i].iter().sum::<f64>();
-            self.present[i] += present[i].len();
-        }
-        self.counts.add(&batch.targets);
         let sample = |n: usize| {
             let target = batch.targets.slice(n..n + 1);
             SampleLosses {
@@ -104,9 +138,28 @@ impl HeldOut {
                 elements: Counts::of(k, [&target]).divisors(&self.objectives),
             }
         };
-        let samples: Vec<SampleLosses> = (0..batch.targets.size).map(sample).collect();
+        let samples = (0..batch.targets.size).map(sample).collect();
+        let present = present.iter().map(Vec::len).collect();
+        Ok(Measured { samples, present, counts: Counts::of(k, [&batch.targets]) })
+    }
+
+    /// Adds the sums of a batch, and gives those of its samples.
+    pub fn add(&mut self, measured: Measured) -> Vec<SampleLosses> {
+        let Measured { samples, present, counts } = measured;
+        for (i, sum) in self.squares.iter_mut().enumerate() {
+            *sum += samples.iter().map(|sample| sample.squares[i]).sum::<f64>();
+        }
+        self.present.iter_mut().zip(&present).for_each(|(sum, lanes)| *sum += lanes);
+        self.counts.inside.iter_mut().zip(&counts.inside).for_each(|(sum, inside)| *sum += inside);
+        self.counts.elements += counts.elements;
         samples.iter().for_each(|sample| self.add_picture(sample));
-        Ok(samples)
+        samples
+    }
+
+    /// The losses of these batches alone.
+    pub fn of(mut self, batches: Vec<Measured>) -> Losses {
+        batches.into_iter().for_each(|measured| drop(self.add(measured)));
+        self.losses()
     }
 
     /// The losses of one sample; the draws of a picture follow each other.
@@ -135,6 +188,39 @@ impl HeldOut {
         present.truncate(losses.len());
         Losses { losses, present, background, pictures: self.pictures.unwrap_or_default() }
     }
+}
+
+/// The batches of all processes, in order, from those of this one with their numbers; none where any process
+/// has none. `names`: the pictures of a batch, by its number.
+///
+/// # Errors
+/// A process that cannot be reached, or that sends too few numbers.
+pub(crate) fn gather<B: Backend>(
+    group: &dyn Group<B>,
+    own: Option<Vec<(usize, Measured)>>,
+    objectives: usize,
+    batches: usize,
+    names: impl Fn(usize) -> Vec<String>,
+) -> Result<Option<Vec<Measured>>, String> {
+    if group.size() == 1 {
+        return Ok(own.map(|own| own.into_iter().map(|(_, measured)| measured).collect()));
+    }
+    let mut message = vec![f64::from(u8::from(own.is_some()))];
+    message.extend(own.iter().flatten().flat_map(|(_, measured)| measured.numbers()));
+    let all = group.gather(bytemuck::cast_slice(&message))?;
+    let all: Vec<Vec<f64>> = all.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
+    if all.iter().any(|one| one.first() != Some(&1.0)) {
+        return Ok(None);
+    }
+    let mut rest: Vec<&[f64]> = all.iter().map(|one| &one[1..]).collect();
+    let mut read = |number: usize| {
+        let rank = number % rest.len();
+        let (measured, after) = Measured::read(objectives, names(number), rest[rank])
+            .ok_or_else(|| format!("rank {rank} sent too few numbers of its held-out pictures"))?;
+        rest[rank] = after;
+        Ok(measured)
+    };
+    (0..batches).map(&mut read).collect::<Result<Vec<_>, String>>().map(Some)
 }
 
 /// A batch with one more objective's masks: all that is in none of the others.

@@ -74,5 +74,6 @@ pub mod size;
 pub mod start;
 pub mod step;
 pub mod step_error;
+mod step_event;
 pub mod timing;
 pub mod train;

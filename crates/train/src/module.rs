@@ -1,7 +1,7 @@
 //! The seam between the training step and the networks: one forward and one backward pass of all objectives.
 
 use fairhuman_engine::observe::Observer;
-use fairhuman_engine::{Backend, Lanes, ParamGrads, Params};
+use fairhuman_engine::{Backend, Lanes, ParamGrads, Params, Tape, Watcher};
 
 use crate::batch::{Batch, Inputs};
 use crate::objective::Objective;
@@ -104,4 +104,13 @@ pub struct PassContext<'a, B: Backend> {
     pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// Observes every operation, for profiles.
     pub observer: Option<&'a dyn Observer>,
+    /// Is shown the gradients while a backward pass goes on.
+    pub watcher: Option<Watcher<'a, B>>,
+}
+
+impl<B: Backend> PassContext<'_, B> {
+    /// An empty tape over `params`.
+    pub fn tape<'m>(&'m self, params: &'m Params<B>) -> Tape<'m, B> {
+        Tape::new(self.backend, params, self.checkpointing).observed(self.observer).watched(self.watcher)
+    }
 }

@@ -1,24 +1,33 @@
 //! AdamW over all parameters, moments in f32: PyTorch's form.
 
-use fairhuman_engine::{AdamW, AdamWState, Backend, Params};
+use fairhuman_engine::{AdamW, AdamWState, Backend, Param, ParamId, Params};
 
+use crate::group::Processes;
 use crate::recipe::Optimizer;
 
-/// AdamW's state.
+/// AdamW's state. A process of a group has the moments of the parameters that it owns.
 pub struct Moments<B: Backend> {
     /// Updates made so far. Refused steps are none.
     pub updates: u64,
     /// First moments, in the order of the parameters.
-    pub first: Vec<B::Tensor>,
+    pub first: Vec<Option<B::Tensor>>,
     /// Second moments.
-    pub second: Vec<B::Tensor>,
+    pub second: Vec<Option<B::Tensor>>,
 }
 
 impl<B: Backend> Moments<B> {
-    /// The state before the first update: zeros.
-    pub fn new(backend: &B, params: &Params<B>) -> Self {
-        let zeros = || params.iter().map(|p| backend.zeros(B::shape(&p.value))).collect();
+    /// The state before the first update: zeros, for the parameters that `processes` says are owned.
+    pub fn new(backend: &B, params: &Params<B>, processes: &Processes<'_, B>) -> Self {
+        let zero = |(id, param): (ParamId, &Param<B>)| {
+            processes.owns(id).then(|| backend.zeros(B::shape(&param.value)))
+        };
+        let zeros = || params.ids().zip(params.iter()).map(zero).collect();
         Self { updates: 0, first: zeros(), second: zeros() }
+    }
+
+    /// The state after some updates, without moments.
+    pub fn empty(parameters: usize, updates: u64) -> Self {
+        Self { updates, first: vec![None; parameters], second: vec![None; parameters] }
     }
 }
 
@@ -43,8 +52,11 @@ pub fn update<B: Backend>(
     };
     let tensors = params.values_mut().zip(&mut moments.first).zip(&mut moments.second).zip(grads);
     let states = tensors.filter_map(|(((param, first), second), grad)| {
-        Some(AdamWState { param, first, second, grad: grad.as_ref()? })
+        Some(AdamWState { param, first: first.as_mut()?, second: second.as_mut()?, grad: grad.as_ref()? })
     });
-    backend.adamw(&mut states.collect::<Vec<_>>(), factor, &constants);
+    let mut states: Vec<_> = states.collect();
+    if !states.is_empty() {
+        backend.adamw(&mut states, factor, &constants);
+    }
     moments.updates += 1;
 }

@@ -13,7 +13,7 @@ use crate::aggregate::Position;
 use crate::batch::Batch;
 use crate::controlled::{Controlled, ControlledInputs};
 use crate::gradient::clip_factor;
-use crate::group::Single;
+use crate::group::Processes;
 use crate::method::{Method, lora};
 use crate::module::PassContext;
 use crate::optimizer::{Moments, update};
@@ -115,19 +115,21 @@ fn repeat<B: Backend, M: Method<B>>(
     let plan = Plan { objectives: &step.objectives, weighting: &step.weighting, gradients };
     let recorded: Vec<B::Tensor> = params.iter().map(|p| p.value.clone()).collect();
     let batches = std::slice::from_ref(batch);
+    let processes = Processes::single();
     let mut times = Vec::new();
     let mut last = None;
     for repeat in 0..repeats.max(1) {
         before(repeat);
         drop(last.take());
         params.ids().zip(&recorded).for_each(|(id, value)| params.set(id, value.clone()));
-        let mut moments = Moments::new(backend, &params);
+        let mut moments = Moments::new(backend, &params, &processes);
 
         let start = (context.clock)();
         let (seed, number) = step.position;
         let position = Position { seed, step: number, state: &step.memory };
         let network = (module, &params);
-        let (gradients, direction) = step_direction(context, &Single, network, plan, (batches, 0), position)?;
+        let (gradients, direction) =
+            step_direction(context, &processes, network, plan, (batches, 0), position)?;
         let solved = (context.clock)();
         let clip = clip_factor(direction.norm, step.max_grad_norm);
         let optimizer = step.optimizer;

@@ -16,8 +16,9 @@ use crate::file_hashes::FileHashes;
 use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
-use crate::group::Group;
-use crate::held_out::{HeldOut, Losses};
+use crate::group::agreement::{self, Facts};
+use crate::group::{Group, Processes};
+use crate::held_out::{self, HeldOut, Losses};
 use crate::method::{Method, Setup};
 use crate::model::Model;
 use crate::module::PassContext;
@@ -41,6 +42,8 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
     pub model: Model<B, M>,
     /// AdamW's state.
     pub moments: Moments<B>,
+    /// The processes that take its steps.
+    pub processes: Processes<'a, B>,
     /// The position of the run.
     pub progress: Progress,
     /// Its folder; none where another process of the group owns it.
@@ -57,7 +60,7 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
 }
 
 impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
-    /// Opens the run folder (if this process is its `owner`), data and model; goes on from the newest
+    /// Opens the run folder (if this process is rank 0 of the group), data and model; goes on from the newest
     /// checkpoint where there is one.
     ///
     /// # Errors
@@ -66,9 +69,10 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         backend: &'a B,
         recipe: &'a Recipe,
         settings: &'a M::Settings,
-        owner: bool,
+        group: &'a dyn Group<B>,
         preparing: Preparing<'_>,
     ) -> Result<Self, TrainError> {
+        let owner = group.rank() == 0;
         let folder = ModelFolder::open(&recipe.model.path)?;
         start::check_apart(recipe, &folder, settings)?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
@@ -91,15 +95,16 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         let previews =
             recipe.samples.as_ref().map(|samples| Previews::open(backend, &recipe.model.path, samples));
         let previews = previews.transpose()?;
+        let processes = Processes::new(group, &model.params, recipe.objective.len());
         let (moments, progress) = match &saved {
             Some(saved) => (
                 {
                     let Model { params, averages, .. } = &mut model;
-                    saved.restore(backend, params, averages.as_mut())?
+                    saved.restore(backend, params, averages.as_mut(), &processes)?
                 },
                 saved.progress.clone(),
             ),
-            None => (Moments::new(backend, &model.params), Progress::default()),
+            None => (Moments::new(backend, &model.params, &processes), Progress::default()),
         };
         let open = |lock| RunFolder::open(&recipe.out, lock, recipe, progress.step);
         let (folder, resumed) = lock.map(open).transpose()?.unzip();
@@ -125,6 +130,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             data,
             model,
             moments,
+            processes,
             progress,
             folder,
             previews,
@@ -133,6 +139,23 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             resumed,
             notes,
         })
+    }
+
+    /// Compares this process with the others of its group before the first step.
+    ///
+    /// # Errors
+    /// A process of another run; one that cannot be reached.
+    pub fn agree(&mut self, backend: &B) -> Result<(), TrainError> {
+        let (group, step) = (self.processes.group(), self.progress.step);
+        if group.size() > 1 {
+            let Identity { recipe, dataset, model } = self.identity.clone();
+            let values = agreement::digest(backend, &self.model.params).to_string();
+            let checkpoint = if step == 0 { "none".to_owned() } else { format!("step {step}") };
+            agreement::check_facts(group, &Facts { recipe, dataset, model, checkpoint, values })?;
+            // Rank 0 alone has the log.
+            [self.resumed.validated] = agreement::any(group, [self.resumed.validated], step)?;
+        }
+        Ok(())
     }
 
     /// The event that begins a command.
@@ -174,6 +197,9 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         self.progress.step = self.progress.step.saturating_sub(count);
         self.progress.bad_in_a_row = 0;
         self.write(backend)?;
+        if self.folder.is_none() {
+            return Ok(());
+        }
         let folder = folder::checkpoints(&self.recipe.out);
         checkpoint::delete_after(&folder, self.progress.step)?;
         checkpoint::prune(&folder, self.recipe.checkpoints.keep)?;
@@ -182,17 +208,20 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
 
     fn write(&mut self, backend: &B) -> Result<Option<Event>, TrainError> {
         let step = self.progress.step;
-        let Some(run) = &self.folder else { return Ok(None) };
         if step == 0 || self.saved == Some(step) {
             return Ok(None);
         }
+        let Model { params, averages, .. } = &self.model;
+        let moments = self.processes.gather_moments(backend, params, &self.moments);
+        let moments = moments.map_err(|problem| TrainError::Group { step, problem })?;
+        self.saved = Some(step);
+        let (Some(run), Some(moments)) = (&self.folder, moments) else { return Ok(None) };
         run.sync()?;
         let folder = folder::checkpoints(&self.recipe.out);
-        let Model { params, averages, .. } = &self.model;
-        let (averages, moments) = (averages.as_ref(), &self.moments);
-        let path =
-            checkpoint::save(backend, &folder, params, averages, moments, &self.progress, &self.identity)?;
-        self.saved = Some(step);
+        let (averages, progress, identity) = (averages.as_ref(), &self.progress, &self.identity);
+        let saved = checkpoint::save(backend, &folder, params, averages, &moments, progress, identity);
+        // What could not be written may be tried again.
+        let path = saved.inspect_err(|_| self.saved = None)?;
         Ok(Some(Event::Checkpoint { step, file: run.relative(&path) }))
     }
 
@@ -201,13 +230,13 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         self.folder.as_ref().is_some_and(|folder| request.take(folder.path()))
     }
 
-    /// True if this process validates and there are held-out pictures.
+    /// True if there are held-out pictures.
     pub fn validates(&self) -> bool {
-        self.data.validates() && self.folder.is_some()
+        self.data.validates()
     }
 
-    /// The held-out losses of the network as it is, or of its averages; none without held-out pictures, where
-    /// it is told to stop, and in processes that do not own the run folder.
+    /// The held-out losses of the network as it is, or of its averages, each process those of its own
+    /// batches; none without held-out pictures, and where any process is told to stop.
     ///
     /// # Errors
     /// Files that cannot be read, a network that cannot take the data.
@@ -253,17 +282,27 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     ) -> Result<Option<Losses>, TrainError> {
         let (network, params) = (&self.model.network, self.model.eval_params());
         let pictures = self.recipe.validation.pictures && variant == Variant::Plain;
-        let mut sums = HeldOut::new(&self.recipe.objective, pictures);
-        let looked = self.data.validate(self.recipe.batch, variant, &mut |batch| {
+        let sums = HeldOut::new(&self.recipe.objective, pictures);
+        let (group, batch) = (self.processes.group(), self.recipe.batch);
+        let mut own = Vec::new();
+        let dealt = |number: usize| number % group.size() == group.rank();
+        let looked = self.data.validate(batch, variant, dealt, &mut |number, batch| {
             if stop.load(Ordering::SeqCst) {
                 return Err(DataError::Stopped);
             }
-            sums.add(context.backend, network, &params, batch).map(drop).map_err(DataError::Problem)
+            let measured = sums.measure(context.backend, network, &params, batch);
+            own.push((number, measured.map_err(DataError::Problem)?));
+            Ok(())
         });
-        match looked {
-            Err(DataError::Stopped) => Ok(None),
-            looked => looked.map(|()| Some(sums.losses())).map_err(TrainError::from),
-        }
+        let own = match looked {
+            Err(DataError::Stopped) => None,
+            looked => looked.map(|()| Some(own))?,
+        };
+        let places = self.data.held_out_batches(batch);
+        let names = |number: usize| self.data.held_out_names(&places[number]);
+        let all = held_out::gather(group, own, sums.objectives().len(), places.len(), names);
+        let step = self.progress.step;
+        Ok(all.map_err(|problem| TrainError::Group { step, problem })?.map(|all| sums.of(all)))
     }
 
     /// Renders the recipe's prompts by the network as it is, or by its averages; none without `[samples]`,
@@ -307,7 +346,6 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
     pub fn look_back(
         &mut self,
         context: &PassContext<'_, B>,
-        group: &dyn Group<B>,
         data: &StepData<M::Inputs>,
         gradients: &Gradients<B>,
     ) -> Result<(), TrainError> {
@@ -317,7 +355,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         let (step, network) = (self.progress.step, (&self.model.network, &self.model.params));
         let position = Position { seed: self.recipe.seed, step, state: &self.progress.weighting };
         let (plan, batches) = (self.recipe.plan(), (&data.batches[..], data.first));
-        match look_back(context, group, network, plan, batches, (gradients, position)) {
+        match look_back(context, &self.processes, network, plan, batches, (gradients, position)) {
             Ok(state) => self.progress.weighting = state,
             Err(error) if error.is_fatal() => return Err(TrainError::of_step(step, &error)),
             Err(_) => {}

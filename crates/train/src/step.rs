@@ -14,7 +14,7 @@ use crate::aggregate::{
 };
 use crate::batch::Batch;
 use crate::gradient::{Gradients, combined_gradient, objective_gradients, objective_losses};
-use crate::group::{Group, sum_counts};
+use crate::group::Processes;
 use crate::module::{PassContext, TrainingModule, Wants};
 use crate::objective::{Counts, Objective};
 use crate::recipe::GradientUse;
@@ -39,7 +39,7 @@ pub struct Plan<'a> {
 /// group that cannot be reached.
 pub fn step_direction<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     network: (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
@@ -47,13 +47,13 @@ pub fn step_direction<B: Backend, M: TrainingModule<B>>(
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let (k, weighting) = (plan.objectives.len(), plan.weighting);
     let own = Counts::of(k, batches.0.iter().map(|batch| &batch.targets));
-    let absent: Vec<bool> = sum_counts(group, own)?.inside.iter().map(|&inside| inside == 0.0).collect();
+    let absent: Vec<bool> = processes.sum_counts(own)?.inside.iter().map(|&inside| inside == 0.0).collect();
     let average =
         RunningGram::read(position.state, k).map_err(|e| StepError::Gradient { problem: e.to_string() })?;
     if weighting.is_exact(position.step, &absent, &average) {
-        exact(context, group, network, plan, batches, position)
+        exact(context, processes, network, plan, batches, position)
     } else {
-        summed(context, group, network, plan, batches, (position, &absent))
+        summed(context, processes, network, plan, batches, (position, &absent))
     }
 }
 
@@ -65,21 +65,21 @@ pub fn step_direction<B: Backend, M: TrainingModule<B>>(
 /// As [`step_direction`].
 pub fn look_back<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
     (gradients, position): (&Gradients<B>, Position<'_>),
 ) -> Result<State, StepError> {
     let Plan { objectives, weighting, .. } = plan;
-    let after = objective_losses(context, group, module, params, objectives, batches)?;
+    let after = objective_losses(context, processes, module, params, objectives, batches)?;
     let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
     memory_after(objectives, weighting, &absent, (&gradients.losses, &after), position)
 }
 
 fn exact<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
@@ -88,7 +88,7 @@ fn exact<B: Backend, M: TrainingModule<B>>(
     let Plan { objectives, weighting, gradients: kept } = plan;
     let twice = kept == GradientUse::Twice;
     let wants = if twice { Wants::Products } else { Wants::Gradients };
-    let mut gradients = objective_gradients(context, group, module, params, objectives, batches, wants)?;
+    let mut gradients = objective_gradients(context, processes, module, params, objectives, batches, wants)?;
     let again = std::cell::Cell::new(0.0);
     let second_pass = |coefficients: &[f64]| {
         let combined = combined_gradient(context, module, params, objectives, batches, coefficients)?;
@@ -96,14 +96,15 @@ fn exact<B: Backend, M: TrainingModule<B>>(
         Ok(combined.gradient)
     };
     let second_pass = twice.then_some(&second_pass as SecondPass<'_, B>);
-    let direction = fair_direction(context, objectives, weighting, &gradients, position, second_pass)?;
+    let direction =
+        fair_direction(context, processes, (objectives, weighting), &gradients, position, second_pass)?;
     gradients.backward += again.get();
     Ok((gradients, direction))
 }
 
 fn summed<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    group: &dyn Group<B>,
+    processes: &Processes<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
@@ -114,9 +115,9 @@ fn summed<B: Backend, M: TrainingModule<B>>(
     let reads_losses = weighting.rule.needs().is_some_and(|needs| needs.losses);
     let known = if !reads_losses {
         Some(weigh(&vec![0.0; objectives.len()])?)
-    } else if batches.0.len() > 1 || group.size() > 1 {
+    } else if batches.0.len() > 1 || processes.group().size() > 1 {
         // The step's losses are known only when every micro-batch has been seen.
-        Some(weigh(&objective_losses(context, group, module, params, objectives, batches)?)?)
+        Some(weigh(&objective_losses(context, processes, module, params, objectives, batches)?)?)
     } else {
         // Those of a single micro-batch are, between its forward and its backward pass.
         None
@@ -134,10 +135,10 @@ fn summed<B: Backend, M: TrainingModule<B>>(
         Ok(solution.combination())
     };
     let wants = Wants::Sum(&coefficients);
-    let gradients = objective_gradients(context, group, module, params, objectives, batches, wants)?;
+    let gradients = objective_gradients(context, processes, module, params, objectives, batches, wants)?;
     let solved = solved.into_inner().unwrap_or_else(PoisonError::into_inner);
     let solved =
         solved.ok_or_else(|| StepError::Shape { problem: "a step needs at least one batch".into() })?;
-    let direction = summed_direction(context, weighting, &gradients, solved)?;
+    let direction = summed_direction(context, processes, weighting, &gradients, solved)?;
     Ok((gradients, direction))
 }

@@ -11,7 +11,7 @@ use crate::aggregate::Position;
 use crate::data::{Data, DataError, Preparing};
 use crate::error::TrainError;
 use crate::gradient::clip_factor;
-use crate::group::Single;
+use crate::group::Processes;
 use crate::method::{Method, Settings, Setup, Visitor};
 use crate::model::Model;
 use crate::module::PassContext;
@@ -65,17 +65,23 @@ fn measure<B: Backend, M: Method<B>>(
     let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
     let mut data = Data::of(backend.exact(), recipe, dataset, source)?;
     let mut model = Model::<B, M>::open(&setup, settings, recipe.ema)?;
-    let mut moments = Moments::new(backend, &model.params);
-    let passes =
-        PassContext { backend, checkpointing: recipe.activation_checkpointing, clock, observer: None };
+    let processes = Processes::single();
+    let mut moments = Moments::new(backend, &model.params, &processes);
+    let passes = PassContext {
+        backend,
+        checkpointing: recipe.activation_checkpointing,
+        clock,
+        observer: None,
+        watcher: None,
+    };
     let mut seconds = 0.0;
     for step in 1..=TIMED {
         let begin = clock();
-        let read = data.step(step, step, |count| 0..count)?;
+        let read = data.step(step, step, |samples| 0..samples)?;
         let position = Position { seed: recipe.seed, step, state: &Default::default() };
         let batches = (&read.batches[..], read.first);
         let network = (&model.network, &model.params);
-        let (_, direction) = step_direction(&passes, &Single, network, recipe.plan(), batches, position)
+        let (_, direction) = step_direction(&passes, &processes, network, recipe.plan(), batches, position)
             .map_err(|error| TrainError::of_step(step, &error))?;
         let clip = clip_factor(direction.norm, recipe.max_grad_norm);
         let rate = recipe.optimizer.learning_rate * recipe.schedule.factor(step);

@@ -6,22 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::Backend;
 use fairhuman_engine::observe::Observer;
 
-use crate::aggregate::{Direction, Position};
+use crate::aggregate::Position;
 use crate::data::{DataError, Source};
 use crate::error::TrainError;
-use crate::events::{Event, Reason, Seconds, Step, StepOutcome};
-use crate::gradient::{Gradients, clip_factor};
-use crate::group::{self, Group};
+use crate::events::{Event, Reason, Seconds};
+use crate::gradient::clip_factor;
+use crate::group::{self, Group, agreement};
 use crate::method::{Method, Settings, Visitor};
 use crate::model::Model;
 use crate::module::PassContext;
 use crate::optimizer::update;
-use crate::recipe::Recipe;
+use crate::recipe::{GradientUse, Recipe};
 use crate::record;
 use crate::requests::Request;
 use crate::session::Session;
 use crate::step::step_direction;
-use crate::step_error::StepError;
+use crate::step_event::step_event;
+
+/// Steps of a group after which its processes compare their trained values.
+const VALUES_CHECKED_EVERY: u64 = 50;
 
 /// Receives the events of a run as plain data.
 pub trait Reporter {
@@ -93,7 +96,13 @@ fn run<B: Backend, M: Method<B>>(
     let Environment { clock, peak_memory, machine, stop, reporter, observer, group, until, record } =
         environment;
     let until = until.unwrap_or(recipe.steps);
-    let passes = PassContext { backend, checkpointing: recipe.activation_checkpointing, clock, observer };
+    let passes = PassContext {
+        backend,
+        checkpointing: recipe.activation_checkpointing,
+        clock,
+        observer,
+        watcher: None,
+    };
     let cut_short = false;
     let mut command =
         Command { recipe, passes, group, until, record, stop, peak_memory, reporter, cut_short };
@@ -110,8 +119,11 @@ fn run<B: Backend, M: Method<B>>(
     let start = run.start(until, machine);
     command.emit(&mut run, start)?;
     if let Err(error) = command.begin(&mut run).and_then(|()| command.steps(&mut run)) {
-        // What was learnt is kept, if it can be; the error that ended it is the one to tell.
-        if let Ok(saved) = run.save(backend) {
+        // What was learnt is kept, if it can be (the processes of a group may be at different places); the
+        // error that ended it is the one to tell.
+        if group.size() == 1
+            && let Ok(saved) = run.save(backend)
+        {
             let _ = command.emit(&mut run, saved);
         }
         return Err(error);
@@ -152,15 +164,25 @@ impl<'a, B: Backend> Command<'a, '_, B> {
                 })
                 .map_err(|problem| TrainError::RecordStep { step, problem })?;
         }
-        let (size, accumulation) = (self.group.size(), self.recipe.accumulation);
-        if !accumulation.is_multiple_of(size) {
-            return Err(TrainError::Processes { size, accumulation });
+        let (size, samples) = (self.group.size(), self.recipe.samples_per_step());
+        if samples < size {
+            return Err(TrainError::Processes { size, samples });
+        }
+        if size > 1 && self.recipe.gradients == GradientUse::Twice {
+            return Err(TrainError::KeepsNoGradients { size });
         }
         Ok(())
     }
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+
+    /// True if this or another process is told to stop. Then all are.
+    fn stops<M: Method<B>>(&self, run: &Session<'_, B, M>, asked: bool) -> Result<bool, TrainError> {
+        let [stops] = agreement::any(self.group, [asked || self.stopped()], run.progress.step)?;
+        self.stop.fetch_or(stops, Ordering::SeqCst);
+        Ok(stops)
     }
 
     /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by
@@ -177,13 +199,17 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     }
 
     fn open<M: Method<B>>(&mut self, settings: &'a M::Settings) -> Result<Session<'a, B, M>, TrainError> {
-        let (stop, reporter) = (self.stop, &mut *self.reporter);
-        let owner = self.group.rank() == 0;
+        let (stop, reporter, group) = (self.stop, &mut *self.reporter, self.group);
         let backend = self.passes.backend;
-        let run = Session::open(backend, self.recipe, settings, owner, &mut |what, done, total| {
-            reporter.preparing(what, done, total);
-            if stop.load(Ordering::SeqCst) { Err(DataError::Stopped) } else { Ok(()) }
-        })?;
+        let opened = group::in_turn(group, || {
+            Session::open(backend, self.recipe, settings, group, &mut |what, done, total| {
+                reporter.preparing(what, done, total);
+                if stop.load(Ordering::SeqCst) { Err(DataError::Stopped) } else { Ok(()) }
+            })
+        });
+        let mut run: Session<'a, B, M> =
+            opened.map_err(|problem| TrainError::Group { step: 0, problem })??;
+        run.agree(backend)?;
         match self.record {
             Some(step) if step <= run.progress.step => {
                 let done = run.progress.step;
@@ -211,7 +237,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     /// Steps until the last one of this command, or until it is told to stop.
     fn steps<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let first = run.progress.step;
-        while run.progress.step < self.until && !self.stopped() {
+        let mut stopping = self.stops(run, false)?;
+        while run.progress.step < self.until && !stopping {
             let number = run.progress.step + 1;
             let failure = self.attempt(run, format!("step {number}"), Self::step)?;
             let step = run.progress.step;
@@ -237,13 +264,12 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             if run.is_asked(Request::Sample) && !self.previews_after(step) {
                 self.sample(run)?;
             }
-            if run.is_asked(Request::Stop) {
-                self.stop.store(true, Ordering::SeqCst);
-            }
-            if run.is_asked(Request::Save) || step.is_multiple_of(self.recipe.checkpoints.every) {
+            let [save] = agreement::any(self.group, [run.is_asked(Request::Save)], step)?;
+            if save || step.is_multiple_of(self.recipe.checkpoints.every) {
                 let saved = run.save(self.passes.backend)?;
                 self.emit(run, saved)?;
             }
+            stopping = self.stops(run, run.is_asked(Request::Stop))?;
         }
         Ok(())
     }
@@ -261,7 +287,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         let network = (&run.model.network, &run.model.params);
         let batches = (&data.batches[..], data.first);
         let position = Position { seed: recipe.seed, step, state: &run.progress.weighting };
-        let found = step_direction(passes, self.group, network, recipe.plan(), batches, position);
+        let found = step_direction(passes, &run.processes, network, recipe.plan(), batches, position);
         let solved = clock();
         match &found {
             Ok((gradients, direction)) => {
@@ -273,6 +299,8 @@ impl<'a, B: Backend> Command<'a, '_, B> {
                     let (Model { params, averages, .. }, moments) = (&mut run.model, &mut run.moments);
                     let (optimizer, gradient) = (&recipe.optimizer, &direction.combined);
                     update(backend, params, moments, gradient, clip, optimizer, learning_rate);
+                    let shared = run.processes.share_values(backend, params);
+                    shared.map_err(|error| TrainError::of_step(step, &error))?;
                     run.progress.weighting = direction.state.clone();
                     if let Some(averages) = averages {
                         averages.update(backend, params, moments.updates);
@@ -285,7 +313,10 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         }
         run.progress.step = step;
         if let Ok((gradients, _)) = &found {
-            run.look_back(passes, self.group, &data, gradients)?;
+            run.look_back(passes, &data, gradients)?;
+        }
+        if self.group.size() > 1 && step.is_multiple_of(VALUES_CHECKED_EVERY) {
+            agreement::check_values(self.group, backend, &run.model.params, step)?;
         }
         let end = clock();
 
@@ -330,7 +361,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     fn validate<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<bool, TrainError> {
         let during = format!("validation after step {}", run.progress.step);
         let validation = self.attempt(run, during, |this, run| run.validate(&this.passes, this.stop))?;
-        self.cut_short |= validation.is_none() && run.validates() && self.stopped();
+        self.cut_short |= validation.is_none() && run.validates();
         let first = match &validation {
             Some(Event::Validation(validation)) => validation.losses.first().copied(),
             _ => None,
@@ -374,63 +405,4 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             None => TrainError::BadSteps { step, count, last },
         })
     }
-}
-
-fn step_event<B: Backend>(
-    recipe: &Recipe,
-    step: u64,
-    samples: &[String],
-    timesteps: Vec<usize>,
-    learning_rate: f64,
-    found: &Result<(Gradients<B>, Direction<B>), StepError>,
-    seconds: Seconds,
-) -> Step {
-    let mut event = Step {
-        step,
-        outcome: StepOutcome::Updated,
-        samples: samples.to_vec(),
-        timesteps,
-        losses: Vec::new(),
-        weights: Vec::new(),
-        factor: None,
-        weights_of: None,
-        rates: Vec::new(),
-        gram: Vec::new(),
-        cosines: Vec::new(),
-        solve: None,
-        present: Vec::new(),
-        area: Vec::new(),
-        grad_norm: None,
-        clip: None,
-        learning_rate,
-        seconds,
-        peak_memory_mib: None,
-    };
-    match found {
-        Err(refused) => event.outcome = StepOutcome::Refused(refused.named(samples)),
-        Ok((gradients, direction)) => {
-            if gradients.present.iter().all(|&lanes| lanes == 0) {
-                event.outcome = StepOutcome::AllAbsent;
-            }
-            event.losses = gradients.losses.clone();
-            if let Some(solution) = &direction.solution {
-                event.weights = solution.weights.clone();
-                event.factor = Some(solution.factor);
-                // Along a direction whose gradients were not made the rates are not known.
-                event.rates = if direction.gram.is_empty() { Vec::new() } else { solution.rates.clone() };
-                event.solve = Some(solution.outcome);
-            }
-            event.weights_of = direction.weights_of;
-            event.gram = direction.gram.clone();
-            event.cosines = direction.cosines.clone();
-            event.present = gradients.present.clone();
-            event.area = gradients.area.clone();
-            event.grad_norm = Some(direction.norm);
-            event.clip = Some(clip_factor(direction.norm, recipe.max_grad_norm));
-            event.seconds.forward = gradients.forward;
-            event.seconds.backward = gradients.backward;
-            event.seconds.solve = direction.seconds;
-        }
-    }
-    event
 }

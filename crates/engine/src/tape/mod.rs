@@ -72,10 +72,14 @@ pub struct Tape<'m, B: Backend> {
     backend: &'m B,
     params: &'m Params<B>,
     observer: Option<&'m dyn Observer>,
+    watcher: Option<Watcher<'m, B>>,
     nodes: Vec<Option<Vjp<'m, B>>>,
     mode: Mode,
     checkpointing: bool,
 }
+
+/// Is shown the gradients so far, many times in a backward pass.
+pub type Watcher<'m, B> = &'m (dyn Fn(&ParamGrads<B>) + Sync);
 
 /// The state of a backward pass that a node's closure works on.
 struct Pullback<'a, 'm, B: Backend> {
@@ -90,7 +94,8 @@ struct Pullback<'a, 'm, B: Backend> {
 impl<'m, B: Backend> Tape<'m, B> {
     /// An empty tape over `params`. With `checkpointing`, [`Tape::checkpoint`] keeps inputs only.
     pub fn new(backend: &'m B, params: &'m Params<B>, checkpointing: bool) -> Self {
-        Self { backend, params, observer: None, nodes: Vec::new(), mode: Mode::Record, checkpointing }
+        let (observer, watcher) = (None, None);
+        Self { backend, params, observer, watcher, nodes: Vec::new(), mode: Mode::Record, checkpointing }
     }
 
     /// A tape that records nothing, for evaluation: a value is freed when its last [`Var`] is dropped.
@@ -102,6 +107,13 @@ impl<'m, B: Backend> Tape<'m, B> {
     /// Reports every operation to `observer` (profiles).
     pub fn observed(mut self, observer: Option<&'m dyn Observer>) -> Self {
         self.observer = observer;
+        self
+    }
+
+    /// Shows `watcher` the gradients after every operation (or checkpointed segment) of the backward pass, so
+    /// that those that are whole can be used while the pass goes on.
+    pub fn watched(mut self, watcher: Option<Watcher<'m, B>>) -> Self {
+        self.watcher = watcher;
         self
     }
 
@@ -174,6 +186,9 @@ impl<'m, B: Backend> Tape<'m, B> {
             let Some(vjp) = self.nodes[id].take() else { continue };
             if let Some(g) = pull.grads[id].take() {
                 vjp(&mut pull, g);
+                if let Some(watcher) = self.watcher {
+                    watcher(pull.sink);
+                }
             }
         }
         leaves.into_iter().map(|node| node.and_then(|NodeId(id)| pull.grads[id].take())).collect()

@@ -80,7 +80,8 @@ fn time(backend: &impl Backend, step: &RecordedStep, options: &Replay) -> anyhow
     let observer = options.profile.then_some(&profile as &dyn Observer);
     let activations = Activations::new(backend, observer);
     let observer = Some(&activations as &dyn Observer);
-    let context = PassContext { backend, checkpointing: options.checkpointing, clock: &clock, observer };
+    let context =
+        PassContext { backend, checkpointing: options.checkpointing, clock: &clock, observer, watcher: None };
     let warm_up = if options.repeat.is_some() { WARM_UP } else { 0 };
     let repeats = usize::try_from(options.repeat.unwrap_or(1))?;
     let gradients = if options.two_passes { GradientUse::Twice } else { GradientUse::Kept };

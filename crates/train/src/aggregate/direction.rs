@@ -6,6 +6,7 @@ use fairhuman_fairness::{Gram, Observation, RunningGram, Solution, State, cosine
 use super::rule::WITHOUT_WEIGHTS;
 use super::{Aggregator, Rule, Seen, Weighting};
 use crate::gradient::Gradients;
+use crate::group::Processes;
 use crate::module::PassContext;
 use crate::objective::Objective;
 use crate::step_error::StepError;
@@ -57,8 +58,8 @@ fn refuse(problem: impl ToString) -> StepError {
 /// A gradient that is not finite, with its objective; memory that cannot be had.
 pub fn fair_direction<B: Backend>(
     context: &PassContext<'_, B>,
-    objectives: &[Objective],
-    weighting: &Weighting,
+    processes: &Processes<'_, B>,
+    (objectives, weighting): (&[Objective], &Weighting),
     gradients: &Gradients<B>,
     position: Position<'_>,
     second_pass: Option<SecondPass<'_, B>>,
@@ -67,7 +68,7 @@ pub fn fair_direction<B: Backend>(
     let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
     let names = || objectives.iter().map(|o| o.name.as_str());
     let backend = context.backend;
-    let products = backend.attempt(|| backend.scope(|| gradients.grads.gram(backend)))?;
+    let products = processes.sum(backend.attempt(|| backend.scope(|| gradients.grads.gram(backend)))?)?;
     let gram = Gram::new(names(), products).and_then(|gram| gram.with_absent(&absent)).map_err(refuse)?;
     let Position { seed, step, state } = position;
     let mut state = state.clone();
@@ -97,7 +98,7 @@ pub fn fair_direction<B: Backend>(
         let solution = solution.as_ref().ok_or_else(|| refuse(WITHOUT_WEIGHTS))?;
         combined = second_pass(&solution.combination())?;
     }
-    let norm = norm(backend, &combined)?;
+    let norm = norm(backend, processes, &combined)?;
     let (gram, cosines) = (gram.values().to_vec(), cosines(&gram));
     Ok(Direction { gram, cosines, solution, weights_of: None, combined, norm, state, seconds })
 }
@@ -164,6 +165,7 @@ fn presence(objectives: &[Objective], absent: &[bool]) -> Result<Gram, StepError
 /// A gradient that is not finite; memory that cannot be had.
 pub fn summed_direction<B: Backend>(
     context: &PassContext<'_, B>,
+    processes: &Processes<'_, B>,
     weighting: &Weighting,
     gradients: &Gradients<B>,
     (solution, state): (Solution, State),
@@ -171,7 +173,7 @@ pub fn summed_direction<B: Backend>(
     let start = (context.clock)();
     let backend = context.backend;
     let combined = backend.attempt(|| backend.scope(|| gradients.grads.combine(backend, &[1.0])))?;
-    let norm = norm(backend, &combined)?;
+    let norm = norm(backend, processes, &combined)?;
     let weights_of = match weighting.keeps_average() {
         true => Some(RunningGram::read(&state, solution.weights.len()).map_err(refuse)?.step()),
         false => None,
@@ -181,10 +183,23 @@ pub fn summed_direction<B: Backend>(
     Ok(Direction { gram, cosines, solution: Some(solution), weights_of, combined, norm, state, seconds })
 }
 
-fn norm<B: Backend>(backend: &B, combined: &[Option<B::Tensor>]) -> Result<f64, StepError> {
-    let norm = || backend.norm(&combined.iter().flatten().collect::<Vec<_>>());
-    match backend.attempt(|| backend.scope(norm))? {
-        norm if norm.is_finite() => Ok(norm),
-        norm => Err(refuse(format!("the combined gradient's norm is {norm}"))),
+/// The norm over the parameters of all processes.
+fn norm<B: Backend>(
+    backend: &B,
+    processes: &Processes<'_, B>,
+    combined: &[Option<B::Tensor>],
+) -> Result<f64, StepError> {
+    let own: Vec<_> = combined.iter().flatten().collect();
+    let own = match own.is_empty() {
+        true => 0.0,
+        false => backend.attempt(|| backend.scope(|| backend.norm(&own)))?,
+    };
+    let norm = match processes.group().size() {
+        1 => own,
+        _ => processes.sum(vec![own * own])?.iter().sum::<f64>().sqrt(),
+    };
+    match norm.is_finite() {
+        true => Ok(norm),
+        false => Err(refuse(format!("the combined gradient's norm is {norm}"))),
     }
 }

@@ -66,8 +66,8 @@ impl<I: Inputs> StepData<I> {
     }
 }
 
-/// Receives batches one after the other.
-pub type Each<'a, I> = &'a mut dyn FnMut(&Batch<I>) -> Result<(), DataError>;
+/// Receives batches one after the other, with their numbers.
+pub type Each<'a, I> = &'a mut dyn FnMut(usize, &Batch<I>) -> Result<(), DataError>;
 
 /// The part of a picture that a source's reader reads.
 type Read<B, S> = <<S as Source<B>>::Reader as Reader>::Read;
@@ -219,8 +219,8 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         key.digits()
     }
 
-    /// The data of `step`, from 1: of its micro-batches those in `share`, a function of their number. The
-    /// pictures of the step after it are then read while this one is computed, unless it is beyond `last`.
+    /// The data of `step`, from 1: of its samples those in `share`, a function of their number. The pictures
+    /// of the step after it are then read while this one is computed, unless it is beyond `last`.
     ///
     /// # Errors
     /// A file that has changed or cannot be read any more.
@@ -247,15 +247,25 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
 
     fn plan(&mut self, step: u64, share: impl Fn(usize) -> Range<usize>) -> Plan {
         let all = self.order.step(step);
-        let share = share(all.len());
-        let first = all[..share.start].iter().map(Vec::len).sum();
+        let own = share(all.iter().map(Vec::len).sum());
         let names = all.iter().flatten().map(|&i| self.loader.name(i)).collect();
-        Plan { step, micro_batches: all[share].to_vec(), first, names }
+        let mut micro_batches = Vec::new();
+        let mut begin = 0;
+        for samples in all {
+            let place = |at: usize| at.saturating_sub(begin).min(samples.len());
+            let part = place(own.start)..place(own.end);
+            begin += samples.len();
+            if !part.is_empty() {
+                micro_batches.push(samples[part].to_vec());
+            }
+        }
+        Plan { step, micro_batches, first: own.start, names }
     }
 
-    /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`. The latents
-    /// are the posterior's mean, the crop the middle, nothing is mirrored, captions are as written, min-SNR
-    /// and weights are off. `variant`: the inputs beside latents and captions.
+    /// Batches of held-out pictures at fixed noise and time steps, one after the other to `each`, with their
+    /// numbers: those that `wanted` says by number. The latents are the posterior's mean, the crop the
+    /// middle, nothing is mirrored, captions are as written, min-SNR and weights are off. `variant`: the
+    /// inputs beside latents and captions.
     ///
     /// # Errors
     /// As [`Data::step`], and what `each` returns.
@@ -263,36 +273,61 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         &mut self,
         batch: usize,
         variant: Variant,
+        wanted: impl Fn(usize) -> bool,
         each: Each<'_, S::Inputs>,
     ) -> Result<(), DataError> {
-        let geometry = self.fixed_geometry();
+        let (geometry, loader, held_out) =
+            (self.fixed_geometry(), self.loader.clone(), self.held_out.clone());
         let draws = self.source.validation_draws(self.validation.draws);
-        let loader = self.loader.clone();
-        let mut flush =
-            |waiting: &[Batch<S::Inputs>]| each(&Batch::join(waiting).map_err(DataError::Problem)?);
-        let mut waiting: Vec<Batch<S::Inputs>> = Vec::new();
-        let held_out = self.held_out.clone();
-        for (position, &i) in held_out.iter().enumerate() {
-            let drawn = draw(&geometry, loader.dataset.item(i).size, loader.seed, 0, 0);
-            let sample = loader.sample(i, &drawn)?;
-            for j in 0..draws {
+        let drawn = |i: usize| draw(&geometry, loader.dataset.item(i).size, loader.seed, 0, 0);
+        let mut last = None;
+        for (number, places) in self.held_out_batches(batch).iter().enumerate().filter(|(n, _)| wanted(*n)) {
+            let mut samples = Vec::with_capacity(places.len());
+            for &(position, j) in places {
+                let i = held_out[position];
+                let (drawn, sample) = match last.take() {
+                    Some((at, drawn, sample)) if at == position => (drawn, sample),
+                    _ => {
+                        let drawn = drawn(i);
+                        let sample = loader.sample(i, &drawn)?;
+                        (drawn, sample)
+                    }
+                };
                 let (of, next) = (held_out.len(), held_out[(position + 1) % held_out.len()]);
                 let (seed, draw) = (self.validation.seed, (j, draws));
                 let key = DrawKey::HeldOut { seed, position, of, draw, variant, next };
-                let one = self.one(loader.picture(i, &drawn, &sample, key)?)?;
-                let size = |batch: &Batch<S::Inputs>| (batch.targets.height, batch.targets.width);
-                if waiting.last().is_some_and(|other| size(other) != size(&one)) {
-                    flush(&waiting)?;
-                    waiting.clear();
+                samples.push(self.one(loader.picture(i, &drawn, &sample, key)?)?);
+                last = Some((position, drawn, sample));
+            }
+            each(number, &Batch::join(&samples).map_err(DataError::Problem)?)?;
+        }
+        Ok(())
+    }
+
+    /// The batches of [`Data::validate`], each a list of positions among the held-out pictures and numbers
+    /// of draws, of one size.
+    pub fn held_out_batches(&self, batch: usize) -> Vec<Vec<(usize, usize)>> {
+        let geometry = self.fixed_geometry();
+        let draws = self.source.validation_draws(self.validation.draws);
+        let mut batches: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut size = None;
+        for (position, &i) in self.held_out.iter().enumerate() {
+            let drawn = draw(&geometry, self.loader.dataset.item(i).size, self.loader.seed, 0, 0);
+            let of_picture = Some((drawn.width, drawn.height));
+            for j in 0..draws {
+                match batches.last_mut() {
+                    Some(last) if last.len() < batch && size == of_picture => last.push((position, j)),
+                    _ => batches.push(vec![(position, j)]),
                 }
-                waiting.push(one);
-                if waiting.len() == batch {
-                    flush(&waiting)?;
-                    waiting.clear();
-                }
+                size = of_picture;
             }
         }
-        if waiting.is_empty() { Ok(()) } else { flush(&waiting) }
+        batches
+    }
+
+    /// The names of the pictures of such a batch.
+    pub fn held_out_names(&self, places: &[(usize, usize)]) -> Vec<String> {
+        places.iter().map(|&(position, _)| self.loader.name(self.held_out[position])).collect()
     }
 
     /// The other inputs that held-out losses are computed with; those of another picture need a second one.

@@ -9,7 +9,7 @@ use fairhuman_engine::{Backend, Cpu, Params};
 use fairhuman_train::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use fairhuman_train::batch::{Batch, Targets};
 use fairhuman_train::gradient::{Gradients, combined_gradient, objective_gradients};
-use fairhuman_train::group::Single;
+use fairhuman_train::group::Processes;
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::recorded::channels_last;
@@ -64,10 +64,10 @@ fn gradients(
     let mut params = Params::default();
     let vae = AutoencoderKl::load(backend, &data().join("vae"), Trainable::All(&mut params)).unwrap();
     let autoencoder = Autoencoder { vae, losses: LOSSES };
-    let context = PassContext { backend, checkpointing, clock: &silent, observer: None };
+    let context = PassContext { backend, checkpointing, clock: &silent, observer: None, watcher: None };
     let found = objective_gradients(
         &context,
-        &Single,
+        &Processes::single(),
         &autoencoder,
         &params,
         &objectives(),
@@ -163,13 +163,27 @@ fn the_gradient_of_a_weighted_sum_is_the_combined_gradient() {
         };
         let vae = AutoencoderKl::load(&backend, &data().join("vae"), trainable).unwrap();
         let autoencoder = Autoencoder { vae, losses: Losses { part, ..LOSSES } };
-        let context = PassContext { backend: &backend, checkpointing: false, clock: &silent, observer: None };
+        let context = PassContext {
+            backend: &backend,
+            checkpointing: false,
+            clock: &silent,
+            observer: None,
+            watcher: None,
+        };
         let (objectives, whole, coefficients) = (objectives(), batch(&file), [0.7, 2.5]);
         for batches in [vec![whole.clone()], whole.split(1)] {
             let of = (&batches[..], 0);
             let wants = Wants::Gradients;
-            let kept = objective_gradients(&context, &Single, &autoencoder, &params, &objectives, of, wants)
-                .unwrap();
+            let kept = objective_gradients(
+                &context,
+                &Processes::single(),
+                &autoencoder,
+                &params,
+                &objectives,
+                of,
+                wants,
+            )
+            .unwrap();
             let expected = kept.grads.combine(&backend, &coefficients);
             let found = combined_gradient(&context, &autoencoder, &params, &objectives, of, &coefficients);
             let read = |list: &[Option<<Cpu as Backend>::Tensor>]| -> Vec<f32> {

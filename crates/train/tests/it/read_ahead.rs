@@ -7,6 +7,7 @@ use fairhuman_diffusion::init::{Preset, init_model};
 use fairhuman_engine::{Cpu, DType};
 use fairhuman_people::{Options, write_dataset};
 use fairhuman_train::data::StepData;
+use fairhuman_train::group::Single;
 use fairhuman_train::method::{Method, Settings, Visitor};
 use fairhuman_train::recipe::Recipe;
 use fairhuman_train::session::Session;
@@ -57,7 +58,7 @@ fn answers<M: Method<Cpu>>(
     asked: &[Asked],
 ) -> Vec<Result<String, String>> {
     let cpu = Cpu::new(2).unwrap();
-    let mut run = Session::<Cpu, M>::open(&cpu, recipe, settings, true, &mut |_, _, _| Ok(())).unwrap();
+    let mut run = Session::<Cpu, M>::open(&cpu, recipe, settings, &Single, &mut |_, _, _| Ok(())).unwrap();
     let all = |count: usize| -> Range<usize> { 0..count };
     let text = |data: StepData<M::Inputs>| format!("{:?}", (data.batches, data.first, data.names));
     asked

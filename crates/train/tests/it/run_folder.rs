@@ -7,6 +7,7 @@ use fairhuman_fairness::State;
 use fairhuman_train::checkpoint::{self, CheckpointError, Identity, Progress};
 use fairhuman_train::error::TrainError;
 use fairhuman_train::folder::RunFolder;
+use fairhuman_train::group::Processes;
 use fairhuman_train::optimizer::Moments;
 use fairhuman_train::sealed;
 
@@ -51,9 +52,9 @@ fn two_runs_cannot_share_a_folder_at_once() {
 fn a_checkpoint_gives_back_everything_that_was_saved() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let saved = params(&backend, 1.5);
-    let mut moments = Moments::new(&backend, &saved);
+    let mut moments = Moments::new(&backend, &saved, &Processes::single());
     moments.updates = 7;
-    moments.second[1] = backend.tensor(&[4], &[0.25; 4]);
+    moments.second[1] = Some(backend.tensor(&[4], &[0.25; 4]));
     let mut weighting = State::default();
     weighting.set("mean", vec![0.1 + 0.2, f64::MIN_POSITIVE]);
     let progress = Progress { step: 9, bad_in_a_row: 2, weighting };
@@ -64,15 +65,19 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     let opened = checkpoint::open(&path).unwrap();
     assert_eq!((&opened.progress, &opened.identity), (&progress, &identity));
     let mut other = params(&backend, 0.0);
-    let restored = opened.restore(&backend, &mut other, None).unwrap();
+    let restored = opened.restore(&backend, &mut other, None, &Processes::single()).unwrap();
     assert_eq!(values(&backend, &other), values(&backend, &saved));
     assert_eq!(restored.updates, 7);
-    assert_eq!(backend.read(&restored.second[1]), [0.25; 4]);
+    assert_eq!(backend.read(restored.second[1].as_ref().unwrap()), [0.25; 4]);
 
     // Another adapter: nothing is restored, and the message names the tensor.
     let mut smaller = Params::default();
     smaller.add("lora.a", backend.tensor(&[2, 3], &[0.0; 6]));
-    let error = checkpoint::open(&path).unwrap().restore(&backend, &mut smaller, None).err().unwrap();
+    let error = checkpoint::open(&path)
+        .unwrap()
+        .restore(&backend, &mut smaller, None, &Processes::single())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("lora.b"), "{error}");
     assert_eq!(values(&backend, &smaller), [0.0; 6]);
 }
@@ -81,7 +86,8 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
 fn values_that_are_not_finite_are_not_saved() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let params = params(&backend, f32::NAN);
-    let (moments, progress) = (Moments::new(&backend, &params), Progress { step: 3, ..Progress::default() });
+    let (moments, progress) =
+        (Moments::new(&backend, &params, &Processes::single()), Progress { step: 3, ..Progress::default() });
     let error =
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
             .unwrap_err();
@@ -93,7 +99,7 @@ fn values_that_are_not_finite_are_not_saved() {
 fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let params = params(&backend, 1.0);
-    let moments = Moments::new(&backend, &params);
+    let moments = Moments::new(&backend, &params, &Processes::single());
     for step in [2, 10, 4] {
         let progress = Progress { step, ..Progress::default() };
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())

@@ -6,7 +6,7 @@ use fairhuman_train::aggregate::{Direction, GradDrop, Position, Weighting, fair_
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
 use fairhuman_train::gradient::{Gradients, clip_factor, combined_gradient, objective_gradients};
-use fairhuman_train::group::Single;
+use fairhuman_train::group::Processes;
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::optimizer::{Moments, update};
@@ -20,7 +20,7 @@ fn silent() -> f64 {
 }
 
 fn context<B: Backend>(backend: &B) -> PassContext<'_, B> {
-    PassContext { backend, checkpointing: false, clock: &silent, observer: None }
+    PassContext { backend, checkpointing: false, clock: &silent, observer: None, watcher: None }
 }
 
 fn step<B: Backend>(
@@ -43,7 +43,7 @@ fn weighted_step<B: Backend>(
     let module = Denoising(toy);
     let gradients = objective_gradients(
         &context,
-        &Single,
+        &Processes::single(),
         &module,
         &toy.params,
         objectives,
@@ -51,7 +51,8 @@ fn weighted_step<B: Backend>(
         Wants::Gradients,
     )?;
     let position = Position { seed: 0, step: 1, state: &State::default() };
-    let direction = fair_direction(&context, objectives, weighting, &gradients, position, None)?;
+    let direction =
+        fair_direction(&context, &Processes::single(), (objectives, weighting), &gradients, position, None)?;
     Ok((gradients, direction))
 }
 
@@ -222,7 +223,7 @@ fn the_update_is_pytorchs_adamw_after_clipping() {
     let o = Optimizer { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
     let clip = clip_factor(direction.norm, 0.5 * direction.norm);
     assert!((clip - 0.5).abs() < 1e-5);
-    let mut moments = Moments::new(&backend, &toy.params);
+    let mut moments = Moments::new(&backend, &toy.params, &Processes::single());
     update(&backend, &mut toy.params, &mut moments, &direction.combined, clip, &o, o.learning_rate);
     let after: Vec<f32> = toy.params.iter().flat_map(|p| backend.read(&p.value)).collect();
     for ((&p, &g), &found) in before.iter().zip(&grads).zip(&after) {
@@ -288,7 +289,7 @@ fn gradients_that_are_not_kept_give_the_same_direction() {
         let params = &toy.params;
         let found = objective_gradients(
             &context,
-            &Single,
+            &Processes::single(),
             &Denoising(&toy),
             params,
             &objectives,
@@ -303,8 +304,15 @@ fn gradients_that_are_not_kept_give_the_same_direction() {
         };
         let position = Position { seed: 0, step: 1, state: &State::default() };
         let weighting = Weighting::default();
-        let direction =
-            fair_direction(&context, &objectives, &weighting, &found, position, Some(&second)).unwrap();
+        let direction = fair_direction(
+            &context,
+            &Processes::single(),
+            (&objectives, &weighting),
+            &found,
+            position,
+            Some(&second),
+        )
+        .unwrap();
         assert_eq!(found.losses, kept.losses);
         for (a, b) in direction.gram.iter().zip(&expected.gram) {
             assert!((a - b).abs() <= 1e-6 * expected.gram[0], "{a} {b}");

@@ -1,5 +1,6 @@
 //! A group of threads: the reference implementation of [`Group`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 
 use fairhuman_engine::Backend;
@@ -19,6 +20,8 @@ pub struct Rank<'a, B: Backend> {
     meeting: &'a Meeting<B>,
     /// Sums of this rank's tensors.
     sums: Mutex<Vec<B::Tensor>>,
+    /// Times that sums were begun.
+    begun: AtomicUsize,
 }
 
 /// Runs `work` once for each rank, a thread each; the results in the order of the ranks.
@@ -28,7 +31,8 @@ pub fn run<B: Backend, T: Send>(size: usize, work: impl Fn(&Rank<'_, B>) -> T + 
         bytes: Mutex::new(vec![Vec::new(); size]),
         tensors: Mutex::new((0..size).map(|_| Vec::new()).collect()),
     };
-    let rank = |rank| Rank { rank, size, meeting: &meeting, sums: Mutex::default() };
+    let rank =
+        |rank| Rank { rank, size, meeting: &meeting, sums: Mutex::default(), begun: AtomicUsize::new(0) };
     std::thread::scope(|scope| {
         let (rank, work) = (&rank, &work);
         let ranks: Vec<_> = (0..size).map(|number| scope.spawn(move || work(&rank(number)))).collect();
@@ -37,7 +41,12 @@ pub fn run<B: Backend, T: Send>(size: usize, work: impl Fn(&Rank<'_, B>) -> T + 
 }
 
 impl<B: Backend> Rank<'_, B> {
-    /// What every rank brings, in the order of the ranks.
+    /// Times that sums were begun so far.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// The parts of all ranks, in their order.
     fn exchange<T: Clone>(&self, table: &Mutex<Vec<T>>, own: T) -> Vec<T> {
         table.lock().unwrap()[self.rank] = own;
         self.meeting.barrier.wait();
@@ -70,6 +79,7 @@ impl<B: Backend> Group<B> for Rank<'_, B> {
     }
 
     fn begin_sums(&self, backend: &B, tensors: Vec<Owned<B>>) -> Result<(), String> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let all = self.exchange(&self.meeting.tensors, tensors);
         for i in 0..all[0].len() {
             let owner = all[0][i].0;
