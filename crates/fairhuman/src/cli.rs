@@ -18,6 +18,7 @@ mod model;
 mod networks;
 mod refine;
 mod sample;
+mod several;
 mod text;
 mod watch;
 pub use compute::Compute;
@@ -31,6 +32,7 @@ pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Pres
 pub use networks::{ControlChoice, LoraChoice, ModelChoice, RegionNetworks};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 pub use sample::Sample;
+pub use several::Several;
 pub use text::{Completions, Man};
 pub use watch::Watch;
 
@@ -139,9 +141,14 @@ Examples:
   fairhuman train recipes/smoke.toml
   fairhuman train people.toml --out runs/second-try
   fairhuman train people.toml --steps 100   # stop there; without --steps go on
+  mpirun -n 4 fairhuman train people.toml   # four processes, one run
 
 Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved \
-recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.")]
+recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.
+
+In several processes (mpirun, srun, torchrun --no-python, or --rank, --world and --master) a step is that of one process: its \
+samples are dealt among them. Open MPI's mpirun ends processes a second after Ctrl-C: `--mca odls_base_sigkill_timeout 60` leaves \
+them a minute to save in. FAIRHUMAN_MPI names MPI's library where another one is found.")]
 pub struct Train {
     /// The recipe, a TOML file
     pub recipe: PathBuf,
@@ -170,9 +177,11 @@ pub struct Train {
     /// Type of activations and frozen weights [default: the recipe's `precision`, or bf16 on cuda, else f32]
     #[arg(long, value_name = "TYPE", value_parser = precision())]
     pub precision: Option<Precision>,
-    /// Threads [default: the recipe's `threads`, or all cores]
+    /// Threads [default: the recipe's `threads`, or all cores; of several processes on a machine each its share]
     #[arg(long, value_name = "T")]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub several: Several,
 }
 
 fn share(text: &str) -> Result<f64, String> {

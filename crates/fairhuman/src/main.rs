@@ -20,6 +20,7 @@ mod memory;
 mod meter;
 mod model_path;
 mod on_end;
+mod processes;
 mod profile;
 mod progress;
 mod signals;
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
     }
     // Training is worth finishing although nobody watches; its results are files.
     let prints_results = !matches!(cli.command, Command::Train(_) | Command::Quickstart(_));
+    if processes::are_copies(&cli.command) {
+        return ExitCode::FAILURE;
+    }
     let result = OutOfMemory::catch(|| match cli.command {
         Command::Quickstart(options) => commands::quickstart::run(&options),
         Command::Train(options) => commands::train::run(&options),

@@ -7,8 +7,10 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
+/// The number of this process where it is one of several and not the first.
+static RANK: OnceLock<usize> = OnceLock::new();
 /// The first error of standard output.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
@@ -29,6 +31,9 @@ macro_rules! errln {
 
 /// Behind [`outln!`] and [`out!`].
 pub fn out(text: fmt::Arguments<'_>, newline: bool) {
+    if RANK.get().is_some() {
+        return;
+    }
     let mut text = visible(&text.to_string());
     if newline {
         text.push('\n');
@@ -42,6 +47,11 @@ pub fn out(text: fmt::Arguments<'_>, newline: bool) {
 /// Behind [`errln!`].
 pub fn err(text: fmt::Arguments<'_>) {
     let text = visible(&text.to_string());
+    let text = match RANK.get() {
+        None => text,
+        Some(_) if !["error", "warning"].iter().any(|word| text.starts_with(word)) => return,
+        Some(rank) => text.lines().map(|line| format!("rank {rank}: {line}")).collect::<Vec<_>>().join("\n"),
+    };
     // Nobody is left to be told.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
@@ -49,6 +59,14 @@ pub fn err(text: fmt::Arguments<'_>) {
 fn lost(error: &io::Error) {
     if let Ok(mut lost) = LOST.lock() {
         lost.get_or_insert_with(|| format!("standard output was lost: {error}"));
+    }
+}
+
+/// Says that this process is one of several. Only the first has the screen; the others tell their errors and
+/// warnings, with their number before each line.
+pub fn speak_as(rank: usize) {
+    if rank != 0 {
+        RANK.get_or_init(|| rank);
     }
 }
 

@@ -244,6 +244,14 @@ fn started(
         if launcher == Launcher::Slurm && (found.is_some() || !is_step(variable)) {
             continue;
         }
+        // srun --mpi=pmi2 sets those of mpiexec, too.
+        let is_same = |[one, other]: [&str; 2]| variable(one) == variable(other);
+        if launcher == Launcher::Mpich
+            && is_step(variable)
+            && [["PMI_RANK", "SLURM_PROCID"], ["PMI_SIZE", "SLURM_STEP_NUM_TASKS"]].into_iter().all(is_same)
+        {
+            continue;
+        }
         let &[rank_name, size_name] = launcher.variables() else { continue };
         let pair = match (variable(rank_name), variable(size_name)) {
             (None, None) => continue,

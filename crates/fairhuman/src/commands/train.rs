@@ -8,7 +8,6 @@ use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 use fairhuman_train::events::{Event, Reason};
 use fairhuman_train::folder;
-use fairhuman_train::group::Single;
 use fairhuman_train::method::MethodSettings;
 use fairhuman_train::recipe::{Recipe, Validation};
 use fairhuman_train::start;
@@ -20,22 +19,29 @@ use crate::commands::watch;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
+use crate::processes::{self, Crew};
 use crate::progress::Screen;
 use crate::tensorboard::TensorBoard;
 use crate::{clock, disk, machine, model_path, on_end, units};
 
-/// Trains, and says where things are.
+/// Trains, alone or in several processes, and says where things are.
 pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
+    let alone_only = options.dry_run.then_some("--dry-run");
+    processes::run(&options.several, alone_only, |crew| run_in(crew, options))
+}
+
+fn run_in(crew: &Crew, options: &Train) -> anyhow::Result<ExitCode> {
     let mut recipe = Recipe::read(&options.recipe)?;
     if let Some(out) = &options.out {
         recipe.move_to(out)?;
     }
-    model_path::settle(&mut recipe, &options.recipe)?;
+    crew.in_turn(|| model_path::settle(&mut recipe, &options.recipe))?;
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);
     ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
-    let memory = Memory::of(recipe.device);
+    crew.settle(&mut recipe)?;
+    let memory = crew.share_of(Memory::of(recipe.device), recipe.device);
     memory::settle_gradients(&mut recipe, memory);
     match options.dry_run || options.verbose {
         true => outln!("{}", recipe.to_toml()),
@@ -48,14 +54,16 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         return dry_run(&recipe, memory, resources);
     }
     memory::check(&recipe, memory)?;
-    if let Ok(Some(warning)) = disk::warning(&recipe, 0) {
+    if let Ok(Some(warning)) = disk::warning(&recipe, 0)
+        && crew.is_first()
+    {
         errln!("warning: {warning}");
     }
-    if options.watch {
+    if options.watch && crew.is_first() {
         watch::beside(recipe.out.clone(), None)?;
     }
     let stop = interrupt::flag();
-    device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop })
+    device::run(recipe.device, resources, Training { recipe: &recipe, options, stop: &stop, crew })
 }
 
 /// Checks the start, and times a step where there is the memory for one.
@@ -129,13 +137,14 @@ struct Training<'a> {
     recipe: &'a Recipe,
     options: &'a Train,
     stop: &'a AtomicBool,
+    crew: &'a Crew,
 }
 
 impl Work for Training<'_> {
     type Output = ExitCode;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
-        run_on(backend, self.recipe, self.options, self.stop)
+        run_on(backend, self.recipe, self.options, self.stop, self.crew)
     }
 }
 
@@ -144,10 +153,12 @@ fn run_on(
     recipe: &Recipe,
     options: &Train,
     stop: &AtomicBool,
+    crew: &Crew,
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
-    let trained = shown_on_screen(backend, recipe, stop, options.steps, options.record);
+    let trained = shown_on_screen(backend, recipe, stop, options.steps, options.record, crew);
     match &trained {
+        _ if !crew.is_first() => {}
         Ok(summary) => on_end::run(recipe, on_end::status(summary), summary.step),
         Err(_) => on_end::run(recipe, "failed", folder::last_step(&recipe.out)),
     }
@@ -195,10 +206,15 @@ fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
 struct Watched {
     screen: Screen,
     tensorboard: Option<TensorBoard>,
+    /// False in all processes but the first.
+    is_first: bool,
 }
 
 impl Reporter for Watched {
     fn event(&mut self, event: &Event) {
+        if !self.is_first {
+            return;
+        }
         self.screen.event(event);
         if let Some(tensorboard) = &mut self.tensorboard {
             tensorboard.event(event);
@@ -209,7 +225,9 @@ impl Reporter for Watched {
     }
 
     fn preparing(&mut self, what: &str, done: usize, total: usize) {
-        self.screen.preparing(what, done, total);
+        if self.is_first {
+            self.screen.preparing(what, done, total);
+        }
     }
 }
 
@@ -221,10 +239,12 @@ pub fn shown_on_screen(
     stop: &AtomicBool,
     until: Option<u64>,
     record: Option<u64>,
+    crew: &Crew,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
-    let tensorboard = recipe.log.tensorboard.then(|| TensorBoard::new(recipe));
-    let mut screen = Watched { screen: Screen::new(), tensorboard };
+    let is_first = crew.is_first();
+    let tensorboard = (recipe.log.tensorboard && is_first).then(|| TensorBoard::new(recipe));
+    let mut screen = Watched { screen: Screen::new(), tensorboard, is_first };
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,
@@ -232,7 +252,7 @@ pub fn shown_on_screen(
         stop,
         reporter: &mut screen,
         observer: None,
-        group: &Single,
+        group: crew.group(),
         until,
         record,
     };

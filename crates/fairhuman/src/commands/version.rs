@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{bfloat16, libtorch, machine};
+use crate::{bfloat16, libtorch, machine, processes};
 
 /// Prints version and machine.
 pub fn run() -> anyhow::Result<ExitCode> {
@@ -11,5 +11,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
     outln!("{} cores, {}", machine::cores(), machine::vector_instructions());
     outln!("{}", bfloat16::description());
     outln!("libtorch: {}", libtorch::description());
+    outln!("MPI: {}", processes::mpi());
     Ok(ExitCode::SUCCESS)
 }

@@ -23,6 +23,7 @@ mod numbers;
 mod overwriting;
 #[cfg(unix)]
 mod pipe;
+mod processes;
 mod quickstart;
 mod refine;
 mod refine_found;

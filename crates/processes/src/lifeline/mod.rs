@@ -164,7 +164,8 @@ impl Lifeline {
         }
         if self.0.own.rank != 0 {
             self.0.send_all(&Message::Failed(text.to_owned()));
-            return self.0.wait(FAREWELL, |state| state.noted || state.lost.is_some()).noted;
+            let state = self.0.wait(FAREWELL, |state| state.noted || state.lost.is_some());
+            return state.noted || state.lost.as_ref().is_some_and(|lost| lost.is_told);
         }
         self.0.state().closed = true;
         self.0.send_all(&Message::Lost(0, format!("{}: {text}", self.0.own)));

@@ -69,6 +69,8 @@ fn an_error_of_one_process_ends_the_others_with_its_words() {
     for failing in [0, 1] {
         let words = run(3, |group| {
             if group.rank() == failing {
+                // By then all have joined.
+                group.sum_numbers(&mut [1.0]).unwrap();
                 let told = group.fail("cannot read people/00001.png");
                 // Process 0 has nobody else to tell it.
                 assert_eq!(told, failing != 0);
