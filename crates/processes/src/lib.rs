@@ -1,10 +1,11 @@
 //! Groups of processes that train together: [`launch`] tells who started this process and as which of how
 //! many, [`Processes`] meets the others and is a [`Group`](fairhuman_train::group::Group).
 //!
-//! Tensors, numbers and bytes go over MPI where a launcher of MPI started the processes (`mpi`), else over TCP
-//! by way of process 0 (`star`), which is for few processes and small adapters. Beside either, every process
-//! holds a connection to process 0 (`lifeline`): when a process ends, however it ends, the system closes its
-//! connection, so that all others can end with its name instead of waiting in a collective for ever.
+//! Tensors, numbers and bytes go over MPI where a launcher of MPI started the processes (`mpi`), else over
+//! TCP by way of process 0 (`star`), which is for few processes and small adapters. Beside either, every
+//! process holds a connection to process 0 (`lifeline`): when a process ends, however it ends, the system
+//! closes its connection, so that all others can end with its name instead of waiting in a collective for
+//! ever.
 //!
 //! The crate reads no environment, prints nothing and has no clock: [`Settings`] brings them.
 #![deny(missing_docs)]

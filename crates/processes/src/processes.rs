@@ -187,8 +187,8 @@ impl Processes {
         ended.recv().unwrap_or(Ok(()))
     }
 
-    /// Ends with an error, of this process or of one that was lost; all others end with it, too. True if process 0
-    /// has it and tells it; false if this process has to.
+    /// Ends with an error, of this process or of one that was lost; all others end with it, too. True if
+    /// process 0 has it and tells it; false if this process has to.
     pub fn fail(&self, text: &str) -> bool {
         self.lifeline.fail(text)
     }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of payload bytes that left this process for others: of sums the values that other processes own, of
-/// shares and numbers the own values once for each other process. That is what any algorithm has to move;
+/// Counters of payload bytes that left this process for others: of sums the values that other processes own,
+/// of shares and numbers the own values once for each other process. That is what any algorithm has to move;
 /// some pass values on by way of third processes (over TCP all goes by process 0), which is not counted.
 #[derive(Debug, Default)]
 pub struct Traffic {

@@ -1,6 +1,6 @@
-//! The thread that makes a group's exchanges, one after another. MPI wants all its calls from one thread, and a
-//! thread that waits in a collective for a process that died cannot be woken: those who wait for its results
-//! can leave.
+//! The thread that makes a group's exchanges, one after another. MPI wants all its calls from one thread, and
+//! a thread that waits in a collective for a process that died cannot be woken: those who wait for its
+//! results can leave.
 
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
@@ -13,8 +13,8 @@ pub trait Collectives: Send {
     /// As [`Collectives::gather`], of bytes that are as many in every process.
     fn gather_equal(&mut self, own: &[u8]) -> Result<Vec<Vec<u8>>, String>;
 
-    /// Sums over all processes of the part of `values` that this process owns: `lengths` are the parts' lengths
-    /// in the order of the ranks.
+    /// Sums over all processes of the part of `values` that this process owns: `lengths` are the parts'
+    /// lengths in the order of the ranks.
     fn reduce_scatter(&mut self, values: Vec<f32>, lengths: &[usize]) -> Result<Vec<f32>, String>;
 
     /// The parts of all processes, one after another; `lengths` as above.

@@ -18,7 +18,8 @@ fn may_be_copied(command: &Command) -> bool {
     )
 }
 
-/// True for a command that a launcher started in several processes although it is for one, which is told once.
+/// True for a command that a launcher started in several processes although it is for one, which is told
+/// once.
 pub fn are_copies(command: &Command) -> bool {
     if may_be_copied(command) {
         return false;

@@ -1,4 +1,5 @@
-//! Threads of processes that share a machine. Launchers bind processes to cores, or leave them all to everybody.
+//! Threads of processes that share a machine. Launchers bind processes to cores, or leave them all to
+//! everybody.
 
 use fairhuman_processes::{Launcher, Processes};
 

@@ -304,3 +304,27 @@ fn commands_for_one_process_are_refused_in_several() {
     assert!(!world.path("people").exists());
     assert!(copies("0", &["schema"]).status.success());
 }
+
+#[test]
+fn a_process_with_another_dataset_or_recipe_is_refused_by_name() {
+    let (world, other) = (World::new(DEALT), World::new(DEALT));
+    let list = other.path("people/metadata.jsonl");
+    let text_of_list = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text_of_list.split_once('\n').unwrap().1).unwrap();
+    let together = |part: &str| {
+        let port = free_port();
+        let first = train(&world, "run", 0, 2, port).spawn().unwrap();
+        let second = train(&other, "run", 1, 2, port).spawn().unwrap();
+        for child in [first, second] {
+            let output = output_soon(child);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("rank 1") && said.contains(part), "{said}");
+        }
+        assert!(world.files("run/checkpoints").is_empty());
+    };
+    together("dataset");
+    std::fs::write(&list, text_of_list).unwrap();
+    other.recipe("recipe.toml", &[DEALT, &[("learning_rate = 1e-3", "learning_rate = 2e-3")]].concat());
+    together("optimizer.learning_rate: 0.001 -> 0.002");
+}

@@ -1,8 +1,8 @@
 //! Who lives, who waits for whom, and who was lost.
 //!
 //! Every process holds a connection to process 0, which sees at once when the system closes it, and tells the
-//! others. Keep-alive probes notice within 30 s a machine that vanished; the system of a process that is merely
-//! suspended or slow answers them, so such a process is told of and not given up.
+//! others. Keep-alive probes notice within 30 s a machine that vanished; the system of a process that is
+//! merely suspended or slow answers them, so such a process is told of and not given up.
 
 mod message;
 mod watch;
@@ -135,7 +135,8 @@ impl Lifeline {
         }
     }
 
-    /// The reason of an exchange that failed: a process that was lost, as soon as that is known, or `problem`.
+    /// The reason of an exchange that failed: a process that was lost, as soon as that is known, or
+    /// `problem`.
     pub fn reason(&self, problem: String) -> String {
         let state = self.0.wait(FAREWELL, |state| state.lost.is_some());
         state.lost.as_ref().map_or(problem, |lost| lost.text.clone())

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-/// Addresses of the network interfaces that are up, without those for this machine alone and those that need an
-/// interface's name beside them.
+/// Addresses of the network interfaces that are up, without those for this machine alone and those that need
+/// an interface's name beside them.
 #[cfg(unix)]
 pub fn addresses() -> Vec<IpAddr> {
     let mut list = std::ptr::null_mut();

@@ -24,7 +24,8 @@ macro_rules! functions {
         impl Functions {
             fn load(shared: &Shared) -> Result<Self, String> {
                 let find = |name: &str| shared.find(name).ok_or_else(|| format!("it has no function {name}"));
-                // SAFETY: an address found under a name of the standard is that of the function declared here.
+                // SAFETY: an address found under a name of the standard is that of the function declared
+                // here.
                 Ok(unsafe { Self { $($name: std::mem::transmute::<
                     *mut c_void,
                     unsafe extern "C" fn($($arg),*) -> c_int,
@@ -119,13 +120,14 @@ impl Shared {
 
         let name =
             CString::new(path.as_os_str().as_bytes()).map_err(|_| "a path with a zero byte".to_owned())?;
-        // SAFETY: the name is a C string. The library's initialisers run; that they are sound is what choosing
-        // an MPI means.
+        // SAFETY: the name is a C string. The library's initialisers run; that they are sound is what
+        // choosing an MPI means.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_GLOBAL) };
         if !handle.is_null() {
             return Ok(Self(handle));
         }
-        // SAFETY: dlerror gives null or a C string that lives until this thread's next call of these functions.
+        // SAFETY: dlerror gives null or a C string that lives until this thread's next call of these
+        // functions.
         let text = unsafe {
             let text = libc::dlerror();
             if text.is_null() { "unknown error".into() } else { CStr::from_ptr(text).to_string_lossy() }

@@ -2,8 +2,8 @@
 //!
 //! Rust's binding (rsmpi) needs the development package of exactly one MPI when it is built, and its program
 //! runs with that one only. There are two binary interfaces in the field, Open MPI's and MPICH's, which Intel
-//! MPI, MVAPICH and Cray MPI share; both give the few functions that a group needs under the same names. So the
-//! program opens the library that its launcher belongs to, and one program runs with and without any.
+//! MPI, MVAPICH and Cray MPI share; both give the few functions that a group needs under the same names. So
+//! the program opens the library that its launcher belongs to, and one program runs with and without any.
 //!
 //! One thread initialises MPI and makes all its calls, which every MPI allows.
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// Ranges of every process's part, such that those of one turn have `most` values at most in all. Every process
-/// finds the same ones. None if there are no values.
+/// Ranges of every process's part, such that those of one turn have `most` values at most in all. Every
+/// process finds the same ones. None if there are no values.
 pub fn pieces(lengths: &[usize], most: usize) -> Vec<Vec<Range<usize>>> {
     let total: usize = lengths.iter().sum();
     let longest = lengths.iter().copied().max().unwrap_or(0);

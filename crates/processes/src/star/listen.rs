@@ -1,4 +1,5 @@
-//! Process 0's side of the meeting: takes the connections of all other processes, and refuses those of strangers.
+//! Process 0's side of the meeting: takes the connections of all other processes, and refuses those of
+//! strangers.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -38,7 +39,8 @@ pub fn bind(address: &Address) -> Result<TcpListener, JoinError> {
     everywhere(port).map_err(failed)
 }
 
-/// Listens at all addresses of this machine, of version 6 and 4; only of version 4 where that takes two sockets.
+/// Listens at all addresses of this machine, of version 6 and 4; only of version 4 where that takes two
+/// sockets.
 pub fn everywhere(port: u16) -> std::io::Result<TcpListener> {
     let four = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
     let Ok(six) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) else { return four(port) };

@@ -35,8 +35,8 @@ impl Read for Timed<'_> {
     }
 }
 
-/// Makes the system notice within 25 seconds that the other machine is gone. It answers for processes that are
-/// suspended.
+/// Makes the system notice within 25 seconds that the other machine is gone. It answers for processes that
+/// are suspended.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;

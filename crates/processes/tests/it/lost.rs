@@ -41,6 +41,8 @@ fn a_killed_process_ends_all_others_with_its_name() {
         let mut children: Vec<Child> = (1..4).map(|rank| spawn(port, rank, 4)).collect();
         let (settings, _) = settings();
         let group = Processes::join(&launch(0, 4, port), &settings).unwrap();
+        // By then all have joined.
+        group.sum_numbers(&mut [1.0; 1000]).unwrap();
         let (victim, begin) = (children[1].id(), Instant::now());
         let mut killed = None;
         let problem = loop {
