@@ -83,12 +83,12 @@ impl Crew {
         }
         let machines = processes.machines();
         outln!(
-            "{} processes by {}, over {}{}; {} threads each{}",
+            "{} processes by {}, over {}{}; {} each{}",
             processes.size(),
             processes.launcher().name(),
             processes.about(),
             if machines > 1 { format!(", on {machines} machines") } else { String::new() },
-            recipe.threads,
+            crate::units::count(recipe.threads as u64, "thread"),
             threads.reason
         );
         if let Some(hint) = threads.hint {

@@ -100,17 +100,18 @@ fn assert_same(world: &World, a: &str, b: &str) {
 fn two_and_three_processes_over_tcp_leave_the_files_of_one() {
     let world = World::new(&[("steps = 6", "steps = 12"), ("batch = 2", "batch = 1\naccumulation = 6")]);
     world.ok(&["train", "recipe.toml", "--out", "one"]);
-    for (size, out) in [(2, "two"), (3, "three")] {
+    // Three add the samples in another order, and AdamW makes more of the difference.
+    for (size, out, most) in [(2, "two", 1e-6), (3, "three", 1e-4)] {
         let outputs = over_tcp(&world, out, size);
         for output in &outputs {
             assert!(output.status.success(), "{}", text(&output.stderr));
         }
-        assert_close(&world, "one", out, 1e-6);
+        assert_close(&world, "one", out, most);
         assert_eq!(world.files("one/checkpoints"), world.files(&format!("{out}/checkpoints")));
         let said = text(&outputs[0].stdout);
         assert!(
             said.contains(&format!(
-                "{size} processes by --rank, --world and --master, over TCP; 1 threads each"
+                "{size} processes by --rank, --world and --master, over TCP; 1 thread each"
             )),
             "{said}"
         );
