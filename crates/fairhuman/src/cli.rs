@@ -147,8 +147,9 @@ Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The 
 recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.
 
 In several processes (mpirun, srun, torchrun --no-python, or --rank, --world and --master) a step is that of one process: its \
-samples are dealt among them. Open MPI's mpirun ends processes a second after Ctrl-C: `--mca odls_base_sigkill_timeout 60` leaves \
-them a minute to save in. FAIRHUMAN_MPI names MPI's library where another one is found.")]
+samples are dealt among them. A signal to any one of them stops all after the \
+step. After Ctrl-C Open MPI's mpirun waits a second, sends the signal, and kills a second later: `--mca odls_base_sigkill_timeout 20` \
+makes both 20 s, the second of which is for the step and saving. FAIRHUMAN_MPI names MPI's library where another one is found.")]
 pub struct Train {
     /// The recipe, a TOML file
     pub recipe: PathBuf,
