@@ -100,13 +100,13 @@ fn assert_same(world: &World, a: &str, b: &str) {
 fn two_and_three_processes_over_tcp_leave_the_files_of_one() {
     let world = World::new(&[("steps = 6", "steps = 12"), ("batch = 2", "batch = 1\naccumulation = 6")]);
     world.ok(&["train", "recipe.toml", "--out", "one"]);
-    // Three add the samples in another order, and AdamW makes more of the difference.
-    for (size, out, most) in [(2, "two", 1e-6), (3, "three", 1e-4)] {
+    for (size, out) in [(2, "two"), (3, "three")] {
         let outputs = over_tcp(&world, out, size);
         for output in &outputs {
             assert!(output.status.success(), "{}", text(&output.stderr));
         }
-        assert_close(&world, "one", out, most);
+        // The samples are added in another order, and AdamW makes more of the difference: of steps of 1e-3.
+        assert_close(&world, "one", out, 1e-5);
         assert_eq!(world.files("one/checkpoints"), world.files(&format!("{out}/checkpoints")));
         let said = text(&outputs[0].stdout);
         assert!(
@@ -322,7 +322,7 @@ fn a_process_with_another_dataset_or_recipe_is_refused_by_name() {
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("rank 1") && said.contains(part), "{said}");
         }
-        assert!(world.files("run/checkpoints").is_empty());
+        assert!(!world.path("run/checkpoints").exists());
     };
     together("dataset");
     std::fs::write(&list, text_of_list).unwrap();
