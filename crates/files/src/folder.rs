@@ -28,7 +28,7 @@ impl PartialFolder {
         if target.exists() && !target.is_dir() {
             return Err(Error::new(ErrorKind::NotADirectory, "is a file; expected a folder, or nothing"));
         }
-        std::fs::create_dir_all(leftover::folder_of(&target))?;
+        crate::make_folder(leftover::folder_of(&target))?;
         restore(&target);
         let (path, handle) = leftover::begin(&target, FOLDER, true, |path| {
             std::fs::create_dir(path)?;

@@ -12,6 +12,7 @@ mod folder;
 pub mod json;
 mod leftover;
 mod lock;
+mod make_folder;
 mod replace;
 mod sha256;
 
@@ -24,6 +25,7 @@ pub use copy::{FileError, copy};
 pub use folder::PartialFolder;
 pub use leftover::remove_leftovers;
 pub use lock::{FolderLock, LockError};
+pub use make_folder::{ensure_no_file, make_folder};
 pub use replace::{Foreign, Kind, MARK, ensure_ours};
 pub use sha256::{sha256_hex, sha256_of};
 

@@ -54,7 +54,7 @@ impl FolderLock {
     /// See [`LockError`].
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join(LOCK);
-        let created = std::fs::create_dir_all(folder).and_then(|()| ensure_file(&path));
+        let created = crate::make_folder(folder).and_then(|()| ensure_file(&path));
         let file =
             created.and_then(|()| File::create(&path)).map_err(|error| LockError::Io(path.clone(), error))?;
         match file.try_lock() {

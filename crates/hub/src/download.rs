@@ -202,7 +202,7 @@ fn lock_file(path: &Path, file: &str) -> Result<File, HubError> {
 /// Puts a link to `blob` at `place`, `depth` folders below the snapshot; a second name or a copy where there
 /// are no links.
 fn link(blob: &Path, place: &Path, depth: usize) -> std::io::Result<()> {
-    place.parent().map_or(Ok(()), fs::create_dir_all)?;
+    place.parent().map_or(Ok(()), fairhuman_files::make_folder)?;
     if place.is_symlink() {
         fs::remove_file(place)?;
     }
@@ -226,5 +226,5 @@ fn link(blob: &Path, place: &Path, depth: usize) -> std::io::Result<()> {
 
 fn make_parent(path: &Path) -> Result<(), HubError> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(parent).map_err(|source| HubError::Io { path: parent.into(), source })
+    fairhuman_files::make_folder(parent).map_err(|source| HubError::Io { path: parent.into(), source })
 }

@@ -182,7 +182,7 @@ pub fn write_dataset(
     claim(out, options)?;
     for folder in ["images", "masks/face", "masks/hand", "keypoints"] {
         let path = out.join(folder);
-        fs::create_dir_all(&path)
+        fairhuman_files::make_folder(&path)
             .and_then(|()| fairhuman_files::remove_leftovers(&path))
             .map_err(|source| PeopleError::Io { action: "create", path, source })?;
     }
@@ -231,7 +231,7 @@ fn claim(out: &Path, options: Options) -> Result<(), PeopleError> {
         let path = path.to_path_buf();
         move |source| PeopleError::Io { action, path, source }
     };
-    fs::create_dir_all(out).map_err(io("create", out))?;
+    fairhuman_files::make_folder(out).map_err(io("create", out))?;
     let ours = Made { by: "fairhuman people".into(), drawing: DRAWING, options };
     let file = out.join(OPTIONS_FILE);
     let occupied = |found: String| PeopleError::Occupied { folder: out.to_path_buf(), found };

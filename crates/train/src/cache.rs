@@ -156,7 +156,7 @@ impl Cache {
         }
         let path = self.path(key);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
+            fairhuman_files::make_folder(folder)
                 .map_err(|source| WeightError::Io { path: folder.into(), source })?;
         }
         let views =

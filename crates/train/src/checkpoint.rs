@@ -117,7 +117,8 @@ pub fn save<B: Backend>(
     {
         return Err(CheckpointError::NotFinite { name: param.name.clone(), step: progress.step });
     }
-    std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
+    fairhuman_files::make_folder(folder)
+        .map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
     let groups = params.iter().zip(moments.first.iter().zip(&moments.second));
     let tensors = groups.flat_map(|(param, (first, second))| {
         let name = &param.name;

@@ -49,6 +49,9 @@ pub enum TrainError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A file in the place of a folder that the run writes into.
+    #[error("{0}")]
+    NoFolder(std::io::Error),
     /// The run would write where it reads.
     #[error("out: {0}")]
     Overlap(#[from] Overlap),

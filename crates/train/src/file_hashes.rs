@@ -94,7 +94,7 @@ impl FileHashes {
         }
         self.changed = false;
         if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(&self.known))
-            && std::fs::create_dir_all(folder).is_ok()
+            && fairhuman_files::make_folder(folder).is_ok()
         {
             let _ = write_unsynced(&self.path, &bytes);
         }

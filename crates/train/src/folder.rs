@@ -139,6 +139,15 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// Fails where a file is in the place of a folder that a run writes into.
+///
+/// # Errors
+/// See above.
+pub fn ensure_folders(recipe: &Recipe) -> Result<(), TrainError> {
+    let folders = [recipe.out.clone(), recipe.cache.clone(), checkpoints(&recipe.out)];
+    folders.iter().try_for_each(|path| fairhuman_files::ensure_no_file(path).map_err(TrainError::NoFolder))
+}
+
 /// Where the checkpoints of a run are.
 pub fn checkpoints(run: &Path) -> PathBuf {
     run.join("checkpoints")

@@ -100,7 +100,7 @@ impl<B: Backend> Previews<B> {
             let path = path.to_owned();
             move |source| TrainError::Io { path, source }
         };
-        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        fairhuman_files::make_folder(&folder).map_err(failed(&folder))?;
         let mut files = Vec::new();
         // One after the other: memory does not grow with the number of prompts.
         for picture in pictures {

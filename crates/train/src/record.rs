@@ -65,7 +65,8 @@ pub fn write<B: Backend, M: Method<B>>(
     (learning_rate, clip): (f64, f64),
 ) -> Result<(), TrainError> {
     let folder = folder::record(&recipe.out, step);
-    std::fs::create_dir_all(&folder).map_err(|source| TrainError::Io { path: folder.clone(), source })?;
+    fairhuman_files::make_folder(&folder)
+        .map_err(|source| TrainError::Io { path: folder.clone(), source })?;
     let values = |params: &Params<B>| {
         let values = model.network.record_values(backend, params);
         values.map_err(|problem| TrainError::RecordStep { step, problem })

@@ -38,7 +38,7 @@ impl Request {
     /// A file that cannot be made.
     pub fn ask(self, run: &Path) -> io::Result<()> {
         let file = self.file(run);
-        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        file.parent().map_or(Ok(()), fairhuman_files::make_folder)?;
         std::fs::write(file, b"")
     }
 

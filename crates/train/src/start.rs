@@ -44,7 +44,7 @@ pub fn problems(recipe: &Recipe) -> Vec<TrainError> {
     recipe.method.visit(Check(recipe))
 }
 
-/// Checks that the run writes nothing where it reads.
+/// Checks that the run writes nothing where it reads, and that its folders can be folders.
 pub(crate) fn check_apart(
     recipe: &Recipe,
     model: &ModelFolder,
@@ -57,7 +57,8 @@ pub(crate) fn check_apart(
         .chain(settings.reads())
         .chain(previews::reads(recipe))
         .collect();
-    Ok(ensure_apart(&folder::written(recipe), &read)?)
+    ensure_apart(&folder::written(recipe), &read)?;
+    folder::ensure_folders(recipe)
 }
 
 /// Checks that a run goes on with the recipe that it was started with.

@@ -92,7 +92,7 @@ pub fn caption(photo: &Path) -> Result<Option<String>, String> {
 
 /// Creates a folder and its parents.
 pub fn folder(folder: &Path) -> Result<(), FilesError> {
-    std::fs::create_dir_all(folder).map_err(|e| FilesError::new(folder, e))
+    fairhuman_files::make_folder(folder).map_err(|e| FilesError::new(folder, e))
 }
 
 fn parent(file: &Path) -> Result<(), FilesError> {

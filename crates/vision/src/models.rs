@@ -159,7 +159,7 @@ pub fn get(source: &Source, folder: &Path, progress: &mut dyn FnMut(Progress)) -
         let file = file.to_path_buf();
         move |source| ModelsError::Io { file, source }
     };
-    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    fairhuman_files::make_folder(folder).map_err(io(folder))?;
     match source {
         Source::Wheel(wheel) => {
             let file = fairhuman_files::open(wheel).map_err(io(wheel))?;

@@ -42,7 +42,7 @@ pub fn is_file_name(out: &Path) -> bool {
 pub fn write_checkpoint(folder: &Path, out: &Path) -> anyhow::Result<()> {
     ensure_new(out)?;
     if let Some(parent) = out.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        fairhuman_files::make_folder(parent).with_context(|| parent.display().to_string())?;
     }
     let model = ModelFolder::open(folder)?;
     let reduction = VaeConfig::open(&model.vae().join("config.json"))?.reduction();

@@ -25,7 +25,7 @@ pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
         bail!("{} is there already: choose another --file, or move it away", file.display());
     }
     if let Some(folder) = options.file.as_deref().and_then(Path::parent) {
-        std::fs::create_dir_all(folder)
+        fairhuman_files::make_folder(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let init = match options.kind {

@@ -26,7 +26,7 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
         ensure_new(&options.out)?;
         let beside = options.out.parent().filter(|folder| !folder.as_os_str().is_empty());
         let beside = beside.unwrap_or(Path::new("."));
-        std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
+        fairhuman_files::make_folder(beside).with_context(|| beside.display().to_string())?;
         // The whole model once more, until the file is made of it.
         let merged = tempfile::Builder::new().prefix(".merged-").tempdir_in(beside)?;
         let folder = merged.path().join("model");

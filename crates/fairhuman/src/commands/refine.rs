@@ -155,7 +155,7 @@ impl Refining<'_> {
     /// All pictures, one after the other; without a model only what would be done.
     fn all<B: Backend>(&self, refiner: Option<&Refiner<'_, B>>) -> anyhow::Result<Summary> {
         let (meter, out) = (Meter::new("pictures"), &self.options.out);
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        fairhuman_files::make_folder(out).with_context(|| format!("cannot make {}", out.display()))?;
         let (mut records, mut skipped, mut worked) = (Vec::new(), Vec::new(), 0);
         for (i, job) in self.jobs.iter().enumerate() {
             if self.stop.load(Ordering::SeqCst) {

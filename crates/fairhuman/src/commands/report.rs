@@ -50,7 +50,7 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     let page = html(&report);
     let again = if options.out.symlink_metadata().is_ok() { ", the earlier one is replaced" } else { "" };
     if let Some(folder) = options.out.parent() {
-        std::fs::create_dir_all(folder)
+        fairhuman_files::make_folder(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     write_atomically(&options.out, page.as_bytes())

@@ -146,7 +146,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         seed: options.seed,
     };
     note_truncated(&pipeline, prompts, options.negative.as_deref());
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    fairhuman_files::make_folder(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let batch = match options.batch {
         Some(batch) => usize::try_from(batch)?,
         None => generate::default_batch(backend, &pipeline.parts(), &settings)?,

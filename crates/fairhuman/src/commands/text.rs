@@ -27,7 +27,7 @@ pub fn completions(options: &Completions) -> anyhow::Result<ExitCode> {
 
 /// Writes the pages, and says where they are.
 pub fn man(options: &Man) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&options.out)
+    fairhuman_files::make_folder(&options.out)
         .with_context(|| format!("cannot make the folder {}", options.out.display()))?;
     let mut command = Cli::command();
     command.build();

@@ -124,7 +124,7 @@ impl TensorBoard {
 /// A new file in a run's folder, with its first record.
 fn open(run: &Path) -> std::io::Result<Box<dyn Write>> {
     let folder = place(run);
-    std::fs::create_dir_all(&folder)?;
+    fairhuman_files::make_folder(&folder)?;
     // Readers take files in the order of their names.
     let (time, process) = (clock::seconds(), std::process::id());
     let (seconds, thousandths) = (time as u64, (time.fract() * 1000.0) as u64);

@@ -105,3 +105,26 @@ fn signals_end_commands_that_save_nothing_with_a_word_and_130() {
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
 }
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_named_before_anything_is_computed() {
+    let world = World::new(&[("steps = 6", "steps = 1\ncache = \"cache\"")]);
+    std::fs::write(world.path("cache"), "x").unwrap();
+    for command in ["train", "check"] {
+        let error = world.fails(&[command, "recipe.toml"]);
+        assert!(
+            error.contains("cache is a file, where a folder should be: move it away"),
+            "{command}: {error}"
+        );
+    }
+    assert!(!world.path("runs").join("recipe/events.jsonl").exists());
+    std::fs::remove_file(world.path("cache")).unwrap();
+    std::fs::remove_dir_all(world.path("runs")).unwrap();
+    std::fs::write(world.path("runs"), "x").unwrap();
+    for command in ["train", "check"] {
+        let error = world.fails(&[command, "recipe.toml"]);
+        assert!(error.contains("runs is a file, where a folder should be"), "{command}: {error}");
+    }
+    let error = world.fails(&["people", "--count", "1", "--out", "runs/people"]);
+    assert!(error.contains("runs is a file"), "{error}");
+}

@@ -124,7 +124,7 @@ fn tokenizer(path: &Path) -> anyhow::Result<ClipTokenizer> {
     }
     let folder = tempfile::tempdir()?;
     let written: PathBuf = folder.path().join("tokenizer");
-    std::fs::create_dir_all(&written)?;
+    fairhuman_files::make_folder(&written)?;
     write_tokenizer_of(&written, clip_merges()?, PadToken::EndOfText)?;
     Ok(ClipTokenizer::open(&written)?)
 }

@@ -64,7 +64,7 @@ pub fn write(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>
         }
         texts.push((path, text));
     }
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    fairhuman_files::make_folder(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let write = |(path, text): (PathBuf, String)| {
         write_atomically(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;

@@ -37,7 +37,7 @@ fn random() -> anyhow::Result<String> {
 
 /// Writes a file that nobody else may read.
 fn keep(folder: &Path, path: &Path, token: &str) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
+    fairhuman_files::make_folder(folder)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
