@@ -98,6 +98,17 @@ def main(out):
     ]:
         scene.convert(mode).save(out / f"{name}.jpg", quality=85, **options)
 
+    # Both ways in which WebP codes a picture, and transparency beside one.
+    large = scene.resize((303, 225))
+    large.save(out / "lossy.webp", quality=85)
+    large.resize((152, 113)).save(out / "lossless.webp", lossless=True)
+    large.putalpha(large.convert("L"))
+    large.save(out / "lossy-alpha.webp", quality=70)
+    # Small files with little to read.
+    for name, size, colour in [("one", (1, 1), (9, 8, 7)), ("plain", (640, 480), (200, 30, 90))]:
+        for lossless in [False, True]:
+            Image.new("RGB", size, colour).save(out / f"{name}-{lossless}.webp", lossless=lossless)
+
     # Orientation 6 in each place where programs write it.
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -66,13 +66,21 @@ pub fn decode(bytes: &[u8], header: &Header, srgb: bool) -> Result<Decoded, Pict
             (bytes.into(), side.profile.map(Ok))
         }
     };
-    let mut reader = ImageReader::with_format(Cursor::new(picture), header.format);
-    let mut most = Limits::default();
-    most.max_image_width = Some(width);
-    most.max_image_height = Some(height);
-    most.max_alloc = Some(limits::decoder(pixels));
-    reader.limits(most);
-    let image = reader.decode().map_err(|e| PictureError::of_decoder(&e))?;
+    let decoded = |picture: &[u8]| {
+        let mut reader = ImageReader::with_format(Cursor::new(picture), header.format);
+        let mut most = Limits::default();
+        most.max_image_width = Some(width);
+        most.max_image_height = Some(height);
+        most.max_alloc = Some(limits::decoder(pixels));
+        reader.limits(most);
+        reader.decode()
+    };
+    let image = decoded(&picture).map_err(|e| PictureError::of_decoder(&e))?;
+    if header.format == ImageFormat::WebP && webp::shortened(bytes).iter().any(|file| decoded(file).is_ok()) {
+        return Err(PictureError::damaged(
+            "its WebP data are damaged (its pixels end before they do): copy it again from its source",
+        ));
+    }
     let found = (image.width(), image.height());
     if found != header.stored {
         let (w, h) = found;

@@ -27,6 +27,13 @@ fn pixels_are_those_of_the_decoder_alone() {
 }
 
 #[test]
+fn every_way_of_coding_a_webp_is_read() {
+    for name in ["lossy", "lossy-alpha", "lossless", "one-False", "one-True", "plain-False", "plain-True"] {
+        read(&data(&format!("{name}.webp"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
 fn bytes_between_segments_are_passed_over_as_libjpeg_does() {
     let bytes = data("baseline.jpg");
     let plain = read(&bytes).expect("a picture").image;
@@ -68,5 +75,14 @@ proptest! {
             let again = read(&bytes).map(|p| p.image);
             prop_assert!(matches!(again, Ok(DynamicImage::ImageLuma8(_))), "{again:?}");
         }
+    }
+
+    #[test]
+    fn what_the_image_crate_writes_as_webp_is_whole(width in 1u32..120, height in 1u32..120, seed in 0u32..1000) {
+        let picture = image::load_from_memory(&jpeg(width, height, seed, 80)).expect("a picture");
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::WebP).expect("a WebP file");
+        let again = read(&bytes.into_inner()).map(|p| p.image.into_rgb8());
+        prop_assert!(again.as_ref().is_ok_and(|again| *again == picture.to_rgb8()), "{:?}", again.err());
     }
 }
