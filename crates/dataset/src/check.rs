@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::controls;
 use crate::dataset::{AT_ONCE, list};
 use crate::decode::Decoder;
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Subject};
@@ -104,6 +105,7 @@ pub fn check(
     diagnostics.append(of_the_list(&listing, &items));
     diagnostics.extend(unused(&listing, &items, &decoder));
     diagnostics.extend(duplicates(&inspected));
+    diagnostics.extend(controls::alike(&decoder, items.iter().map(|(item, _)| *item)));
     diagnostics.append(of_items);
     summary::report(&decoder, &listing, inspected, diagnostics, options)
 }

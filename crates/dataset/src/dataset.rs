@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::captions::caption;
 use crate::content::Content;
+use crate::controls;
 use crate::decode::{Decoder, ItemImage};
 use crate::diagnostic::{DatasetError, Diagnostic, Diagnostics, Kind, Rejected, Severity};
 use crate::fit::Fit;
@@ -82,6 +83,11 @@ impl Dataset {
     pub fn caption(&self, i: usize, seed: u64, step: u64, sample: u64) -> String {
         let item = &self.items[i];
         caption(&item.captions, &item.caption, seed, step, sample)
+    }
+
+    /// A warning if the dataset's control images are all alike.
+    pub fn alike_controls(&self) -> Option<Diagnostic> {
+        controls::alike(&self.decoder, self.items.iter())
     }
 
     /// Enlargement and cropping of the pictures at a training size.

@@ -56,6 +56,7 @@ pub mod buckets;
 mod captions;
 pub mod check;
 mod content;
+mod controls;
 mod dataset;
 mod decode;
 mod diagnostic;

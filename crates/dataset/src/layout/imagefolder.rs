@@ -10,6 +10,7 @@ use super::table::{Row, add_rows};
 use super::{Listing, metadata};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
 use crate::foreign;
+use crate::paths::{inside, unreadable};
 use crate::picture_files::{COMPANION_ENDINGS, DEPTH, extension, is_picture, walk};
 use crate::spec::{DatasetSpec, Layout, Region};
 use crate::spelling::fold;
@@ -151,7 +152,8 @@ fn keep_split(rows: &mut Vec<(Origin, Row)>, image: &str, split: Option<&str>, f
 /// The rows of a CSV list with a header.
 fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
-    let bytes = fairhuman_files::read(list).map_err(|e| dataset(crate::paths::unreadable(&e)))?;
+    inside(&listing.root, name).map_err(dataset)?;
+    let bytes = fairhuman_files::read(list).map_err(|e| dataset(unreadable(&e)))?;
     foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // Within quotes a quotation mark stands twice, so that there is an even number of them; the reader would

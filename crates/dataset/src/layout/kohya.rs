@@ -18,7 +18,7 @@ use super::files::{FolderRules, add_folder};
 use super::{Listing, list_in};
 use crate::captions::CaptionSpec;
 use crate::diagnostic::{Diagnostic, Kind, Subject};
-use crate::paths::unreadable;
+use crate::paths::{inside, unreadable};
 use crate::picture_files::holds_pictures;
 use crate::spec::{DatasetSpec, Layout, MOST_REPEATS, Region};
 use crate::spelling::Spellings;
@@ -40,10 +40,10 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     if numbered.is_empty() {
         let (list, root) = list_in(path, "dataset.toml");
         let name = PathBuf::from(list.file_name().unwrap_or_default());
-        let text = fairhuman_files::read_to_string(&list).map_err(|e| {
-            let hint = ": the layout `kohya` needs folders such as `10_name`, or a TOML dataset config";
-            problem(&name, unreadable(&e).with_hint(hint))
-        })?;
+        let hint = ": the layout `kohya` needs folders such as `10_name`, or a TOML dataset config";
+        let text = inside(&root, &name)
+            .and_then(|_| fairhuman_files::read_to_string(&list).map_err(|e| unreadable(&e)));
+        let text = text.map_err(|error| problem(&name, error.with_hint(hint)))?;
         let config: Config = toml::from_str(&text).map_err(|e| {
             problem(&name, Diagnostic::new(Kind::List, format!("is not a dataset config: {e}")))
         })?;

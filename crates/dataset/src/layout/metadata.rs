@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::table::{Row, add_rows};
 use super::{Listing, json};
 use crate::diagnostic::{Diagnostic, Kind, Origin, Subject};
-use crate::paths::unreadable;
+use crate::paths::{inside, unreadable};
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// Reads the list at `list`, whose paths are relative to `root`.
@@ -39,6 +39,7 @@ pub(super) fn rows(
     listing: &mut Listing,
 ) -> Result<Vec<(Origin, Row)>, Diagnostic> {
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
+    inside(&listing.root, name).map_err(dataset)?;
     let bytes = fairhuman_files::read(list).map_err(|e| dataset(unreadable(&e)))?;
     crate::foreign::refuse(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);

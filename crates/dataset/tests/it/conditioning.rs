@@ -1,6 +1,7 @@
 //! Conditioning images: in the geometry of their picture, in [0, 1], and decoded only where they are wanted.
 
 use crate::common::{Scene, plain, put, write};
+use fairhuman_dataset::check::{Options, check};
 use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, Region, Wanted, draw};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -73,4 +74,39 @@ fn a_control_image_that_is_not_wanted_is_not_decoded() {
         assert_eq!(sample.conditioning, None);
         assert_eq!((&sample.image, &sample.masks), (&whole.image, &whole.masks));
     }
+}
+
+#[test]
+fn control_images_that_are_all_alike_are_told() {
+    let dir = TempDir::new().unwrap();
+    let mut list = String::new();
+    for (i, side) in [40, 50, 60].into_iter().enumerate() {
+        write(&dir.path().join(format!("{i}.png")), &Scene::lopsided(side, side).shown(), None);
+        list += &format!("{{\"image\":\"{i}.png\",\"text\":\"x\",\"pose\":\"c{i}.png\"}}\n");
+    }
+    put(&dir, "metadata.jsonl", &list);
+    let spec = DatasetSpec { conditioning: Some("pose".into()), ..DatasetSpec::new(".") };
+    let told = |draw: &dyn Fn(usize, u32) -> image::GrayImage| {
+        for (i, side) in [40, 50, 60].into_iter().enumerate() {
+            write(&dir.path().join(format!("c{i}.png")), &draw(i, side), None);
+        }
+        let data = Dataset::open(dir.path(), &spec, &[]).unwrap();
+        let report = check(dir.path(), &spec, &[], &Options::default(), &|_, _| {});
+        let found = data.alike_controls().map(|doubt| doubt.to_string());
+        assert_eq!(
+            found.is_some(),
+            report.diagnostics.iter().any(|d| d.message.contains("a control network learns"))
+        );
+        found
+    };
+    let black = told(&|_, side| plain(side, side, 0)).expect("nothing is drawn");
+    assert!(black.contains("conditioning image c0.png: all 3 are of one and the same colour"), "{black}");
+    assert_eq!(told(&|i, side| plain(side, side, if i == 2 { 1 } else { 0 })), None);
+    assert_eq!(told(&|_, side| Scene::lopsided(side, side).shown()), None, "of other sizes");
+    // The same file for every picture.
+    for i in 0..3 {
+        write(&dir.path().join(format!("{i}.png")), &plain(40, 40, 255), None);
+    }
+    let same = told(&|_, _| Scene::lopsided(40, 40).shown()).expect("one picture for all");
+    assert!(same.contains("all 3 are the same picture"), "{same}");
 }

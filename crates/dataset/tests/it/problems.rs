@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::common::{Scene, crc32, plain, write};
-use fairhuman_dataset::{Dataset, DatasetSpec, GeometrySpec, Kind, Region, Rejected, Subject, Wanted, draw};
+use fairhuman_dataset::{
+    Dataset, DatasetSpec, GeometrySpec, Kind, Layout, Region, Rejected, Subject, Wanted, draw,
+};
 use tempfile::TempDir;
 
 fn face() -> [Region; 1] {
@@ -279,4 +281,33 @@ fn a_file_that_changes_after_opening_is_an_error_not_a_wrong_sample() {
     let spec = GeometrySpec { width: 32, height: 32, ..GeometrySpec::default() };
     let error = data.load(0, &draw(&spec, (32, 32), 0, 0, 0), 8, Wanted::ALL).unwrap_err().to_string();
     assert!(error.contains("40 x 32") && error.contains("changed since"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_list_that_is_a_link_out_of_the_dataset_is_refused_and_one_within_is_read() {
+    use std::os::unix::fs::symlink;
+    let dir = TempDir::new().unwrap();
+    let lists = [
+        ("metadata.jsonl", "{\"image\":\"a.png\",\"text\":\"x\"}\n"),
+        ("metadata.csv", "file_name,text\na.png,x\n"),
+        ("dataset.toml", "[[datasets]]\n[[datasets.subsets]]\nimage_dir = \".\"\nclass_tokens = \"x\"\n"),
+    ];
+    for (name, text) in lists {
+        let folder = dir.path().join(name.replace('.', "-"));
+        std::fs::create_dir_all(&folder).unwrap();
+        write(&folder.join("a.png"), &plain(16, 16, 255), None);
+        std::fs::write(dir.path().join("outer"), text).unwrap();
+        let list = folder.join(name);
+        let layout = if name.ends_with("toml") { Layout::Kohya } else { Layout::Auto };
+        let spec = DatasetSpec { layout, ..DatasetSpec::new(&folder) };
+        symlink(dir.path().join("outer"), &list).unwrap();
+        let error = rejected(&dir, &spec, &[]).to_string();
+        assert!(error.contains("a symbolic link leads out of the dataset"), "{name}: {error}");
+        assert!(error.contains(name), "{error}");
+        std::fs::remove_file(&list).unwrap();
+        std::fs::write(folder.join("list"), text).unwrap();
+        symlink("list", &list).unwrap();
+        Dataset::open(dir.path(), &spec, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
 }

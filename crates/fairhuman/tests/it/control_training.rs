@@ -50,6 +50,20 @@ fn skeletons_of_drawn_people_become_a_column_of_their_list() {
 }
 
 #[test]
+fn control_images_that_are_all_alike_are_told_by_check_and_when_training_starts() {
+    let world = world("controlnet");
+    let words = "all 10 are of one and the same colour";
+    assert!(!world.ok(&["check", "recipe.toml"]).contains(words));
+    for i in 0..10 {
+        image::GrayImage::new(64, 64).save(world.path(format!("people/conditioning/{i:05}.png"))).unwrap();
+    }
+    assert!(world.ok(&["check", "recipe.toml"]).contains(words));
+    let output = world.run(&["train", "recipe.toml", "--steps", "1"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains(words), "{said}");
+}
+
+#[test]
 fn pictures_of_one_name_get_control_images_of_their_own() {
     let world = World::empty();
     std::fs::create_dir(world.path("pictures")).unwrap();

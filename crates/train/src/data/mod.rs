@@ -176,9 +176,14 @@ impl<'b, B: Backend, S: Source<B>> Data<'b, B, S> {
         let mut notes: Vec<String> =
             self.loader.dataset.diagnostics().iter().map(ToString::to_string).collect();
         notes.extend(self.loader.dataset.fit(&self.loader.geometry).notes());
-        if self.loader.dataset.spec().conditioning.is_some() && !self.loader.reader.wanted().conditioning {
-            let text = "dataset.conditioning: control images are checked, and not used: methods that train a control network read them";
-            notes.push(text.into());
+        match (self.loader.dataset.spec().conditioning.is_some(), self.loader.reader.wanted().conditioning) {
+            (true, true) => notes.extend(self.loader.dataset.alike_controls().map(|doubt| doubt.to_string())),
+            (true, false) => notes.push(
+                "dataset.conditioning: control images are checked, and not used: methods that train a control network \
+                 read them"
+                    .into(),
+            ),
+            (false, _) => {}
         }
         notes
     }
