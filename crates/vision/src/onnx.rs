@@ -5,8 +5,15 @@ use rten_tensor::{NdTensor, Tensor};
 
 use crate::onnx_depth;
 
+/// Operators that are put in order on whatever stack there is, and the stack for more of them. It is taken
+/// when it is used, page by page.
+const SHALLOW: usize = onnx_depth::INNER;
+const STACK: usize = 1 << 28;
+
 /// A loaded network.
 pub(crate) struct Network {
+    /// True if it has more operators than any stack has room for.
+    is_deep: bool,
     model: Model,
     input: NodeId,
     output: NodeId,
@@ -18,8 +25,9 @@ impl Network {
     /// # Errors
     /// Files that are damaged, or nest too deep; networks with other inputs and outputs; in words.
     pub fn load(bytes: Vec<u8>) -> Result<Self, String> {
-        onnx_depth::check(&bytes)?;
-        let model = Model::load(bytes).map_err(|e| format!("cannot be loaded as ONNX: {e}"))?;
+        let is_deep = onnx_depth::check(&bytes)? > SHALLOW;
+        let model = with_stack(is_deep, || Model::load(bytes))?;
+        let model = model.map_err(|e| format!("cannot be loaded as ONNX: {e}"))?;
         let (&[input], &[output, ..]) = (model.input_ids(), model.output_ids()) else {
             return Err(format!(
                 "expected one input and an output, found {} and {}",
@@ -27,7 +35,7 @@ impl Network {
                 model.output_ids().len()
             ));
         };
-        Ok(Self { model, input, output })
+        Ok(Self { is_deep, model, input, output })
     }
 
     /// A text in the file, by its key.
@@ -53,9 +61,22 @@ impl Network {
     /// # Errors
     /// A network that fails, or answers in another type, in words.
     pub fn run(&self, input: NdTensor<f32, 4>) -> Result<Tensor<f32>, String> {
-        let input: ValueOrView = input.into();
-        let [output] =
-            self.model.run_n(vec![(self.input, input)], [self.output], None).map_err(|e| e.to_string())?;
+        let run = || self.model.run_n(vec![(self.input, ValueOrView::from(input))], [self.output], None);
+        let [output] = with_stack(self.is_deep, run)?.map_err(|e| e.to_string())?;
         output.into_tensor().ok_or_else(|| "its output is not of f32".into())
     }
+}
+
+/// Does the work, in a thread with a large stack if it needs one: operators are put in order from the last to
+/// the first by a function that calls itself for each.
+fn with_stack<T: Send>(is_deep: bool, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if !is_deep {
+        return Ok(work());
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread =
+            thread.map_err(|e| format!("has so many operators that it needs a thread of its own: {e}"))?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }

@@ -6,4 +6,6 @@ mod counting;
 mod mediapipe;
 mod models;
 #[cfg(feature = "onnx")]
+#[cfg(feature = "onnx")]
+mod tagger;
 mod yolo;

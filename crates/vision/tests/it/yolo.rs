@@ -147,7 +147,7 @@ fn head(number: u8, mut length: usize) -> Vec<u8> {
     out
 }
 
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
+pub fn field(number: u8, content: &[u8]) -> Vec<u8> {
     [head(number, content.len()), content.to_vec()].concat()
 }
 
@@ -180,8 +180,13 @@ fn networks_nested_or_chained_without_end_are_refused() {
         let ends = [field(11, &value("v0")), field(12, &value(&format!("v{count}")))].concat();
         [(0..count).flat_map(node).collect(), ends].concat()
     };
-    assert!(refused(&chain(100_000)).contains("more than 3000 operators"));
+    assert!(refused(&chain(100_000)).contains("more than 20000 operators"));
     // As many as are allowed leave stack enough: it is refused for what it computes.
-    let text = refused(&chain(3_000));
-    assert!(text.contains("expected an output"), "{text}");
+    for count in [3_000, 20_000] {
+        let text = refused(&chain(count));
+        assert!(text.contains("expected an output"), "{text}");
+    }
+    // Of those in the attribute of an operator there are fewer.
+    let inner = [field(1, &field(5, &field(6, &chain(3_001)))), chain(1)].concat();
+    assert!(refused(&inner).contains("more than 3000 operators in inner graphs"));
 }
