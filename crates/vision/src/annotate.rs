@@ -12,9 +12,12 @@
 //! ```
 //! PHOTO is the photograph's path with its extension, so that no two photographs share a name. A photograph's
 //! annotation is written after its other files, so the same command continues an interrupted run. Manual
-//! changes are kept: edited masks ([`crate::manual_edits`]), and a changed `metadata.jsonl` as
+//! changes are kept: edited masks and captions ([`crate::manual_edits`]), and a changed `metadata.jsonl` as
 //! `metadata-before.jsonl`.
 
+mod finish;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,13 +27,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::detect::{DetectOptions, Detections};
-use crate::detectors::Detectors;
+pub use crate::detectors::{LoadError, load_detectors};
 use crate::files::{self, FilesError};
-use crate::manual_edits::GeneratedMask;
+use crate::manual_edits::{GeneratedCaption, GeneratedMask, listed_captions};
 use crate::masks::{self, Shape};
 use crate::photo;
 use crate::pipeline::Pipeline;
-use crate::sheet::{self, Entry};
+use crate::sheet;
 use crate::skeleton::{Skeleton, Style};
 use fairhuman_files::sha256_hex;
 
@@ -89,6 +92,8 @@ pub struct Summary {
     pub with_hands: usize,
     /// Masks that were painted, added or deleted by hand, and left alone.
     pub edited: usize,
+    /// Captions that were changed by hand in the dataset, and left alone.
+    pub captions: usize,
     /// Files left out, with the reasons.
     pub problems: Vec<(String, String)>,
     /// True if the run was interrupted: `metadata.jsonl` and the sheets are then not written yet. Nor are
@@ -112,12 +117,21 @@ struct Annotation {
     /// Number of masks edited by hand.
     #[serde(skip)]
     edited: usize,
+    /// The caption as the program wrote it.
+    #[serde(default)]
+    captions: GeneratedCaption,
+    /// True if it was edited by hand.
+    #[serde(skip)]
+    is_recaptioned: bool,
     #[serde(flatten)]
     found: Detections,
 }
 
 /// Folders of the dataset that hold a file per photograph.
 const FOLDERS: [&str; 5] = ["images", "masks", "conditioning", "annotations", "thumbnails"];
+
+/// The dataset's list.
+const LIST: &str = "metadata.jsonl";
 
 /// Longest file name of a photograph in bytes: with the extensions of its files it must fit into the 255 of
 /// file systems.
@@ -171,7 +185,8 @@ pub fn annotate(
         "faces": pipeline.faces.map(|f| f.identity()),
         "hands": pipeline.hands.map(|f| f.identity()),
     });
-    let job = Job { photos, out, options, pipeline, settings };
+    let listed = listed_captions(&out.join(LIST));
+    let job = Job { photos, out, options, pipeline, settings, listed };
     let done = AtomicUsize::new(0);
     let results: Vec<Option<Result<(Annotation, Outcome), String>>> = list
         .par_iter()
@@ -200,6 +215,7 @@ pub fn annotate(
                 summary.with_faces += usize::from(!annotation.found.faces.is_empty());
                 summary.with_hands += usize::from(!annotation.found.hands.is_empty());
                 summary.edited += annotation.edited;
+                summary.captions += usize::from(annotation.is_recaptioned);
                 annotations.push((name, annotation));
             }
             Some(Err(reason)) => summary.problems.push((name.clone(), reason)),
@@ -207,7 +223,7 @@ pub fn annotate(
         }
     }
     if !summary.interrupted && !annotations.is_empty() {
-        finish(out, &annotations, &summary.problems)?;
+        finish::finish(out, &annotations, &summary.problems)?;
     }
     Ok(summary)
 }
@@ -240,6 +256,8 @@ struct Job<'a> {
     options: &'a Options,
     pipeline: &'a Pipeline<'a>,
     settings: serde_json::Value,
+    /// Captions of the list of an earlier run, by the photograph's path in the dataset.
+    listed: HashMap<String, String>,
 }
 
 impl Job<'_> {
@@ -265,6 +283,7 @@ impl Job<'_> {
         let paths = Paths::of(name);
         let before = self.annotation(&paths);
         let generated = before.as_ref().map(|before| before.masks.clone()).unwrap_or_default();
+        let captions = before.as_ref().map(|before| before.captions.clone()).unwrap_or_default();
         let mut edited = [false; 2];
         for i in 0..2 {
             edited[i] = generated[i].is_edited(&self.out.join(&paths.masks[i]))?;
@@ -272,8 +291,12 @@ impl Job<'_> {
         let count = edited.iter().filter(|edited| **edited).count();
         if let Some(mut kept) = before.filter(|before| self.is_done(before, &paths, &sha256)) {
             // A caption may have been written or changed since.
-            kept.text = caption.unwrap_or_else(|| self.template(name, &kept.found));
+            let before = kept.captions.clone();
+            self.settle_caption(&mut kept, name, caption);
             kept.edited = count;
+            if kept.captions != before {
+                self.store(&paths, &kept)?;
+            }
             return Ok(Ok((kept, Outcome::Kept)));
         }
         let picture = match photo::decode(&source, &bytes) {
@@ -284,19 +307,21 @@ impl Job<'_> {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
-        let text = caption.unwrap_or_else(|| self.template(name, &found));
         let (width, height) = picture.dimensions();
         let mut annotation = Annotation {
             image: paths.image.clone(),
             sha256,
             width,
             height,
-            text,
+            text: String::new(),
             settings: serde_json::Value::Null,
             masks: generated,
             edited: count,
+            captions,
+            is_recaptioned: false,
             found,
         };
+        self.settle_caption(&mut annotation, name, caption);
         self.write(&source, &picture, &paths, edited, &mut annotation)?;
         let found = &annotation.found;
         let outcome = Outcome::Annotated(found.faces.len(), found.hands.len());
@@ -316,6 +341,22 @@ impl Job<'_> {
         annotation.sha256 == sha256
             && annotation.settings == self.settings
             && files.iter().all(|path| self.out.join(path).is_file())
+    }
+
+    /// Gives a photograph its caption: `written` beside it, or that of the template, or the dataset's own
+    /// where a person changed it there.
+    fn settle_caption(&self, annotation: &mut Annotation, name: &str, written: Option<String>) {
+        let is_written = written.is_some();
+        let made = written.unwrap_or_else(|| self.template(name, &annotation.found));
+        let listed = self.listed.get(&annotation.image).map(String::as_str);
+        let own = annotation.captions.settle(listed, &made, is_written);
+        annotation.is_recaptioned = own.is_some();
+        annotation.text = own.unwrap_or(made);
+    }
+
+    fn store(&self, paths: &Paths, annotation: &Annotation) -> Result<(), FilesError> {
+        let text = serde_json::to_vec(annotation).unwrap_or_default();
+        files::write(&self.out.join(&paths.annotation), &text)
     }
 
     fn template(&self, name: &str, found: &Detections) -> String {
@@ -339,10 +380,6 @@ impl Job<'_> {
     ) -> Result<(), FilesError> {
         let (width, height) = picture.dimensions();
         let target = |path: &str| self.out.join(path);
-        let store = |annotation: &Annotation| {
-            let text = serde_json::to_vec(annotation).unwrap_or_default();
-            files::write(&target(&paths.annotation), &text)
-        };
         let mut masks: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
         let mut generated = annotation.masks.clone();
         for (i, regions) in [&annotation.found.faces, &annotation.found.hands].into_iter().enumerate() {
@@ -357,7 +394,7 @@ impl Job<'_> {
             masks.push((file, bytes));
         }
         // Mark as unfinished first: no file written with other options may pass for a new one.
-        store(annotation)?;
+        self.store(paths, annotation)?;
         files::link(source, &target(&paths.image))?;
         for (file, bytes) in &masks {
             match bytes {
@@ -371,73 +408,6 @@ impl Job<'_> {
         files::picture(&target(&paths.thumbnail), &sheet::thumbnail(picture, found).into())?;
         annotation.masks = generated;
         annotation.settings = self.settings.clone();
-        store(annotation)
+        self.store(paths, annotation)
     }
-}
-
-/// Writes `metadata.jsonl` and the contact sheets.
-fn finish(
-    out: &Path,
-    annotations: &[(&String, Annotation)],
-    problems: &[(String, String)],
-) -> Result<(), FilesError> {
-    let mut entries = Vec::new();
-    let mut metadata = String::new();
-    let mut thumbnails = Vec::new();
-    for (name, annotation) in annotations {
-        let paths = Paths::of(name);
-        let found = &annotation.found;
-        // Check the files themselves: a mask may have been added or deleted by hand.
-        let mask = |i: usize| out.join(&paths.masks[i]).is_file().then(|| paths.masks[i].clone());
-        let line = json!({
-            "image": paths.image,
-            "text": annotation.text,
-            "mask_face": mask(0),
-            "mask_hand": mask(1),
-            "conditioning_image": paths.conditioning,
-        });
-        metadata += &format!("{line}\n");
-        thumbnails.push(out.join(&paths.thumbnail));
-        entries.push(Entry {
-            thumbnail: paths.thumbnail,
-            image: paths.image,
-            text: annotation.text.clone(),
-            faces: found.faces.iter().map(|f| f.score).collect(),
-            hands: found.hands.iter().map(|f| f.score).collect(),
-            people: found.count_people(),
-            conditioning: paths.conditioning,
-        });
-    }
-    files::folder(out)?;
-    sheet::write_pages(out, &thumbnails)?;
-    files::write(&out.join("index.html"), sheet::html(&entries, problems).as_bytes())?;
-    let list = out.join("metadata.jsonl");
-    if let Ok(before) = fairhuman_files::read(&list)
-        && before != metadata.as_bytes()
-    {
-        files::write(&out.join("metadata-before.jsonl"), &before)?;
-    }
-    files::write(&list, metadata.as_bytes())
-}
-
-/// Loads MediaPipe's networks from a folder after checking their hashes.
-pub fn load_detectors(folder: &Path) -> Result<Detectors, LoadError> {
-    crate::models::check(folder).map_err(|source| LoadError::Models { folder: folder.into(), source })?;
-    Ok(Detectors::load(folder)?)
-}
-
-/// Error of [`load_detectors`].
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The folder lacks a network or holds a wrong one.
-    #[error("the detectors' networks are not in {folder}: {source}; `fairhuman models get` puts them there")]
-    Models {
-        /// The folder.
-        folder: PathBuf,
-        /// The problem.
-        source: crate::models::ModelsError,
-    },
-    /// A network cannot be loaded.
-    #[error(transparent)]
-    Network(#[from] crate::tflite::NetworkError),
 }

@@ -1,7 +1,7 @@
 //! All of MediaPipe's detectors, as its still-image mode runs them on a whole photograph.
 
 use image::RgbImage;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::geometry::{Detection, RotatedRect};
 use crate::landmarks::{Face, FaceLandmarks, Hand, HandLandmarks, Pose, PoseLandmarks};
@@ -73,4 +73,26 @@ impl Detectors {
         let found = self.face_points.find(photo, &FaceLandmarks::region(face));
         (found.score >= THRESHOLD).then_some(found)
     }
+}
+
+/// Loads MediaPipe's networks from a folder after checking their hashes.
+pub fn load_detectors(folder: &Path) -> Result<Detectors, LoadError> {
+    crate::models::check(folder).map_err(|source| LoadError::Models { folder: folder.into(), source })?;
+    Ok(Detectors::load(folder)?)
+}
+
+/// Error of [`load_detectors`].
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder lacks a network or holds a wrong one.
+    #[error("the detectors' networks are not in {folder}: {source}; `fairhuman models get` puts them there")]
+    Models {
+        /// The folder.
+        folder: PathBuf,
+        /// The problem.
+        source: crate::models::ModelsError,
+    },
+    /// A network cannot be loaded.
+    #[error(transparent)]
+    Network(#[from] crate::tflite::NetworkError),
 }

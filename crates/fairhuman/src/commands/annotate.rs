@@ -85,6 +85,9 @@ fn tell(summary: &Summary, out: &Path, seconds: f64) {
     if summary.edited > 0 {
         outln!("{} masks that were painted, added or deleted by hand stay as they are", summary.edited);
     }
+    if summary.captions > 0 {
+        outln!("{} captions that were changed by hand in metadata.jsonl stay as they are", summary.captions);
+    }
     match summary {
         Summary { interrupted: true, .. } => outln!("interrupted: the same command again continues"),
         Summary { photographs: 0, .. } => outln!("nothing to make a dataset of"),

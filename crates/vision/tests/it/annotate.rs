@@ -154,6 +154,18 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
         assert_eq!((&lines[1]["mask_face"], &lines[1]["mask_hand"]), (&Value::Null, &Value::Null));
     }
     assert_eq!(fs::read(out.join("metadata-before.jsonl")).expect("the list of before"), b"mine");
+    // A caption that is changed in the list stays, whatever the template; one written anew beside the photograph is newer.
+    let list = fs::read_to_string(out.join("metadata.jsonl")).expect("the list");
+    fs::write(out.join("metadata.jsonl"), list.replace("a photo of one person", "in orange"))
+        .expect("a list");
+    for template in ["a photo of {people}", "{people}", "{people}"] {
+        let options = Options { caption: template.into(), ..quick() };
+        let (summary, _) = run(&photos, &out, &options, &only(&detectors));
+        assert_eq!((lines(&out)[1]["text"].as_str(), summary.captions), (Some("in orange"), 1));
+    }
+    fs::write(photos.join("more & <less>/a.txt"), "later").expect("a caption");
+    assert_eq!(run(&photos, &out, &quick(), &only(&detectors)).0.captions, 0);
+    assert_eq!(lines(&out)[1]["text"], "later");
     // Without masks and annotation the photograph is annotated afresh.
     fs::remove_file(&painted).expect("a mask");
     fs::remove_file(&added).expect("a mask");
