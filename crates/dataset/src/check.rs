@@ -35,6 +35,7 @@ use inspect::{Inspected, inspect};
 pub use report::{Bucket, CaptionReport, Counts, ItemReport, KindCount, RegionReport, Report};
 pub use text::text;
 pub use thumbnail::COLOURS;
+pub(crate) use thumbnail::thumbnail;
 
 /// Options of a check.
 #[derive(Clone, Copy)]
@@ -111,7 +112,7 @@ pub fn check(
 }
 
 /// All items in the order of their names or lines, each with true if it has no error so far.
-fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
+pub(crate) fn in_order(listing: &Listing) -> Vec<(&Item, bool)> {
     let good = listing.items.iter().map(|i| (i, true));
     let mut items: Vec<_> = good.chain(listing.broken.iter().map(|i| (i, false))).collect();
     items.sort_by(|(a, _), (b, _)| {

@@ -22,7 +22,9 @@ mod whole_body;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use caption::{check as check_caption, first_line};
 use fairhuman_files::json;
+pub(crate) use locator::Locator;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity, Subject};
 use crate::item::Item;
@@ -152,6 +154,11 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
     apply_folders(&mut listing, spec);
     listing.find_regions(regions);
     Ok(listing)
+}
+
+/// The caption in a text file of the dataset; none if it has none, or none that is read.
+pub(crate) fn caption_of_file(root: &Path, name: &Path, spec: &DatasetSpec) -> Option<String> {
+    caption::read(root, name, spec).ok().map(|file| file.text)
 }
 
 /// The list and the dataset's folder, for a path to either.

@@ -34,6 +34,8 @@
 //! [`check`](mod@check) reads everything and trains nothing: it names every error, counts the regions at
 //! latent resolution, and draws a contact sheet.
 //!
+//! [`edit`] changes masks and captions by hand, for a page that shows them.
+//!
 //! # Conventions
 //!
 //! - Sizes as tuples are `(width, height)` in pixels, of the picture *as shown*, after its EXIF orientation.
@@ -60,6 +62,7 @@ mod controls;
 mod dataset;
 mod decode;
 mod diagnostic;
+pub mod edit;
 mod fit;
 mod foreign;
 mod geometry;

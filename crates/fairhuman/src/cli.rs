@@ -12,6 +12,7 @@ use fairhuman_train::recipe::{Device, Precision, bounds};
 
 mod compute;
 mod data;
+mod edit;
 mod evaluate;
 mod init;
 mod model;
@@ -26,6 +27,7 @@ use compute::{device, precision};
 pub use data::{
     Annotate, Caption, Check, Control, ControlImage, ControlStyle, GetModels, Models, ModelsAction, Shape,
 };
+pub use edit::Edit;
 pub use evaluate::{Evaluate, JudgeChoice, Losses};
 pub use init::{Aim, Init};
 pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
@@ -73,6 +75,8 @@ pub enum Command {
     Caption(Caption),
     /// Read a whole dataset and train nothing: every fault by name, and what each objective will see
     Check(Check),
+    /// Paint masks and change captions of a dataset by hand, on a page in the browser
+    Edit(Edit),
     /// Write a recipe for a dataset, a model and the memory there is
     Init(Init),
     /// Make control images: poses, edges; for training a control network or drawing with one

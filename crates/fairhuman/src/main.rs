@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Train(options) => commands::train::run(&options),
         Command::Annotate(options) => commands::annotate::run(&options),
         Command::Caption(options) => commands::caption::run(&options),
+        Command::Edit(options) => commands::edit::run(&options),
         Command::Init(options) => commands::init::run(&options),
         Command::Check(options) => commands::check::run(&options),
         Command::Control(options) => commands::control::run(&options),

@@ -39,12 +39,14 @@
 //! faces. To compare a plain loss on faces too, train it with the same objectives and `weighting = { kind =
 //! "fixed", weights = [1, 0, 0] }`: held-out losses are then known for all of them.
 //!
-//! [`live`] is the page of runs that go on, for a server.
+//! [`live`] is the page of runs that go on, and [`dataset_page`] one where masks and captions of a dataset
+//! are changed; both are for a server.
 //!
 //! It does not print, read the clock, or find faces (boxes come from masks or from the caller).
 #![deny(missing_docs)]
 
 mod chart;
+pub mod dataset_page;
 pub mod live;
 mod mean_weights;
 mod model;

@@ -81,6 +81,7 @@ fn header(view: &View<'_>) -> Markup {
                 li {
                     b { @if view.compares() { i class={ "chip s" (r % 10) } {} } (run.name) }
                     span.sub { (state(run)) @if let Some(left) = left(run) { ", " (left) " left" } }
+                    a.sub href={ "/data/" (r) } { "masks and captions" }
                 }
             }
         }

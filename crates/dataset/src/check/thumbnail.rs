@@ -16,7 +16,7 @@ const TINT: f32 = 0.35;
 /// A JPEG of at most `side` pixels at its longer side; `None` if it cannot be made.
 ///
 /// `masks` are `[H, W]` bytes of the picture's size, one entry per region.
-pub(super) fn thumbnail(picture: &DynamicImage, masks: &[Option<Vec<u8>>], side: u32) -> Option<Vec<u8>> {
+pub(crate) fn thumbnail(picture: &DynamicImage, masks: &[Option<Vec<u8>>], side: u32) -> Option<Vec<u8>> {
     let original = (picture.width(), picture.height());
     let mut small = picture.thumbnail(side, side).into_rgb8();
     let (width, height) = small.dimensions();

@@ -25,6 +25,21 @@ pub(super) fn read(root: &Path, name: &Path, spec: &DatasetSpec) -> Result<Capti
     Ok(CaptionFile { text, has_more_lines: lines.next().is_some() })
 }
 
+/// The text of a caption file with `caption` as the line that counts, and its other lines as they were.
+pub(crate) fn first_line(before: &str, caption: &str) -> String {
+    let (mark, before) = match before.strip_prefix('\u{feff}') {
+        Some(rest) => ("\u{feff}", rest),
+        None => ("", before),
+    };
+    let mut lines: Vec<&str> = before.split('\n').collect();
+    let with_return = format!("{caption}\r");
+    match lines.iter_mut().find(|line| !is_blank(line)) {
+        Some(line) => *line = if line.ends_with('\r') { &with_return } else { caption },
+        None => return format!("{mark}{caption}\n"),
+    }
+    format!("{mark}{}", lines.join("\n"))
+}
+
 /// Bytes as text, without a byte-order mark.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -43,7 +58,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Checks and trims a caption.
-pub(super) fn check(text: &str, spec: &DatasetSpec) -> Result<String, Diagnostic> {
+pub(crate) fn check(text: &str, spec: &DatasetSpec) -> Result<String, Diagnostic> {
     if text.contains('\0') {
         // UTF-16 without a byte-order mark is valid UTF-8 where it is ASCII, with a NUL after every letter.
         let text = "holds NUL characters (it may be UTF-16): save it as UTF-8";

@@ -11,7 +11,7 @@ use crate::source::{ImageSource, MaskSource};
 use crate::spelling::Folded;
 
 /// A rule by which the mask of a picture is found.
-pub(super) enum Locator {
+pub(crate) enum Locator {
     /// The picture's own alpha channel.
     Alpha,
     /// Beside the picture, by what follows the stem in the file's name: `"-masklabel.png"`.
@@ -77,6 +77,18 @@ impl Locator {
         }
         let stems = Folded::new(by_stem.keys().map(PathBuf::from));
         Ok(Locator::Folder { folder: masks, by_stem, stems })
+    }
+
+    /// The PNG file that the mask of a picture without one would be found as; none for an alpha channel.
+    pub fn place(&self, stem: &OsStr) -> Option<PathBuf> {
+        let (folder, ending) = match self {
+            Locator::Alpha => return None,
+            Locator::Beside { folder, ending, .. } => (folder, ending.as_str()),
+            Locator::Folder { folder, .. } => (folder, ".png"),
+        };
+        let mut name = stem.to_owned();
+        name.push(ending);
+        Some(folder.join(name))
     }
 
     /// The mask that belongs to the picture of this stem; paths relative to the dataset's folder. Where the

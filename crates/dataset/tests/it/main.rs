@@ -7,6 +7,7 @@ mod check_regions;
 mod coco;
 mod common;
 mod conditioning;
+mod edit;
 mod geometry;
 mod huggingface;
 mod kohya;

@@ -47,7 +47,7 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     }
     // Before everything is read: a page that has no place is told at once.
     if let Some(folder) = options.html.as_deref().and_then(Path::parent) {
-        std::fs::create_dir_all(folder)
+        fairhuman_files::make_folder(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let meter = Meter::new("pictures");
@@ -80,7 +80,7 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
 }
 
 /// True if a file is a recipe: TOML, and not a dataset config of kohya's.
-fn is_recipe(path: &Path) -> anyhow::Result<bool> {
+pub(super) fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     if !path.is_file() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
         return Ok(false);
     }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod control;
 pub mod convert;
 mod drawn_pose;
+pub mod edit;
 pub mod evaluate;
 mod finders;
 pub mod init;

@@ -1,5 +1,6 @@
 //! `fairhuman watch`: a page that follows runs, on this machine alone.
 
+mod dataset;
 mod follow;
 mod request;
 mod site;
@@ -16,6 +17,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::cli::Watch;
 use crate::interrupt::{self, INTERRUPTED};
+pub use dataset::Dataset;
 use site::Site;
 
 /// The port that is tried first where none is asked for, and how many after it.
@@ -37,9 +39,20 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         ensure!(run.is_dir(), "{shown}: there is no such folder; expected a run's, such as runs/people");
     }
     let stop = interrupt::flag_that_says("no longer watching");
-    let server = Server::open(&options.runs, &options.name, options.port)?;
+    let server =
+        Server::open(options.port, |port, token| Site::new(&options.runs, &options.name, port, token))?;
     outln!("{}", server.address());
     errln!("open it in a browser; Ctrl-C ends the page, and not the runs");
+    server.serve(&stop)?;
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+/// Serves the page of a dataset, where it is changed by hand, until it is interrupted.
+pub fn edit(dataset: Dataset, port: Option<u16>) -> anyhow::Result<ExitCode> {
+    let stop = interrupt::flag_that_says("no longer serving");
+    let server = Server::open(port, |port, token| Site::of_dataset(dataset, port, token))?;
+    outln!("{}", server.address());
+    errln!("open it in a browser; Ctrl-C ends the page");
     server.serve(&stop)?;
     Ok(ExitCode::from(INTERRUPTED))
 }
@@ -49,7 +62,7 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// No port that is free.
 pub fn beside(run: PathBuf, port: Option<u16>) -> anyhow::Result<()> {
-    let server = Server::open(&[run], &[], port)?;
+    let server = Server::open(port, |port, token| Site::new(&[run], &[], port, token))?;
     errln!("{}", server.address());
     std::thread::spawn(move || server.serve(&AtomicBool::new(false)));
     Ok(())
@@ -62,11 +75,12 @@ struct Server {
 }
 
 impl Server {
-    fn open(runs: &[PathBuf], names: &[String], port: Option<u16>) -> anyhow::Result<Self> {
+    /// Opens the port, and gives it to the page with the user's token.
+    fn open(port: Option<u16>, site: impl FnOnce(u16, String) -> Site) -> anyhow::Result<Self> {
         let listener = listen(port)?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let site = Arc::new(Site::new(runs, names, port, token::of_user()?));
+        let site = Arc::new(site(port, token::of_user()?));
         Ok(Self { listener, site })
     }
 

@@ -8,6 +8,7 @@ mod check;
 mod control;
 mod control_training;
 mod datasets;
+mod edit;
 mod evaluate;
 mod every;
 mod hub;

@@ -11,22 +11,27 @@ use crate::world::World;
 /// Longest wait for something that has to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn start(world: &World, arguments: &[&str]) -> Child {
+pub fn start(world: &World, arguments: &[&str]) -> Child {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("fairhuman"));
     command.current_dir(world.path("")).env("XDG_CACHE_HOME", world.path("user-cache")).args(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// A served page; the process ends with it.
-struct Page {
+pub struct Page {
     process: Child,
-    port: u16,
-    token: String,
+    pub port: u16,
+    pub token: String,
 }
 
 impl Page {
     fn new(world: &World, port: &str) -> Self {
-        let mut process = start(world, &["watch", "runs/recipe", "--port", port]);
+        Self::of(world, &["watch", "runs/recipe", "--port", port])
+    }
+
+    /// The page that a command serves.
+    pub fn of(world: &World, arguments: &[&str]) -> Self {
+        let mut process = start(world, arguments);
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (address, token) = line.trim().split_once("/?token=").unwrap();
@@ -35,7 +40,7 @@ impl Page {
     }
 
     /// Opens a connection and sends a request with these headers.
-    fn send(&self, line: &str, headers: &[&str]) -> BufReader<TcpStream> {
+    pub fn send(&self, line: &str, headers: &[&str]) -> BufReader<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         stream.write_all(format!("{line} HTTP/1.1\r\n{headers}\r\n").as_bytes()).unwrap();
@@ -44,22 +49,22 @@ impl Page {
     }
 
     /// The whole answer.
-    fn ask(&self, line: &str, headers: &[&str]) -> String {
+    pub fn ask(&self, line: &str, headers: &[&str]) -> String {
         let mut answer = String::new();
         self.send(line, headers).read_to_string(&mut answer).unwrap();
         answer
     }
 
-    fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("Host: 127.0.0.1:{}", self.port)
     }
 
-    fn cookie(&self) -> String {
+    pub fn cookie(&self) -> String {
         format!("Cookie: other=1; fairhuman_{}={}", self.port, self.token)
     }
 
     /// The request of a browser that has opened the address.
-    fn known(&self, line: &str, more: &[&str]) -> String {
+    pub fn known(&self, line: &str, more: &[&str]) -> String {
         self.ask(line, &[&[self.host().as_str(), &self.cookie()], more].concat())
     }
 
@@ -101,7 +106,7 @@ impl Drop for Page {
     }
 }
 
-fn is(answer: &str, status: &str) -> bool {
+pub fn is(answer: &str, status: &str) -> bool {
     answer.starts_with(&format!("HTTP/1.1 {status}"))
 }
 

@@ -1,4 +1,4 @@
-//! HTTP as far as a browser on the same machine needs it: one request to a connection, without a body.
+//! HTTP as far as a browser on the same machine needs it: one request to a connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -20,6 +20,17 @@ pub struct Request {
     /// The query.
     pub query: String,
     headers: Vec<(String, String)>,
+    /// What came of the body with the head.
+    begun: Vec<u8>,
+}
+
+/// A body that is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoBody {
+    /// Its length is not told.
+    Unknown,
+    /// It is longer than is taken.
+    TooLong,
 }
 
 impl Request {
@@ -41,7 +52,10 @@ impl Request {
             let mut headers = [httparse::EMPTY_HEADER; HEADERS];
             let mut request = httparse::Request::new(&mut headers);
             match request.parse(&head) {
-                Ok(httparse::Status::Complete(_)) => return Ok(Self::of(&request)),
+                Ok(httparse::Status::Complete(end)) => {
+                    let begun = head[end..].to_vec();
+                    return Ok(Self::of(&request).map(|request| Self { begun, ..request }));
+                }
                 Ok(httparse::Status::Partial) => {}
                 Err(_) => return Ok(None),
             }
@@ -59,7 +73,25 @@ impl Request {
             path: path.to_owned(),
             query: query.to_owned(),
             headers: request.headers.iter().map(text).collect::<Option<_>>()?,
+            begun: Vec::new(),
         })
+    }
+
+    /// Reads the body, of at most so many bytes.
+    pub fn body(&mut self, stream: &mut TcpStream, most: usize) -> std::io::Result<Result<Vec<u8>, NoBody>> {
+        let length = self.header("content-length").and_then(|text| text.parse::<usize>().ok());
+        let Some(length) = length.filter(|_| self.header("transfer-encoding").is_none()) else {
+            return Ok(Err(NoBody::Unknown));
+        };
+        if length > most {
+            return Ok(Err(NoBody::TooLong));
+        }
+        let mut body = std::mem::take(&mut self.begun);
+        body.truncate(length);
+        let begun = body.len();
+        body.resize(length, 0);
+        stream.read_exact(&mut body[begun..])?;
+        Ok(Ok(body))
     }
 
     /// A header's value, by its name in small letters; none where it is absent, or there twice.
@@ -102,7 +134,7 @@ pub struct Answer<'a> {
     /// Further headers, each with its line's end.
     pub headers: String,
     /// The content.
-    pub body: &'a str,
+    pub body: &'a [u8],
 }
 
 impl Answer<'_> {
@@ -110,7 +142,7 @@ impl Answer<'_> {
     pub fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {
         let length = format!("Content-Length: {}\r\n{}", self.body.len(), self.headers);
         let mut bytes = head(self.status, self.kind, &length).into_bytes();
-        bytes.extend_from_slice(self.body.as_bytes());
+        bytes.extend_from_slice(self.body);
         stream.write_all(&bytes)?;
         stream.flush()
     }
@@ -118,10 +150,11 @@ impl Answer<'_> {
 
 /// The head of an answer. Nothing may be kept, framed, or loaded from elsewhere.
 pub fn head(status: &str, kind: &str, more: &str) -> String {
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; \
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let letters = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Security-Policy: {POLICY}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}{letters}\r\nContent-Security-Policy: {POLICY}\r\n\
          X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\
          Cross-Origin-Opener-Policy: same-origin\r\nCache-Control: no-store\r\nConnection: close\r\n{more}\r\n"
     )

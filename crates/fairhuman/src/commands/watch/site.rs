@@ -12,12 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fairhuman_files::FolderLock;
-use fairhuman_report::live;
+use fairhuman_report::{dataset_page, live};
 use fairhuman_train::requests;
 use serde_json::{Map, Value};
 
+use super::dataset::{Dataset, Place};
 use super::follow::Followed;
-use super::request::{self, Answer, Request, head};
+use super::request::{self, Answer, NoBody, Request, head};
 use super::token::is_same;
 
 /// Time between looks at the logs.
@@ -25,9 +26,14 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Time after which a connection without news is used, to learn whether it is still there.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// The runs that are served.
+/// Bytes of a request's body: what a hand paints in an hour.
+const LONGEST: usize = 8 << 20;
+
+/// The runs and datasets that are served.
 pub struct Site {
     followed: Mutex<Followed>,
+    datasets: Vec<Dataset>,
+    is_of_runs: bool,
     /// The port that it is served at.
     pub port: u16,
     /// The secret.
@@ -35,25 +41,33 @@ pub struct Site {
 }
 
 /// An answer's status, type and content.
-type Found = (&'static str, &'static str, String);
+pub type Found = (&'static str, &'static str, Vec<u8>);
 
-const HTML: &str = "text/html";
+pub const HTML: &str = "text/html";
 const TEXT: &str = "text/plain";
 
-fn refused(status: &'static str, words: &str) -> Found {
-    (status, TEXT, words.to_owned())
+/// An answer in words.
+pub fn in_words(status: &'static str, words: &str) -> Found {
+    (status, TEXT, words.as_bytes().to_vec())
 }
 
 impl Site {
     /// A page of these runs.
     pub fn new(runs: &[PathBuf], names: &[String], port: u16, token: String) -> Self {
-        Self { followed: Mutex::new(Followed::new(runs, names)), port, token }
+        let datasets = runs.iter().map(|run| Dataset::of_run(run.clone(), runs.to_vec())).collect();
+        Self { followed: Mutex::new(Followed::new(runs, names)), datasets, is_of_runs: true, port, token }
+    }
+
+    /// A page of one dataset.
+    pub fn of_dataset(dataset: Dataset, port: u16, token: String) -> Self {
+        let followed = Mutex::new(Followed::new(&[], &[]));
+        Self { followed, datasets: vec![dataset], is_of_runs: false, port, token }
     }
 
     /// Answers one request.
     pub fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let Some(request) = Request::read(&mut stream)? else {
-            send(&mut stream, refused("400 Bad Request", "no request"), String::new())?;
+        let Some(mut request) = Request::read(&mut stream)? else {
+            send(&mut stream, in_words("400 Bad Request", "no request"), String::new())?;
             return request::drain(&mut stream);
         };
         if let Some(refusal) = self.refusal(&request) {
@@ -62,10 +76,31 @@ impl Site {
         if self.is_named(&request) {
             // From now on the cookie says it, and the address that is seen does not.
             let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie(), self.token);
-            let headers = format!("Location: /\r\nSet-Cookie: {cookie}\r\n");
-            return send(&mut stream, refused("303 See Other", ""), headers);
+            let first = if self.is_of_runs { "/" } else { "/data/0" };
+            let headers = format!("Location: {first}\r\nSet-Cookie: {cookie}\r\n");
+            return send(&mut stream, in_words("303 See Other", ""), headers);
         }
         match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/") if !self.is_of_runs => {
+                send(&mut stream, in_words("303 See Other", ""), "Location: /data/0\r\n".into())
+            }
+            (method @ ("GET" | "POST"), path) if path.starts_with("/data/") => {
+                let (is_change, path) = (method == "POST", path.to_owned());
+                let content = match is_change {
+                    false => Ok(None),
+                    true => request.body(&mut stream, LONGEST)?.map(Some),
+                };
+                let found = match content {
+                    Ok(content) => self.data(&path, &request.query, content.as_deref()),
+                    Err(NoBody::TooLong) => {
+                        in_words("413 Content Too Large", "too much was painted at once: save more often")
+                    }
+                    Err(NoBody::Unknown) => in_words("411 Length Required", "without its length"),
+                };
+                let is_whole = found.0 != "413 Content Too Large";
+                send(&mut stream, found, String::new())?;
+                if is_whole { Ok(()) } else { request::drain(&mut stream) }
+            }
             ("GET", "/events") => self.events(&mut stream, request.header("last-event-id")),
             ("GET", path) => {
                 let (found, version) = self.get(path);
@@ -75,7 +110,7 @@ impl Site {
             ("POST", path) => send(&mut stream, self.post(path), String::new()),
             _ => send(
                 &mut stream,
-                refused("405 Method Not Allowed", "GET or POST"),
+                in_words("405 Method Not Allowed", "GET or POST"),
                 "Allow: GET, POST\r\n".into(),
             ),
         }
@@ -97,15 +132,15 @@ impl Site {
     fn refusal(&self, request: &Request) -> Option<Found> {
         let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{}", self.port));
         let Some(host) = request.header("host").filter(|host| hosts.iter().any(|known| known == host)) else {
-            return Some(refused("421 Misdirected Request", "this host is not served here"));
+            return Some(in_words("421 Misdirected Request", "this host is not served here"));
         };
         let site = request.header("sec-fetch-site").unwrap_or("none");
         if !["same-origin", "none"].contains(&site) {
-            return Some(refused("403 Forbidden", "a request from another site"));
+            return Some(in_words("403 Forbidden", "a request from another site"));
         }
         let is_known = request.cookie(&self.cookie()).is_some_and(|cookie| is_same(cookie, &self.token));
         if !is_known && !self.is_named(request) {
-            return Some(refused(
+            return Some(in_words(
                 "403 Forbidden",
                 "open the address that `fairhuman watch` prints, with its token",
             ));
@@ -114,7 +149,7 @@ impl Site {
             let token = request.header("x-fairhuman-token").unwrap_or_default();
             let origin = request.header("origin").is_none_or(|origin| origin == format!("http://{host}"));
             if !origin || !is_same(token, &self.token) {
-                return Some(refused("403 Forbidden", "without the page's token"));
+                return Some(in_words("403 Forbidden", "without the page's token"));
             }
         }
         None
@@ -127,13 +162,15 @@ impl Site {
 
     /// A page, script or part, and the version of a part.
     fn get(&self, path: &str) -> (Found, Option<String>) {
-        let found = |kind, text: &str| (("200 OK", kind, text.to_owned()), None);
+        let found = |kind, text: &str| (("200 OK", kind, text.as_bytes().to_vec()), None);
         match path {
             "/" => {
                 let mut followed = self.followed();
                 followed.refresh();
                 found(HTML, &live::html(&followed.title(), followed.parts(), &self.token))
             }
+            "/data.css" => found("text/css", dataset_page::STYLE),
+            "/data.js" => found("text/javascript", dataset_page::SCRIPT),
             "/page.css" => found("text/css", live::STYLE),
             "/page.js" => found("text/javascript", live::SCRIPT),
             path => {
@@ -141,16 +178,38 @@ impl Site {
                 followed.refresh();
                 let part = path.strip_prefix("/part/");
                 match followed.parts().iter().find(|(name, ..)| Some(*name) == part) {
-                    Some((_, version, html)) => (("200 OK", HTML, html.clone()), Some(version.clone())),
-                    None => (refused("404 Not Found", "there is no such page"), None),
+                    Some((_, version, html)) => {
+                        (("200 OK", HTML, html.clone().into_bytes()), Some(version.clone()))
+                    }
+                    None => (in_words("404 Not Found", "there is no such page"), None),
                 }
             }
         }
     }
 
+    /// A page of a dataset or something of it, or what a change of it (`content`) comes to.
+    fn data(&self, path: &str, query: &str, content: Option<&[u8]>) -> Found {
+        let rest = path.strip_prefix("/data/").unwrap_or_default();
+        let (number, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let found = number.parse().ok().and_then(|number: usize| Some((number, self.datasets.get(number)?)));
+        let Some((number, dataset)) = found else {
+            return in_words("404 Not Found", "there is no such dataset");
+        };
+        let parts: Vec<&str> = rest.split('/').collect();
+        match (content, &parts[..]) {
+            (None, [""]) => {
+                let place = Place { address: format!("/data/{number}"), query, token: &self.token };
+                dataset.page(&place, self.is_of_runs)
+            }
+            (None, [what, numbers @ ..]) => dataset.part(what, numbers),
+            (Some(content), ["item", index]) => dataset.save(index, content),
+            _ => in_words("404 Not Found", "there is no such page"),
+        }
+    }
+
     /// Asks a run's process for something: `/run/0/save`.
     fn post(&self, path: &str) -> Found {
-        let none = || refused("404 Not Found", "there is no such run or request");
+        let none = || in_words("404 Not Found", "there is no such run or request");
         let Some((run, action)) = path.strip_prefix("/run/").and_then(|rest| rest.split_once('/')) else {
             return none();
         };
@@ -160,20 +219,20 @@ impl Site {
         let (Some((run, folder)), Some(asked)) = (run, asked) else { return none() };
         // Who trains holds the folder's lock.
         if FolderLock::take(folder).is_ok() {
-            return refused("409 Conflict", "no process trains there now");
+            return in_words("409 Conflict", "no process trains there now");
         }
         let draws = run.recipe.lines().any(|line| line.trim() == "[samples]");
         let words = match asked {
             requests::Request::Save => "a checkpoint is written after this step",
             requests::Request::Sample if !draws => {
-                return refused("409 Conflict", "its recipe has no [samples]");
+                return in_words("409 Conflict", "its recipe has no [samples]");
             }
             requests::Request::Sample => "pictures are drawn after this step",
             requests::Request::Stop => "it stops after this step; the same command goes on",
         };
         match asked.ask(folder) {
-            Ok(()) => ("202 Accepted", TEXT, words.to_owned()),
-            Err(error) => ("500 Internal Server Error", TEXT, error.to_string()),
+            Ok(()) => in_words("202 Accepted", words),
+            Err(error) => in_words("500 Internal Server Error", &error.to_string()),
         }
     }
 
