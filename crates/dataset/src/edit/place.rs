@@ -98,7 +98,8 @@ pub(super) fn mask(
         masks.filter(|mask| mask.path() == Some(file)).count()
     };
     let usable = own.clone().filter(|file| users(file) == 1 && is(file, "png"));
-    if let Ok((list, line)) = json_line(item, layout) {
+    let listed = json_line(item, layout);
+    if let Ok((list, line)) = listed.clone() {
         if let Some(file) = usable {
             return Ok(MaskPlace::Listed { list, line, file, is_new: false });
         }
@@ -117,7 +118,7 @@ pub(super) fn mask(
             let file = located.place(stem).filter(|file| is(file, "png"));
             file.map(MaskPlace::File).ok_or_else(|| format!("{:?} names no PNG file", region.mask))
         }
-        (None, None) => Err("it is not in a file of its own: change it where it comes from".into()),
+        (None, None) => Err(listed.err().unwrap_or_default()),
     }
 }
 
@@ -173,8 +174,10 @@ pub(super) fn keep(root: &Path, file: &Path) -> Result<(), String> {
     if path.symlink_metadata().is_err() || root.join(&copy).symlink_metadata().is_ok() {
         return Ok(());
     }
+    // Before a folder is made for it: nothing outside of the dataset is kept, or written later.
+    let from = inside(root, file).map_err(|e| format!("{}: {}", file.display(), e.message))?;
     let to = prepare(root, &copy)?;
     let fail = |e: std::io::Error| format!("{}: the original cannot be kept: {e}", copy.display());
-    let bytes = fairhuman_files::read(inside(root, file).map_err(|e| e.to_string())?).map_err(fail)?;
+    let bytes = fairhuman_files::read(from).map_err(fail)?;
     fairhuman_files::write_atomically(&to, &bytes).map_err(fail)
 }

@@ -27,12 +27,18 @@ fn item(page: &Page, index: usize) -> Value {
     serde_json::from_str(body(&answer)).unwrap()
 }
 
+/// A body, as the last header of a request: the ends of lines that follow it are part of it, and are nothing in
+/// JSON.
+fn with_body(text: &str) -> String {
+    format!("Content-Length: {}\r\n\r\n{text}", text.len() + 4)
+}
+
 /// Sends a change; the answer.
 fn post(page: &Page, path: &str, change: &Value, more: &[&str]) -> String {
     let text = change.to_string();
     let (host, cookie) = (page.host(), page.cookie());
     let token = format!("X-Fairhuman-Token: {}", page.token);
-    let length = format!("Content-Length: {}\r\n\r\n{text}", text.len());
+    let length = with_body(&text);
     let headers = [&[host.as_str(), &cookie, &token], more, &[length.as_str()]].concat();
     page.ask(&format!("POST {path}"), &headers)
 }
@@ -106,7 +112,7 @@ fn nothing_is_changed_without_the_token_or_by_numbers_that_no_hand_makes() {
     let before = world.bytes("people/metadata.jsonl");
     let change = json!({ "version": item(&page, 0)["version"], "caption": "theirs" });
     let text = change.to_string();
-    let length = format!("Content-Length: {}\r\n\r\n{text}", text.len());
+    let length = with_body(&text);
     let (host, cookie) = (page.host(), page.cookie());
     let token = format!("X-Fairhuman-Token: {}", page.token);
     let line = "POST /data/0/item/0";

@@ -119,7 +119,7 @@ fn a_file_in_the_place_of_a_folder_is_named_before_anything_is_computed() {
     }
     assert!(!world.path("runs").join("recipe/events.jsonl").exists());
     std::fs::remove_file(world.path("cache")).unwrap();
-    std::fs::remove_dir_all(world.path("runs")).unwrap();
+    let _ = std::fs::remove_dir_all(world.path("runs"));
     std::fs::write(world.path("runs"), "x").unwrap();
     for command in ["train", "check"] {
         let error = world.fails(&[command, "recipe.toml"]);

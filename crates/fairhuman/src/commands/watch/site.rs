@@ -71,7 +71,9 @@ impl Site {
             return request::drain(&mut stream);
         };
         if let Some(refusal) = self.refusal(&request) {
-            return send(&mut stream, refusal, String::new());
+            send(&mut stream, refusal, String::new())?;
+            // What it came with is not read.
+            return if request.method == "POST" { request::drain(&mut stream) } else { Ok(()) };
         }
         if self.is_named(&request) {
             // From now on the cookie says it, and the address that is seen does not.
@@ -97,9 +99,9 @@ impl Site {
                     }
                     Err(NoBody::Unknown) => in_words("411 Length Required", "without its length"),
                 };
-                let is_whole = found.0 != "413 Content Too Large";
+                let is_read = !["411 Length Required", "413 Content Too Large"].contains(&found.0);
                 send(&mut stream, found, String::new())?;
-                if is_whole { Ok(()) } else { request::drain(&mut stream) }
+                if is_read { Ok(()) } else { request::drain(&mut stream) }
             }
             ("GET", "/events") => self.events(&mut stream, request.header("last-event-id")),
             ("GET", path) => {
