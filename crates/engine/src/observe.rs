@@ -3,8 +3,10 @@
 /// Direction of the pass that ran an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    /// Forward, or the recomputation of a checkpointed segment.
+    /// Forward.
     Forward,
+    /// Forward again, in a checkpointed segment, within the backward pass.
+    Recompute,
     /// Vector-Jacobian products.
     Backward,
 }

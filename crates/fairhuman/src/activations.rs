@@ -18,7 +18,7 @@ struct State {
     before: Option<usize>,
     /// Bytes in use after the last operation of the forward pass.
     after: usize,
-    /// True once the backward pass has begun: what runs forward from then on is recomputed.
+    /// True once the backward pass has begun: what runs forward from then on is a second pass.
     backward: bool,
 }
 
@@ -58,7 +58,7 @@ impl<B: Backend> Observer for Activations<'_, B> {
         }
         let mut state = self.state();
         match phase {
-            Phase::Backward => state.backward = true,
+            Phase::Backward | Phase::Recompute => state.backward = true,
             Phase::Forward if !state.backward => state.after = self.backend.bytes_in_use(),
             Phase::Forward => {}
         }

@@ -176,6 +176,9 @@ pub struct Train {
     /// Also write the inputs and results of this step as files that `fairhuman replay` reads
     #[arg(long, value_name = "STEP", value_parser = whole(1..=MOST_STEPS))]
     pub record: Option<u64>,
+    /// Also print where the time of the steps goes, per phase and operation; the first step is not counted
+    #[arg(long, conflicts_with = "dry_run")]
+    pub profile: bool,
     /// Where to compute: cpu, or by libtorch cuda, cuda:N, torch-cpu [default: the recipe's, or cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device())]
     pub device: Option<Device>,

@@ -1,11 +1,15 @@
 //! Where the time goes: a table of operations, filled by the engine's observer.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use fairhuman_engine::observe::{Observer, Op, Phase};
 use fairhuman_engine::peak::Peak;
+
+pub use steps::StepTimes;
 
 /// Sums per operation and phase.
 #[derive(Default)]
@@ -80,6 +84,7 @@ impl Profile {
         for ((phase, name), row) in list {
             let phase = match phase {
                 Phase::Forward => "forward",
+                Phase::Recompute => "recompute",
                 Phase::Backward => "backward",
             };
             let each = row.seconds / steps;

@@ -3,6 +3,7 @@
 
 use super::{Mode, Tape, Var};
 use crate::Backend;
+use crate::observe::Phase;
 
 impl<'m, B: Backend> Tape<'m, B> {
     /// Runs `segment` on `inputs`. On a checkpointing tape only the inputs are kept; on others this is a
@@ -26,6 +27,7 @@ impl<'m, B: Backend> Tape<'m, B> {
                     params: pull.params,
                     observer: pull.observer,
                     watcher: None,
+                    phase: Phase::Recompute,
                     nodes: Vec::new(),
                     mode: Mode::Record,
                     checkpointing: false,
@@ -51,6 +53,7 @@ impl<'m, B: Backend> Tape<'m, B> {
             params: self.params,
             observer: self.observer,
             watcher: None,
+            phase: self.phase,
             nodes: Vec::new(),
             mode,
             checkpointing: false,

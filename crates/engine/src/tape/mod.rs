@@ -73,6 +73,8 @@ pub struct Tape<'m, B: Backend> {
     params: &'m Params<B>,
     observer: Option<&'m dyn Observer>,
     watcher: Option<Watcher<'m, B>>,
+    /// The phase of its operations, for the observer.
+    phase: Phase,
     nodes: Vec<Option<Vjp<'m, B>>>,
     mode: Mode,
     checkpointing: bool,
@@ -94,8 +96,16 @@ struct Pullback<'a, 'm, B: Backend> {
 impl<'m, B: Backend> Tape<'m, B> {
     /// An empty tape over `params`. With `checkpointing`, [`Tape::checkpoint`] keeps inputs only.
     pub fn new(backend: &'m B, params: &'m Params<B>, checkpointing: bool) -> Self {
-        let (observer, watcher) = (None, None);
-        Self { backend, params, observer, watcher, nodes: Vec::new(), mode: Mode::Record, checkpointing }
+        Self {
+            backend,
+            params,
+            observer: None,
+            watcher: None,
+            phase: Phase::Forward,
+            nodes: Vec::new(),
+            mode: Mode::Record,
+            checkpointing,
+        }
     }
 
     /// A tape that records nothing, for evaluation: a value is freed when its last [`Var`] is dropped.
@@ -205,7 +215,7 @@ impl<'m, B: Backend> Tape<'m, B> {
     }
 
     fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
-        observe(self.backend, self.observer, Phase::Forward, op, run)
+        observe(self.backend, self.observer, self.phase, op, run)
     }
 }
 

@@ -124,7 +124,7 @@ impl<'m, B: Backend> Tape<'m, B> {
         let Some(observer) = self.observer else { return run(self.backend) };
         observer.begin();
         let value = run(self.backend);
-        observer.end(crate::observe::Phase::Forward, op(&value));
+        observer.end(self.phase, op(&value));
         value
     }
 }

@@ -9,7 +9,7 @@ use fairhuman_files::ensure_apart;
 use fairhuman_train::events::{Event, Reason};
 use fairhuman_train::folder;
 use fairhuman_train::method::MethodSettings;
-use fairhuman_train::recipe::{Recipe, Validation};
+use fairhuman_train::recipe::{Device, Recipe, Validation};
 use fairhuman_train::start;
 use fairhuman_train::timing::step_seconds;
 use fairhuman_train::train::{Environment, Reporter, Summary, train};
@@ -20,6 +20,7 @@ use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::processes::{self, Crew};
+use crate::profile::{Profile, StepTimes};
 use crate::progress::Screen;
 use crate::tensorboard::TensorBoard;
 use crate::{clock, disk, machine, model_path, on_end, units};
@@ -156,7 +157,8 @@ fn run_on(
     crew: &Crew,
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
-    let trained = shown_on_screen(backend, recipe, stop, options.steps, options.record, crew);
+    let extent = Extent { until: options.steps, record: options.record, profile: options.profile };
+    let trained = shown_on_screen(backend, recipe, stop, extent, crew);
     match &trained {
         _ if !crew.is_first() => {}
         Ok(summary) => on_end::run(recipe, on_end::status(summary), summary.step),
@@ -202,20 +204,24 @@ fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
     ))
 }
 
-/// The screen, and the log for TensorBoard where the recipe asks for one.
-struct Watched {
+/// The screen, the log for TensorBoard where the recipe asks for one, and the times of steps.
+struct Watched<'a> {
     screen: Screen,
     tensorboard: Option<TensorBoard>,
     /// False in all processes but the first.
     is_first: bool,
+    steps: Option<StepTimes<'a>>,
 }
 
-impl Reporter for Watched {
+impl Reporter for Watched<'_> {
     fn event(&mut self, event: &Event) {
         if !self.is_first {
             return;
         }
         self.screen.event(event);
+        if let (Some(steps), Event::Step(step)) = (&mut self.steps, event) {
+            steps.add(&step.seconds);
+        }
         if let Some(tensorboard) = &mut self.tensorboard {
             tensorboard.event(event);
             if let Some(text) = tensorboard.take_problem() {
@@ -231,30 +237,55 @@ impl Reporter for Watched {
     }
 }
 
-/// Trains until step `until` (none: the recipe's last) with its progress on the screen; `record` as in
-/// [`Environment`].
+/// The extent of a command, and what it tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extent {
+    /// The last step, as in [`Environment`].
+    pub until: Option<u64>,
+    /// The step to record, as in [`Environment`].
+    pub record: Option<u64>,
+    /// Print where the time of the steps goes.
+    pub profile: bool,
+}
+
+/// Trains with its progress on the screen.
 pub fn shown_on_screen(
     backend: &impl Backend,
     recipe: &Recipe,
     stop: &AtomicBool,
-    until: Option<u64>,
-    record: Option<u64>,
+    extent: Extent,
     crew: &Crew,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
     let is_first = crew.is_first();
+    let Extent { until, record, profile } = extent;
+    let operations = Profile::default();
+    let steps = profile.then(|| StepTimes::new(&operations));
     let tensorboard = (recipe.log.tensorboard && is_first).then(|| TensorBoard::new(recipe));
-    let mut screen = Watched { screen: Screen::new(), tensorboard, is_first };
+    let mut screen = Watched { screen: Screen::new(), tensorboard, is_first, steps };
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,
         machine: &device::description(recipe),
         stop,
         reporter: &mut screen,
-        observer: None,
+        observer: profile.then_some(&operations),
         group: crew.group(),
         until,
         record,
     };
-    Ok(train(backend, recipe, environment)?)
+    let summary = train(backend, recipe, environment)?;
+    if let Some(steps) = screen.steps {
+        if recipe.device != Device::Cpu {
+            errln!(
+                "note: with --profile every operation is waited for, so that steps take longer than without"
+            );
+        }
+        // The pool's threads are idle by now.
+        match steps.table(|| backend.measure_peak(&clock)) {
+            Some(table) => outln!("{table}"),
+            None => errln!("note: --profile leaves out a command's first step, and there was no other"),
+        }
+    }
+    Ok(summary)
 }
