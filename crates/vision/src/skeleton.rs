@@ -4,6 +4,8 @@
 //! OpenPose paper (arXiv 1812.08008), 21 points per hand with one hue per bone, and 70 white points per
 //! face (the 68 of the iBUG annotation and the pupils), on black.
 
+mod read;
+
 use image::RgbImage;
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
@@ -11,6 +13,8 @@ use crate::detect::Detections;
 use crate::detectors::THRESHOLD;
 use crate::landmarks::{Pose, extent};
 use crate::people::middle;
+
+pub use read::{Drawn, DrawnHand, read};
 
 /// MediaPipe's point for each of OpenPose's; the neck (number 1) lies between the shoulders.
 const BODY: [usize; 18] = [0, 12, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7];

@@ -5,6 +5,7 @@ mod common;
 mod counting;
 mod mediapipe;
 mod models;
+mod skeleton;
 #[cfg(feature = "onnx")]
 #[cfg(feature = "onnx")]
 mod tagger;
