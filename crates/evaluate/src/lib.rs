@@ -34,6 +34,7 @@ mod error;
 pub mod image_reward;
 pub mod inception;
 mod judge;
+mod lines;
 mod network;
 mod picture_set;
 mod preprocess;
@@ -52,4 +53,4 @@ pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pairs, read
 pub use preprocess::{Fit, preprocessed};
 pub use run::{Progress, score};
 pub use scores::{Score, Scores};
-pub use truth::{Part, Truth};
+pub use truth::{Body, Part, Truth};

@@ -2,13 +2,12 @@
 //! interrupted evaluation goes on: a score whose picture, prompt and judge are the same is not made again.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
+use crate::lines::Lines;
 
 /// One score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,8 +30,7 @@ pub struct Score {
 
 /// The file of the scores, open for more.
 pub struct Scores {
-    path: PathBuf,
-    file: File,
+    lines: Lines,
     known: HashMap<(String, String, String), Option<f64>>,
 }
 
@@ -43,28 +41,14 @@ impl Scores {
     /// A file that cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, EvaluateError> {
         let mut known = HashMap::new();
-        let mut cut = false;
-        if path.exists() {
-            let text = fairhuman_files::read(path).map_err(EvaluateError::io(path))?;
-            let text = String::from_utf8_lossy(&text);
-            for line in text.lines() {
-                if let Ok(score) = serde_json::from_str::<Score>(line) {
-                    known.insert((score.input, score.by, score.judge), exact(line));
-                }
+        let lines = Lines::open(path, "scores", |line| match serde_json::from_str::<Score>(line) {
+            Ok(score) => {
+                known.insert((score.input, score.by, score.judge), exact(line));
+                true
             }
-            if known.is_empty() && !text.trim().is_empty() {
-                let problem = "is there already, and holds no scores: choose another --out".into();
-                return Err(EvaluateError::Weights { path: path.into(), problem });
-            }
-            cut = !text.is_empty() && !text.ends_with('\n');
-        }
-        let file =
-            OpenOptions::new().create(true).append(true).open(path).map_err(EvaluateError::io(path))?;
-        let mut scores = Self { path: path.into(), file, known };
-        if cut {
-            scores.put("\n")?;
-        }
-        Ok(scores)
+            Err(_) => false,
+        })?;
+        Ok(Self { lines, known })
     }
 
     /// The score of this input by this judge, if it is known: none, or one that may be none.
@@ -82,11 +66,7 @@ impl Scores {
             text += &line(score);
             self.known.insert((score.input.clone(), score.by.clone(), score.judge.clone()), score.score);
         }
-        self.put(&text)
-    }
-
-    fn put(&mut self, text: &str) -> Result<(), EvaluateError> {
-        self.file.write_all(text.as_bytes()).map_err(EvaluateError::io(&self.path))
+        self.lines.add(&text)
     }
 
     /// Replaces the file by one of these scores alone, in their order.
@@ -95,7 +75,7 @@ impl Scores {
     /// A file that cannot be written.
     pub fn finish(self, scores: &[Score]) -> Result<(), EvaluateError> {
         let text: String = scores.iter().map(line).collect();
-        fairhuman_files::write_atomically(&self.path, text.as_bytes()).map_err(EvaluateError::io(&self.path))
+        self.lines.replace(&text)
     }
 }
 

@@ -1,11 +1,12 @@
-//! Faces and hands as they should be: from exact key points of drawn people, or from detections in a
-//! reference picture.
+//! Faces, hands and bodies as they should be: from exact key points of drawn people, from detections in a
+//! reference picture, or from the skeleton of a control image.
 
 use std::path::Path;
 
 use fairhuman_people::{Keypoint, NamedPoint, read_figures};
 use fairhuman_vision::detect::{Detections, Source};
 use fairhuman_vision::geometry::Box2;
+use fairhuman_vision::skeleton::{Drawn, DrawnHand};
 use serde::Serialize;
 
 use crate::error::EvaluateError;
@@ -20,14 +21,26 @@ pub struct Part {
     pub points: Vec<Option<[f32; 2]>>,
 }
 
+/// OpenPose's 18 points of a body in pixels, none where one is hidden.
+pub type Body = [Option<[f32; 2]>; 18];
+
 /// All of a picture.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Truth {
-    /// Faces.
-    pub faces: Vec<Part>,
-    /// Hands.
-    pub hands: Vec<Part>,
+    /// Faces; none if it is not known where they are, and how many.
+    pub faces: Option<Vec<Part>>,
+    /// Hands; likewise.
+    pub hands: Option<Vec<Part>>,
+    /// Bodies; empty if nothing is known of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bodies: Vec<Body>,
 }
+
+/// Points of OpenPose's body.
+const NOSE: usize = 0;
+const WRISTS: [usize; 2] = [4, 7];
+const RIGHT_EYE: usize = 14;
+const LEFT_EYE: usize = 15;
 
 /// The place of a point that is visible.
 fn seen(point: &Keypoint) -> Option<[f32; 2]> {
@@ -70,21 +83,21 @@ impl Truth {
             line: e.line(),
             problem: format!("not key points as `fairhuman people` writes them: {e}"),
         })?;
-        let mut truth = Self::default();
+        let (mut faces, mut hands) = (Vec::new(), Vec::new());
         for figure in &figures {
             if let Some(bbox) = seen_box(face(&figure.face)) {
                 let eye = |name: &str| {
                     figure.face.iter().find(|named| named.name == name).and_then(|named| seen(&named.point))
                 };
-                truth.faces.push(Part { bbox, points: vec![eye("left_eye"), eye("right_eye")] });
+                faces.push(Part { bbox, points: vec![eye("left_eye"), eye("right_eye")] });
             }
             for hand in [&figure.left_hand, &figure.right_hand] {
                 if let Some(bbox) = seen_box(hand.points.iter()) {
-                    truth.hands.push(Part { bbox, points: hand.points.iter().map(seen).collect() });
+                    hands.push(Part { bbox, points: hand.points.iter().map(seen).collect() });
                 }
             }
         }
-        Ok(truth)
+        Ok(Self { faces: Some(faces), hands: Some(hands), bodies: Vec::new() })
     }
 
     /// The findings of the detectors in a picture. Hands that only a pose suggests do not count.
@@ -98,7 +111,36 @@ impl Truth {
             bbox: hand.bbox,
             points: hand.points.iter().copied().map(Some).collect(),
         };
-        Self { faces: found.faces.iter().map(face).collect(), hands: hands.map(hand).collect() }
+        let (faces, hands) = (found.faces.iter().map(face).collect(), hands.map(hand).collect());
+        Self { faces: Some(faces), hands: Some(hands), bodies: Vec::new() }
+    }
+
+    /// What the skeleton of a control image shows. Where it draws bodies with heads and no face, or with
+    /// wrists and no hand, nothing is said of faces, or of hands; see [`Self::least`].
+    pub fn of_control(drawn: &Drawn) -> Self {
+        let eyes = |face: &Box2| {
+            let reach = face.expanded(0.2 * face.width());
+            let inside =
+                |[x, y]: [f32; 2]| (reach.x0..reach.x1).contains(&x) && (reach.y0..reach.y1).contains(&y);
+            // The person's left eye, then the right one.
+            let mut own = drawn.bodies.iter().map(|body| [body[LEFT_EYE], body[RIGHT_EYE]]);
+            own.find(|eyes| eyes.iter().flatten().any(|eye| inside(*eye)))
+        };
+        let face = |face: &Box2| Part { bbox: *face, points: eyes(face).map_or_else(Vec::new, Vec::from) };
+        let hand = |hand: &DrawnHand| Part { bbox: hand.bbox, points: hand.points.clone() };
+        let mut truth = Self { bodies: drawn.bodies.clone(), ..Self::default() };
+        let (heads, wrists) = truth.least();
+        truth.faces = (!drawn.faces.is_empty() || heads == 0).then(|| drawn.faces.iter().map(face).collect());
+        truth.hands =
+            (!drawn.hands.is_empty() || wrists == 0).then(|| drawn.hands.iter().map(hand).collect());
+        truth
+    }
+
+    /// Faces and hands that the bodies promise: heads of which the nose and an eye are seen, and wrists.
+    pub fn least(&self) -> (usize, usize) {
+        let is_face = |body: &&Body| body[NOSE].is_some() && (body[LEFT_EYE].or(body[RIGHT_EYE])).is_some();
+        let wrists = self.bodies.iter().flat_map(|body| WRISTS.map(|wrist| body[wrist]));
+        (self.bodies.iter().filter(is_face).count(), wrists.flatten().count())
     }
 
     /// The same in a picture of another size, into whose shape the middle of this one was cut.
@@ -114,6 +156,8 @@ impl Truth {
             let points = part.points.iter().map(|point| point.map(place)).collect();
             Part { bbox: Box2 { x0, y0, x1, y1 }, points }
         };
-        Self { faces: self.faces.iter().map(part).collect(), hands: self.hands.iter().map(part).collect() }
+        let parts = |parts: &Option<Vec<Part>>| parts.as_ref().map(|parts| parts.iter().map(part).collect());
+        let bodies = self.bodies.iter().map(|body| body.map(|point| point.map(place))).collect();
+        Self { faces: parts(&self.faces), hands: parts(&self.hands), bodies }
     }
 }

@@ -5,18 +5,20 @@
 //! is found. The numbers under `published` are what papers print as "confidences": means over the faces and
 //! hands that were found, and of hands the certainty that they are left or right ones.
 
+mod bodies;
 mod measures;
 
-use fairhuman_vision::detect::{DetectOptions, Instance, Source, detect};
+use fairhuman_vision::detect::{DetectOptions, Detections, Instance, Source, detect};
 use fairhuman_vision::detectors::{Detectors, THRESHOLD};
 use fairhuman_vision::models::VERSION;
+use fairhuman_vision::skeleton::Skeleton;
 use image::RgbImage;
 use rayon::prelude::*;
 
 use crate::error::EvaluateError;
 use crate::judge::{Better, Item, Judge, Metric};
 use crate::picture_set::Expected;
-use crate::truth::Truth;
+use crate::truth::{Part, Truth};
 use measures::{Kind, measures};
 
 /// Pictures that are handed over together: threads take one each.
@@ -76,6 +78,8 @@ impl<'d> Detection<'d> {
                 ),
             );
         }
+        metrics.push(Metric::new("body.points", Higher, "share of the body points of a control image within 0.2 of the trunk's length of where they should be, misses 0; no score without a skeleton"));
+        metrics.push(Metric::new("body.keypoint_error", Lower, "mean distance of the points of matched bodies in units of the trunk's length; no score where none is matched"));
         metrics.push(Metric::new("published.face_confidence", Higher, "mean score of the short-range face detector over the faces that it finds; no score where it finds none"));
         metrics.push(Metric::new("published.hand_confidence", Higher, "mean certainty that a hand is a left or a right one, over the hands that are found; no score where none is"));
         let identity = format!("detection 1, mediapipe {VERSION}, still mode, zoom {zoom}");
@@ -92,11 +96,17 @@ impl<'d> Detection<'d> {
         let hands: Vec<Instance> =
             found.hands.into_iter().filter(|hand| hand.source != Source::Pose).collect();
         let truth = item.picture.truth.as_ref();
-        let expected = |given: Expected, parts: Option<usize>| parts.map_or(given, Expected::Exactly);
-        let faces = expected(item.picture.faces, truth.map(|truth| truth.faces.len()));
-        let wanted = expected(item.picture.hands, truth.map(|truth| truth.hands.len()));
-        let mut scores = measures(Kind::Face, &found.faces, faces, truth.map(|truth| truth.faces.as_slice()));
-        scores.extend(measures(Kind::Hand, &hands, wanted, truth.map(|truth| truth.hands.as_slice())));
+        let faces = truth.and_then(|truth| truth.faces.as_deref());
+        let wanted = truth.and_then(|truth| truth.hands.as_deref());
+        let (heads, wrists) = truth.map(Truth::least).unwrap_or_default();
+        let expected = |given: Expected, parts: Option<&[Part]>, least: usize| {
+            parts.map_or(given.at_least(least), |parts| Expected::Exactly(parts.len()))
+        };
+        let mut scores =
+            measures(Kind::Face, &found.faces, expected(item.picture.faces, faces, heads), faces);
+        scores.extend(measures(Kind::Hand, &hands, expected(item.picture.hands, wanted, wrists), wanted));
+        let bodies = Skeleton::of(&Detections { people: found.people, ..Detections::default() }).bodies;
+        scores.extend(bodies::measures(&bodies, truth.map_or(&[][..], |truth| truth.bodies.as_slice())));
         scores.extend(self.published(item.image));
         scores
     }

@@ -23,6 +23,16 @@ impl Expected {
         }
     }
 
+    /// This many or more, where it is not known how many.
+    #[must_use]
+    pub fn at_least(self, n: usize) -> Self {
+        match self {
+            Self::Unknown if n == 0 => self,
+            Self::Unknown | Self::AtLeast(_) => Self::AtLeast(n.max(self.least())),
+            Self::Exactly(_) => self,
+        }
+    }
+
     /// The number, where it is known.
     pub fn exact(self) -> Option<usize> {
         match self {
@@ -106,6 +116,15 @@ mod tests {
         ] {
             assert_eq!((faces(prompt), hands(prompt)), expected, "{prompt}");
         }
+        assert_eq!(
+            [
+                Unknown.at_least(0),
+                Unknown.at_least(1),
+                AtLeast(2).at_least(1),
+                Expected::Exactly(1).at_least(2)
+            ],
+            [Unknown, AtLeast(1), AtLeast(2), Expected::Exactly(1)]
+        );
         assert_eq!(
             (AtLeast(2).least(), AtLeast(2).exact(), Expected::Exactly(3).exact()),
             (2, None, Some(3))

@@ -4,15 +4,17 @@
 mod algebra;
 mod diversity;
 mod embedder;
+mod features;
 mod frechet;
 mod kernel;
 mod regions;
 
 pub use diversity::diversity;
-pub use embedder::{Embedder, embed};
+pub use embedder::{Embedder, SetFeatures, embed};
+pub use features::FeatureFile;
 pub use frechet::frechet;
 pub use kernel::{Kid, cmmd, kid};
-pub use regions::square;
+pub use regions::{REGIONS, Regions, square};
 
 /// Features of pictures, a row each, all of one length.
 pub type Features = Vec<Vec<f32>>;

@@ -2,6 +2,67 @@
 
 use fairhuman_vision::geometry::Box2;
 use image::RgbImage;
+use serde_json::{Value, json};
+
+use crate::detection::Detection;
+use crate::error::EvaluateError;
+use crate::judge::Judge;
+use crate::picture_set::Picture;
+use crate::truth::Truth;
+
+/// What is cut out, by name.
+pub const REGIONS: [&str; 2] = ["face", "hand"];
+
+/// The rule by which faces and hands are cut out of pictures.
+pub struct Regions<'d> {
+    /// Finds them where it is not known where they should be.
+    pub detection: Detection<'d>,
+    /// True to cut where they should be, if that is known of a picture.
+    pub by_truth: bool,
+}
+
+/// Where the regions of one picture are.
+pub(super) enum Place {
+    /// Known before it is looked at.
+    Known(Truth),
+    /// To be found.
+    Found,
+}
+
+impl Regions<'_> {
+    /// Where the regions of a picture are to be cut.
+    ///
+    /// # Errors
+    /// Key points that cannot be read.
+    pub(super) fn place(&self, picture: &Picture) -> Result<Place, EvaluateError> {
+        Ok(match (&picture.truth, &picture.keypoints) {
+            (Some(truth), _) if self.by_truth => Place::Known(truth.clone()),
+            // Of the reference's own pictures.
+            (None, Some(file)) if self.by_truth => Place::Known(Truth::read(file)?),
+            _ => Place::Found,
+        })
+    }
+
+    /// Everything but the picture that decides what is cut out of it.
+    pub(super) fn about(&self, place: &Place) -> Value {
+        match place {
+            Place::Known(truth) => json!(truth),
+            Place::Found => json!(self.detection.identity()),
+        }
+    }
+
+    /// The squares of a picture, with the names of what is in them.
+    pub(super) fn cut(&self, place: Place, image: &RgbImage) -> Vec<(&'static str, RgbImage)> {
+        let truth = match place {
+            Place::Known(truth) => truth,
+            Place::Found => self.detection.truth(image),
+        };
+        let kinds = REGIONS.into_iter().zip([truth.faces, truth.hands]);
+        let squares =
+            kinds.flat_map(|(kind, parts)| parts.into_iter().flatten().map(move |part| (kind, part.bbox)));
+        squares.map(|(kind, bbox)| (kind, square(image, &bbox))).collect()
+    }
+}
 
 /// Factor of the longer side of a box that its square has.
 const AROUND: f32 = 1.5;

@@ -2,6 +2,7 @@
 
 mod clip;
 mod drawn;
+mod features;
 mod image_reward;
 mod inception;
 mod set_metrics;

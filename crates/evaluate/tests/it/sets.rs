@@ -12,7 +12,7 @@ use fairhuman_evaluate::{
 use serde_json::json;
 
 /// A picture of one colour with the text that `fairhuman sample` writes.
-fn picture(file: &Path, shade: u8, about: Option<(&str, u64, u64)>) {
+pub(crate) fn picture(file: &Path, shade: u8, about: Option<(&str, u64, u64)>) {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 4, 4);
     encoder.set_color(png::ColorType::Rgb);
@@ -58,7 +58,7 @@ impl Judge for Brightness {
     }
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 

@@ -32,7 +32,7 @@ draws and the built-in model has learnt); with weights, a folder, safetensors fi
 aesthetic (beside clip=), pick (PickScore), hps (HPS v2.1), imagereward; of sets, beside --reference: dino (FD, KID, also of faces and hands; \
 diversity), cmmd, fid (clean). docs/evaluate.md says what each is, and where its weights are.
 
-The folder gets scores.jsonl (every picture's scores; the same command again goes on), summary.json and report.html. Missing pictures \
+The folder gets scores.jsonl (every picture's scores; the same command again goes on), features.jsonl (those that sets are compared by), summary.json and report.html. Missing pictures \
 and missing detections are counted.")]
 pub struct Evaluate {
     /// Folders of pictures; the first is what the others are compared with
@@ -125,6 +125,13 @@ pub enum JudgeChoice {
     Cmmd(PathBuf),
     /// Sets by Inception's features: clean FID.
     Fid(PathBuf),
+}
+
+impl JudgeChoice {
+    /// True for judges of sets, which compare features.
+    pub fn is_of_sets(&self) -> bool {
+        matches!(self, Self::Dino(_) | Self::Cmmd(_) | Self::Fid(_))
+    }
 }
 
 /// Names of judges with weights of their own.

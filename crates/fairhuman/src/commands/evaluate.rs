@@ -1,5 +1,6 @@
 //! `fairhuman evaluate`: folders of pictures scored and compared: a file of scores, a summary, a page.
 
+mod control;
 mod judges;
 mod losses;
 mod outcome;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Backend;
-use fairhuman_evaluate::{PictureSet, Prompts, Scores, read_prompts, score};
+use fairhuman_evaluate::{PictureSet, Progress, Prompts, Scores, read_prompts, score};
 use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
 
 use crate::cli::{Evaluate, JudgeChoice};
@@ -26,6 +27,7 @@ use outcome::{JudgeRecord, Outcome};
 
 /// Names of the results in their folder.
 const SCORES: &str = "scores.jsonl";
+const FEATURES: &str = "features.jsonl";
 const SUMMARY: &str = "summary.json";
 const PAGE: &str = "report.html";
 
@@ -39,7 +41,7 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
         "--model and --lora go with --losses; pictures are scored as they lie in their folders"
     );
     let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
-    let written = [SCORES, SUMMARY, PAGE].map(|name| options.out.join(name));
+    let written = [SCORES, SUMMARY, PAGE, FEATURES].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> =
         options.folders.iter().map(|f| ("a folder of pictures", &**f)).collect();
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
@@ -73,7 +75,7 @@ fn sets(folders: &[PathBuf], prompts: Option<&Prompts>) -> anyhow::Result<Vec<Pi
 struct Evaluating<'a> {
     options: &'a Evaluate,
     sets: Vec<PictureSet>,
-    written: &'a [PathBuf; 3],
+    written: &'a [PathBuf; 4],
     stop: &'a AtomicBool,
 }
 
@@ -84,8 +86,11 @@ impl Work for Evaluating<'_> {
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<bool> {
         let Evaluating { options, mut sets, written, stop } = self;
         let judges = Judges::new(options)?;
-        if let Some(folder) = &options.reference {
-            reference::add_truth(&mut sets, folder, judges.detection())?;
+        if let Some(judge) = judges.detection() {
+            if let Some(folder) = &options.reference {
+                reference::add_truth(&mut sets, folder, &judge)?;
+            }
+            control::add_truth(&mut sets)?;
         }
         let mut scores = Scores::open(&written[0])?;
         let mut all = Vec::new();
@@ -94,11 +99,8 @@ impl Work for Evaluating<'_> {
             let Some(judge) = judges.load(backend, choice)? else { continue };
             let meter = Meter::new("pictures");
             errln!("{}", judge.name());
-            let found = score(&sets, &*judge, &mut scores, stop, &mut |progress| {
-                let before = progress.done - progress.scored;
-                meter.advance(before, progress.total, false);
-                (before..progress.done).for_each(|done| meter.advance(done + 1, progress.total, true));
-            });
+            let mut progress = |progress| advance(&meter, progress);
+            let found = score(&sets, &*judge, &mut scores, stop, &mut progress);
             meter.finish();
             match found? {
                 Some(found) => all.extend(found),
@@ -107,7 +109,8 @@ impl Work for Evaluating<'_> {
             judge.notes().iter().for_each(|note| errln!("note: {note}"));
             records.push(JudgeRecord::of(&*judge));
         }
-        let Some(found) = sets::measure(backend, &judges, &sets, options, stop)? else { return Ok(false) };
+        let found = sets::measure(backend, &judges, &sets, options, (&written[3], stop))?;
+        let Some(found) = found else { return Ok(false) };
         if stop.load(Ordering::SeqCst) {
             return Ok(false);
         }
@@ -119,6 +122,13 @@ impl Work for Evaluating<'_> {
         outln!("{}: open it in a browser", written[2].display());
         Ok(true)
     }
+}
+
+/// Shows pictures that a judge is done with: those that were known at once, the others one by one.
+fn advance(meter: &Meter, progress: Progress) {
+    let before = progress.done - progress.scored;
+    meter.advance(before, progress.total, false);
+    (before..progress.done).for_each(|done| meter.advance(done + 1, progress.total, true));
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -122,6 +122,27 @@ fn judges_with_weights_score_pictures_and_sets() {
     assert!(values[0].as_f64().unwrap().abs() < 1e-6 && values[1].as_f64().unwrap() > 1e-6, "{values}");
 }
 
+/// With the detectors: the same pictures have the same faces and hands.
+#[test]
+fn features_of_pictures_and_regions_are_kept() {
+    let Some(models) = crate::annotate::networks() else { return };
+    let world = two_folders();
+    let dino = concat!("dino=", env!("CARGO_MANIFEST_DIR"), "/../evaluate/tests/data/dino");
+    let words = ["evaluate", "soft", "ink", "--judge", dino, "--reference", "soft", "--models", &models];
+    let words = [&words[..], &["--out", "out"]].concat();
+    let first = world.ok(&words);
+    assert!(first.contains("dino.kid to soft: soft "), "{first}");
+    let lines = std::fs::read_to_string(world.path("out/features.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 24, "those of the reference are those of the first folder");
+    assert!(first.contains("dino.face_kid") == lines.contains("\"face\""), "{first}");
+    assert_eq!(world.ok(&words), first);
+    assert_eq!(std::fs::read_to_string(world.path("out/features.jsonl")).unwrap(), lines);
+    std::fs::write(world.path("out/features.jsonl"), "my notes\n").unwrap();
+    assert!(world.fails(&words).contains("holds no features"));
+    let words = ["evaluate", "soft", "--judge", dino, "--out", "soft"];
+    assert!(world.fails(&words).contains("which is read: choose another place"));
+}
+
 #[test]
 fn held_out_losses_of_a_lora_are_compared_with_those_of_its_model() {
     let world = World::new(&[]);

@@ -10,6 +10,7 @@ mod control_training;
 mod datasets;
 mod edit;
 mod evaluate;
+mod evaluate_control;
 mod every;
 mod hub;
 mod init;
@@ -25,6 +26,7 @@ mod overwriting;
 #[cfg(unix)]
 mod pipe;
 mod processes;
+mod profile;
 mod quickstart;
 mod refine;
 mod refine_found;

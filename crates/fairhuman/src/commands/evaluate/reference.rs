@@ -13,8 +13,7 @@ use crate::meter::Meter;
 ///
 /// # Errors
 /// A folder or pictures that cannot be read.
-pub fn add_truth(sets: &mut [PictureSet], folder: &Path, judge: Option<Detection<'_>>) -> anyhow::Result<()> {
-    let Some(judge) = judge else { return Ok(()) };
+pub fn add_truth(sets: &mut [PictureSet], folder: &Path, judge: &Detection<'_>) -> anyhow::Result<()> {
     let reference = PictureSet::open(folder, None)?;
     let meter = Meter::new("reference pictures");
     let wanted: Vec<bool> = reference

@@ -2,16 +2,16 @@
 //! of hands, and the diversity of each prompt's pictures.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
-use fairhuman_evaluate::detection::Detection;
-use fairhuman_evaluate::sets::{Embedder, Features, cmmd, diversity, embed, frechet, kid, square};
-use fairhuman_evaluate::{
-    Better, EvaluateError, Metric, Picture, PictureSet, Truth, difference_of_units, level_of_units,
+use fairhuman_evaluate::sets::{
+    FeatureFile, Features, REGIONS, Regions, SetFeatures, cmmd, diversity, embed, frechet, kid,
 };
-use image::RgbImage;
+use fairhuman_evaluate::{Better, Metric, Picture, PictureSet, Truth, difference_of_units, level_of_units};
 
+use super::advance;
 use super::judges::Judges;
 use super::outcome::{JudgeRecord, Measured};
 use crate::cli::{Evaluate, JudgeChoice};
@@ -40,13 +40,7 @@ pub struct OfSets {
     pub diversity: Vec<Measured>,
 }
 
-/// Features of a set: of whole pictures, and of regions by their names.
-struct OfSet {
-    whole: Features,
-    regions: BTreeMap<&'static str, Features>,
-}
-
-/// Measures the sets by every judge of sets; none where it is told to stop.
+/// Measures the sets by every judge of sets; none where it is told to stop. Features are kept in a file.
 ///
 /// # Errors
 /// Weights or pictures that cannot be read.
@@ -55,21 +49,32 @@ pub fn measure<B: Backend>(
     judges: &Judges,
     sets: &[PictureSet],
     options: &Evaluate,
-    stop: &AtomicBool,
+    (kept, stop): (&Path, &AtomicBool),
 ) -> anyhow::Result<Option<OfSets>> {
     let mut found = OfSets::default();
+    if !judges.choices().iter().any(JudgeChoice::is_of_sets) {
+        return Ok(Some(found));
+    }
+    let mut kept = FeatureFile::open(kept)?;
     let reference = options.reference.as_deref().map(|folder| PictureSet::open(folder, None)).transpose()?;
     // One rule for all sets: where regions should be, if that is known of every picture, else where they are
     // found.
-    let by_truth = sets.iter().flat_map(|set| &set.pictures).all(|picture| picture.truth.is_some());
+    let is_known = |truth: &Truth| truth.faces.is_some() && truth.hands.is_some();
+    let mut pictures = sets.iter().flat_map(|set| &set.pictures);
+    let by_truth = pictures.all(|picture| picture.truth.as_ref().is_some_and(is_known));
     for choice in judges.choices() {
         let Some(embedder) = judges.embedder(backend, choice)? else { continue };
         let is_dino = matches!(choice, JudgeChoice::Dino(_));
         errln!("{}", embedder.name());
         let detection = judges.detection().filter(|_| is_dino && reference.is_some());
+        let regions = detection.map(|detection| Regions { detection, by_truth });
         let mut all = Vec::new();
         for set in sets.iter().chain(&reference) {
-            match features(&*embedder, set, (detection.as_ref(), by_truth), stop)? {
+            let meter = Meter::new("pictures");
+            let mut progress = |progress| advance(&meter, progress);
+            let embedded = embed(&*embedder, set, regions.as_ref(), &mut kept, stop, &mut progress);
+            meter.finish();
+            match embedded? {
                 Some(of_set) => all.push(of_set),
                 None => return Ok(None),
             }
@@ -93,70 +98,23 @@ pub fn measure<B: Backend>(
             metrics,
         });
     }
+    kept.finish()?;
     Ok(Some(found))
 }
 
-const REGIONS: [&str; 2] = ["face", "hand"];
-
-/// The features of a set, and of its regions where there are detectors: where these find them, or `by_truth`
-/// where they should be.
-fn features(
-    embedder: &dyn Embedder,
-    set: &PictureSet,
-    (detection, by_truth): (Option<&Detection<'_>>, bool),
-    stop: &AtomicBool,
-) -> anyhow::Result<Option<OfSet>> {
-    let meter = Meter::new("pictures");
-    let total = set.pictures.len();
-    // Key points that cannot be read are told after the pictures are looked at.
-    let mut problem = None;
-    let mut kinds: Vec<&'static str> = Vec::new();
-    let mut parts = |i: usize, image: &RgbImage| -> Vec<RgbImage> {
-        let Some(detection) = detection else { return Vec::new() };
-        let known = if by_truth { truth(&set.pictures[i]) } else { Ok(None) };
-        let known = known.unwrap_or_else(|error| {
-            problem.get_or_insert(error);
-            None
-        });
-        let truth = known.unwrap_or_else(|| detection.truth(image));
-        let mut cut = Vec::new();
-        for (kind, parts) in REGIONS.into_iter().zip([&truth.faces, &truth.hands]) {
-            kinds.extend(parts.iter().map(|_| kind));
-            cut.extend(parts.iter().map(|part| square(image, &part.bbox)));
-        }
-        cut
-    };
-    let embedded =
-        embed(embedder, &set.pictures, &mut parts, stop, &mut |done| meter.advance(done, total, true))?;
-    meter.finish();
-    if let Some(problem) = problem {
-        return Err(problem.into());
-    }
-    let Some((whole, cut)) = embedded else { return Ok(None) };
-    let mut regions: BTreeMap<&'static str, Features> = BTreeMap::new();
-    for (kind, row) in kinds.into_iter().zip(cut) {
-        regions.entry(kind).or_default().push(row);
-    }
-    Ok(Some(OfSet { whole, regions }))
-}
-
-/// Where the regions of a picture should be, if that is known.
-fn truth(picture: &Picture) -> Result<Option<Truth>, EvaluateError> {
-    match (&picture.truth, &picture.keypoints) {
-        (Some(truth), _) => Ok(Some(truth.clone())),
-        (None, Some(file)) => Truth::read(file).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-fn distances(choice: &JudgeChoice, sets: &[PictureSet], all: &[OfSet], reference: &str) -> Vec<Distance> {
+fn distances(
+    choice: &JudgeChoice,
+    sets: &[PictureSet],
+    all: &[SetFeatures],
+    reference: &str,
+) -> Vec<Distance> {
     let (own, others) = (&all[sets.len()], &all[..sets.len()]);
     let lower = |name: &str, about: &str| Metric::new(name, Better::Lower, about);
     let distance = |metric: Metric,
-                    of: &dyn Fn(&OfSet) -> Features,
+                    of: &dyn Fn(&SetFeatures) -> Features,
                     value: &dyn Fn(&Features, &Features) -> Option<f64>| {
         let reference_features = of(own);
-        let value = |set: &OfSet| {
+        let value = |set: &SetFeatures| {
             let features = of(set);
             (value(&features, &reference_features), features.len())
         };
@@ -167,7 +125,7 @@ fn distances(choice: &JudgeChoice, sets: &[PictureSet], all: &[OfSet], reference
             values: others.iter().map(value).collect(),
         }
     };
-    let whole = |set: &OfSet| set.whole.clone();
+    let whole = |set: &SetFeatures| set.whole.clone();
     if matches!(choice, JudgeChoice::Fid(_)) {
         let metric = lower(
             "fid.clean",
@@ -199,7 +157,7 @@ fn distances(choice: &JudgeChoice, sets: &[PictureSet], all: &[OfSet], reference
         ),
     ];
     for kind in REGIONS {
-        let of = |set: &OfSet| set.regions.get(kind).cloned().unwrap_or_default();
+        let of = |set: &SetFeatures| set.regions.get(kind).cloned().unwrap_or_default();
         if others.iter().chain([own]).any(|set| set.regions.contains_key(kind)) {
             let about = format!(
                 "of {kind}s: squares of 1.5 times the box, at least 32 pixels, around the boxes of the reference where they are known, else around what the detectors find: read it beside the detection rate"
@@ -219,7 +177,7 @@ fn distances(choice: &JudgeChoice, sets: &[PictureSet], all: &[OfSet], reference
     found
 }
 
-fn diversities(sets: &[PictureSet], all: &[OfSet]) -> Measured {
+fn diversities(sets: &[PictureSet], all: &[SetFeatures]) -> Measured {
     let about = "mean of 1 minus the cosine of DINOv2's class tokens over the pairs of pictures of a prompt; no score for prompts with one picture";
     let metric = Metric::new("dino.diversity", Better::Higher, about);
     let found: Vec<Vec<(&str, f64)>> =
