@@ -2,6 +2,7 @@
 //! -- speed` measures the training step beside PyTorch's on this machine and prints the table of the speed
 //! goals.
 
+mod clip;
 mod evidence;
 #[cfg(unix)]
 mod faults;
@@ -52,6 +53,8 @@ enum Command {
     Gpu(gpu::Gpu),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
     Sampling(Sampling),
+    /// Time `fairhuman evaluate --judge clip=` beside transformers, alternating, and compare the scores
+    Clip(clip::Clip),
     /// Count the faces, hands, eyes and gestures in a folder of drawn or sampled people
     Judge(judge::Options),
 }
@@ -126,6 +129,7 @@ fn main() -> anyhow::Result<()> {
         Command::RefineEvidence(options) => refine_evidence::run(&options),
         Command::Gpu(options) => gpu::run(&options),
         Command::Sampling(options) => sampling::run(&options),
+        Command::Clip(options) => clip::run(&options),
         Command::Judge(options) => judge::run(&options),
     }
 }

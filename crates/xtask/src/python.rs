@@ -101,6 +101,28 @@ impl Python {
         serde_json::from_str(last).with_context(|| format!("expected JSON, found {last:?}"))
     }
 
+    /// Writes CLIP ViT-L/14 with random weights, and a tokenizer beside it.
+    pub(crate) fn clip_model(&self, model: &Path, tokenizer: &Path) -> anyhow::Result<()> {
+        let mut process = Command::new(&self.program);
+        run(process.arg(self.reference.join("clip_speed.py")).arg("make").args([model, tokenizer]))?;
+        Ok(())
+    }
+
+    /// The cosines of pictures with a prompt by transformers, and the time that they take.
+    pub(crate) fn clip_scores(
+        &self,
+        (model, pictures): (&Path, &Path),
+        prompt: &str,
+        threads: usize,
+    ) -> anyhow::Result<Value> {
+        let mut process = Command::new(&self.program);
+        process.arg(self.reference.join("clip_speed.py")).arg("score").args([model, pictures]);
+        process.args(["--prompt", prompt]);
+        let said = run(process.args(["--threads", &threads.to_string()]))?;
+        let last = said.lines().next_back().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("expected JSON, found {last:?}"))
+    }
+
     fn step(&self, command: &str, preset: &str, size: StepSize) -> Command {
         let mut process = Command::new(&self.program);
         process.arg(self.script()).args([command, "--preset", preset]);
