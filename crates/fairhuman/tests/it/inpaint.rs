@@ -86,3 +86,30 @@ fn masks_that_do_not_fit_are_told() {
     let said = world.run(&["sample", "--prompt", "a", "--mask", "mask.png", "--out", "out"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("--init"));
 }
+
+/// A LoRA file and a pose network change what is painted, and nothing else.
+#[test]
+fn loras_and_control_networks_paint_inside_the_mask_alone() {
+    let world =
+        World::new(&[("steps = 6", "steps = 1"), ("validation = { share = 0.2, every = 3, draws = 2 }", "")]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    world.ok(&["init-control", "--model", "tiny", "--kind", "controlnet", "--random", "--out", "pose"]);
+    let (picture, mask) = pictures(&world, (64, 48));
+    RgbImage::from_fn(64, 48, |x, y| Rgb([(4 * x) as u8, (5 * y) as u8, 90]))
+        .save(world.path("skeleton.png"))
+        .unwrap();
+    let plain = sampled(&world, "plain", &[]);
+    let lora = ["--lora", "run/lora.safetensors", "--lora-weight", "60"];
+    let control = ["--control", "pose", "--control-image", "skeleton.png"];
+    let by_lora = sampled(&world, "lora", &lora);
+    let by_control = sampled(&world, "control", &control);
+    let by_both = sampled(&world, "both", &[&lora[..], &control].concat());
+    for made in [&by_lora, &by_control, &by_both] {
+        assert_ne!(made, &plain, "it has a part in what is painted");
+        for ((old, new), mask) in picture.pixels().zip(made.pixels()).zip(mask.pixels()) {
+            assert!(mask.0[0] > 0 || old == new, "what is black keeps its bytes");
+        }
+    }
+    assert!(by_both != by_lora && by_both != by_control);
+    assert_eq!(sampled(&world, "off", &["--lora", "run/lora.safetensors", "--lora-weight", "0"]), plain);
+}

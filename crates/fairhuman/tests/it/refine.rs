@@ -276,3 +276,98 @@ fn mistakes_are_answered_with_what_to_do() {
         world.fails(&["refine", "empty", "--out", "out", "--regions", "regions.json", "--models", "none"]);
     assert!(said.contains("no pictures in it"), "{said}");
 }
+
+#[test]
+fn the_largest_regions_are_chosen_and_the_order_decides_who_gets_which_prompt() {
+    let world = world();
+    let told = |more: &[&str]| {
+        let words = ["--out", "out", "--regions", "regions.json", "--dry-run", "--min-side", "1"];
+        let prompts =
+            ["--hand-prompt", "one hand", "--hand-prompt", "[PROMPT], another", "--prompt", "a man"];
+        let said = world.run(&arguments(&[&words[..], &prompts, more].concat()));
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    let left = told(&[]);
+    assert!(left.contains("2 hand at 70,50 20x16") && left.contains("3 hand at 100,10 4x4"), "{left}");
+    let area = told(&["--order", "area", "--kinds", "hand"]);
+    assert!(!area.contains("face at"), "{area}");
+    let line =
+        |text: &str, what: &str| text.lines().find(|line| line.contains(what)).unwrap_or_default().to_owned();
+    assert!(line(&area, "1 hand at 70,50").ends_with("one hand"), "{area}");
+    assert!(line(&area, "2 hand at 100,10").ends_with("a man, another"), "{area}");
+    let most = told(&["--mask-k", "1"]);
+    assert!(most.contains("1 face at 20,20") && !most.contains("hand at 70,50"), "{most}");
+    let skipped = told(&["--face-prompt", "[SKIP]"]);
+    assert!(!skipped.contains("face at 20,20") && skipped.contains("hand at 70,50"), "{skipped}");
+}
+
+#[test]
+fn a_lora_file_has_a_part_in_it_and_is_named_in_the_picture() {
+    let world =
+        World::new(&[("steps = 6", "steps = 1"), ("validation = { share = 0.2, every = 3, draws = 2 }", "")]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    std::fs::create_dir(world.path("in")).unwrap();
+    noise((120, 90), 1).save(world.path("in/a.png")).unwrap();
+    std::fs::write(
+        world.path("regions.json"),
+        json!({"a.png": [{"kind": "hand", "box": [70, 50, 90, 66]}]}).to_string(),
+    )
+    .unwrap();
+    let run = |out: &str, more: &[&str]| {
+        world.ok(&[&arguments(&["--out", out, "--regions", "regions.json"])[..], more].concat());
+        open(&world, format!("{out}/a.png"))
+    };
+    let plain = run("plain", &[]);
+    assert_eq!(run("off", &["--lora", "run/lora.safetensors", "--lora-weight", "0"]), plain);
+    assert_ne!(run("on", &["--lora", "run/lora.safetensors", "--lora-weight", "60"]), plain);
+    let text = String::from_utf8_lossy(&world.bytes("on/a.png")).into_owned();
+    assert!(
+        text.contains(&sha256_hex(&world.bytes("run/lora.safetensors"))),
+        "the file's hash is in the picture"
+    );
+    // Another weight is another result: nothing is taken from before.
+    let said = world.ok(&[
+        &arguments(&["--out", "on", "--regions", "regions.json"])[..],
+        &["--lora", "run/lora.safetensors"],
+    ]
+    .concat());
+    assert!(said.contains("1 done now, 0 kept from before"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_pictures_and_leaves_with_130() {
+    let world = world();
+    std::fs::remove_dir_all(world.path("in")).unwrap();
+    std::fs::create_dir(world.path("in")).unwrap();
+    let mut regions = serde_json::Map::new();
+    for i in 0..12 {
+        noise((120, 90), i).save(world.path(format!("in/{i:02}.png"))).unwrap();
+        regions.insert(format!("{i:02}.png"), json!([{"kind": "hand", "box": [70, 50, 90, 66]}]));
+    }
+    std::fs::write(world.path("regions.json"), Value::Object(regions).to_string()).unwrap();
+    let words = arguments(&["--out", "out", "--regions", "regions.json", "--threads", "1"]);
+    let mut running = std::process::Command::new(assert_cmd::cargo::cargo_bin("fairhuman"))
+        .current_dir(world.path(""))
+        .args(&words)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let done = || {
+        let entries = std::fs::read_dir(world.path("out")).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "png")).count()
+    };
+    while done() < 2 {
+        assert!(running.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &running.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let kept = done();
+    assert!((2..12).contains(&kept), "{kept}");
+    let said = world.ok(&words);
+    assert!(said.contains(&format!("{} done now, {kept} kept from before", 12 - kept)), "{said}");
+    assert_eq!(report(&world, "out")["pictures"].as_array().unwrap().len(), 12);
+}
