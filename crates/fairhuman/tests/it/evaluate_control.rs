@@ -36,7 +36,8 @@ fn key_points_come_from_the_control_images_colours_and_misses_count() {
     let photo = image::open(shipped("photos/astronaut.png")).unwrap().into_rgb8();
     photo.save(world.path("photos/pose.png")).unwrap();
     world.ok(&["control", "photos/pose.png", "--out", "poses", "--models", &models]);
-    // As the skeleton says, smaller, with nobody, with somebody elsewhere, and with a control image that is gone.
+    // As the skeleton says, smaller, with nobody, with somebody elsewhere, and with a control image that is
+    // gone.
     made_with(&world, "a/same.png", &photo, "poses/pose.png");
     let small = imageops::resize(&photo, 384, 384, imageops::FilterType::Triangle);
     made_with(&world, "a/small.png", &small, "poses/pose.png");
