@@ -177,6 +177,14 @@ impl Processes {
         }
     }
 
+    /// Does something in a thread of its own once a process is lost; never if this process ends before.
+    ///
+    /// # Errors
+    /// No further thread can be had.
+    pub fn when_lost(&self, action: impl FnOnce() + Send + 'static) -> Result<(), String> {
+        self.lifeline.when_lost(action).map_err(|error| format!("cannot start a thread: {error}"))
+    }
+
     /// Waits until all processes are done, and takes leave of them.
     ///
     /// # Errors

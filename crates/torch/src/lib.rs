@@ -36,7 +36,7 @@ mod tensor;
 pub mod testing;
 mod view;
 
-pub use abi::{Library, LoadError, Version};
+pub use abi::{Communicator, Library, LoadError, Nccl, UniqueId, Version};
 pub use backend::{Attention, Torch};
 pub use device::{Device, Precision};
 pub use search::{NotFound, Places, find};

@@ -16,6 +16,7 @@ mod python;
 mod refine_evidence;
 mod report;
 mod sampling;
+mod scale;
 mod small_model;
 mod speed;
 mod step;
@@ -55,6 +56,8 @@ enum Command {
     Sampling(Sampling),
     /// Time `fairhuman evaluate --judge clip=` beside transformers, alternating, and compare the scores
     Clip(clip::Clip),
+    /// Time training by several processes of this machine, and model its cost on many
+    Scale(scale::Scale),
     /// Count the faces, hands, eyes and gestures in a folder of drawn or sampled people
     Judge(judge::Options),
 }
@@ -130,6 +133,7 @@ fn main() -> anyhow::Result<()> {
         Command::Gpu(options) => gpu::run(&options),
         Command::Sampling(options) => sampling::run(&options),
         Command::Clip(options) => clip::run(&options),
+        Command::Scale(options) => scale::run(&options),
         Command::Judge(options) => judge::run(&options),
     }
 }

@@ -142,6 +142,20 @@ impl Lifeline {
         state.lost.as_ref().map_or(problem, |lost| lost.text.clone())
     }
 
+    /// Does something in a thread of its own once a process is lost; never if this process ends before.
+    pub fn when_lost(&self, action: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let shared = self.0.clone();
+        let wait = move || {
+            let over = |state: &mut State| state.lost.is_some() || state.closed;
+            let state = shared.changed.wait_while(shared.state(), |state| !over(state));
+            let is_lost = state.unwrap_or_else(PoisonError::into_inner).lost.is_some();
+            if is_lost {
+                action();
+            }
+        };
+        std::thread::Builder::new().name("loss".into()).spawn(wait).map(drop)
+    }
+
     /// Ends with the group: waits for the others to be done as well.
     pub fn end(&self) -> Result<(), String> {
         let reached = self.0.state().reached;

@@ -5,4 +5,5 @@ mod hostile;
 mod launch;
 mod lost;
 mod mpi;
+mod nccl;
 mod together;

@@ -1,12 +1,20 @@
 //! The part of libtorch for NVIDIA cards, and the CUDA runtime inside it.
 
-use super::symbols::{CudaRuntime, ScalarFunctions, Shared, file_name};
+use super::symbols::{CudaRuntime, NcclFunctions, ScalarFunctions, Shared, Streams, file_name};
+use std::ffi::c_void;
 use std::path::Path;
+use std::ptr::null_mut;
+
+/// `cudaErrorNotReady`.
+const NOT_READY: i32 = 600;
 
 /// `libtorch_cuda`.
 pub(crate) struct Cuda {
     pub(super) functions: ScalarFunctions,
     runtime: CudaRuntime,
+    streams: Streams,
+    /// NCCL, which it needs itself, unless it was built without.
+    pub(super) nccl: Option<NcclFunctions>,
 }
 
 impl Cuda {
@@ -19,6 +27,8 @@ impl Cuda {
         Ok(Self {
             functions: ScalarFunctions::load(&shared, "aoti_torch_cuda_")?,
             runtime: CudaRuntime::load(&shared, "")?,
+            streams: Streams::load(&shared, "")?,
+            nccl: NcclFunctions::load(&shared, "").ok(),
         })
     }
 
@@ -40,6 +50,32 @@ impl Cuda {
         unsafe {
             (self.runtime.cudaSetDevice)(index);
             (self.runtime.cudaDeviceSynchronize)();
+        }
+    }
+
+    /// Makes a card the calling thread's.
+    pub(super) fn select(&self, index: i32) {
+        // SAFETY: a number only; a card that is not there is an error of what comes next.
+        unsafe { (self.runtime.cudaSetDevice)(index) };
+    }
+
+    /// The stream that libtorch's operators use on a card: null for the card's own.
+    pub(super) fn stream(&self, index: i32) -> *mut c_void {
+        let mut stream = null_mut();
+        // SAFETY: a number, and a place for the result.
+        let status = unsafe { (self.streams.aoti_torch_get_current_cuda_stream)(index, &mut stream) };
+        super::call::check(status, "the current stream", &[]);
+        stream
+    }
+
+    /// True once a stream of a card has nothing left to do.
+    pub(super) fn is_done(&self, index: i32, stream: *mut c_void) -> Result<bool, String> {
+        self.select(index);
+        // SAFETY: a stream of this card.
+        match unsafe { (self.runtime.cudaStreamQuery)(stream) } {
+            0 => Ok(true),
+            NOT_READY => Ok(false),
+            error => Err(format!("CUDA error {error} on card {index}")),
         }
     }
 

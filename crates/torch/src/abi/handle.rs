@@ -291,6 +291,15 @@ impl Handle {
         Device::Cuda(self.number(functions.aoti_torch_get_device_index).try_into().unwrap_or_default())
     }
 
+    /// Address of its first value, in its device's memory.
+    pub(super) fn data(&self) -> *mut c_void {
+        let mut data = null_mut();
+        // SAFETY: a handle and a place for the result.
+        let status = unsafe { (library().functions.aoti_torch_get_data_ptr)(self.0, &mut data) };
+        super::call::check(status, "data", &[self]);
+        data
+    }
+
     /// Number of values.
     pub(crate) fn count(&self) -> i64 {
         count(&self.sizes())

@@ -1,5 +1,6 @@
 //! The functions that are taken out of libtorch, with their C declarations.
 
+use super::nccl::UniqueId;
 #[cfg(unix)]
 use std::ffi::{CStr, CString};
 use std::ffi::{c_char, c_void};
@@ -9,6 +10,8 @@ use std::path::Path;
 pub(super) type RawTensor = *mut c_void;
 /// A `std::vector<StableIValue>*` or a `std::string*`.
 pub(super) type Object = *mut c_void;
+/// `ncclComm_t`.
+pub(super) type RawCommunicator = *mut c_void;
 /// 0 for success.
 pub(super) type Status = i32;
 
@@ -115,6 +118,7 @@ functions! {
         aoti_torch_get_dtype: fn(RawTensor, *mut i32) -> Status;
         aoti_torch_get_device_type: fn(RawTensor, *mut i32) -> Status;
         aoti_torch_get_device_index: fn(RawTensor, *mut i32) -> Status;
+        aoti_torch_get_data_ptr: fn(RawTensor, *mut *mut c_void) -> Status;
         // dimensions, sizes, strides, dtype, device type, device index, result
         aoti_torch_empty_strided: fn(i64, *const i64, *const i64, i32, i32, i32, *mut RawTensor) -> Status;
         // data, dimensions, sizes, strides, storage offset, dtype, device type, device index, result
@@ -165,6 +169,36 @@ functions! {
         cudaDeviceSynchronize: fn() -> Status;
         // free, total
         cudaMemGetInfo: fn(*mut usize, *mut usize) -> Status;
+        cudaStreamQuery: fn(*mut c_void) -> Status;
+    }
+}
+
+functions! {
+    /// Functions of `libtorch_cuda` about a card's streams.
+    Streams {
+        // card, result
+        aoti_torch_get_current_cuda_stream: fn(i32, *mut *mut c_void) -> Status;
+    }
+}
+
+functions! {
+    /// NCCL's, by `nccl.h` of 2.28. Results are `ncclResult_t`.
+    NcclFunctions {
+        ncclGetVersion: fn(*mut i32) -> i32;
+        ncclGetUniqueId: fn(*mut UniqueId) -> i32;
+        // result, processes, name, rank
+        ncclCommInitRank: fn(*mut RawCommunicator, i32, UniqueId, i32) -> i32;
+        ncclGroupStart: fn() -> i32;
+        ncclGroupEnd: fn() -> i32;
+        // source, destination, values, type, operation, root, communicator, stream
+        ncclReduce:
+            fn(*const c_void, *mut c_void, usize, i32, i32, i32, RawCommunicator, *mut c_void) -> i32;
+        // source, destination, values, type, root, communicator, stream
+        ncclBroadcast: fn(*const c_void, *mut c_void, usize, i32, i32, RawCommunicator, *mut c_void) -> i32;
+        ncclCommDestroy: fn(RawCommunicator) -> i32;
+        ncclCommAbort: fn(RawCommunicator) -> i32;
+        ncclCommGetAsyncError: fn(RawCommunicator, *mut i32) -> i32;
+        ncclGetErrorString: fn(i32) -> *const c_char;
     }
 }
 

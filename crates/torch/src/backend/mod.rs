@@ -62,6 +62,11 @@ impl Torch {
         self
     }
 
+    /// The libtorch that it computes with.
+    pub fn library(&self) -> &'static Library {
+        self.library
+    }
+
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.device

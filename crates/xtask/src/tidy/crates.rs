@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("diffusion", &["files", "engine"]),
     ("evaluate", &["files", "pictures", "people", "engine", "diffusion", "vision"]),
     ("train", &["files", "pictures", "diffusion", "dataset", "fairness", "engine"]),
-    ("processes", &["train", "engine"]),
+    ("processes", &["train", "torch", "engine"]),
     ("report", &["files", "train", "dataset"]),
     (
         "fairhuman",
