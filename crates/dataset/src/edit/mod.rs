@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::check::{in_order, thumbnail};
 use crate::content::Content;
 use crate::dataset::list;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, ItemImage};
 use crate::diagnostic::{Diagnostic, Diagnostics, Rejected};
 use crate::item::Item;
 use crate::pixels;
@@ -150,7 +150,7 @@ impl Editor {
     /// No such item; a picture that cannot be read.
     pub fn entry(&self, index: usize) -> Result<Entry, EditError> {
         let item = self.items.get(index).ok_or(EditError::Absent)?;
-        let header = self.decoder.header(&item.source)?;
+        let header = self.header(item)?;
         let caption = place::caption(self.root(), item, self.layout, &self.decoder.spec);
         let mask = |(r, region): (usize, &Region)| {
             let place = self.mask_place(item, &header, (r, region));
@@ -211,11 +211,18 @@ impl Editor {
         self.decoder.companion(item, &image, header).and_then(pixels::mask).map(Some)
     }
 
+    /// The header of an item's picture; an error names the file.
+    fn header(&self, item: &Item) -> Result<Header, EditError> {
+        let located = |error| ItemImage::picture(item).locate(item, error);
+        Ok(self.decoder.header(&item.source).map_err(located)?)
+    }
+
     /// The picture as RGB.
     fn rgb(&self, item: &Item) -> Result<(RgbImage, Header), EditError> {
-        let content = Content::find(self.root(), &item.source)?;
-        let header = content.header(self.decoder.spec.max_pixels)?;
-        let bytes = self.decoder.picture(item, &content, &header)?;
+        let header = self.header(item)?;
+        let located = |error| ItemImage::picture(item).locate(item, error);
+        let content = Content::find(self.root(), &item.source).map_err(located)?;
+        let bytes = self.decoder.picture(item, &content, &header).map_err(located)?;
         let (width, height) = header.shown();
         let failed = || EditError::Failed("the picture is not of the size of its header".into());
         Ok((RgbImage::from_raw(width, height, bytes).ok_or_else(failed)?, header))
@@ -243,7 +250,7 @@ impl Editor {
     pub fn mask(&self, index: usize, region: usize, side: u32) -> Result<Vec<u8>, EditError> {
         let item = self.items.get(index).ok_or(EditError::Absent)?;
         self.regions().get(region).ok_or(EditError::Absent)?;
-        let header = self.decoder.header(&item.source)?;
+        let header = self.header(item)?;
         let (width, height) = header.shown();
         let side = side.min(width.max(height));
         let gray = match self.pixels(item, &header, region) {
@@ -277,7 +284,7 @@ impl Editor {
     /// All that a change writes, ready to be written.
     fn prepare(&self, item: &Item, change: &Change) -> Result<Work, EditError> {
         let mut work = Work::default();
-        let header = self.decoder.header(&item.source)?;
+        let header = self.header(item)?;
         let spec = &self.decoder.spec;
         let refused = EditError::Refused;
         if let Some(text) = change.caption.as_ref().filter(|text| **text != item.caption) {

@@ -246,6 +246,14 @@ fn pictures_and_masks_are_shown_no_larger_than_asked() {
     assert_eq!(size(editor.picture(0, 32, false).unwrap()), (32, 8));
     assert_eq!(size(editor.mask(0, 1, 32).unwrap()), (32, 8));
     assert_eq!(editor.mask(0, 2, 8), Err(EditError::Absent));
+    std::fs::remove_file(dir.path().join("people/images/a.png")).unwrap();
+    for error in [
+        editor.entry(0).unwrap_err(),
+        editor.picture(0, 8, true).unwrap_err(),
+        editor.mask(0, 0, 8).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("picture images/a.png: there is no such file"), "{error}");
+    }
     assert_eq!(editor.picture(9, 8, true), Err(EditError::Absent));
     assert!(Editor::open(Path::new(""), &DatasetSpec::new("nowhere"), &regions()).is_err());
 }
