@@ -94,6 +94,12 @@ pub enum EditError {
     Failed(String),
 }
 
+/// The regions of a dataset as [`infer_regions`](crate::check::infer_regions) finds them, and those that no
+/// picture has so far: they are there to be painted.
+pub fn regions(base: &Path, spec: &DatasetSpec) -> Vec<Region> {
+    crate::layout::infer_regions::regions(&base.join(&spec.path), spec)
+}
+
 impl From<Diagnostic> for EditError {
     fn from(diagnostic: Diagnostic) -> Self {
         Self::Failed(diagnostic.to_string())

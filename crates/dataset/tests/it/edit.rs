@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use fairhuman_dataset::edit::{Change, EditError, Editor, Stroke};
+use fairhuman_dataset::edit::{Change, EditError, Editor, Stroke, regions as regions_of};
 use fairhuman_dataset::{Dataset, DatasetSpec, Region};
 use tempfile::TempDir;
 
@@ -141,6 +141,27 @@ fn what_has_changed_since_it_was_shown_is_not_written_over() {
     put(&dir, "people/metadata.jsonl", format!("{second}\n{LIST}"));
     assert_eq!(editor.save(0, &change), Err(EditError::Stale));
     assert_eq!(editor.save(7, &change), Err(EditError::Absent));
+}
+
+#[test]
+fn a_region_that_no_picture_has_can_be_painted() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["people/images/a.png"]);
+    put(
+        &dir,
+        "people/metadata.jsonl",
+        "{\"image\":\"images/a.png\",\"text\":\"x\",\"mask_face\":null,\"mask_hand\":null}\n",
+    );
+    let spec = DatasetSpec::new("people");
+    let regions = regions_of(dir.path(), &spec);
+    assert_eq!(regions, [Region::new("face", "mask_face"), Region::new("hand", "mask_hand")]);
+    let mut editor = Editor::open(dir.path(), &spec, &regions).unwrap();
+    save(&mut editor, 0, None, &[(1, filled(true, [[4.0, 4.0], [8.0, 8.0]]))]).unwrap();
+    assert_eq!(white(&dir, "people/masks/hand/a.png.png"), (16, 16));
+    assert!(
+        text(&dir, "people/metadata.jsonl")
+            .ends_with("\"mask_face\":null,\"mask_hand\":\"masks/hand/a.png.png\"}\n")
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fairhuman_dataset::DatasetSpec;
-use fairhuman_dataset::check::infer_regions;
+use fairhuman_dataset::edit::regions;
 use fairhuman_train::recipe::Recipe;
 
 use super::check::is_recipe;
@@ -23,7 +23,7 @@ pub fn run(options: &Edit) -> anyhow::Result<ExitCode> {
         }
         false => {
             let spec = DatasetSpec::new(&options.path);
-            let regions = infer_regions(Path::new(""), &spec);
+            let regions = regions(Path::new(""), &spec);
             (spec, regions)
         }
     };
