@@ -17,6 +17,17 @@ pub trait Work {
     /// # Errors
     /// Its own.
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<Self::Output>;
+
+    /// Does it on libtorch, for work that has a way of its own there.
+    ///
+    /// # Errors
+    /// Its own.
+    fn on_torch(self, torch: &Torch) -> anyhow::Result<Self::Output>
+    where
+        Self: Sized,
+    {
+        self.on(torch)
+    }
 }
 
 /// The backend's resources.
@@ -64,7 +75,7 @@ pub fn run<W: Work + Send>(device: Device, resources: Resources, work: W) -> any
     };
     let library = libtorch::open()?;
     library.set_threads(if threads == 0 { machine::cores() } else { threads });
-    work.on(&Torch::new(library, on, precision)?)
+    work.on_torch(&Torch::new(library, on, precision)?)
 }
 
 /// The machine and what a recipe's run uses of it, in words.

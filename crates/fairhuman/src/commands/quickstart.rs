@@ -17,12 +17,12 @@ use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
 use fairhuman_people::{Style, write_dataset};
 use fairhuman_report::{Report, Run, html};
+use fairhuman_train::group::Single;
 
 use crate::cli::Quickstart;
 use crate::commands::train::{Extent, shown_on_screen};
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
-use crate::processes::Crew;
 use crate::{cache, clock, machine, units};
 use recipes::WAYS;
 use story::Losses;
@@ -65,7 +65,7 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     let mut runs = Vec::new();
     for (i, recipe) in recipes.iter().enumerate() {
         errln!("{}/{parts}  fine-tuning: {}", i + 2, WAYS[i].about);
-        shown_on_screen(backend, recipe, &stop, Extent::default(), &Crew::Alone)?;
+        shown_on_screen(backend, recipe, &stop, Extent::default(), &Single)?;
         if stop.load(Ordering::SeqCst) {
             errln!("stopped; the same command goes on");
             return Ok(ExitCode::from(INTERRUPTED));

@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
+use fairhuman_torch::Torch;
 use fairhuman_train::events::{Event, Reason};
 use fairhuman_train::folder;
+use fairhuman_train::group::Group;
 use fairhuman_train::method::MethodSettings;
 use fairhuman_train::recipe::{Device, Recipe, Validation};
 use fairhuman_train::start;
@@ -145,22 +147,30 @@ impl Work for Training<'_> {
     type Output = ExitCode;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<ExitCode> {
-        run_on(backend, self.recipe, self.options, self.stop, self.crew)
+        let group = self.crew.group();
+        run_on(backend, self.recipe, self.options, self.stop, group)
+    }
+
+    fn on_torch(self, torch: &Torch) -> anyhow::Result<ExitCode> {
+        match self.crew.cards(self.recipe.device)? {
+            Some(cards) => run_on(torch, self.recipe, self.options, self.stop, &cards),
+            None => self.on(torch),
+        }
     }
 }
 
-fn run_on(
-    backend: &impl Backend,
+fn run_on<B: Backend>(
+    backend: &B,
     recipe: &Recipe,
     options: &Train,
     stop: &AtomicBool,
-    crew: &Crew,
+    group: &dyn Group<B>,
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let extent = Extent { until: options.steps, record: options.record, profile: options.profile };
-    let trained = shown_on_screen(backend, recipe, stop, extent, crew);
+    let trained = shown_on_screen(backend, recipe, stop, extent, group);
     match &trained {
-        _ if !crew.is_first() => {}
+        _ if group.rank() > 0 => {}
         Ok(summary) => on_end::run(recipe, on_end::status(summary), summary.step),
         Err(_) => on_end::run(recipe, "failed", folder::last_step(&recipe.out)),
     }
@@ -249,15 +259,15 @@ pub struct Extent {
 }
 
 /// Trains with its progress on the screen.
-pub fn shown_on_screen(
-    backend: &impl Backend,
+pub fn shown_on_screen<B: Backend>(
+    backend: &B,
     recipe: &Recipe,
     stop: &AtomicBool,
     extent: Extent,
-    crew: &Crew,
+    group: &dyn Group<B>,
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
-    let is_first = crew.is_first();
+    let is_first = group.rank() == 0;
     let Extent { until, record, profile } = extent;
     let operations = Profile::default();
     let steps = profile.then(|| StepTimes::new(&operations));
@@ -270,7 +280,7 @@ pub fn shown_on_screen(
         stop,
         reporter: &mut screen,
         observer: profile.then_some(&operations),
-        group: crew.group(),
+        group,
         until,
         record,
     };

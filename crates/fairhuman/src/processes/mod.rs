@@ -9,7 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use fairhuman_engine::{Backend, OutOfMemory};
 use fairhuman_processes::launch;
-use fairhuman_processes::{Interface, JoinError, Launch, Options, Processes, Settings};
+use fairhuman_processes::{Cards, Interface, JoinError, Launch, Options, Processes, Settings};
+use fairhuman_torch::Nccl;
 use fairhuman_train::group::{Group, Single};
 use fairhuman_train::recipe::{Device, GradientUse, Recipe};
 
@@ -39,6 +40,16 @@ impl Crew {
             Crew::Alone => &Single,
             Crew::Several(processes) => &**processes,
         }
+    }
+
+    /// NCCL between the cards of several processes; none for a single process, and on other devices.
+    pub fn cards(&self, device: Device) -> anyhow::Result<Option<Cards<'_>>> {
+        let (Crew::Several(processes), Device::Cuda(card)) = (self, device) else { return Ok(None) };
+        let nccl = Nccl::of(libtorch::open()?).map_err(anyhow::Error::msg)?;
+        let cards = Cards::join(processes, nccl, fairhuman_torch::Device::Cuda(card));
+        let cards = cards.map_err(anyhow::Error::msg)?;
+        outln!("tensors go from card to card by {}", cards.about());
+        Ok(Some(cards))
     }
 
     /// True in the process that has the screen and the run folder.
