@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::item::Item;
 use crate::source::ImageSource;
 
-/// What is compared of a control image.
+/// The parts of a control image that are compared.
 #[derive(PartialEq)]
 enum Look {
     /// One colour all over, whatever the size: no pose was found, or nothing was drawn.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::EvaluateError;
 
-/// What every line begins with.
+/// The beginning of every line.
 const BEGIN: &str = "{\"folder\":";
 
 /// A file of lines, open for more.

@@ -115,8 +115,8 @@ impl Truth {
         Self { faces: Some(faces), hands: Some(hands), bodies: Vec::new() }
     }
 
-    /// What the skeleton of a control image shows. Where it draws bodies with heads and no face, or with
-    /// wrists and no hand, nothing is said of faces, or of hands; see [`Self::least`].
+    /// The people that the skeleton of a control image shows. Where it draws bodies with heads and no face,
+    /// or with wrists and no hand, nothing is said of faces, or of hands; see [`Self::least`].
     pub fn of_control(drawn: &Drawn) -> Self {
         let eyes = |face: &Box2| {
             let reach = face.expanded(0.2 * face.width());

@@ -185,7 +185,8 @@ pub struct Train {
     /// Type of activations and frozen weights [default: the recipe's `precision`, or bf16 on cuda, else f32]
     #[arg(long, value_name = "TYPE", value_parser = precision())]
     pub precision: Option<Precision>,
-    /// Threads [default: the recipe's `threads`, or all cores; of several processes on a machine each its share]
+    /// Threads [default: the recipe's `threads`, or all cores; of several processes on a machine each its
+    /// share]
     #[arg(long, value_name = "T")]
     pub threads: Option<usize>,
     #[command(flatten)]

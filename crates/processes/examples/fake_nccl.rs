@@ -1,6 +1,6 @@
 //! NCCL for tests: its functions under its names, for ranks that are threads of one process with tensors in
-//! host memory. It adds in the order of the ranks, waits for ranks that do not come, as NCCL does, and refuses
-//! calls that differ between ranks, where NCCL would go wrong without a word.
+//! host memory. It adds in the order of the ranks, waits for ranks that do not come, as NCCL does, and
+//! refuses calls that differ between ranks, where NCCL would go wrong without a word.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

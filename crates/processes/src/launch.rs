@@ -234,11 +234,12 @@ fn by_options(options: &Options) -> Result<Option<(usize, usize)>, LaunchError> 
     }
 }
 
+/// A launcher, and the rank and number of processes that it gives.
+type Started = (Launcher, (usize, usize));
+
 /// The launcher whose variables are set, with rank and size: the innermost, where one starts another.
-fn started(
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<(Launcher, (usize, usize))>, LaunchError> {
-    let mut found: Option<(Launcher, (usize, usize))> = None;
+fn started(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Started>, LaunchError> {
+    let mut found: Option<Started> = None;
     for launcher in [Launcher::OpenMpi, Launcher::Mpich, Launcher::Slurm, Launcher::Torchrun] {
         // Daemons of mpirun are started by srun and leave their variables behind; an allocation sets some.
         if launcher == Launcher::Slurm && (found.is_some() || !is_step(variable)) {

@@ -14,8 +14,8 @@ use crate::traffic::Kind;
 
 /// Processes with a card each, whose tensors stay on the cards.
 ///
-/// A process that is lost ends NCCL's work on all cards, which would wait for it for ever; exchanges then fail
-/// with its name, as they do without NCCL.
+/// A process that is lost ends NCCL's work on all cards, which would wait for it for ever; exchanges then
+/// fail with its name, as they do without NCCL.
 pub struct Cards<'p> {
     processes: &'p Processes,
     communicator: Arc<Communicator>,

@@ -11,7 +11,7 @@ pub const STYLE: &str = concat!(include_str!("page.css"), include_str!("dataset_
 /// The scripts of this page.
 pub const SCRIPT: &str = concat!(include_str!("page.js"), include_str!("dataset_page.js"));
 
-/// What the page shows: one part of a dataset's pictures.
+/// The content of the page: one part of a dataset's pictures.
 #[derive(Debug, Clone, Default)]
 pub struct DatasetPage {
     /// The heading.
@@ -28,11 +28,11 @@ pub struct DatasetPage {
     pub count: usize,
     /// Most pictures of a page.
     pub most: usize,
-    /// What to know before something is changed.
+    /// Things to know before something is changed.
     pub notes: Vec<String>,
     /// The address to go back to, if there is one.
     pub back: Option<String>,
-    /// What requests that change something must carry.
+    /// The token that requests must carry to change something.
     pub token: String,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The line with these values in place of what its keys have; keys that it lacks are added at its end.
 ///
 /// # Errors
-/// What is no JSON object, or holds numbers that JSON does not know, in words.
+/// A line that is no JSON object, or holds numbers that JSON does not know, in words.
 pub(super) fn with_values(line: &str, values: &[(String, Value)]) -> Result<String, String> {
     if matches!(json::with_marks(line.as_bytes()), std::borrow::Cow::Owned(_)) {
         return Err("its line holds NaN or Infinity, which are not JSON: change it in an editor".into());
@@ -38,8 +38,11 @@ pub(super) fn with_values(line: &str, values: &[(String, Value)]) -> Result<Stri
     Ok(out)
 }
 
+/// Keys and the places of their values.
+type Pairs = Vec<(String, Range<usize>)>;
+
 /// The keys of an object with the places of their values, and the place after the last of them.
-fn pairs(line: &str) -> Option<(Vec<(String, Range<usize>)>, usize)> {
+fn pairs(line: &str) -> Option<(Pairs, usize)> {
     let mut at = skip(line, 0);
     let take = |at: &mut usize, letter: char| {
         *at = skip(line, *at);

@@ -66,7 +66,7 @@ pub struct MaskEntry {
     pub problem: Option<String>,
 }
 
-/// What a person changed of an item.
+/// A person's changes of an item.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
     /// [`Entry::version`] of what the person saw.

@@ -1,4 +1,4 @@
-//! What a brush leaves on a mask. Strokes come in place of pixels, so that a mask is changed where the brush
+//! The marks of a brush on a mask. Strokes come in place of pixels, so that a mask is changed where the brush
 //! was, at its own size, and nowhere else, whatever size it was shown at.
 
 use serde::Deserialize;

@@ -12,7 +12,7 @@ use crate::spec::DatasetSpec;
 /// Most letters of a caption.
 const MOST_LETTERS: usize = 20_000;
 
-/// What is written for one change.
+/// The files that are written for one change.
 #[derive(Default)]
 pub(super) struct Work {
     /// Caption files with their first lines.

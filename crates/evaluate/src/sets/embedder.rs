@@ -8,7 +8,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::Features;
-use super::features::{FeatureFile, WHOLE};
+use super::features::{KeptFeatures, WHOLE};
 use super::regions::{Place, Regions};
 use crate::error::EvaluateError;
 use crate::picture_set::{Picture, PictureSet};
@@ -55,7 +55,7 @@ pub fn embed(
     embedder: &dyn Embedder,
     set: &PictureSet,
     regions: Option<&Regions<'_>>,
-    kept: &mut FeatureFile,
+    kept: &mut KeptFeatures,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<SetFeatures>, EvaluateError> {

@@ -34,7 +34,7 @@ struct Line {
     input: String,
     /// The network's weights and conventions.
     by: String,
-    /// What each row is of: the whole picture, a face, a hand.
+    /// The part that each row is of: the whole picture, a face, a hand.
     rows: Vec<String>,
     /// The rows' numbers: f32, little-endian, in base64.
     values: String,
@@ -80,14 +80,14 @@ impl Line {
 }
 
 /// The file of the features, open for more.
-pub struct FeatureFile {
+pub struct KeptFeatures {
     lines: Lines,
     known: HashMap<Key, Rows>,
     used: Vec<(Key, [String; 2])>,
     seen: HashSet<Key>,
 }
 
-impl FeatureFile {
+impl KeptFeatures {
     /// Reads what is there; lines that are damaged are left out.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ mod regions;
 
 pub use diversity::diversity;
 pub use embedder::{Embedder, SetFeatures, embed};
-pub use features::FeatureFile;
+pub use features::KeptFeatures;
 pub use frechet::frechet;
 pub use kernel::{Kid, cmmd, kid};
 pub use regions::{REGIONS, Regions, square};

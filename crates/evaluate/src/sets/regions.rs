@@ -10,7 +10,7 @@ use crate::judge::Judge;
 use crate::picture_set::Picture;
 use crate::truth::Truth;
 
-/// What is cut out, by name.
+/// The parts that are cut out, by name.
 pub const REGIONS: [&str; 2] = ["face", "hand"];
 
 /// The rule by which faces and hands are cut out of pictures.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fairhuman_evaluate::PictureSet;
-use fairhuman_evaluate::sets::{Embedder, FeatureFile, Features, SetFeatures, embed};
+use fairhuman_evaluate::sets::{Embedder, Features, KeptFeatures, SetFeatures, embed};
 use image::RgbImage;
 
 use crate::sets::{folder, picture};
@@ -42,7 +42,7 @@ impl Embedder for Shades {
 
 fn run(pictures: &Path, file: &Path, embedder: &Shades, stop_after: usize) -> Option<SetFeatures> {
     let set = PictureSet::open(pictures, None).expect("pictures");
-    let mut kept = FeatureFile::open(file).expect("features");
+    let mut kept = KeptFeatures::open(file).expect("features");
     let stop = AtomicBool::new(stop_after == 0);
     let found = embed(embedder, &set, None, &mut kept, &stop, &mut |progress| {
         stop.store(progress.done >= stop_after, std::sync::atomic::Ordering::SeqCst);
@@ -118,7 +118,7 @@ fn damaged_lines_are_made_again_and_foreign_files_are_refused() {
         mend(&whole.as_bytes()[..length], 4 - left);
     }
     std::fs::write(&file, "a letter to my aunt\n").expect("written");
-    let error = FeatureFile::open(&file).err().expect("foreign").to_string();
+    let error = KeptFeatures::open(&file).err().expect("foreign").to_string();
     assert!(error.contains("holds no features: choose another --out"), "{error}");
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "a letter to my aunt\n");
 }

@@ -27,8 +27,8 @@ fn item(page: &Page, index: usize) -> Value {
     serde_json::from_str(body(&answer)).unwrap()
 }
 
-/// A body, as the last header of a request: the ends of lines that follow it are part of it, and are nothing in
-/// JSON.
+/// A body, as the last header of a request: the ends of lines that follow it are part of it, and are nothing
+/// in JSON.
 fn with_body(text: &str) -> String {
     format!("Content-Length: {}\r\n\r\n{text}", text.len() + 4)
 }

@@ -1,6 +1,6 @@
-//! Groups by NCCL with a stand-in for it (`examples/fake_nccl.rs`), for ranks that are threads: what is summed,
-//! where, and how it ends when a rank is lost. Where no libtorch is found these tests say that they were left
-//! out, unless `FAIRHUMAN_LIBTORCH` names one, which must be there.
+//! Groups by NCCL with a stand-in for it (`examples/fake_nccl.rs`), for ranks that are threads: what is
+//! summed, where, and how it ends when a rank is lost. Where no libtorch is found these tests say that they
+//! were left out, unless `FAIRHUMAN_LIBTORCH` names one, which must be there.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

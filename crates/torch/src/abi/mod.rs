@@ -1,8 +1,8 @@
 //! libtorch's C interface, and the only place of this crate with `unsafe`: function pointers (`symbols`),
-//! tensor handles (`handle`), calls of operators by name (`call`), and NCCL (`nccl`). What leaves this module is safe:
-//! handles are owned, views stay inside their tensors, and a call's arguments are checked against the
-//! operator's schema first, because libtorch itself reads as many arguments as it wants from whatever it is
-//! given.
+//! tensor handles (`handle`), calls of operators by name (`call`), and NCCL (`nccl`). What leaves this module
+//! is safe: handles are owned, views stay inside their tensors, and a call's arguments are checked against
+//! the operator's schema first, because libtorch itself reads as many arguments as it wants from whatever it
+//! is given.
 //!
 //! The interface is that of AOTInductor and of extensions built against "LibTorch Stable ABI": plain C, which
 //! the declarations in `torch/csrc/stable/c/shim.h` and `torch/csrc/inductor/aoti_torch/c/shim.h` describe.

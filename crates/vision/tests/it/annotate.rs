@@ -154,7 +154,8 @@ fn what_a_person_changed_in_a_dataset_stays_whatever_the_options() {
         assert_eq!((&lines[1]["mask_face"], &lines[1]["mask_hand"]), (&Value::Null, &Value::Null));
     }
     assert_eq!(fs::read(out.join("metadata-before.jsonl")).expect("the list of before"), b"mine");
-    // A caption that is changed in the list stays, whatever the template; one written anew beside the photograph is newer.
+    // A caption that is changed in the list stays, whatever the template; one written anew beside the
+    // photograph is newer.
     let list = fs::read_to_string(out.join("metadata.jsonl")).expect("the list");
     fs::write(out.join("metadata.jsonl"), list.replace("a photo of one person", "in orange"))
         .expect("a list");

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use fairhuman_engine::Backend;
 use fairhuman_evaluate::sets::{
-    FeatureFile, Features, REGIONS, Regions, SetFeatures, cmmd, diversity, embed, frechet, kid,
+    Features, KeptFeatures, REGIONS, Regions, SetFeatures, cmmd, diversity, embed, frechet, kid,
 };
 use fairhuman_evaluate::{Better, Metric, Picture, PictureSet, Truth, difference_of_units, level_of_units};
 
@@ -55,7 +55,7 @@ pub fn measure<B: Backend>(
     if !judges.choices().iter().any(JudgeChoice::is_of_sets) {
         return Ok(Some(found));
     }
-    let mut kept = FeatureFile::open(kept)?;
+    let mut kept = KeptFeatures::open(kept)?;
     let reference = options.reference.as_deref().map(|folder| PictureSet::open(folder, None)).transpose()?;
     // One rule for all sets: where regions should be, if that is known of every picture, else where they are
     // found.

@@ -40,13 +40,13 @@ pub struct Dataset {
 pub struct Place<'a> {
     /// Its address.
     pub address: String,
-    /// What follows the address after `?`.
+    /// The part of the address after `?`.
     pub query: &'a str,
     /// The secret that changes carry.
     pub token: &'a str,
 }
 
-/// What a browser sends: [`Change`], and whether it is meant although a run trains on the dataset.
+/// A browser's message: [`Change`], and whether it is meant although a run trains on the dataset.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sent {

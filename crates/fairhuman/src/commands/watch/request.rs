@@ -20,7 +20,7 @@ pub struct Request {
     /// The query.
     pub query: String,
     headers: Vec<(String, String)>,
-    /// What came of the body with the head.
+    /// The part of the body that came with the head.
     begun: Vec<u8>,
 }
 

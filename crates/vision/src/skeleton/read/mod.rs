@@ -27,7 +27,7 @@ pub struct DrawnHand {
     pub points: Vec<Option<[f32; 2]>>,
 }
 
-/// What a control image shows.
+/// The content of a control image.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Drawn {
     /// OpenPose's 18 points of each body.
