@@ -20,7 +20,7 @@ fn tensors(backend: &Reference, rank: usize, size: usize) -> Vec<Owned<Reference
 
 /// The exchanges of one process of a group, compared with what they must give.
 pub fn check(group: &Processes) {
-    let backend = Reference::default();
+    let backend = Reference;
     let (rank, size) = (group.rank(), group.size());
     let own = tensors(&backend, rank, size);
     let of_all: Vec<Vec<Owned<Reference>>> = (0..size).map(|rank| tensors(&backend, rank, size)).collect();
@@ -72,7 +72,7 @@ fn sums_shares_numbers_and_bytes_are_those_of_all_processes() {
 
 #[test]
 fn a_longer_exchange_than_a_socket_holds_passes() {
-    let backend = Reference::default();
+    let backend = Reference;
     let values = 3_000_000;
     let sums = run(3, |group| {
         let tensor = |owner| (owner, backend.tensor(&[values], &vec![group.rank() as f32 + 1.0; values]));
@@ -93,7 +93,7 @@ fn processes_that_do_different_things_are_told_so() {
     });
     assert!(errors[0].contains("rank 1 sent 1 numbers, expected 2"), "{errors:?}");
 
-    let backend = Reference::default();
+    let backend = Reference;
     let errors = run(2, |group| match group.rank() {
         0 => group.gather(&[]).map(drop).unwrap_err(),
         _ => group.share(&backend, vec![(0, backend.zeros(&[3]))]).map(drop).unwrap_err(),

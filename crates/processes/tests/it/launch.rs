@@ -120,11 +120,14 @@ fn options_make_a_group_and_master_alone_moves_a_launchers_to_tcp() {
     assert_eq!(moved.master.unwrap().to_string(), "[::1]:4000");
 }
 
+/// Variables, options, and the words of the refusal.
+type Case<'a> = (&'a [(&'a str, &'a str)], Options, &'a [&'a str]);
+
 #[test]
 fn what_is_half_set_wrong_or_contradictory_is_named() {
     let none = Options::default();
     let all = || options(Some(1), Some(3), Some("node0:4000"));
-    let cases: &[(&[(&str, &str)], Options, &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (&[("OMPI_COMM_WORLD_RANK", "2")], none.clone(), &["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"]),
         (&[("PMI_SIZE", "2")], none.clone(), &["PMI_SIZE", "PMI_RANK is not"]),
         (&[("RANK", "1")], none.clone(), &["RANK is set (1)", "WORLD_SIZE is not"]),
