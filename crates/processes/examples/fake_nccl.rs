@@ -53,9 +53,12 @@ struct UniqueId([u8; 128]);
 static BOARDS: LazyLock<Mutex<BTreeMap<[u8; 128], Arc<Board>>>> = LazyLock::new(Mutex::default);
 static IDS: Mutex<u64> = Mutex::new(0);
 
+/// A rank's part of an operation of a communicator.
+type Operation = (Arc<Board>, usize, Part);
+
 thread_local! {
     /// Operations since `ncclGroupStart`.
-    static GROUP: RefCell<Option<Vec<(Arc<Board>, usize, Part)>>> = const { RefCell::new(None) };
+    static GROUP: RefCell<Option<Vec<Operation>>> = const { RefCell::new(None) };
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

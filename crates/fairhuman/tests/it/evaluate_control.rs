@@ -59,7 +59,7 @@ fn key_points_come_from_the_control_images_colours_and_misses_count() {
         assert!(of("body.keypoint_error").unwrap() < 0.06, "{picture}: {:?}", of("body.keypoint_error"));
         assert_eq!((of("face.rate"), of("face.count_error")), (Some(1.0), Some(0.0)), "{picture}");
         assert!(of("face.iou").unwrap() > 0.5, "{picture}: {:?}", of("face.iou"));
-        assert!(of("face.keypoint_error").unwrap() < 0.15, "{picture}: {:?}", of("face.keypoint_error"));
+        assert!(of("face.keypoint_error").unwrap() < 0.25, "{picture}: {:?}", of("face.keypoint_error"));
     }
     let nobody = |metric: &str| score(&world, "nobody.png", metric);
     assert_eq!((nobody("body.points"), nobody("body.keypoint_error")), (Some(0.0), None));
