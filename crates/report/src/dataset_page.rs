@@ -47,18 +47,12 @@ pub fn html(of: &DatasetPage) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
+            (page::head(&of.title, &html! {
                 meta name="fairhuman-token" content=(of.token);
                 meta name="fairhuman-address" content=(of.address);
                 meta name="fairhuman-count" content=(of.count);
-                title { (of.title) }
-                link rel="icon" href="data:,";
                 link rel="stylesheet" href="/data.css";
-            }
+            }))
             body {
                 header {
                     button.theme type="button" hidden="hidden" { "Light / dark" }

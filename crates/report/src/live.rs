@@ -45,16 +45,10 @@ pub fn html(title: &str, parts: &[(&str, String, String)], token: &str) -> Strin
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
+            (page::head(title, &html! {
                 meta name="fairhuman-token" content=(token);
-                title { (title) }
-                link rel="icon" href="data:,";
                 link rel="stylesheet" href="/page.css";
-            }
+            }))
             body {
                 header {
                     button.theme type="button" hidden="hidden" { "Light / dark" }

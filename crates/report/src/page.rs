@@ -24,6 +24,21 @@ pub(crate) fn clean(page: String) -> String {
     if page.contains(misplaced) { page.replace(misplaced, "\u{fffd}") } else { page }
 }
 
+/// The head of a page: what all of ours have, and `more`.
+pub(crate) fn head(title: &str, more: &Markup) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="referrer" content="no-referrer";
+            (more)
+            title { (title) }
+            link rel="icon" href="data:,";
+        }
+    }
+}
+
 fn page(report: &Report) -> Markup {
     let view = View::new(&report.runs);
     let title = if report.title.is_empty() { "Training report" } else { &report.title };
@@ -43,18 +58,12 @@ fn page(report: &Report) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
+            (head(title, &html! {
                 // The mark of `fairhuman_files::Kind::Page`: such a page may be replaced.
                 meta name="generator" content=(concat!("fairhuman ", env!("CARGO_PKG_VERSION")));
-                meta name="referrer" content="no-referrer";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { (title) }
-                link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
-            }
+            }))
             body {
                 header {
                     button.theme type="button" hidden="hidden" { "Light / dark" }

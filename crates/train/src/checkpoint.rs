@@ -15,7 +15,7 @@ use fairhuman_fairness::State;
 use serde_json::json;
 
 use crate::average::Averages;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::optimizer::Moments;
 use crate::sealed;
 
@@ -278,7 +278,7 @@ impl Saved {
         backend: &B,
         params: &mut Params<B>,
         averages: Option<&mut Averages<B>>,
-        processes: &Processes<'_, B>,
+        processes: &ShardedGroup<'_, B>,
     ) -> Result<Moments<B>, CheckpointError> {
         let get = |name: String, like: &B::Tensor| -> Result<B::Tensor, CheckpointError> {
             let shape = B::shape(like);

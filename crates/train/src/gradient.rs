@@ -4,11 +4,43 @@
 use fairhuman_engine::{Backend, ParamGrads, Params, Watcher};
 
 use crate::batch::Batch;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::group::exchange::{Exchange, StepSums};
 use crate::module::{LossInputs, PassContext, TrainingModule, Wants};
 use crate::objective::{self, Counts, Objective};
 use crate::step_error::{StepError, refuse_non_finite};
+
+/// The part of a step that falls to a process.
+pub struct Share<'a, I> {
+    /// Its micro-batches; none where no sample fell to it.
+    pub batches: &'a [Batch<I>],
+    /// Number of its first sample in the step.
+    pub first: usize,
+    /// The counts of the whole step, which losses are divided by.
+    pub counts: Counts,
+}
+
+impl<'a, I> Share<'a, I> {
+    /// A share, and the counts of all processes'.
+    ///
+    /// # Errors
+    /// A process that cannot be reached.
+    pub fn count<B: Backend>(
+        processes: &ShardedGroup<'_, B>,
+        objectives: usize,
+        (batches, first): (&'a [Batch<I>], usize),
+    ) -> Result<Self, StepError> {
+        let own = Counts::of(objectives, batches.iter().map(|batch| &batch.targets));
+        let mut inside = processes.sum([own.inside, vec![own.elements]].concat())?;
+        let elements = inside.pop().unwrap_or_default();
+        Ok(Self { batches, first, counts: Counts { inside, elements } })
+    }
+
+    /// True for each objective without a pixel in the whole step.
+    pub fn absent(&self) -> Vec<bool> {
+        self.counts.inside.iter().map(|&inside| inside == 0.0).collect()
+    }
+}
 
 /// Every objective's gradient over one step.
 pub struct Gradients<B: Backend> {
@@ -28,23 +60,22 @@ pub struct Gradients<B: Backend> {
     pub backward: f64,
 }
 
-/// Forward and backward passes over this process's micro-batches of one step, of which the first has sample
-/// number `first`; gradients are summed objective by objective over all micro-batches of all processes.
+/// Forward and backward passes over this process's micro-batches of one step; gradients are summed objective
+/// by objective over all micro-batches of all processes.
 ///
 /// # Errors
 /// Inputs or losses that are not finite, with objective and samples; memory that cannot be had; a group that
 /// cannot be reached.
 pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     module: &M,
     params: &Params<B>,
     objectives: &[Objective],
-    (batches, first): (&[Batch<M::Inputs>], usize),
+    share: &Share<'_, M::Inputs>,
     wants: Wants<'_>,
 ) -> Result<Gradients<B>, StepError> {
-    let own = Counts::of(objectives.len(), batches.iter().map(|batch| &batch.targets));
-    let counts = processes.sum_counts(own)?;
+    let Share { batches, first, counts } = share;
     let divisors = counts.divisors(objectives);
     let (k, lanes) = (objectives.len(), if matches!(wants, Wants::Sum(_)) { 1 } else { objectives.len() });
     context.backend.scope(|| {
@@ -52,7 +83,7 @@ pub fn objective_gradients<B: Backend, M: TrainingModule<B>>(
         let exchange = processes.exchange(context.backend, params, lanes);
         // Caught here and not further out, so that the other processes are told.
         let own = context.backend.attempt(|| {
-            let batches = (batches, first);
+            let batches = (*batches, *first);
             passes(context, module, params, objectives, &divisors, batches, wants, (&exchange, &mut about))
         });
         let own = own.unwrap_or_else(|error| Err(error.into()));
@@ -80,13 +111,13 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
     module: &M,
     params: &Params<B>,
     objectives: &[Objective],
-    batches: (&[Batch<M::Inputs>], usize),
+    share: &Share<'_, M::Inputs>,
     coefficients: &[f64],
 ) -> Result<Combined<B>, StepError> {
     let known = |_: &[Vec<f64>]| Ok(coefficients.to_vec());
     let wants = Wants::Sum(&known);
     let found =
-        objective_gradients(context, &Processes::single(), module, params, objectives, batches, wants)?;
+        objective_gradients(context, &ShardedGroup::single(), module, params, objectives, share, wants)?;
     let gradient = context.backend.scope(|| found.grads.combine(context.backend, &[1.0]));
     Ok(Combined { gradient, seconds: found.forward + found.backward })
 }
@@ -98,18 +129,17 @@ pub fn combined_gradient<B: Backend, M: TrainingModule<B>>(
 /// As [`objective_gradients`].
 pub fn objective_losses<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     module: &M,
     params: &Params<B>,
     objectives: &[Objective],
-    (batches, mut first): (&[Batch<M::Inputs>], usize),
+    share: &Share<'_, M::Inputs>,
 ) -> Result<Vec<f64>, StepError> {
     let k = objectives.len();
-    let own = Counts::of(k, batches.iter().map(|batch| &batch.targets));
-    let divisors = processes.sum_counts(own)?.divisors(objectives);
+    let (mut first, divisors) = (share.first, share.counts.divisors(objectives));
     let mut total = vec![0.0; k];
     let mut add = || {
-        for batch in batches {
+        for batch in share.batches {
             if let Some((what, samples)) = batch.non_finite() {
                 return Err(StepError::Input { what, samples }.shifted(first));
             }

@@ -2,7 +2,7 @@
 
 use fairhuman_engine::{AdamW, AdamWState, Backend, Param, ParamId, Params};
 
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::recipe::Optimizer;
 
 /// AdamW's state. A process of a group has the moments of the parameters that it owns.
@@ -17,7 +17,7 @@ pub struct Moments<B: Backend> {
 
 impl<B: Backend> Moments<B> {
     /// The state before the first update: zeros, for the parameters that `processes` says are owned.
-    pub fn new(backend: &B, params: &Params<B>, processes: &Processes<'_, B>) -> Self {
+    pub fn new(backend: &B, params: &Params<B>, processes: &ShardedGroup<'_, B>) -> Self {
         let zero = |(id, param): (ParamId, &Param<B>)| {
             processes.owns(id).then(|| backend.zeros(B::shape(&param.value)))
         };

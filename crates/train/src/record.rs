@@ -12,7 +12,7 @@ use crate::denoising::{DenoisingInputs, TextInputs};
 use crate::error::TrainError;
 use crate::folder;
 use crate::gradient::Gradients;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::method::Method;
 use crate::model::Model;
 use crate::objective::{Normalisation, Objective};
@@ -88,7 +88,7 @@ pub fn write<B: Backend, M: Method<B>>(
     for param in model.params.iter() {
         params.add(param.name.clone(), param.value.clone());
     }
-    let mut moments = Moments::new(backend, &params, &Processes::single());
+    let mut moments = Moments::new(backend, &params, &ShardedGroup::single());
     update(backend, &mut params, &mut moments, &direction.combined, clip, &optimizer, learning_rate);
     let outputs = outputs(&batch.targets, gradients, direction, values(&params)?);
     write_tensors(&folder.join("expected.safetensors"), &outputs)?;

@@ -13,7 +13,7 @@ use crate::aggregate::Position;
 use crate::batch::Batch;
 use crate::controlled::{Controlled, ControlledInputs};
 use crate::gradient::clip_factor;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::method::{Method, lora};
 use crate::module::PassContext;
 use crate::optimizer::{Moments, update};
@@ -115,7 +115,7 @@ fn repeat<B: Backend, M: Method<B>>(
     let plan = Plan { objectives: &step.objectives, weighting: &step.weighting, gradients };
     let recorded: Vec<B::Tensor> = params.iter().map(|p| p.value.clone()).collect();
     let batches = std::slice::from_ref(batch);
-    let processes = Processes::single();
+    let processes = ShardedGroup::single();
     let mut times = Vec::new();
     let mut last = None;
     for repeat in 0..repeats.max(1) {

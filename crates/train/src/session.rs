@@ -17,7 +17,7 @@ use crate::fingerprint;
 use crate::folder::{self, RunFolder};
 use crate::gradient::Gradients;
 use crate::group::agreement::{self, Facts};
-use crate::group::{Group, Processes};
+use crate::group::{Group, ShardedGroup};
 use crate::held_out::{self, HeldOut, Losses};
 use crate::method::{Method, Setup};
 use crate::model::Model;
@@ -43,7 +43,7 @@ pub struct Session<'a, B: Backend, M: Method<B>> {
     /// AdamW's state.
     pub moments: Moments<B>,
     /// The processes that take its steps.
-    pub processes: Processes<'a, B>,
+    pub processes: ShardedGroup<'a, B>,
     /// The position of the run.
     pub progress: Progress,
     /// Its folder; none where another process of the group owns it.
@@ -95,7 +95,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         let previews =
             recipe.samples.as_ref().map(|samples| Previews::open(backend, &recipe.model.path, samples));
         let previews = previews.transpose()?;
-        let processes = Processes::new(group, &model.params, recipe.objective.len());
+        let processes = ShardedGroup::new(group, &model.params, recipe.objective.len());
         let (moments, progress) = match &saved {
             Some(saved) => (
                 {

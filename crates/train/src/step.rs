@@ -13,10 +13,10 @@ use crate::aggregate::{
     weights_before,
 };
 use crate::batch::Batch;
-use crate::gradient::{Gradients, combined_gradient, objective_gradients, objective_losses};
-use crate::group::Processes;
+use crate::gradient::{Gradients, Share, combined_gradient, objective_gradients, objective_losses};
+use crate::group::ShardedGroup;
 use crate::module::{PassContext, TrainingModule, Wants};
-use crate::objective::{Counts, Objective};
+use crate::objective::Objective;
 use crate::recipe::GradientUse;
 use crate::step_error::StepError;
 
@@ -39,21 +39,20 @@ pub struct Plan<'a> {
 /// group that cannot be reached.
 pub fn step_direction<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     network: (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
     position: Position<'_>,
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let (k, weighting) = (plan.objectives.len(), plan.weighting);
-    let own = Counts::of(k, batches.0.iter().map(|batch| &batch.targets));
-    let absent: Vec<bool> = processes.sum_counts(own)?.inside.iter().map(|&inside| inside == 0.0).collect();
+    let share = Share::count(processes, k, batches)?;
     let average =
         RunningGram::read(position.state, k).map_err(|e| StepError::Gradient { problem: e.to_string() })?;
-    if weighting.is_exact(position.step, &absent, &average) {
-        exact(context, processes, network, plan, batches, position)
+    if weighting.is_exact(position.step, &share.absent(), &average) {
+        exact(context, processes, network, plan, &share, position)
     } else {
-        summed(context, processes, network, plan, batches, (position, &absent))
+        summed(context, processes, network, plan, &share, position)
     }
 }
 
@@ -65,33 +64,34 @@ pub fn step_direction<B: Backend, M: TrainingModule<B>>(
 /// As [`step_direction`].
 pub fn look_back<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
     batches: (&[Batch<M::Inputs>], usize),
     (gradients, position): (&Gradients<B>, Position<'_>),
 ) -> Result<State, StepError> {
     let Plan { objectives, weighting, .. } = plan;
-    let after = objective_losses(context, processes, module, params, objectives, batches)?;
+    let share = Share::count(processes, objectives.len(), batches)?;
+    let after = objective_losses(context, processes, module, params, objectives, &share)?;
     let absent: Vec<bool> = gradients.present.iter().map(|&lanes| lanes == 0).collect();
     memory_after(objectives, weighting, &absent, (&gradients.losses, &after), position)
 }
 
 fn exact<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
-    batches: (&[Batch<M::Inputs>], usize),
+    share: &Share<'_, M::Inputs>,
     position: Position<'_>,
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let Plan { objectives, weighting, gradients: kept } = plan;
     let twice = kept == GradientUse::Twice;
     let wants = if twice { Wants::Products } else { Wants::Gradients };
-    let mut gradients = objective_gradients(context, processes, module, params, objectives, batches, wants)?;
+    let mut gradients = objective_gradients(context, processes, module, params, objectives, share, wants)?;
     let again = std::cell::Cell::new(0.0);
     let second_pass = |coefficients: &[f64]| {
-        let combined = combined_gradient(context, module, params, objectives, batches, coefficients)?;
+        let combined = combined_gradient(context, module, params, objectives, share, coefficients)?;
         again.set(combined.seconds);
         Ok(combined.gradient)
     };
@@ -104,20 +104,21 @@ fn exact<B: Backend, M: TrainingModule<B>>(
 
 fn summed<B: Backend, M: TrainingModule<B>>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     (module, params): (&M, &Params<B>),
     plan: Plan<'_>,
-    batches: (&[Batch<M::Inputs>], usize),
-    (position, absent): (Position<'_>, &[bool]),
+    share: &Share<'_, M::Inputs>,
+    position: Position<'_>,
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let Plan { objectives, weighting, .. } = plan;
-    let weigh = |losses: &[f64]| weights_before(objectives, weighting, absent, losses, position);
+    let absent = share.absent();
+    let weigh = |losses: &[f64]| weights_before(objectives, weighting, &absent, losses, position);
     let reads_losses = weighting.rule.needs().is_some_and(|needs| needs.losses);
     let known = if !reads_losses {
         Some(weigh(&vec![0.0; objectives.len()])?)
-    } else if batches.0.len() > 1 || processes.group().size() > 1 {
+    } else if share.batches.len() > 1 || processes.group().size() > 1 {
         // The step's losses are known only when every micro-batch has been seen.
-        Some(weigh(&objective_losses(context, processes, module, params, objectives, batches)?)?)
+        Some(weigh(&objective_losses(context, processes, module, params, objectives, share)?)?)
     } else {
         // Those of a single micro-batch are, between its forward and its backward pass.
         None
@@ -135,7 +136,7 @@ fn summed<B: Backend, M: TrainingModule<B>>(
         Ok(solution.combination())
     };
     let wants = Wants::Sum(&coefficients);
-    let gradients = objective_gradients(context, processes, module, params, objectives, batches, wants)?;
+    let gradients = objective_gradients(context, processes, module, params, objectives, share, wants)?;
     let solved = solved.into_inner().unwrap_or_else(PoisonError::into_inner);
     let solved =
         solved.ok_or_else(|| StepError::Shape { problem: "a step needs at least one batch".into() })?;

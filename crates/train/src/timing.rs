@@ -11,7 +11,7 @@ use crate::aggregate::Position;
 use crate::data::{Data, DataError, Preparing};
 use crate::error::TrainError;
 use crate::gradient::clip_factor;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::method::{Method, Settings, Setup, Visitor};
 use crate::model::Model;
 use crate::module::PassContext;
@@ -65,7 +65,7 @@ fn measure<B: Backend, M: Method<B>>(
     let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
     let mut data = Data::of(backend.exact(), recipe, dataset, source)?;
     let mut model = Model::<B, M>::open(&setup, settings, recipe.ema)?;
-    let processes = Processes::single();
+    let processes = ShardedGroup::single();
     let mut moments = Moments::new(backend, &model.params, &processes);
     let passes = PassContext {
         backend,

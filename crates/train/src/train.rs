@@ -178,11 +178,16 @@ impl<'a, B: Backend> Command<'a, '_, B> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// True if this or another process is told to stop. Then all are.
-    fn stops<M: Method<B>>(&self, run: &Session<'_, B, M>, asked: bool) -> Result<bool, TrainError> {
-        let [stops] = agreement::any(self.group, [asked || self.stopped()], run.progress.step)?;
-        self.stop.fetch_or(stops, Ordering::SeqCst);
-        Ok(stops)
+    /// The requests to save and to stop that any process has, beside those `asked` of this one; that to stop
+    /// is then known to all.
+    fn agree<M: Method<B>>(
+        &self,
+        run: &Session<'_, B, M>,
+        [save, stop]: [bool; 2],
+    ) -> Result<[bool; 2], TrainError> {
+        let agreed = agreement::any(self.group, [save, stop || self.stopped()], run.progress.step)?;
+        self.stop.fetch_or(agreed[1], Ordering::SeqCst);
+        Ok(agreed)
     }
 
     /// A part of the run, which ends with an error if there is no memory for it. Parameters are changed by
@@ -237,7 +242,7 @@ impl<'a, B: Backend> Command<'a, '_, B> {
     /// Steps until the last one of this command, or until it is told to stop.
     fn steps<M: Method<B>>(&mut self, run: &mut Session<'_, B, M>) -> Result<(), TrainError> {
         let first = run.progress.step;
-        let mut stopping = self.stops(run, false)?;
+        let [_, mut stopping] = self.agree(run, [false; 2])?;
         while run.progress.step < self.until && !stopping {
             let number = run.progress.step + 1;
             let failure = self.attempt(run, format!("step {number}"), Self::step)?;
@@ -264,12 +269,13 @@ impl<'a, B: Backend> Command<'a, '_, B> {
             if run.is_asked(Request::Sample) && !self.previews_after(step) {
                 self.sample(run)?;
             }
-            let [save] = agreement::any(self.group, [run.is_asked(Request::Save)], step)?;
+            let asked = [Request::Save, Request::Stop].map(|request| run.is_asked(request));
+            let [save, stop] = self.agree(run, asked)?;
+            stopping = stop;
             if save || step.is_multiple_of(self.recipe.checkpoints.every) {
                 let saved = run.save(self.passes.backend)?;
                 self.emit(run, saved)?;
             }
-            stopping = self.stops(run, run.is_asked(Request::Stop))?;
         }
         Ok(())
     }

@@ -280,12 +280,15 @@ fn mistakes_are_answered_with_what_to_do() {
 #[test]
 fn the_largest_regions_are_chosen_and_the_order_decides_who_gets_which_prompt() {
     let world = world();
-    let told = |more: &[&str]| {
+    let listed = |more: &[&str]| {
         let words = ["--out", "out", "--regions", "regions.json", "--dry-run", "--min-side", "1"];
+        let said = world.run(&arguments(&[&words[..], more].concat()));
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    let told = |more: &[&str]| {
         let prompts =
             ["--hand-prompt", "one hand", "--hand-prompt", "[PROMPT], another", "--prompt", "a man"];
-        let said = world.run(&arguments(&[&words[..], &prompts, more].concat()));
-        String::from_utf8_lossy(&said.stderr).into_owned()
+        listed(&[&prompts[..], more].concat())
     };
     let left = told(&[]);
     assert!(left.contains("2 hand at 70,50 20x16") && left.contains("3 hand at 100,10 4x4"), "{left}");
@@ -297,8 +300,11 @@ fn the_largest_regions_are_chosen_and_the_order_decides_who_gets_which_prompt() 
     assert!(line(&area, "2 hand at 100,10").ends_with("a man, another"), "{area}");
     let most = told(&["--mask-k", "1"]);
     assert!(most.contains("1 face at 20,20") && !most.contains("hand at 70,50"), "{most}");
-    let skipped = told(&["--face-prompt", "[SKIP]"]);
-    assert!(!skipped.contains("face at 20,20") && skipped.contains("hand at 70,50"), "{skipped}");
+    let skipped = listed(&["--hand-prompt", "[SKIP]", "--hand-prompt", "a hand"]);
+    assert!(!skipped.contains("hand at 70,50"), "{skipped}");
+    assert!(line(&skipped, "hand at 100,10").ends_with("a hand"), "{skipped}");
+    let own = listed(&["--face-prompt", "[SKIP]"]);
+    assert!(line(&own, "face at 20,20").ends_with("an old face"), "a region's own prompt comes first: {own}");
 }
 
 #[test]

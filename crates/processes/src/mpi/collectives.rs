@@ -16,7 +16,7 @@ const MOST: usize = 1 << 28;
 
 /// MPI in this process. Used by the thread that initialised it.
 pub struct Mpi {
-    library: Library,
+    api: Library,
     size: usize,
     most: usize,
 }
@@ -24,36 +24,36 @@ pub struct Mpi {
 impl Mpi {
     /// Initialises MPI.
     pub fn init(library: Library) -> Result<Self, String> {
-        let mpi = Self { library, size: 1, most: MOST };
+        let mpi = Self { api: library, size: 1, most: MOST };
         let mut given = 0;
         // SAFETY: MPI is initialised once, here: a process has one group. Arguments may be null.
         mpi.done(unsafe {
-            (mpi.library.functions.MPI_Init_thread)(null_mut(), null_mut(), FUNNELED, &mut given)
+            (mpi.api.functions.MPI_Init_thread)(null_mut(), null_mut(), FUNNELED, &mut given)
         })?;
-        let handles = mpi.library.handles;
+        let handles = mpi.api.handles;
         // SAFETY: handles of this library, after its initialisation.
         let code =
-            unsafe { (mpi.library.functions.MPI_Comm_set_errhandler)(handles.world, handles.errors_return) };
+            unsafe { (mpi.api.functions.MPI_Comm_set_errhandler)(handles.world, handles.errors_return) };
         mpi.done(code)?;
         if given < FUNNELED {
-            return Err(format!("{} does not allow a program with several threads", mpi.library.version()));
+            return Err(format!("{} does not allow a program with several threads", mpi.api.version()));
         }
         let size = mpi.size()?;
         Ok(Self { size, ..mpi })
     }
 
     pub fn rank(&self) -> Result<usize, String> {
-        self.number(self.library.functions.MPI_Comm_rank)
+        self.number(self.api.functions.MPI_Comm_rank)
     }
 
     pub fn size(&self) -> Result<usize, String> {
-        self.number(self.library.functions.MPI_Comm_size)
+        self.number(self.api.functions.MPI_Comm_size)
     }
 
     fn number(&self, function: unsafe extern "C" fn(Handle, *mut c_int) -> c_int) -> Result<usize, String> {
         let mut number = 0;
         // SAFETY: a handle of this library and room for a number.
-        self.done(unsafe { function(self.library.handles.world, &mut number) })?;
+        self.done(unsafe { function(self.api.handles.world, &mut number) })?;
         usize::try_from(number).map_err(|_| format!("MPI gives the number {number}"))
     }
 
@@ -62,10 +62,10 @@ impl Mpi {
         let length = bytes.len().min(most) as u64;
         bytes.resize(most, 0);
         bytes.extend(length.to_le_bytes());
-        let handles = self.library.handles;
+        let handles = self.api.handles;
         // SAFETY: as many bytes as are said, in every process.
         self.done(unsafe {
-            let bcast = self.library.functions.MPI_Bcast;
+            let bcast = self.api.functions.MPI_Bcast;
             bcast(bytes.as_mut_ptr().cast(), count(bytes.len())?, handles.byte, 0, handles.world)
         })?;
         let length = bytes[most..].try_into().map_or(0, u64::from_le_bytes);
@@ -76,10 +76,10 @@ impl Mpi {
     /// Own values and those of all others, as many in each.
     fn all_gather_equal(&self, own: &[u8]) -> Result<Vec<u8>, String> {
         let mut all = vec![0; own.len() * self.size];
-        let (handles, length) = (self.library.handles, count(own.len())?);
+        let (handles, length) = (self.api.handles, count(own.len())?);
         // SAFETY: room for as many bytes from every process as this one has, which are as many everywhere.
         self.done(unsafe {
-            let gather = self.library.functions.MPI_Allgather;
+            let gather = self.api.functions.MPI_Allgather;
             let (own, all) = (own.as_ptr().cast(), all.as_mut_ptr().cast());
             gather(own, length, handles.byte, all, length, handles.byte, handles.world)
         })?;
@@ -90,18 +90,18 @@ impl Mpi {
     fn all_gather_of<T: Pod>(&self, own: &[T], lengths: &[usize], kind: Handle) -> Result<Vec<T>, String> {
         let total = lengths.iter().sum();
         let mut all = vec![<T as Zeroable>::zeroed(); total];
-        for now in pieces(lengths, self.most) {
-            let own = &own[now[self.rank()?].clone()];
-            let counts: Vec<c_int> = now.iter().map(|range| count(range.len())).collect::<Result<_, _>>()?;
+        for turn in pieces(lengths, self.most) {
+            let own = &own[turn[self.rank()?].clone()];
+            let counts: Vec<c_int> = turn.iter().map(|range| count(range.len())).collect::<Result<_, _>>()?;
             let places = places(&counts);
             // All at once it comes to its place; in pieces it is put there.
-            let is_whole = now.iter().zip(lengths).all(|(range, &length)| range.len() == length);
+            let is_whole = turn.iter().zip(lengths).all(|(range, &length)| range.len() == length);
             let mut part = if is_whole { Vec::new() } else { vec![<T as Zeroable>::zeroed(); sum(&counts)] };
             let into = if is_whole { &mut all } else { &mut part };
-            let handles = self.library.handles;
+            let handles = self.api.handles;
             // SAFETY: room for the sum of all counts, which are the same in every process.
             self.done(unsafe {
-                (self.library.functions.MPI_Allgatherv)(
+                (self.api.functions.MPI_Allgatherv)(
                     own.as_ptr().cast(),
                     count(own.len())?,
                     kind,
@@ -114,7 +114,7 @@ impl Mpi {
             })?;
             let mut rest = &part[..];
             let mut begin = 0;
-            for (range, &length) in now.iter().zip(lengths).filter(|_| !is_whole) {
+            for (range, &length) in turn.iter().zip(lengths).filter(|_| !is_whole) {
                 let (values, others) = rest.split_at(range.len());
                 all[begin + range.start..begin + range.end].copy_from_slice(values);
                 rest = others;
@@ -132,7 +132,7 @@ impl Mpi {
         let mut text = vec![0_u8; MOST_ERROR];
         let mut length = 0;
         // SAFETY: room for the longest text.
-        unsafe { (self.library.functions.MPI_Error_string)(code, text.as_mut_ptr().cast(), &mut length) };
+        unsafe { (self.api.functions.MPI_Error_string)(code, text.as_mut_ptr().cast(), &mut length) };
         text.truncate(usize::try_from(length).unwrap_or(0));
         let text = String::from_utf8_lossy(&text);
         Err(format!("MPI: {} (error {code})", text.trim_end_matches('\0')))
@@ -144,7 +144,7 @@ impl Collectives for Mpi {
         let lengths = self.all_gather_equal(&(own.len() as u64).to_le_bytes())?;
         let lengths: Vec<u64> = bytemuck::pod_collect_to_vec(&lengths);
         let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
-        let all = self.all_gather_of(own, &lengths, self.library.handles.byte)?;
+        let all = self.all_gather_of(own, &lengths, self.api.handles.byte)?;
         let mut rest = &all[..];
         let next = |&length: &usize| {
             let (part, others) = rest.split_at(length);
@@ -166,15 +166,15 @@ impl Collectives for Mpi {
         let rank = self.rank()?;
         let mut own = vec![0.0; lengths[rank]];
         let all_at_once = values.len() <= self.most;
-        for now in pieces(lengths, self.most) {
-            let part = if all_at_once { Vec::new() } else { piece(&values, lengths, &now) };
+        for turn in pieces(lengths, self.most) {
+            let part = if all_at_once { Vec::new() } else { piece(&values, lengths, &turn) };
             let from = if all_at_once { &values } else { &part };
-            let counts: Vec<c_int> = now.iter().map(|range| count(range.len())).collect::<Result<_, _>>()?;
-            let into = &mut own[now[rank].clone()];
-            let handles = self.library.handles;
+            let counts: Vec<c_int> = turn.iter().map(|range| count(range.len())).collect::<Result<_, _>>()?;
+            let into = &mut own[turn[rank].clone()];
+            let handles = self.api.handles;
             // SAFETY: as many values as the counts say, and room for this process's.
             self.done(unsafe {
-                (self.library.functions.MPI_Reduce_scatter)(
+                (self.api.functions.MPI_Reduce_scatter)(
                     from.as_ptr().cast(),
                     into.as_mut_ptr().cast(),
                     counts.as_ptr(),
@@ -188,12 +188,12 @@ impl Collectives for Mpi {
     }
 
     fn all_gather(&mut self, own: Vec<f32>, lengths: &[usize]) -> Result<Vec<f32>, String> {
-        self.all_gather_of(&own, lengths, self.library.handles.float)
+        self.all_gather_of(&own, lengths, self.api.handles.float)
     }
 
     fn end(&mut self) -> Result<(), String> {
         // SAFETY: the last call of MPI; the thread gets no further job.
-        self.done(unsafe { (self.library.functions.MPI_Finalize)() })
+        self.done(unsafe { (self.api.functions.MPI_Finalize)() })
     }
 }
 

@@ -15,10 +15,10 @@ pub fn pieces(lengths: &[usize], most: usize) -> Vec<Vec<Range<usize>>> {
 }
 
 /// The values of one turn.
-pub fn piece(values: &[f32], lengths: &[usize], now: &[Range<usize>]) -> Vec<f32> {
+pub fn piece(values: &[f32], lengths: &[usize], turn: &[Range<usize>]) -> Vec<f32> {
     let mut begin = 0;
-    let mut piece = Vec::with_capacity(now.iter().map(ExactSizeIterator::len).sum());
-    for (range, length) in now.iter().zip(lengths) {
+    let mut piece = Vec::with_capacity(turn.iter().map(ExactSizeIterator::len).sum());
+    for (range, length) in turn.iter().zip(lengths) {
         piece.extend_from_slice(&values[begin + range.start..begin + range.end]);
         begin += length;
     }
@@ -36,11 +36,11 @@ mod tests {
             for most in [1, 4, 7, 100] {
                 let turns = pieces(&lengths, most);
                 let mut parts = vec![Vec::new(); lengths.len()];
-                for now in &turns {
-                    let piece = piece(&values, &lengths, now);
+                for turn in &turns {
+                    let piece = piece(&values, &lengths, turn);
                     assert!(piece.len() <= most.max(lengths.len()), "{lengths:?} {most}");
                     let mut rest = &piece[..];
-                    for (part, range) in parts.iter_mut().zip(now) {
+                    for (part, range) in parts.iter_mut().zip(turn) {
                         let (own, others) = rest.split_at(range.len());
                         part.extend_from_slice(own);
                         rest = others;

@@ -6,7 +6,7 @@ use fairhuman_fairness::{Gram, Observation, RunningGram, Solution, State, cosine
 use super::rule::WITHOUT_WEIGHTS;
 use super::{Aggregator, Rule, Seen, Weighting};
 use crate::gradient::Gradients;
-use crate::group::Processes;
+use crate::group::ShardedGroup;
 use crate::module::PassContext;
 use crate::objective::Objective;
 use crate::step_error::StepError;
@@ -58,7 +58,7 @@ fn refuse(problem: impl ToString) -> StepError {
 /// A gradient that is not finite, with its objective; memory that cannot be had.
 pub fn fair_direction<B: Backend>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     (objectives, weighting): (&[Objective], &Weighting),
     gradients: &Gradients<B>,
     position: Position<'_>,
@@ -165,7 +165,7 @@ fn presence(objectives: &[Objective], absent: &[bool]) -> Result<Gram, StepError
 /// A gradient that is not finite; memory that cannot be had.
 pub fn summed_direction<B: Backend>(
     context: &PassContext<'_, B>,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     weighting: &Weighting,
     gradients: &Gradients<B>,
     (solution, state): (Solution, State),
@@ -186,7 +186,7 @@ pub fn summed_direction<B: Backend>(
 /// The norm over the parameters of all processes.
 fn norm<B: Backend>(
     backend: &B,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     combined: &[Option<B::Tensor>],
 ) -> Result<f64, StepError> {
     let own: Vec<_> = combined.iter().flatten().collect();

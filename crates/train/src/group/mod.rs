@@ -14,12 +14,12 @@
 
 pub mod agreement;
 pub mod exchange;
-pub mod processes;
+pub mod sharded;
 pub mod shards;
 
 use fairhuman_engine::Backend;
 
-pub use processes::Processes;
+pub use sharded::ShardedGroup;
 
 /// The processes of a run. Every process calls the same functions in the same order, and fails where another
 /// one cannot be reached any more, with that one's name.

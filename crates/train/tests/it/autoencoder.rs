@@ -8,8 +8,8 @@ use fairhuman_diffusion::weights::WeightFiles;
 use fairhuman_engine::{Backend, Cpu, Params};
 use fairhuman_train::autoencoder::{Autoencoder, AutoencoderInputs, Losses, Part};
 use fairhuman_train::batch::{Batch, Targets};
-use fairhuman_train::gradient::{Gradients, combined_gradient, objective_gradients};
-use fairhuman_train::group::Processes;
+use fairhuman_train::gradient::{Gradients, Share, combined_gradient, objective_gradients};
+use fairhuman_train::group::ShardedGroup;
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::recorded::channels_last;
@@ -65,16 +65,11 @@ fn gradients(
     let vae = AutoencoderKl::load(backend, &data().join("vae"), Trainable::All(&mut params)).unwrap();
     let autoencoder = Autoencoder { vae, losses: LOSSES };
     let context = PassContext { backend, checkpointing, clock: &silent, observer: None, watcher: None };
-    let found = objective_gradients(
-        &context,
-        &Processes::single(),
-        &autoencoder,
-        &params,
-        &objectives(),
-        (batches, 0),
-        Wants::Gradients,
-    )
-    .unwrap();
+    let single = ShardedGroup::single();
+    let share = Share::count(&single, objectives().len(), (batches, 0)).unwrap();
+    let (objectives, wants) = (objectives(), Wants::Gradients);
+    let found =
+        objective_gradients(&context, &single, &autoencoder, &params, &objectives, &share, wants).unwrap();
     (params, found)
 }
 
@@ -172,11 +167,11 @@ fn the_gradient_of_a_weighted_sum_is_the_combined_gradient() {
         };
         let (objectives, whole, coefficients) = (objectives(), batch(&file), [0.7, 2.5]);
         for batches in [vec![whole.clone()], whole.split(1)] {
-            let of = (&batches[..], 0);
+            let of = &Share::count(&ShardedGroup::<Cpu>::single(), 2, (&batches[..], 0)).unwrap();
             let wants = Wants::Gradients;
             let kept = objective_gradients(
                 &context,
-                &Processes::single(),
+                &ShardedGroup::single(),
                 &autoencoder,
                 &params,
                 &objectives,

@@ -6,7 +6,7 @@ use fairhuman_train::aggregate::{Direction, GradDrop, Position, Weighting};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
 use fairhuman_train::gradient::Gradients;
-use fairhuman_train::group::{Processes, share};
+use fairhuman_train::group::{ShardedGroup, share};
 use fairhuman_train::module::PassContext;
 use fairhuman_train::objective::Normalisation;
 use fairhuman_train::recipe::GradientUse;
@@ -43,7 +43,7 @@ fn weighting(text: &str) -> Weighting {
 
 fn step<B: Backend>(
     backend: &B,
-    processes: &Processes<'_, B>,
+    processes: &ShardedGroup<'_, B>,
     weighting: &Weighting,
     batches: &[Batch<DenoisingInputs>],
     (step, state): (u64, &State),
@@ -67,7 +67,7 @@ fn steps<B: Backend>(
 ) -> Vec<Found<B>> {
     let mut state = State::default();
     let take = |(number, batches): (u64, &Vec<_>)| {
-        let found = step(backend, &Processes::single(), weighting, batches, (number, &state)).unwrap();
+        let found = step(backend, &ShardedGroup::single(), weighting, batches, (number, &state)).unwrap();
         state = found.1.state.clone();
         found
     };
@@ -150,7 +150,7 @@ fn steps_between_have_the_weights_of_the_averaged_gram_matrix_and_its_combined_g
             if solution.weights.iter().all(|&w| w >= 0.0) {
                 let fixed = weighting(&format!("kind = 'fixed', weights = [{fixed}], every = 1"));
                 let (_, exact) =
-                    step(&backend, &Processes::single(), &fixed, batches, (1, &State::default())).unwrap();
+                    step(&backend, &ShardedGroup::single(), &fixed, batches, (1, &State::default())).unwrap();
                 assert_close(&flat(&backend, direction), &flat(&backend, &exact), 1e-5, &what);
             }
         }
@@ -165,7 +165,8 @@ fn a_state_that_was_written_and_read_gives_the_same_bits() {
         let expected = steps(&backend, &every, &batches());
         let mut state = State::default();
         for (number, (batches, (_, expected))) in (1..).zip(batches().iter().zip(&expected)) {
-            let (_, found) = step(&backend, &Processes::single(), &every, batches, (number, &state)).unwrap();
+            let (_, found) =
+                step(&backend, &ShardedGroup::single(), &every, batches, (number, &state)).unwrap();
             assert_eq!(flat(&backend, &found), flat(&backend, expected), "{kind}, step {number}");
             assert_eq!(found.solution, expected.solution, "{kind}, step {number}");
             state = serde_json::from_str(&serde_json::to_string(&found.state).unwrap()).unwrap();
@@ -178,7 +179,7 @@ fn two_ranks_take_the_steps_of_accumulation_of_both_kinds() {
     for kind in ["kind = 'alpha-fair', every = 3", "kind = 'log', every = 2", "kind = 'linear', every = 2"] {
         let (kind, all) = (weighting(kind), batches());
         // The second half is accumulated.
-        let run = |processes: &Processes<'_, Reference>| -> Vec<Vec<Option<Vec<f32>>>> {
+        let run = |processes: &ShardedGroup<'_, Reference>| -> Vec<Vec<Option<Vec<f32>>>> {
             let mut state = State::default();
             let take = |(number, batches): (u64, &Vec<_>)| {
                 let (_, found) = step(&Reference, processes, &kind, batches, (number, &state)).unwrap();
@@ -187,9 +188,9 @@ fn two_ranks_take_the_steps_of_accumulation_of_both_kinds() {
             };
             (1..).zip(&all[4..]).map(take).collect()
         };
-        let alone = run(&Processes::single());
+        let alone = run(&ShardedGroup::single());
         let params = Toy::new(&Reference, 3).params;
-        let ranks = threads::run(2, |rank| run(&Processes::new(rank, &params, 3)));
+        let ranks = threads::run(2, |rank| run(&ShardedGroup::new(rank, &params, 3)));
         for (number, expected) in alone.iter().enumerate() {
             for (id, expected) in expected.iter().enumerate() {
                 let mut found = ranks.iter().filter_map(|steps| steps[number][id].as_ref());
@@ -222,14 +223,15 @@ fn absent_regions_and_numbers_that_are_not_finite_are_met_as_in_exact_steps() {
     let steep = "kind = 'fixed', weights = [1e6, 1e6, 1e6], every = 9";
     for kind in [steep, "kind = 'log', every = 9"] {
         let weighting = weighting(kind);
-        let first = step(&backend, &Processes::single(), &weighting, &batches()[0], (1, &State::default()))
-            .unwrap()
-            .1
-            .state;
+        let first =
+            step(&backend, &ShardedGroup::single(), &weighting, &batches()[0], (1, &State::default()))
+                .unwrap()
+                .1
+                .state;
         let refused = |change: &dyn Fn(&mut Batch<DenoisingInputs>), size: usize| {
             let mut bad = batch(4, &[&[0, 1, 2, 3], &[2], &[]]);
             change(&mut bad);
-            step(&backend, &Processes::single(), &weighting, &bad.split(size), (2, &first)).err()
+            step(&backend, &ShardedGroup::single(), &weighting, &bad.split(size), (2, &first)).err()
         };
         for size in [2, 4] {
             let found = refused(&|bad| *bad.targets.values.last_mut().unwrap() = f32::NAN, size);
@@ -240,12 +242,12 @@ fn absent_regions_and_numbers_that_are_not_finite_are_met_as_in_exact_steps() {
         }
         let empty = batch(4, &[&[0, 1, 2, 3], &[], &[]]);
         let (found, direction) =
-            step(&backend, &Processes::single(), &weighting, &[empty], (2, &first)).unwrap();
+            step(&backend, &ShardedGroup::single(), &weighting, &[empty], (2, &first)).unwrap();
         assert_eq!((found.present, direction.gram.len()), (vec![4, 0, 0], 0), "only the picture is there");
     }
     let graddrop = Weighting::from(GradDrop {});
     let found =
-        step(&backend, &Processes::single(), &graddrop, &batches()[0], (2, &State::default())).unwrap().1;
+        step(&backend, &ShardedGroup::single(), &graddrop, &batches()[0], (2, &State::default())).unwrap().1;
     assert!(!found.gram.is_empty(), "it needs the gradients themselves in every step");
 }
 
@@ -273,7 +275,7 @@ fn scale_and_area_drop_out_of_directions_of_unit_gradients() {
             let position = Position { seed: 7, step: number, state: &state };
             let network = (&Denoising(&toy), &toy.params);
             let (_, found) =
-                step_direction(&context, &Processes::single(), network, plan, (batches, 0), position)
+                step_direction(&context, &ShardedGroup::single(), network, plan, (batches, 0), position)
                     .unwrap();
             last = flat(&backend, &found);
             // A direction: its length follows that of the gradients.
@@ -312,9 +314,10 @@ fn an_objective_with_more_priority_falls_faster() {
     let backend = Reference;
     let rate = |priority: f64| {
         let weighting = weighting(&format!("kind = 'alpha-fair', priority = [1, 1, {priority}]"));
-        let found = step(&backend, &Processes::single(), &weighting, &batches()[0], (1, &State::default()))
-            .unwrap()
-            .1;
+        let found =
+            step(&backend, &ShardedGroup::single(), &weighting, &batches()[0], (1, &State::default()))
+                .unwrap()
+                .1;
         found.solution.unwrap().rates[2] / found.norm
     };
     assert!(rate(1.0) < rate(2.0) && rate(2.0) < rate(8.0), "{} {} {}", rate(1.0), rate(2.0), rate(8.0));

@@ -13,8 +13,8 @@ use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
 use fairhuman_train::error::TrainError;
 use fairhuman_train::events::{self, Event, Step};
-use fairhuman_train::gradient::{Gradients, objective_gradients};
-use fairhuman_train::group::{Group, Processes, Single, share};
+use fairhuman_train::gradient::{Gradients, Share, objective_gradients};
+use fairhuman_train::group::{Group, ShardedGroup, Single, share};
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::Normalisation;
 use fairhuman_train::recipe::Recipe;
@@ -29,7 +29,7 @@ type StepResult = Result<(Gradients<Reference>, Direction<Reference>), StepError
 
 fn step(group: &dyn Group<Reference>, batches: &[Batch<DenoisingInputs>]) -> StepResult {
     let (backend, toy) = (Reference, Toy::new(&Reference, 3));
-    let processes = Processes::new(group, &toy.params, 3);
+    let processes = ShardedGroup::new(group, &toy.params, 3);
     let context = PassContext {
         backend: &backend,
         checkpointing: false,
@@ -41,15 +41,10 @@ fn step(group: &dyn Group<Reference>, batches: &[Batch<DenoisingInputs>]) -> Ste
     let own = share(group, batches.len());
     let first = batches[..own.start].iter().map(|batch| batch.targets.size).sum();
     let batches = (&batches[own], first);
-    let gradients = objective_gradients(
-        &context,
-        &processes,
-        &Denoising(&toy),
-        &toy.params,
-        &objectives,
-        batches,
-        Wants::Gradients,
-    )?;
+    let share = Share::count(&processes, objectives.len(), batches)?;
+    let (module, wants) = (Denoising(&toy), Wants::Gradients);
+    let gradients =
+        objective_gradients(&context, &processes, &module, &toy.params, &objectives, &share, wants)?;
     let weighting = Weighting::default();
     let position = Position { seed: 0, step: 1, state: &State::default() };
     let direction =
@@ -107,7 +102,7 @@ fn gradients_leave_while_the_backward_pass_goes_on() {
     *damaged.targets.values.last_mut().unwrap() = f32::INFINITY;
     threads::run(2, |rank| {
         let toy = Toy::new(&Reference, 3);
-        let processes = Processes::new(rank, &toy.params, 3);
+        let processes = ShardedGroup::new(rank, &toy.params, 3);
         let clock = || rank.begun() as f64;
         let context = PassContext {
             backend: &Reference,
@@ -121,7 +116,8 @@ fn gradients_leave_while_the_backward_pass_goes_on() {
             let (number, objectives) = (Group::rank(rank), objectives(Normalisation::Region));
             let own = (&batches[number..=number], 2 * number);
             let (module, wants) = (Denoising(&toy), Wants::Gradients);
-            objective_gradients(&context, &processes, &module, &toy.params, &objectives, own, wants)
+            let own = Share::count(&processes, objectives.len(), own)?;
+            objective_gradients(&context, &processes, &module, &toy.params, &objectives, &own, wants)
         };
         let owned = |gradients: &Gradients<Reference>| -> Vec<Option<Vec<f32>>> {
             gradients.grads.iter().map(|grads| grads.map(|grads| Reference.read(grads))).collect()

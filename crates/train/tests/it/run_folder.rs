@@ -7,7 +7,7 @@ use fairhuman_fairness::State;
 use fairhuman_train::checkpoint::{self, CheckpointError, Identity, Progress};
 use fairhuman_train::error::TrainError;
 use fairhuman_train::folder::RunFolder;
-use fairhuman_train::group::Processes;
+use fairhuman_train::group::ShardedGroup;
 use fairhuman_train::optimizer::Moments;
 use fairhuman_train::sealed;
 
@@ -52,7 +52,7 @@ fn two_runs_cannot_share_a_folder_at_once() {
 fn a_checkpoint_gives_back_everything_that_was_saved() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let saved = params(&backend, 1.5);
-    let mut moments = Moments::new(&backend, &saved, &Processes::single());
+    let mut moments = Moments::new(&backend, &saved, &ShardedGroup::single());
     moments.updates = 7;
     moments.second[1] = Some(backend.tensor(&[4], &[0.25; 4]));
     let mut weighting = State::default();
@@ -65,7 +65,7 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     let opened = checkpoint::open(&path).unwrap();
     assert_eq!((&opened.progress, &opened.identity), (&progress, &identity));
     let mut other = params(&backend, 0.0);
-    let restored = opened.restore(&backend, &mut other, None, &Processes::single()).unwrap();
+    let restored = opened.restore(&backend, &mut other, None, &ShardedGroup::single()).unwrap();
     assert_eq!(values(&backend, &other), values(&backend, &saved));
     assert_eq!(restored.updates, 7);
     assert_eq!(backend.read(restored.second[1].as_ref().unwrap()), [0.25; 4]);
@@ -75,7 +75,7 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
     smaller.add("lora.a", backend.tensor(&[2, 3], &[0.0; 6]));
     let error = checkpoint::open(&path)
         .unwrap()
-        .restore(&backend, &mut smaller, None, &Processes::single())
+        .restore(&backend, &mut smaller, None, &ShardedGroup::single())
         .err()
         .unwrap();
     assert!(error.to_string().contains("lora.b"), "{error}");
@@ -86,8 +86,10 @@ fn a_checkpoint_gives_back_everything_that_was_saved() {
 fn values_that_are_not_finite_are_not_saved() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let params = params(&backend, f32::NAN);
-    let (moments, progress) =
-        (Moments::new(&backend, &params, &Processes::single()), Progress { step: 3, ..Progress::default() });
+    let (moments, progress) = (
+        Moments::new(&backend, &params, &ShardedGroup::single()),
+        Progress { step: 3, ..Progress::default() },
+    );
     let error =
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())
             .unwrap_err();
@@ -99,7 +101,7 @@ fn values_that_are_not_finite_are_not_saved() {
 fn the_newest_checkpoints_stay_and_unfinished_ones_are_none() {
     let (folder, backend) = (tempfile::tempdir().unwrap(), Cpu::new(1).unwrap());
     let params = params(&backend, 1.0);
-    let moments = Moments::new(&backend, &params, &Processes::single());
+    let moments = Moments::new(&backend, &params, &ShardedGroup::single());
     for step in [2, 10, 4] {
         let progress = Progress { step, ..Progress::default() };
         checkpoint::save(&backend, folder.path(), &params, None, &moments, &progress, &Identity::default())

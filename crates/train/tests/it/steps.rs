@@ -5,8 +5,8 @@ use fairhuman_fairness::State;
 use fairhuman_train::aggregate::{Direction, GradDrop, Position, Weighting, fair_direction};
 use fairhuman_train::batch::Batch;
 use fairhuman_train::denoising::{Denoising, DenoisingInputs};
-use fairhuman_train::gradient::{Gradients, clip_factor, combined_gradient, objective_gradients};
-use fairhuman_train::group::Processes;
+use fairhuman_train::gradient::{Gradients, Share, clip_factor, combined_gradient, objective_gradients};
+use fairhuman_train::group::ShardedGroup;
 use fairhuman_train::module::{PassContext, Wants};
 use fairhuman_train::objective::{Normalisation, Objective};
 use fairhuman_train::optimizer::{Moments, update};
@@ -41,18 +41,19 @@ fn weighted_step<B: Backend>(
 ) -> Result<(Gradients<B>, Direction<B>), StepError> {
     let context = context(backend);
     let module = Denoising(toy);
-    let gradients = objective_gradients(
-        &context,
-        &Processes::single(),
-        &module,
-        &toy.params,
-        objectives,
-        (batches, 0),
-        Wants::Gradients,
-    )?;
+    let single = ShardedGroup::single();
+    let share = Share::count(&single, objectives.len(), (batches, 0))?;
+    let wants = Wants::Gradients;
+    let gradients = objective_gradients(&context, &single, &module, &toy.params, objectives, &share, wants)?;
     let position = Position { seed: 0, step: 1, state: &State::default() };
-    let direction =
-        fair_direction(&context, &Processes::single(), (objectives, weighting), &gradients, position, None)?;
+    let direction = fair_direction(
+        &context,
+        &ShardedGroup::single(),
+        (objectives, weighting),
+        &gradients,
+        position,
+        None,
+    )?;
     Ok((gradients, direction))
 }
 
@@ -223,7 +224,7 @@ fn the_update_is_pytorchs_adamw_after_clipping() {
     let o = Optimizer { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
     let clip = clip_factor(direction.norm, 0.5 * direction.norm);
     assert!((clip - 0.5).abs() < 1e-5);
-    let mut moments = Moments::new(&backend, &toy.params, &Processes::single());
+    let mut moments = Moments::new(&backend, &toy.params, &ShardedGroup::single());
     update(&backend, &mut toy.params, &mut moments, &direction.combined, clip, &o, o.learning_rate);
     let after: Vec<f32> = toy.params.iter().flat_map(|p| backend.read(&p.value)).collect();
     for ((&p, &g), &found) in before.iter().zip(&grads).zip(&after) {
@@ -285,11 +286,12 @@ fn gradients_that_are_not_kept_give_the_same_direction() {
         let (kept, expected) = step(&backend, &toy, &objectives, &batches).unwrap();
 
         let context = context(&backend);
-        let all = (&batches[..], 0);
+        let single = ShardedGroup::single();
+        let all = &Share::count(&single, objectives.len(), (&batches[..], 0)).unwrap();
         let params = &toy.params;
         let found = objective_gradients(
             &context,
-            &Processes::single(),
+            &single,
             &Denoising(&toy),
             params,
             &objectives,
@@ -306,7 +308,7 @@ fn gradients_that_are_not_kept_give_the_same_direction() {
         let weighting = Weighting::default();
         let direction = fair_direction(
             &context,
-            &Processes::single(),
+            &ShardedGroup::single(),
             (&objectives, &weighting),
             &found,
             position,

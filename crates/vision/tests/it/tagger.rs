@@ -13,9 +13,10 @@ fn long_network(count: usize) -> Vec<u8> {
     };
     let mut nodes: Vec<u8> =
         (0..count).flat_map(|i| node("Relu", &format!("v{i}"), &format!("v{}", i + 1), &[])).collect();
-    // Attributes are a name, values and a type: 7 is integers, 2 one of them. (Field 20 takes two bytes.)
+    // Attributes are a name, values (one field each) and a type: 7 is integers, 2 one of them. (Field 20
+    // takes two bytes.)
     let kind = |number: u8| vec![20 << 3 & 0x7f | 0x80, 1, number];
-    let axes = field(5, &[field(1, b"axes"), field(8, &[1, 2]), kind(7)].concat());
+    let axes = field(5, &[field(1, b"axes"), vec![8 << 3, 1, 8 << 3, 2], kind(7)].concat());
     let keep = field(5, &[field(1, b"keepdims"), vec![3 << 3, 0], kind(2)].concat());
     nodes.extend(node("ReduceMean", &format!("v{count}"), "mean", &[axes, keep].concat()));
     nodes.extend(node("Sigmoid", "mean", "tags", &[]));

@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
+use crate::measurements::median;
 use crate::ours;
 
 /// Micro-batches of a step, which are dealt to the processes.
@@ -169,12 +170,6 @@ fn largest_difference(a: &[f32], b: &[f32]) -> anyhow::Result<f32> {
     let largest =
         differences.fold(0.0, |largest: f32, one| if one.is_nan() { one } else { largest.max(one) });
     if largest.is_nan() { bail!("weights that are no numbers") } else { Ok(largest) }
-}
-
-/// The middle one, or the upper of the two in the middle.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// Bytes that the loopback interface has sent.

@@ -11,8 +11,8 @@ pub(super) const CARDS: [u32; 10] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4
 pub(super) const BACKWARD: f64 = 0.75;
 /// Bytes of gradients that are summed in one exchange, as training cuts them (`train/src/group/shards.rs`).
 pub(super) const BUCKET: f64 = 16.0 * 1024.0 * 1024.0;
-/// Exchanges of a few numbers in a step: counts, losses, the Gram matrix, the norm.
-pub(super) const NUMBERS: f64 = 4.0;
+/// Exchanges of a few numbers in a step: counts, losses, the Gram matrix, the norm, requests.
+pub(super) const NUMBERS: f64 = 5.0;
 
 /// A training.
 #[derive(Debug, Clone, Copy)]

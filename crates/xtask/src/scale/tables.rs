@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::measure::{ACCUMULATION, K, Place, Row, median};
+use super::measure::{ACCUMULATION, K, Place, Row};
 use super::model::{self, Algorithm, Form, Network, Work, bytes, efficiency, exchanges};
+use crate::measurements::median;
 use crate::{machine, ours};
 
 /// Numbers of cards that the model's table has.

@@ -1,4 +1,4 @@
-//! The processes of a run, and which of them owns which parameter.
+//! A group that takes steps together: its sums, and what follows from who owns which parameter.
 
 use std::sync::OnceLock;
 
@@ -6,12 +6,11 @@ use fairhuman_engine::{Backend, ParamId, Params};
 
 use super::exchange::Exchange;
 use super::{Group, Owned, Single, shards::Shards};
-use crate::objective::Counts;
 use crate::optimizer::Moments;
 use crate::step_error::StepError;
 
 /// A group, and the owners of the parameters that it trains.
-pub struct Processes<'a, B: Backend> {
+pub struct ShardedGroup<'a, B: Backend> {
     group: &'a dyn Group<B>,
     /// None for a single process, which owns all.
     shards: Option<Shards>,
@@ -19,14 +18,14 @@ pub struct Processes<'a, B: Backend> {
     contributions: OnceLock<Vec<u32>>,
 }
 
-impl<B: Backend> Processes<'_, B> {
+impl<B: Backend> ShardedGroup<'_, B> {
     /// A single process.
     pub fn single() -> Self {
         Self { group: &Single, shards: None, contributions: OnceLock::new() }
     }
 }
 
-impl<'a, B: Backend> Processes<'a, B> {
+impl<'a, B: Backend> ShardedGroup<'a, B> {
     /// The processes of `group`, which train `params` for so many objectives.
     pub fn new(group: &'a dyn Group<B>, params: &Params<B>, objectives: usize) -> Self {
         let shards = (group.size() > 1).then(|| Shards::new(params, objectives, group.size()));
@@ -50,18 +49,6 @@ impl<'a, B: Backend> Processes<'a, B> {
     pub fn sum(&self, mut numbers: Vec<f64>) -> Result<Vec<f64>, StepError> {
         self.group.sum_numbers(&mut numbers).map_err(|problem| StepError::Group { problem })?;
         Ok(numbers)
-    }
-
-    /// The counts of all processes.
-    ///
-    /// # Errors
-    /// A process that cannot be reached.
-    pub fn sum_counts(&self, counts: Counts) -> Result<Counts, StepError> {
-        let mut numbers = counts.inside;
-        numbers.push(counts.elements);
-        let mut numbers = self.sum(numbers)?;
-        let elements = numbers.pop().unwrap_or_default();
-        Ok(Counts { inside: numbers, elements })
     }
 
     /// The sums of all processes' losses. A process that refuses its part of the step tells the others, so
