@@ -3,29 +3,19 @@
 //! Both read the same rectangle of the source, [`source`], and mirror the result, which is what keeps a
 //! region on its face. Masks skip the size in between, so that no thin line is lost on the way.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fairhuman_pictures::resize::{Part, colours};
 
 use crate::geometry::Draw;
 
-/// A rectangle in source pixels, not necessarily whole ones.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rect {
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
-}
-
 /// The part of the (unmirrored) source that the draw keeps.
-pub(crate) fn source(draw: &Draw) -> Rect {
+pub(crate) fn source(draw: &Draw) -> Part {
     let left = if draw.flip { draw.resized.0 - draw.crop_left - draw.width } else { draw.crop_left };
     let (sx, sy) = (
         f64::from(draw.original.0) / f64::from(draw.resized.0),
         f64::from(draw.original.1) / f64::from(draw.resized.1),
     );
     let (x, y) = (f64::from(left) * sx, f64::from(draw.crop_top) * sy);
-    Rect {
+    Part {
         left: x,
         top: y,
         width: (f64::from(draw.width) * sx).min(f64::from(draw.original.0) - x),
@@ -38,20 +28,11 @@ pub(crate) fn source(draw: &Draw) -> Rect {
 /// Lanczos with three lobes, widened when shrinking (no aliasing). Fails only if the bytes are not of the
 /// draw's original size.
 pub(crate) fn picture(rgb: &[u8], draw: &Draw, scale: f32, shift: f32) -> Result<Vec<f32>, String> {
-    let pixels = PixelType::U8x3;
-    let from = ImageRef::new(draw.original.0, draw.original.1, rgb, pixels).map_err(|e| e.to_string())?;
-    let mut to = Image::new(draw.width, draw.height, pixels);
-    let rect = source(draw);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(
-        rect.left,
-        rect.top,
-        rect.width,
-        rect.height,
-    );
-    Resizer::new().resize(&from, &mut to, &options).map_err(|e| e.to_string())?;
+    let to =
+        colours(rgb, draw.original, &source(draw), (draw.width, draw.height)).map_err(|e| e.to_string())?;
     let value = |v: u8| f32::from(v) * (scale / 255.0) + shift;
-    let mut out = Vec::with_capacity(to.buffer().len());
-    for row in to.buffer().chunks_exact(draw.width as usize * 3) {
+    let mut out = Vec::with_capacity(to.len());
+    for row in to.chunks_exact(draw.width as usize * 3) {
         if draw.flip {
             out.extend(row.rchunks_exact(3).flatten().map(|&v| value(v)));
         } else {

@@ -28,6 +28,7 @@ pub mod names;
 pub mod photo;
 mod png;
 mod png_text;
+pub mod resize;
 mod webp;
 
 pub use decode::{Decoded, ProfileUse, decode, read};

@@ -5,11 +5,13 @@ mod bootstrap;
 mod normal;
 mod random;
 mod share;
+mod student;
 
 pub use bootstrap::{Bootstrap, bootstrap, resampled};
 pub use normal::{cumulative, quantile as normal_quantile};
 pub use random::Random;
 pub use share::{holm, sign_test, wilson};
+pub use student::{student, t_test};
 
 /// Mean and standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,19 +46,6 @@ pub fn mean(values: &[f64]) -> Mean {
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     Mean { mean, deviation: (squares / (n - 1.0)).sqrt() }
-}
-
-/// The two-sided 95 % quantiles of Student's t, from 1 degree of freedom; beyond the table the normal one.
-const T: [f64; 15] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-];
-
-/// The mean with Student's interval; none for one value.
-pub fn student(values: &[f64]) -> Option<Interval> {
-    let Mean { mean, deviation } = mean(values);
-    let degrees = values.len().checked_sub(2)?;
-    let half = T.get(degrees).unwrap_or(&1.96) * deviation / (values.len() as f64).sqrt();
-    Some(Interval { mean, low: mean - half, high: mean + half })
 }
 
 /// The value below which the share `share` of ascending values lies, by the nearest rank.

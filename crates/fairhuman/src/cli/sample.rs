@@ -87,8 +87,9 @@ pub struct Sample {
     pub batch: Option<u64>,
     #[command(flatten)]
     pub compute: Compute,
-    /// Image to image: begin with this picture instead of noise; it is cropped to the shape of the new ones
-    #[arg(long, value_name = "FILE")]
+    /// Image to image: begin with this picture instead of noise, or with those of a folder, one for each
+    /// prompt, by order of name; they are cropped to the shape of the new ones
+    #[arg(long, value_name = "FILE|DIR")]
     pub init: Option<PathBuf>,
     /// Inpainting: of --init's picture only what is white in this one, of the same size, is painted anew;
     /// gray mixes. What is black stays, byte for byte. Without --width and --height the new pictures have the

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use fairhuman_diffusion::generate::{self, Picture, Rgb, Settings};
 use fairhuman_diffusion::pipeline::{ModelFolder, Parts, Pipeline};
 use fairhuman_diffusion::vae::VaeConfig;
@@ -44,12 +44,13 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.loras.lora, &options.loras.lora_weight)?;
     let pictures = pictures(options, &prompts)?;
     let controls = control::wanted(options, prompts.len())?;
+    let inits = inits(options, prompts.len())?;
     let out = options.out.clone().unwrap_or_else(free_folder);
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| out.join(file_name(p))).collect();
     written.push(out.join("grid.png"));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
-    read.extend(options.init.iter().map(|file| ("the picture of --init", file.as_path())));
+    read.extend(inits.iter().map(|file| ("the picture of --init", file.as_path())));
     read.extend(options.mask.iter().map(|file| ("the mask", file.as_path())));
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
     read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
@@ -73,6 +74,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
         loras: &loras,
         pictures: &pictures,
         controls: &controls,
+        inits: &inits,
     };
     device::run(options.compute.device, resources, sampling)?;
     Ok(ExitCode::SUCCESS)
@@ -82,8 +84,8 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
 enum Start {
     /// Nothing but noise.
     Noise,
-    /// Clean latents of another picture.
-    Picture(Vec<f32>),
+    /// Clean latents of another picture for each prompt.
+    Pictures(Vec<Vec<f32>>),
     /// Another picture, of which a part is painted.
     Part(inpaint::Latents),
 }
@@ -108,6 +110,8 @@ struct Sampling<'a> {
     loras: &'a [(PathBuf, f32)],
     pictures: &'a [Picture],
     controls: &'a [control::Wanted],
+    /// The picture that those of each prompt begin with; none of all without `--init`.
+    inits: &'a [PathBuf],
 }
 
 impl Work for Sampling<'_> {
@@ -119,14 +123,14 @@ impl Work for Sampling<'_> {
 }
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
-    let Sampling { options, out, prompts, loras, pictures, controls } = sampling;
+    let Sampling { options, out, prompts, loras, pictures, controls, inits } = sampling;
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
     let (width, height) = generate::nominal_size(&folder, reduction)?;
     let (width, height) = (options.width.unwrap_or(width), options.height.unwrap_or(height));
-    let canvas = match (&options.init, &options.mask) {
-        (Some(init), Some(mask)) => {
+    let canvas = match (inits, &options.mask) {
+        ([init, ..], Some(mask)) => {
             let asked = options.width.is_some() || options.height.is_some();
             Some(Canvas::read(init, mask, asked.then_some((width, height)), reduction)?)
         }
@@ -159,10 +163,10 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         Memory::read(),
     )?;
     let mut grid = Grid::new(pictures.len(), shown.0, shown.1);
-    let start = match (&canvas, &options.init) {
+    let start = match (&canvas, inits) {
         (Some(canvas), _) => Start::Part(canvas.latents(backend, &pipeline, options.strength)?),
-        (None, Some(file)) => Start::Picture(init::latents(backend, &pipeline, file, &settings)?),
-        (None, None) => Start::Noise,
+        (None, []) => Start::Noise,
+        (None, files) => Start::Pictures(init::latents_of_all(backend, &pipeline, files, &settings)?),
     };
     let each = usize::try_from(options.count)?;
     let loaded = control::Loaded::new(backend, &pipeline, controls, (&settings, shown), (pictures, each))?;
@@ -174,6 +178,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         _ => (options.strength * options.steps as f64) as usize,
     };
     let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
+    let prompt_of = |picture: &Picture| (picture.index - options.index) as usize / each;
     let mut first = 0;
     for batch in pictures.chunks(batch) {
         let last = first + batch.len();
@@ -181,8 +186,9 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         let show = &mut progress;
         let made = match &start {
             Start::Noise => generate::generate(backend, &parts, &params, &settings, batch, show)?,
-            Start::Picture(latents) => {
-                let clean = latents.repeat(batch.len());
+            Start::Pictures(latents) => {
+                let clean: Vec<f32> =
+                    batch.iter().flat_map(|picture| &latents[prompt_of(picture)]).copied().collect();
                 let begin = (clean.as_slice(), options.strength);
                 generate::image_to_image(backend, &parts, &params, &settings, batch, begin, show)?
             }
@@ -196,8 +202,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
             None => made,
         };
         for (picture, rgb) in batch.iter().zip(&made) {
-            let prompt = (picture.index - options.index) as usize / each;
-            let init = options.init.as_deref().map(|file| (file, options.strength));
+            let prompt = prompt_of(picture);
+            let init = inits.get(prompt).map(|file| (file.as_path(), options.strength));
             let about = About {
                 settings: &settings,
                 picture,
@@ -244,6 +250,17 @@ fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(prompts)
+}
+
+/// The picture of `--init` for each prompt.
+fn inits(options: &Sample, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(path) = &options.init else { return Ok(Vec::new()) };
+    ensure!(
+        options.mask.is_none() || !path.is_dir(),
+        "{} is a folder: with --mask, --init is one picture",
+        path.display()
+    );
+    init::one_for_each(path, prompts)
 }
 
 /// LoRA files with their weights.

@@ -166,4 +166,30 @@ fn pictures_begin_with_another_one_as_much_as_the_strength_says() {
     let free = pixels("free", &[]).2;
     assert!(half.2 != none && half.2 != all && all != free);
     assert!(half.3.iter().any(|(_, text)| text.contains("Denoising strength: 0.5")), "{:?}", half.3);
+    // A folder has a picture for each prompt, whose pictures do not depend on the others'.
+    std::fs::create_dir(place.path("both")).unwrap();
+    image::RgbImage::from_pixel(128, 96, image::Rgb([9, 99, 40])).save(place.path("both/a.png")).unwrap();
+    std::fs::copy(place.path("wide.png"), place.path("both/b.png")).unwrap();
+    place.ok(&[
+        "--prompt",
+        "a man",
+        "--prompt",
+        "a woman",
+        "--init",
+        "both",
+        "--strength",
+        "0.5",
+        "--out",
+        "of",
+    ]);
+    let alone = ["--init", "wide.png", "--strength", "0.5", "--index", "1", "--out", "alone"];
+    place.ok(&[&["--prompt", "a woman"], &alone[..]].concat());
+    assert_eq!(place.png("of/0001.png").2, place.png("alone/0001.png").2);
+    for (extra, expected) in [
+        (&["--init", "both"][..], "2 pictures for 1 prompts"),
+        (&["--init", "both", "--mask", "wide.png"], "--init is one picture"),
+    ] {
+        let said = place.fails(&[&["--prompt", "a woman", "--out", "no"], extra].concat());
+        assert!(said.contains(expected), "{said}");
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! The runs stay in `runs/evidence`; the same command again makes those that are missing.
 
+mod denoised;
 mod figure;
 mod outcome;
 mod plan;
@@ -48,6 +49,9 @@ pub(crate) struct Evidence {
     binary: Option<PathBuf>,
 }
 
+/// Rows of pictures that a page shows of a world.
+const SHEET_ROWS: u32 = 4;
+
 /// The runs of one arm in one world, in the order of the seeds.
 struct Row {
     arm: &'static Arm,
@@ -58,6 +62,8 @@ struct Row {
 struct Found {
     world: &'static World,
     rows: Vec<Row>,
+    /// Squared errors of pictures in place of losses.
+    denoised: Vec<Row>,
 }
 
 impl Found {
@@ -91,6 +97,12 @@ pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
             let name = format!("evidence-{}.svg", world.world.name);
             std::fs::write(images.join(&name), figure::svg(world))?;
             text += &format!("\n![{}](images/{name})\n", world.world.about);
+            if let Some(sheet) = place.sheet(world.world, SHEET_ROWS)? {
+                let name = format!("evidence-{}.png", world.world.name);
+                sheet.save(images.join(&name))?;
+                let (about, columns) = (world.world.about, denoised::columns());
+                text += &format!("\nPictures of {about}, from the left: {columns}.\n\n![](images/{name})\n");
+            }
         }
         marked::write(file, "evidence", &text)?;
     }
@@ -115,11 +127,18 @@ fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
                     for arm in place.size.arms(world).filter(|arm| arm.from == arms) {
                         train_one(place, world, arm, seed)?;
                     }
+                    denoise(place, world, seed)?;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Makes the pictures of a world's runs with a seed that are done.
+fn denoise(place: &Place, world: &World, seed: u64) -> anyhow::Result<()> {
+    place.denoise(world, None)?;
+    denoised::arms().try_for_each(|arm| place.denoise(world, Some((arm, seed))))
 }
 
 fn train_one(place: &Place, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<()> {
@@ -135,7 +154,9 @@ fn train_one(place: &Place, world: &World, arm: &Arm, seed: u64) -> anyhow::Resu
 /// The runs of a world that are done, of arms that have at least one.
 fn read(place: &Place, world: &'static World) -> anyhow::Result<Found> {
     let mut rows = Vec::new();
-    let Some(start) = place.events(world, &ARMS[0], 1)? else { return Ok(Found { world, rows }) };
+    let Some(start) = place.events(world, &ARMS[0], 1)? else {
+        return Ok(Found { world, rows, denoised: Vec::new() });
+    };
     for arm in place.size.arms(world) {
         let done = (1..=place.size.seeds).map(|seed| place.events(world, arm, seed));
         let done = done.collect::<anyhow::Result<Vec<_>>>()?;
@@ -146,5 +167,5 @@ fn read(place: &Place, world: &'static World) -> anyhow::Result<Found> {
             rows.push(Row { arm, runs });
         }
     }
-    Ok(Found { world, rows })
+    Ok(Found { world, rows, denoised: place.denoised(world)? })
 }

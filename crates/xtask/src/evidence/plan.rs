@@ -33,6 +33,8 @@ pub(super) struct Arm {
     pub from: Arms,
     /// True for weights that never change, of which the front of static weightings is made.
     pub front: bool,
+    /// Learning rate, as a multiple of that of the plan.
+    pub rate: f64,
 }
 
 /// The `weighting` of a recipe.
@@ -90,24 +92,35 @@ pub(super) const WORLDS: [World; 6] = [
 ];
 
 const fn arm(name: &'static str, weighting: &'static str, from: Arms) -> Arm {
-    Arm { name, weighting: Weighting::As(weighting), from, front: false }
+    Arm { name, weighting: Weighting::As(weighting), from, front: false, rate: 1.0 }
 }
 
 const fn fixed(name: &'static str, weighting: &'static str, from: Arms) -> Arm {
-    Arm { name, weighting: Weighting::As(weighting), from, front: true }
+    Arm { name, weighting: Weighting::As(weighting), from, front: true, rate: 1.0 }
+}
+
+/// An arm at another learning rate.
+const fn at_rate(name: &'static str, weighting: &'static str, rate: f64) -> Arm {
+    Arm { name, weighting: Weighting::As(weighting), from: Arms::Claim, front: false, rate }
 }
 
 /// The arms; those that read another's run come after it.
-pub(super) const ARMS: [Arm; 31] = [
+pub(super) const ARMS: [Arm; 37] = [
     fixed("plain", "{ kind = \"fixed\", weights = [1, 0, 0] }", Arms::Few),
     fixed("f .03", "{ kind = \"fixed\", weights = [1, 0.03, 0.03] }", Arms::Claim),
     fixed("f .1", "{ kind = \"fixed\", weights = [1, 0.1, 0.1] }", Arms::Few),
     fixed("f .3", "{ kind = \"fixed\", weights = [1, 0.3, 0.3] }", Arms::Claim),
     fixed("sum", "{ kind = \"linear\" }", Arms::Few),
     arm(REFERENCE, "{ kind = \"alpha-fair\", alpha = 2 }", Arms::Few),
-    Arm { name: "static twin", weighting: Weighting::Twin, from: Arms::Few, front: false },
-    Arm { name: "shuffled", weighting: Weighting::Shuffled, from: Arms::Few, front: false },
+    Arm { name: "static twin", weighting: Weighting::Twin, from: Arms::Few, front: false, rate: 1.0 },
+    Arm { name: "shuffled", weighting: Weighting::Shuffled, from: Arms::Few, front: false, rate: 1.0 },
     arm("every 10", "{ kind = \"alpha-fair\", alpha = 2, every = 10 }", Arms::Few),
+    at_rate("plain, rate / 2", "{ kind = \"fixed\", weights = [1, 0, 0] }", 0.5),
+    at_rate("plain, rate x 2", "{ kind = \"fixed\", weights = [1, 0, 0] }", 2.0),
+    at_rate("sum, rate / 2", "{ kind = \"linear\" }", 0.5),
+    at_rate("sum, rate x 2", "{ kind = \"linear\" }", 2.0),
+    at_rate("mpd, rate / 2", "{ kind = \"alpha-fair\", alpha = 2 }", 0.5),
+    at_rate("mpd, rate x 2", "{ kind = \"alpha-fair\", alpha = 2 }", 2.0),
     arm("average 10", "{ kind = \"alpha-fair\", alpha = 2, average = 10 }", Arms::Claim),
     arm("alpha .5", "{ kind = \"alpha-fair\", alpha = 0.5 }", Arms::Claim),
     arm("alpha 1", "{ kind = \"nash\" }", Arms::Claim),
@@ -151,6 +164,8 @@ pub(super) struct Size {
     pub held_out: usize,
     /// Time steps and noises of each held-out picture.
     pub draws: usize,
+    /// Held-out pictures that get noise and are denoised again.
+    pub denoised: usize,
     /// Steps of training.
     pub steps: u64,
     /// Bootstrap samples.
@@ -165,6 +180,7 @@ pub(super) const WHOLE: Size = Size {
     pictures: 192,
     held_out: 200,
     draws: 8,
+    denoised: 48,
     steps: 160,
     resamples: 4000,
 };
@@ -177,6 +193,7 @@ pub(super) const QUICK: Size = Size {
     pictures: 16,
     held_out: 8,
     draws: 2,
+    denoised: 4,
     steps: 8,
     resamples: 400,
 };

@@ -24,7 +24,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Runs the program and returns what it printed on stdout.
-    fn fairhuman(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn fairhuman(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(&self.binary)
             .args(arguments)
             .current_dir(&self.folder)
@@ -83,8 +83,9 @@ impl Place {
         Ok(())
     }
 
-    fn run(&self, world: &World, arm: &str, seed: u64) -> String {
-        format!("{}/{}-{seed}", world.name, arm.replace([' ', ',', '.'], "_"))
+    /// The folder of a run.
+    pub(super) fn run(&self, world: &World, arm: &str, seed: u64) -> String {
+        format!("{}/{}-{seed}", world.name, arm.replace([' ', ',', '.', '/'], "_"))
     }
 
     /// The mean weights of a run, as `fairhuman report` recommends them.
@@ -114,7 +115,7 @@ model.path = {model}
 dataset.path = {people}
 geometry = {{ width = 96, height = 96 }}
 lora = {{ rank = 16, targets = ["attention", "feed_forward", "conv"] }}
-optimizer.learning_rate = 5e-4
+optimizer.learning_rate = {rate}
 schedule = {{ decay = "cosine", warmup = {warmup} }}
 checkpoints.every = {steps}
 validation = {{ seed = 0, draws = {draws}, every = {steps}, pictures = true, at_start = {at_start}, samples = [{names}] }}
@@ -127,6 +128,7 @@ objective = [
             cache = string(&self.folder.join(world.name).join("cache"))?,
             model = string(&self.model)?,
             people = string(&self.folder.join(people(world)))?,
+            rate = 5e-4 * arm.rate,
             warmup = (steps / 16).min(10),
             at_start = is_first(arm, seed),
             names = names.join(", "),
@@ -139,6 +141,7 @@ fn is_first(arm: &Arm, seed: u64) -> bool {
     arm.name == ARMS[0].name && seed == 1
 }
 
-fn people(world: &World) -> String {
+/// The folder of a world's drawings.
+pub(super) fn people(world: &World) -> String {
     format!("{}/people", world.name)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fairhuman_evaluate::statistics::{Interval, mean, student};
+use fairhuman_evaluate::statistics::{Interval, holm, mean, student, t_test};
 
 use super::outcome::{K, LOSSES};
 use super::plan::REFERENCE;
@@ -20,18 +20,35 @@ pub(super) fn text(found: &[Found], resamples: usize) -> String {
              deviation over seeds; seconds: median of a step.\n",
             world.world.name, world.world.about
         );
-        changes(&mut text, world);
-        differences(&mut text, world, resamples);
+        changes(&mut text, &world.rows);
+        differences(&mut text, &world.rows, resamples);
         front(&mut text, world);
+        denoised(&mut text, &world.denoised, resamples);
     }
     regret(&mut text, found);
     text
 }
 
-fn changes(text: &mut String, world: &Found) {
-    let _ = writeln!(text, "| arm | seeds | {} | s/step |", LOSSES.join(" | "));
-    let _ = writeln!(text, "|---|---|{}---|", "---|".repeat(K));
-    for row in &world.rows {
+/// Errors of drawings that were denoised.
+fn denoised(text: &mut String, rows: &[Row], resamples: usize) {
+    let Some(first) = rows.first() else { return };
+    let _ = writeln!(
+        text,
+        "**Pictures.** {} held-out drawings with noise, denoised again: squared error to the drawing, in per cent more or \
+         less than the base model's; mean and standard deviation over seeds.\n",
+        first.runs[0].pictures.len()
+    );
+    changes(text, rows);
+    differences(text, rows, resamples);
+    text.push('\n');
+}
+
+fn changes(text: &mut String, rows: &[Row]) {
+    let timed = rows.iter().all(|row| row.runs.iter().all(|run| run.step_seconds.is_finite()));
+    let _ =
+        writeln!(text, "| arm | seeds | {} |{}", LOSSES.join(" | "), if timed { " s/step |" } else { "" });
+    let _ = writeln!(text, "|---|---|{}{}", "---|".repeat(K), if timed { "---|" } else { "" });
+    for row in rows {
         let of = |k: usize| {
             let found = mean(&row.runs.iter().map(|run| run.change()[k]).collect::<Vec<_>>());
             match row.runs.len() {
@@ -42,7 +59,8 @@ fn changes(text: &mut String, world: &Found) {
         let cells: Vec<String> = (0..K).map(of).collect();
         let seconds = mean(&row.runs.iter().map(|run| run.step_seconds).collect::<Vec<_>>()).mean;
         let (name, seeds) = (row.arm.name, row.runs.len());
-        let _ = writeln!(text, "| {name} | {seeds} | {} | {seconds:.2} |", cells.join(" | "));
+        let last = if timed { format!(" {seconds:.2} |") } else { String::new() };
+        let _ = writeln!(text, "| {name} | {seeds} | {} |{last}", cells.join(" | "));
     }
 }
 
@@ -51,15 +69,15 @@ fn interval(of: &Interval) -> String {
     format!("{mark}{:+.2}{mark} [{:+.2}, {:+.2}]", of.mean, of.low, of.high)
 }
 
-fn differences(text: &mut String, world: &Found, resamples: usize) {
-    let Some(reference) = world.row(REFERENCE) else { return };
+fn differences(text: &mut String, rows: &[Row], resamples: usize) {
+    let Some(reference) = rows.iter().find(|row| row.arm.name == REFERENCE) else { return };
     let _ = writeln!(
         text,
         "\nArm minus {REFERENCE} in points, paired by seed and picture; intervals of 95 % by a bootstrap over seeds and \
          pictures, for each number by itself; bold where they leave out 0.\n"
     );
     let _ = writeln!(text, "| arm | {} |\n|---|{}", LOSSES.join(" | "), "---|".repeat(K));
-    for row in world.rows.iter().filter(|row| row.arm.name != REFERENCE) {
+    for row in rows.iter().filter(|row| row.arm.name != REFERENCE) {
         let cells = difference(&row.runs, &reference.runs, resamples).map(|found| interval(&found));
         let _ = writeln!(text, "| {} | {} |", row.arm.name, cells.join(" | "));
     }
@@ -78,7 +96,7 @@ fn front(text: &mut String, world: &Found) {
         };
         row.runs.iter().map(super::Outcome::change).enumerate().filter_map(one).collect()
     };
-    let rows = world.rows.iter().filter(|row| !row.arm.front);
+    let rows: Vec<&Row> = world.rows.iter().filter(|row| !row.arm.front).collect();
     let cell = |values: &[f64]| match (student(values), values) {
         (Some(found), _) => interval(&found),
         (None, [one]) => format!("{one:+.2}"),
@@ -87,11 +105,19 @@ fn front(text: &mut String, world: &Found) {
     let _ = writeln!(
         text,
         "\nArm minus the front of static weights (1, f, f) at the arm's own global change, seed by seed, in points; intervals \
-         of 95 % over seeds. Negative is better than any static weights.\n\n| arm | face | hand |\n|---|---|---|"
+         of 95 % over seeds, p by Student's test with Holm's correction over the arms. Negative is better than any static \
+         weights.\n\n| arm | face | p | hand | p |\n|---|---|---|---|---|"
     );
-    for row in rows {
-        let [face, hand] = [1, 2].map(|k| cell(&compare(row, k)));
-        let _ = writeln!(text, "| {} | {face} | {hand} |", row.arm.name);
+    let columns = [1, 2].map(|k| {
+        let values: Vec<Vec<f64>> = rows.iter().map(|row| compare(row, k)).collect();
+        let tested: Vec<Option<f64>> = values.iter().map(|values| t_test(values)).collect();
+        let mut corrected = holm(&tested.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+        let p = |found: Option<f64>| found.and_then(|_| corrected.next()).map(|p| format!("{p:.3}"));
+        let p: Vec<String> = tested.into_iter().map(p).map(Option::unwrap_or_default).collect();
+        values.iter().map(|values| cell(values)).zip(p).collect::<Vec<_>>()
+    });
+    for (row, (face, hand)) in rows.iter().zip(columns[0].iter().zip(&columns[1])) {
+        let _ = writeln!(text, "| {} | {} | {} | {} | {} |", row.arm.name, face.0, face.1, hand.0, hand.1);
     }
     text.push('\n');
 }

@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine-conformance", &["engine"]),
     ("torch", &["engine"]),
     ("people", &["files"]),
-    ("refine", &[]),
+    ("refine", &["pictures"]),
     ("vision", &["files", "pictures"]),
     ("dataset", &["files", "pictures"]),
     ("builtin", &["files"]),

@@ -11,7 +11,7 @@ use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_engine::Backend;
 
-use super::init::fitted;
+use super::init::{fitted, one_for_each};
 use super::inpaint::filled;
 use crate::cache;
 use crate::cli::{ControlChoice, Sample};
@@ -81,7 +81,7 @@ pub fn wanted(options: &Sample, prompts: usize) -> anyhow::Result<Vec<Wanted>> {
     for network in &mut networks {
         network.images = vec![Vec::new(); prompts];
         for path in left.by_ref().take(network.image_count()) {
-            let files = images_of(path, prompts)?;
+            let files = one_for_each(path, prompts)?;
             network.images.iter_mut().zip(files).for_each(|(images, file)| images.push(file));
         }
         network.guess = options.guess;
@@ -104,30 +104,6 @@ impl Wanted {
     fn image_count(&self) -> usize {
         self.types.len().max(1)
     }
-}
-
-/// The control image of each prompt: one file for all, or a folder's files by order of name.
-fn images_of(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf(); prompts]);
-    }
-    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let file = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
-        let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) {
-            files.push(file);
-        }
-    }
-    files.sort();
-    ensure!(
-        files.len() == prompts,
-        "{}: {} pictures for {prompts} prompts; a folder of control images has one for each prompt",
-        path.display(),
-        files.len()
-    );
-    Ok(files)
 }
 
 /// Checks that the networks are for the model and the pictures' size, before any weight is read.

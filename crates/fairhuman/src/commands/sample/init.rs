@@ -1,17 +1,59 @@
 //! Pictures that others begin with, as latents, or in the shape of others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;
 use fairhuman_vision::photo;
 use image::RgbImage;
 
+/// The picture file of each prompt: one for all, or a folder's by order of name.
+pub fn one_for_each(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf(); prompts]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
+        let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    ensure!(
+        files.len() == prompts,
+        "{}: {} pictures for {prompts} prompts: a folder must have one for each prompt",
+        path.display(),
+        files.len()
+    );
+    Ok(files)
+}
+
+/// The clean latents of each prompt's picture. A file that is that of several prompts in a row is read once.
+pub fn latents_of_all<B: Backend>(
+    backend: &B,
+    pipeline: &Pipeline<B>,
+    files: &[PathBuf],
+    settings: &Settings,
+) -> anyhow::Result<Vec<Vec<f32>>> {
+    let mut all: Vec<Vec<f32>> = Vec::with_capacity(files.len());
+    for (i, file) in files.iter().enumerate() {
+        let found = match all.last() {
+            Some(last) if files[i - 1] == *file => last.clone(),
+            _ => latents(backend, pipeline, file, settings)?,
+        };
+        all.push(found);
+    }
+    Ok(all)
+}
+
 /// The clean latents `[h, w, C]`, as the U-Net has them, of a picture file: its middle in the shape of
 /// `settings`, in their size.
-pub fn latents<B: Backend>(
+fn latents<B: Backend>(
     backend: &B,
     pipeline: &Pipeline<B>,
     file: &Path,
