@@ -70,12 +70,12 @@ impl Fit {
     /// The enlargement in words, if there is any.
     pub fn enlargement(&self) -> Option<String> {
         let (most, name) = self.most_enlarged.as_ref()?;
+        let (half, most) = (format!("{:.1}", self.median_factor), format!("{most:.1}"));
+        let half = if half == most { String::new() } else { format!("half of these {half} times or more, ") };
         Some(format!(
-            "{} of {} pictures are smaller than the training size and enlarged, half of these {:.1} times or \
-             more, at most {most:.1} times ({})",
+            "{} of {} pictures are smaller than the training size and enlarged, {half}at most {most} times ({})",
             self.enlarged,
             self.pictures,
-            self.median_factor,
             name.display()
         ))
     }
@@ -84,8 +84,12 @@ impl Fit {
     pub fn cropping(&self) -> Option<String> {
         let (most, name) = self.most_cut.as_ref()?;
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let advice = match self.half_cut {
+            0 => "",
+            _ => "; [geometry.buckets] in a recipe trains each in a shape near its own",
+        };
         Some(format!(
-            "{} of the pictures' area is cut away, at most {} ({}); {} of {} pictures lose more than half",
+            "{} of the pictures' area is cut away, at most {} ({}); {} of {} pictures lose more than half{advice}",
             percent(self.cut_away),
             percent(*most),
             name.display(),

@@ -103,7 +103,7 @@ pub enum Command {
     InitModel(InitModel),
     /// Write a control network for a model, as training starts it or random: a ControlNet or T2I-Adapter
     InitControl(InitControl),
-    /// Get the networks that `annotate` finds faces, hands and people with
+    /// Get models of the Hugging Face Hub, and the detectors of faces, hands and people
     Models(Models),
     /// Print the recipe's keys as a JSON schema, for editors
     Schema,
@@ -118,9 +118,10 @@ pub enum Command {
 /// `fairhuman quickstart`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Draws people, fine-tunes two LoRAs from the built-in model (the plain loss; Minimum Potential Delay) for the same \
-steps on the same pictures with the same noise, and compares base, plain and MPD: held-out losses of picture, faces \
-and hands, and pictures of the same prompts. The folder holds both recipes, both runs and report.html.")]
+Draws people, fine-tunes three LoRAs from the built-in model (the plain loss; the sum of all losses; Minimum \
+Potential Delay) for the same steps on the same pictures with the same noise, and compares them with the base: \
+held-out losses of picture, faces and hands, and pictures of the same prompts. The folder holds the recipes, the \
+runs and report.html.")]
 pub struct Quickstart {
     /// The folder of everything that is made; the same command goes on where it was stopped
     #[arg(long, value_name = "DIR", default_value = "quickstart")]

@@ -21,14 +21,15 @@ pub fn tick(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
+    // Products such as 3 * 0.1 have rounding errors in the last digits.
     let size = value.abs();
     if (1e3..1e6).contains(&size) && value % 100.0 == 0.0 {
         return minus(format!("{}k", value / 1e3));
     }
     if !(1e-4..1e6).contains(&size) {
-        return minus(format!("{value:e}"));
+        let rounded: f64 = format!("{value:.9e}").parse().unwrap_or(value);
+        return minus(format!("{rounded:e}"));
     }
-    // Products such as 3 * 0.1 have rounding errors in the last digits.
     minus(format!("{}", (value * 1e8).round() / 1e8))
 }
 

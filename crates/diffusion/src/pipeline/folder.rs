@@ -204,7 +204,15 @@ fn not_a_model(path: &Path, index: &Path) -> Option<String> {
     if path.is_file() {
         Some("is a file; expected a folder in diffusers' layout, or a .safetensors checkpoint of SD 1.x, SD 2.x or SDXL".into())
     } else if !path.exists() {
-        Some("there is no such folder; `fairhuman models get ORG/NAME` downloads a model from the Hugging Face Hub".into())
+        let is_file = path.extension().is_some_and(|end| end == "safetensors" || end == "ckpt");
+        let is_name = path.is_relative() && path.components().count() == 2;
+        let name = if is_name { path.to_string_lossy() } else { "ORG/NAME".into() };
+        Some(match is_file {
+            true => "there is no such file".into(),
+            false => format!(
+                "there is no such folder; `fairhuman models get {name}` downloads a model from the Hugging Face Hub"
+            ),
+        })
     } else if !index.exists() {
         Some(
             "is not a diffusers model folder: expected model_index.json in it, beside unet/, vae/, ..."

@@ -178,7 +178,8 @@ impl Checkpoint<'_> {
         found().ok_or_else(|| ModelError::Folder {
             path: self.file.into(),
             problem: format!(
-                "its {name} has not the sizes of SD 1.x, SD 2.x or SDXL: name a model folder of the same networks as base"
+                "its {name} does not have the sizes of SD 1.x, SD 2.x or SDXL: name a model folder with the same networks \
+                 (--base FOLDER; in a recipe `base` beside the model's `path`)"
             ),
         })
     }

@@ -6,7 +6,7 @@ mod start;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_dataset::check::{Options, check, html, infer_regions, text};
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_diffusion::pipeline::ModelFolder;
@@ -37,6 +37,12 @@ struct Plan {
 
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
+    let ends_in_toml = options.path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+    ensure!(
+        !ends_in_toml || options.path.exists(),
+        "{}: there is no such recipe; `fairhuman init DATASET` writes one",
+        options.path.display()
+    );
     let (plan, start) = match is_recipe(&options.path)? {
         true => of_recipe(&options.path)?,
         false => (of_dataset(options), Start::default()),

@@ -36,11 +36,20 @@ use crate::{clock, model_path, units};
 use options::{Job, filter, jobs, model_size, reduction, settings, style};
 use prompts::Lists;
 use record::Record;
-use regions::{Found, Source, look};
+use regions::{Found, Source, last, look};
 use work::{Plan, Refiner};
 
 /// Bytes for transformed filters, as in `sample`.
 const FILTER_CACHE: usize = 1 << 30;
+
+/// Says which pictures of a list of regions are not among those that are refined.
+fn note_unknown(source: &Source, jobs: &[Job]) {
+    let unknown = source.unknown(|name| jobs.iter().any(|job| job.name == name || last(&job.name) == name));
+    if let Some(first) = unknown.first() {
+        let count = units::count(unknown.len() as u64, "picture");
+        errln!("note: the regions name {count} not to be found here, such as {first}");
+    }
+}
 
 /// Refines the pictures, and says where they are.
 pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
@@ -64,6 +73,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     ensure_ours(&options.out.join("index.html"), Kind::Page)?;
     ensure_ours(&options.out.join("report.json"), Kind::Report)?;
     let source = Source::open(options)?;
+    note_unknown(&source, &jobs);
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let size = model_size(options, &folder)?;
@@ -246,7 +256,7 @@ impl Refining<'_> {
             }
             _ => (picture.clone(), Vec::new()),
         };
-        let record = Record {
+        let mut record = Record {
             picture: job.name.clone(),
             file: job.file.clone(),
             sha256,
@@ -256,10 +266,13 @@ impl Refining<'_> {
             height: picture.height(),
             mode: record::mode_name(plan.mode).into(),
             regions: record::regions(&plan, &judged, !options.networks.control.is_empty()),
+            made: String::new(),
             seconds: clock(),
         };
         self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
         if refiner.is_some() {
+            record.made =
+                sha256_hex(&fairhuman_files::read(out.join(&job.file)).map_err(anyhow::Error::from)?);
             files::write(&record_file, &serde_json::to_vec(&record).map_err(anyhow::Error::from)?)
                 .map_err(anyhow::Error::from)?;
         } else {

@@ -50,6 +50,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     written.push(out.join("grid.png"));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.init.iter().map(|path| ("the picture of --init", path.as_path())));
     read.extend(inits.iter().map(|file| ("the picture of --init", file.as_path())));
     read.extend(options.mask.iter().map(|file| ("the mask", file.as_path())));
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
@@ -150,7 +151,6 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         seed: options.seed,
     };
     note_truncated(&pipeline, prompts, options.negative.as_deref());
-    fairhuman_files::make_folder(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let batch = match options.batch {
         Some(batch) => usize::try_from(batch)?,
         None => generate::default_batch(backend, &pipeline.parts(), &settings)?,
@@ -171,6 +171,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let each = usize::try_from(options.count)?;
     let loaded = control::Loaded::new(backend, &pipeline, controls, (&settings, shown), (pictures, each))?;
     let hashes = Hashes::new(loras, controls)?;
+    // Now that all has been read: what fails leaves no empty folder.
+    fairhuman_files::make_folder(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let guides = loaded.guides(controls);
     let (parts, clock) = (Parts { guides: &guides, ..pipeline.parts() }, clock::start());
     let steps = match &start {

@@ -114,7 +114,7 @@ fn a_folder_of_control_images_has_one_for_each_prompt() {
     let net = network("net");
     let folder = ["--control", &net, "--control-image", "poses"];
     let told = place.fails(&folder);
-    assert!(told.contains("poses: 2 pictures for 1 prompts"), "{told}");
+    assert!(told.contains("poses: 2 pictures for 1 prompt"), "{told}");
     let (first, _) = place.picture(&[&folder[..], &["--prompt", "a woman"]].concat());
     assert!(first == place.picture(&["--control", &net, "--control-image", "a.png"]).0);
 }

@@ -340,6 +340,26 @@ fn a_lora_file_has_a_part_in_it_and_is_named_in_the_picture() {
     assert!(said.contains("1 done now, 0 kept from before"), "{said}");
 }
 
+#[test]
+fn a_damaged_result_is_made_again_and_lists_of_other_pictures_are_told() {
+    let world = world();
+    let words = arguments(&["--out", "out", "--regions", "regions.json"]);
+    world.run(&words);
+    let whole = world.bytes("out/a.png");
+    std::fs::write(world.path("out/a.png"), &whole[..whole.len() / 2]).unwrap();
+    let said = world.run(&words);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("1 done now, 1 kept from before"), "{said:?}");
+    assert_eq!(world.bytes("out/a.png"), whole);
+    let regions = json!({
+        "nope.png": [{"kind": "hand", "box": [1, 1, 9, 9]}],
+        "b.png": [{"kind": "hand", "box": [200, 5, 230, 30]}],
+    });
+    std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
+    let said = world.run(&words);
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("nope.png") && said.contains("lies beside its 75 x 101 pixels"), "{said}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_keeps_its_pictures_and_leaves_with_130() {

@@ -186,7 +186,7 @@ fn pictures_begin_with_another_one_as_much_as_the_strength_says() {
     place.ok(&[&["--prompt", "a woman"], &alone[..]].concat());
     assert_eq!(place.png("of/0001.png").2, place.png("alone/0001.png").2);
     for (extra, expected) in [
-        (&["--init", "both"][..], "2 pictures for 1 prompts"),
+        (&["--init", "both"][..], "2 pictures for 1 prompt"),
         (&["--init", "both", "--mask", "wide.png"], "--init is one picture"),
     ] {
         let said = place.fails(&[&["--prompt", "a woman", "--out", "no"], extra].concat());

@@ -94,7 +94,7 @@ fn a_run_on_a_file_goes_on_where_the_file_was_moved_and_not_with_another() {
 fn what_is_missing_is_told_by_every_command() {
     let world = world();
     let error = world.fails(&["sample", "--prompt", "a", "--out", "p", "--model", "model.safetensors"]);
-    assert!(error.contains("as base"), "{error}");
+    assert!(error.contains("--base FOLDER"), "{error}");
     world.recipe("lora.toml", &[("model.path = \"tiny\"", "model.path = \"run/lora.safetensors\"")]);
     world.recipe("tiny.toml", &[]);
     world.ok(&["train", "tiny.toml", "--out", "run"]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairhuman_files::write_atomically;
+use fairhuman_files::{sha256_hex, write_atomically};
 use fairhuman_refine::{Mode, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,16 +26,20 @@ pub struct Record {
     pub height: u32,
     pub mode: String,
     pub regions: Vec<RegionRecord>,
+    /// Digest of the refined picture's file.
+    #[serde(default)]
+    pub made: String,
     pub seconds: f64,
 }
 
 impl Record {
-    /// The text of the picture's file: all but the time, so that the same result has the same bytes, and of
-    /// the run's `settings` the networks.
+    /// The text of the picture's file: all but the time and the file's own digest, so that the same result
+    /// has the same bytes, and of the run's `settings` the networks.
     pub fn text(&self, settings: &Value) -> Value {
         let mut value = json!(self);
         if let Some(fields) = value.as_object_mut() {
             fields.shift_remove("seconds");
+            fields.shift_remove("made");
             for networks in ["loras", "controls"] {
                 fields.insert(networks.into(), settings[networks].clone());
             }
@@ -96,11 +100,14 @@ pub fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-/// The record that an earlier run left, if it is of this file with these settings and its picture is there.
+/// The record that an earlier run left, if it is of this file with these settings and its picture is there,
+/// whole.
 pub fn done(file: &Path, out: &Path, sha256: &str, settings: &str) -> Option<Record> {
     let record: Record = serde_json::from_slice(&fairhuman_files::read(file).ok()?).ok()?;
     let same = record.sha256 == sha256 && record.settings == settings;
-    (same && out.join(&record.file).is_file()).then_some(record)
+    let is_whole =
+        || fairhuman_files::read(out.join(&record.file)).is_ok_and(|bytes| sha256_hex(&bytes) == record.made);
+    (same && is_whole()).then_some(record)
 }
 
 /// Numbers of regions by verdict.

@@ -91,6 +91,14 @@ impl Source {
         }
     }
 
+    /// Pictures of a list that `is_known` does not know.
+    pub fn unknown(&self, is_known: impl Fn(&str) -> bool) -> Vec<&str> {
+        match self {
+            Self::Listed(all) => all.keys().map(String::as_str).filter(|name| !is_known(name)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The regions of a picture, `name` being its path in the folder of pictures.
     pub fn find(
         &self,
@@ -102,6 +110,13 @@ impl Source {
             Self::Detectors => Ok(detections.map(detected).unwrap_or_default()),
             Self::Listed(all) => {
                 let listed = all.get(name).or_else(|| all.get(last(name))).map_or(&[][..], Vec::as_slice);
+                let (width, height) = picture.dimensions();
+                for Listed { bounds: [x0, y0, x1, y1], .. } in listed {
+                    ensure!(
+                        *x0 < width.into() && *y0 < height.into() && *x1 > 0.0 && *y1 > 0.0,
+                        "the box {x0}, {y0}, {x1}, {y1} of its regions lies beside its {width} x {height} pixels"
+                    );
+                }
                 let prompts = listed.iter().map(|region| region.prompt.clone()).collect();
                 let regions: Vec<Region> = listed.iter().map(Listed::region).collect();
                 let skeleton = skeleton_of(&regions);
@@ -162,7 +177,7 @@ impl Listed {
 }
 
 /// The file's name in a path with `/`.
-fn last(name: &str) -> &str {
+pub fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 

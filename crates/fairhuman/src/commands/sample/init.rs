@@ -9,6 +9,8 @@ use fairhuman_engine::Backend;
 use fairhuman_vision::photo;
 use image::RgbImage;
 
+use crate::units;
+
 /// The picture file of each prompt: one for all, or a folder's by order of name.
 pub fn one_for_each(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
@@ -19,16 +21,19 @@ pub fn one_for_each(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>>
     for entry in entries {
         let file = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
         let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) {
+        // The sheet that `sample` leaves beside its pictures is none of them.
+        let is_sheet = file.file_name().is_some_and(|name| name == "grid.png");
+        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) && !is_sheet {
             files.push(file);
         }
     }
     files.sort();
     ensure!(
         files.len() == prompts,
-        "{}: {} pictures for {prompts} prompts: a folder must have one for each prompt",
+        "{}: {} for {}: a folder must have one for each prompt",
         path.display(),
-        files.len()
+        units::count(files.len() as u64, "picture"),
+        units::count(prompts as u64, "prompt")
     );
     Ok(files)
 }

@@ -144,7 +144,7 @@ impl Site {
         if !is_known && !self.is_named(request) {
             return Some(in_words(
                 "403 Forbidden",
-                "open the address that `fairhuman watch` prints, with its token",
+                "open the address that the command printed, with its token",
             ));
         }
         if request.method == "POST" {
