@@ -37,12 +37,6 @@ struct Plan {
 
 /// Checks, prints, and says by the exit code whether there are errors.
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
-    let ends_in_toml = options.path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
-    ensure!(
-        !ends_in_toml || options.path.exists(),
-        "{}: there is no such recipe; `fairhuman init DATASET` writes one",
-        options.path.display()
-    );
     let (plan, start) = match is_recipe(&options.path)? {
         true => of_recipe(&options.path)?,
         false => (of_dataset(options), Start::default()),
@@ -87,9 +81,14 @@ pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
 
 /// True if a file is a recipe: TOML, and not a dataset config of kohya's.
 pub(super) fn is_recipe(path: &Path) -> anyhow::Result<bool> {
-    if !path.is_file() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
+    if path.is_dir() || path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml")) {
         return Ok(false);
     }
+    ensure!(
+        path.exists(),
+        "{}: there is no such recipe; `fairhuman init DATASET` writes one",
+        path.display()
+    );
     let text =
         fairhuman_files::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))

@@ -269,10 +269,8 @@ impl Refining<'_> {
             made: String::new(),
             seconds: clock(),
         };
-        self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
+        record.made = self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
         if refiner.is_some() {
-            record.made =
-                sha256_hex(&fairhuman_files::read(out.join(&job.file)).map_err(anyhow::Error::from)?);
             files::write(&record_file, &serde_json::to_vec(&record).map_err(anyhow::Error::from)?)
                 .map_err(anyhow::Error::from)?;
         } else {
@@ -310,20 +308,21 @@ impl Refining<'_> {
         (before, after): (&RgbImage, &RgbImage),
         plan: &Plan,
         dry: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<String, Failure> {
         let out = &self.options.out;
         let mask = plan.mask(before.dimensions());
         let regions: Vec<_> = plan.tasks.iter().map(|task| &task.region).collect();
         let strip = sheet::strip(before, after, &mask, &regions);
         let strip_file = out.join("sheet").join(format!("{}.jpg", job.name));
         files::picture(&strip_file, &strip.into()).map_err(anyhow::Error::from)?;
-        if !dry {
-            let (width, height) = (after.width() as usize, after.height() as usize);
-            let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
-            let bytes = file::encode(&rgb, &[(MARK, record.text(&self.settings).to_string())])?;
-            files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
+        if dry {
+            return Ok(String::new());
         }
-        Ok(())
+        let (width, height) = (after.width() as usize, after.height() as usize);
+        let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
+        let bytes = file::encode(&rgb, &[(MARK, record.text(&self.settings).to_string())])?;
+        files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
+        Ok(sha256_hex(&bytes))
     }
 }
 

@@ -35,6 +35,9 @@ use made_with::Hashes;
 /// Seconds between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// The file of all pictures side by side, in their folder.
+pub const GRID: &str = "grid.png";
+
 /// Bytes for transformed filters: a picture passes through the same weights sixty times.
 const FILTER_CACHE: usize = 1 << 30;
 
@@ -47,7 +50,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let inits = inits(options, prompts.len())?;
     let out = options.out.clone().unwrap_or_else(free_folder);
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| out.join(file_name(p))).collect();
-    written.push(out.join("grid.png"));
+    written.push(out.join(GRID));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
     read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
     read.extend(options.init.iter().map(|path| ("the picture of --init", path.as_path())));
@@ -224,7 +227,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     }
     let time = clock();
     screen.bar.finish_and_clear();
-    let sheet = out.join("grid.png");
+    let sheet = out.join(GRID);
     let about = json!({"version": env!("CARGO_PKG_VERSION"), "prompts": prompts}).to_string();
     write(&sheet, &grid.draw(prompts, each), &[(MARK, about)])?;
     let count = units::count(pictures.len() as u64, "picture");

@@ -197,7 +197,7 @@ fn other_versions_of_nccl_are_refused_by_rank() {
 #[test]
 fn nccl_is_found_beside_libtorch() {
     let Some(torch) = torch() else { return };
-    match Nccl::of(torch.library()) {
+    match Nccl::of(torch.libtorch()) {
         Ok(nccl) => assert!(nccl.version().unwrap() >= 22_000),
         Err(reason) => eprintln!("left out: {reason}"),
     }

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// The backend. See the crate's documentation.
 pub struct Torch {
-    library: &'static Library,
+    libtorch: &'static Library,
     device: Device,
     precision: Precision,
     attention: Attention,
@@ -52,7 +52,7 @@ impl Torch {
             Precision::Bf16 => Some(Box::new(Self::new(library, device, Precision::F32)?)),
         };
         let (attention, indices) = (Attention::Fused, Mutex::default());
-        Ok(Self { library, device, precision, attention, exact, indices })
+        Ok(Self { libtorch: library, device, precision, attention, exact, indices })
     }
 
     /// The same backend with other kernels of attention: they save time and memory, and change no result
@@ -63,8 +63,8 @@ impl Torch {
     }
 
     /// The libtorch that it computes with.
-    pub fn library(&self) -> &'static Library {
-        self.library
+    pub fn libtorch(&self) -> &'static Library {
+        self.libtorch
     }
 
     /// Where it computes.

@@ -13,8 +13,8 @@ impl Backend for Torch {
     type Weight = Tensor;
 
     fn synchronize(&self) {
-        let Self { device, library, .. } = self;
-        if let (Device::Cuda(index), Ok(cuda)) = (device, library.cuda()) {
+        let Self { device, libtorch, .. } = self;
+        if let (Device::Cuda(index), Ok(cuda)) = (device, libtorch.cuda()) {
             cuda.synchronize((*index).into());
         }
     }

@@ -2,7 +2,7 @@
 //! and the result is compared with the drawing inside its exact masks. The noise is the same for all models,
 //! so that pairs differ by the weights alone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use image::{RgbImage, imageops};
@@ -35,8 +35,8 @@ pub(super) fn arms() -> impl Iterator<Item = &'static Arm> {
 impl Place {
     /// Makes the pictures of the base model, and of an arm's runs that are done; those that are there stay.
     pub(super) fn denoise(&self, world: &World, arm: Option<(&Arm, u64)>) -> anyhow::Result<()> {
-        let out = of(world, arm);
-        if self.folder.join(&out).join("grid.png").exists() {
+        let out = self.pictures(world, arm);
+        if self.is_denoised(&out) {
             return Ok(());
         }
         let lora = match arm {
@@ -55,9 +55,21 @@ impl Place {
         self.fairhuman(&words).map(drop)
     }
 
+    /// The folder of the pictures of the base model, or of a run.
+    fn pictures(&self, world: &World, arm: Option<(&Arm, u64)>) -> String {
+        let made_by =
+            arm.map_or_else(|| world.name.to_owned(), |(arm, seed)| self.run(world, arm.name, seed));
+        format!("{made_by}/denoised")
+    }
+
+    /// True if all pictures are in a folder: the grid of them is written last.
+    fn is_denoised(&self, pictures: &str) -> bool {
+        self.folder.join(pictures).join("grid.png").exists()
+    }
+
     /// The drawings in a folder of their own, and their captions.
     fn begin_with(&self, world: &World) -> anyhow::Result<(String, String)> {
-        let (drawn, prompts) = (format!("{}/drawings", world.name), format!("{}/captions.txt", world.name));
+        let (drawn, prompts) = (drawn(world), format!("{}/captions.txt", world.name));
         std::fs::create_dir_all(self.folder.join(&drawn))?;
         let mut texts = String::new();
         for (i, drawing) in self.drawings(world)?.iter().enumerate() {
@@ -81,18 +93,18 @@ impl Place {
 
     /// Squared errors of the pictures of an arm beside those of the base model, as an outcome has losses.
     pub(super) fn denoised(&self, world: &World) -> anyhow::Result<Vec<Row>> {
-        let base = self.folder.join(of(world, None));
-        if !base.join("grid.png").exists() {
+        let base = self.pictures(world, None);
+        if !self.is_denoised(&base) {
             return Ok(Vec::new());
         }
         let drawings = self.drawings(world)?;
-        let before = errors(&drawings, &base)?;
+        let before = errors(&drawings, &self.folder.join(base))?;
         let mut rows = Vec::new();
         for arm in arms() {
-            let folders = (1..=self.size.seeds).map(|seed| self.folder.join(of(world, Some((arm, seed)))));
-            let done = folders.take_while(|folder| folder.join("grid.png").exists());
-            let outcome = |folder: PathBuf| -> anyhow::Result<Outcome> {
-                let pairs = before.iter().zip(errors(&drawings, &folder)?);
+            let folders = (1..=self.size.seeds).map(|seed| self.pictures(world, Some((arm, seed))));
+            let done = folders.take_while(|folder| self.is_denoised(folder));
+            let outcome = |folder: String| -> anyhow::Result<Outcome> {
+                let pairs = before.iter().zip(errors(&drawings, &self.folder.join(folder))?);
                 let pictures = pairs.map(|(&before, after)| Picture { before, after }).collect();
                 Ok(Outcome { pictures, step_seconds: f64::NAN })
             };
@@ -107,18 +119,16 @@ impl Place {
     /// A row of pictures for each of the first drawings: the drawing, the base model's, and each arm's of the
     /// first seed. None before all are there.
     pub(super) fn sheet(&self, world: &World, rows: u32) -> anyhow::Result<Option<RgbImage>> {
-        let folders: Vec<PathBuf> = [format!("{}/drawings", world.name), of(world, None)]
-            .into_iter()
-            .chain(arms().map(|arm| of(world, Some((arm, 1)))))
-            .map(|folder| self.folder.join(folder))
-            .collect();
-        if folders.iter().skip(1).any(|folder| !folder.join("grid.png").exists()) {
+        let mut folders = vec![self.pictures(world, None)];
+        folders.extend(arms().map(|arm| self.pictures(world, Some((arm, 1)))));
+        if !folders.iter().all(|folder| self.is_denoised(folder)) {
             return Ok(None);
         }
+        folders.insert(0, drawn(world));
         let mut sheet = RgbImage::new(0, 0);
         for (column, folder) in folders.iter().enumerate() {
             for row in 0..rows {
-                let picture = open(&folder.join(format!("{row:04}.png")))?;
+                let picture = open(&self.folder.join(format!("{folder}/{row:04}.png")))?;
                 let (width, height) = picture.dimensions();
                 if sheet.width() == 0 {
                     sheet = RgbImage::new(width * folders.len() as u32, height * rows);
@@ -141,12 +151,9 @@ pub(super) fn columns() -> String {
     format!("the drawing, the base model, {}", arms.join(", "))
 }
 
-/// The folder of the pictures of the base model or of a run.
-fn of(world: &World, arm: Option<(&Arm, u64)>) -> String {
-    match arm {
-        None => format!("{}/denoised/base", world.name),
-        Some((arm, seed)) => format!("{}/denoised/{}-{seed}", world.name, arm.name.replace(' ', "_")),
-    }
+/// The folder of the drawings that get noise.
+fn drawn(world: &World) -> String {
+    format!("{}/drawings", world.name)
 }
 
 fn open(file: &Path) -> anyhow::Result<RgbImage> {

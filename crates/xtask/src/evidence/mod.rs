@@ -25,7 +25,7 @@ use runs::Place;
 /// `xtask evidence`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Some 500 runs: many hours on two cores. The same command again goes on; with --quick it takes minutes, and the numbers \
+Some 900 runs: a day and more on two cores. The same command again goes on; with --quick it takes minutes, and the numbers \
 say nothing. What is there already is written at any time by --report-only.")]
 pub(crate) struct Evidence {
     /// A few tiny runs, to see that all works

@@ -18,8 +18,8 @@ use model::WORKS;
 /// `xtask scale`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs Open MPI's mpirun, and a machine that does nothing else: other programs make all times wrong. Allow ten minutes, \
-or one with --quick.")]
+Needs Open MPI's mpirun, and a machine that does nothing else: other programs make all times wrong. Allow an hour on two \
+cores, or two minutes with --quick.")]
 pub(crate) struct Scale {
     /// Few steps, once: to see that all works
     #[arg(long)]

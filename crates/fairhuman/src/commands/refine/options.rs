@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
-use crate::commands::sample::control::Wanted;
 use crate::commands::sample::made_with::Hashes;
+use crate::commands::sample::{self, control::Wanted};
 
 /// A picture to be refined.
 pub struct Job {
@@ -38,7 +38,7 @@ pub fn jobs(options: &Refine) -> anyhow::Result<Vec<Job>> {
     }
     let mut names = files::photographs(place, &options.out)?;
     // The sheet that `sample` leaves beside its pictures.
-    names.retain(|name| name.rsplit('/').next() != Some("grid.png"));
+    names.retain(|name| name.rsplit('/').next() != Some(sample::GRID));
     if names.is_empty() {
         bail!("{}: no pictures in it (.png, .jpg, .jpeg, .webp)", place.display());
     }

@@ -27,7 +27,6 @@ pub struct Record {
     pub mode: String,
     pub regions: Vec<RegionRecord>,
     /// Digest of the refined picture's file.
-    #[serde(default)]
     pub made: String,
     pub seconds: f64,
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use fairhuman_diffusion::generate::{self, Settings};
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;
+use fairhuman_pictures::names;
 use fairhuman_vision::photo;
 use image::RgbImage;
 
@@ -20,10 +21,10 @@ pub fn one_for_each(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>>
     let mut files = Vec::new();
     for entry in entries {
         let file = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
-        let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let ending = names::extension(&file).unwrap_or_default();
         // The sheet that `sample` leaves beside its pictures is none of them.
-        let is_sheet = file.file_name().is_some_and(|name| name == "grid.png");
-        if ["png", "jpg", "jpeg", "webp"].contains(&&*ending) && !is_sheet {
+        let is_sheet = file.file_name().is_some_and(|name| name == super::GRID);
+        if names::READ.contains(&&*ending) && !is_sheet {
             files.push(file);
         }
     }
