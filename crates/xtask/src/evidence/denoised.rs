@@ -8,10 +8,9 @@ use anyhow::{Context, ensure};
 use image::{RgbImage, imageops};
 use serde_json::Value;
 
-use super::Row;
-use super::outcome::{K, Outcome, Picture};
+use super::outcome::K;
 use super::plan::{ARMS, Arm, World};
-use super::runs::{Place, people};
+use super::runs::{Place, people, run_of};
 
 /// The arms whose pictures are made.
 const SHOWN: [&str; 5] = ["plain", "sum", "static twin", "mpd", "every 10"];
@@ -27,44 +26,42 @@ struct Drawing {
     masks: [Option<image::GrayImage>; 2],
 }
 
-/// The arms whose pictures are made.
-pub(super) fn arms() -> impl Iterator<Item = &'static Arm> {
-    ARMS.iter().filter(|arm| SHOWN.contains(&arm.name))
+/// True for the arms whose pictures are made.
+pub(super) fn is_shown(arm: &Arm) -> bool {
+    SHOWN.contains(&arm.name)
+}
+
+fn arms() -> impl Iterator<Item = &'static Arm> {
+    ARMS.iter().filter(|arm| is_shown(arm))
 }
 
 impl Place {
-    /// Makes the pictures of the base model, and of an arm's runs that are done; those that are there stay.
-    pub(super) fn denoise(&self, world: &World, arm: Option<(&Arm, u64)>) -> anyhow::Result<()> {
-        let out = self.pictures(world, arm);
-        if self.is_denoised(&out) {
-            return Ok(());
+    /// Makes the pictures of a run, or of the base model, and returns their squared errors: sums of each picture
+    /// everywhere, in faces, in hands, and outside both. Pictures that are there stay.
+    pub(super) fn denoise(&self, world: &World, run: Option<(&Arm, u64)>) -> anyhow::Result<Vec<[f64; K]>> {
+        let out = pictures(world, run);
+        if !self.is_denoised(&out) {
+            self.sample(world, run, &out)?;
         }
-        let lora = match arm {
-            Some((arm, seed)) if self.events(world, arm, seed)?.is_none() => return Ok(()),
-            Some((arm, seed)) => Some(format!("{}/lora.safetensors", self.run(world, arm.name, seed))),
-            None => None,
-        };
+        errors(&self.drawings(world)?, &self.folder.join(out))
+    }
+
+    fn sample(&self, world: &World, run: Option<(&Arm, u64)>, out: &str) -> anyhow::Result<()> {
+        let lora = run.map(|(arm, seed)| format!("{}/lora.safetensors", run_of(world, arm, seed)));
         let (drawn, prompts) = self.begin_with(world)?;
         let model = self.model.to_string_lossy();
         // Without guidance: the question is whether the prediction is right.
         let settings = format!("--strength {STRENGTH} --guidance 1 --steps 25 --sampler ddim --seed 1");
         let mut words =
-            vec!["sample", "--model", &model, "--init", &drawn, "--prompts", &prompts, "--out", &out];
+            vec!["sample", "--model", &model, "--init", &drawn, "--prompts", &prompts, "--out", out];
         words.extend(settings.split(' '));
         words.extend(lora.iter().flat_map(|lora| ["--lora", lora]));
         self.fairhuman(&words).map(drop)
     }
 
-    /// The folder of the pictures of the base model, or of a run.
-    fn pictures(&self, world: &World, arm: Option<(&Arm, u64)>) -> String {
-        let made_by =
-            arm.map_or_else(|| world.name.to_owned(), |(arm, seed)| self.run(world, arm.name, seed));
-        format!("{made_by}/denoised")
-    }
-
-    /// True if all pictures are in a folder: the grid of them is written last.
+    /// True if all pictures are in a folder.
     fn is_denoised(&self, pictures: &str) -> bool {
-        self.folder.join(pictures).join("grid.png").exists()
+        (0..self.size.denoised).all(|i| self.folder.join(format!("{pictures}/{i:04}.png")).exists())
     }
 
     /// The drawings in a folder of their own, and their captions.
@@ -91,36 +88,11 @@ impl Place {
         lines.map(|line| drawing(&folder, line)).collect()
     }
 
-    /// Squared errors of the pictures of an arm beside those of the base model, as an outcome has losses.
-    pub(super) fn denoised(&self, world: &World) -> anyhow::Result<Vec<Row>> {
-        let base = self.pictures(world, None);
-        if !self.is_denoised(&base) {
-            return Ok(Vec::new());
-        }
-        let drawings = self.drawings(world)?;
-        let before = errors(&drawings, &self.folder.join(base))?;
-        let mut rows = Vec::new();
-        for arm in arms() {
-            let folders = (1..=self.size.seeds).map(|seed| self.pictures(world, Some((arm, seed))));
-            let done = folders.take_while(|folder| self.is_denoised(folder));
-            let outcome = |folder: String| -> anyhow::Result<Outcome> {
-                let pairs = before.iter().zip(errors(&drawings, &self.folder.join(folder))?);
-                let pictures = pairs.map(|(&before, after)| Picture { before, after }).collect();
-                Ok(Outcome { pictures, step_seconds: f64::NAN })
-            };
-            let runs = done.map(outcome).collect::<anyhow::Result<Vec<_>>>()?;
-            if !runs.is_empty() {
-                rows.push(Row { arm, runs });
-            }
-        }
-        Ok(rows)
-    }
-
     /// A row of pictures for each of the first drawings: the drawing, the base model's, and each arm's of the
     /// first seed. None before all are there.
     pub(super) fn sheet(&self, world: &World, rows: u32) -> anyhow::Result<Option<RgbImage>> {
-        let mut folders = vec![self.pictures(world, None)];
-        folders.extend(arms().map(|arm| self.pictures(world, Some((arm, 1)))));
+        let mut folders = vec![pictures(world, None)];
+        folders.extend(arms().map(|arm| pictures(world, Some((arm, 1)))));
         if !folders.iter().all(|folder| self.is_denoised(folder)) {
             return Ok(None);
         }
@@ -149,6 +121,12 @@ impl Place {
 pub(super) fn columns() -> String {
     let arms: Vec<&str> = arms().map(|arm| arm.name).collect();
     format!("the drawing, the base model, {}", arms.join(", "))
+}
+
+/// The folder of the pictures of a run, or of the base model.
+fn pictures(world: &World, run: Option<(&Arm, u64)>) -> String {
+    let made_by = run.map_or_else(|| world.name.to_owned(), |(arm, seed)| run_of(world, arm, seed));
+    format!("{made_by}/denoised")
 }
 
 /// The folder of the drawings that get noise.

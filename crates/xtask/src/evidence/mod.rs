@@ -1,10 +1,11 @@
 //! `xtask evidence`: what weightings do, over worlds of drawn people, with the same steps, pictures and noise
 //! for all, several seeds, and held-out losses of each picture. The tables go into docs/evidence.md.
 //!
-//! The runs stay in `runs/evidence`; the same command again makes those that are missing.
+//! The runs stay in `runs/evidence`, their results in docs/evidence; the same command again makes those that are missing.
 
 mod denoised;
 mod figure;
+mod kept;
 mod outcome;
 mod plan;
 mod runs;
@@ -18,8 +19,9 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::{marked, ours};
+use kept::{Kept, Kind};
 use outcome::Outcome;
-use plan::{ARMS, Arm, Arms, QUICK, WHOLE, World};
+use plan::{Arm, Arms, QUICK, WHOLE, World};
 use runs::Place;
 
 /// `xtask evidence`
@@ -34,12 +36,16 @@ pub(crate) struct Evidence {
     /// Only these worlds, by name
     #[arg(long, value_name = "WORLD", value_delimiter = ',')]
     only: Vec<String>,
-    /// Train nothing: tables of the runs that are done
+    /// Train nothing: tables of the results that are kept
     #[arg(long)]
     report_only: bool,
     /// The folder of the runs [default: runs/evidence, or runs/evidence-quick]
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
+    /// The folder of the results that are kept, a file for each world [default: docs/evidence, or beside the runs with
+    /// --quick]
+    #[arg(long, value_name = "DIR")]
+    kept: Option<PathBuf>,
     /// Also write the tables to this Markdown file, between `<!-- evidence:begin -->` and `<!-- evidence:end
     /// -->`, and a figure for each world beside it, in images/
     #[arg(long, value_name = "FILE")]
@@ -82,7 +88,10 @@ pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?.canonicalize()?;
     let model = ours::builtin_model(&binary)?;
-    let place = Place { binary, folder: folder.canonicalize()?, model, size };
+    let folder = folder.canonicalize()?;
+    let kept = if options.quick { folder.join("kept") } else { root.join("docs/evidence") };
+    let kept = options.kept.clone().unwrap_or(kept);
+    let place = Place { binary, folder, model, kept, size };
 
     let worlds: Vec<&World> = size.worlds().iter().filter(|world| wanted(options, world)).collect();
     if !options.report_only {
@@ -97,9 +106,12 @@ pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
             let name = format!("evidence-{}.svg", world.world.name);
             std::fs::write(images.join(&name), figure::svg(world))?;
             text += &format!("\n![{}](images/{name})\n", world.world.about);
+            // On another machine than that of the runs, the sheet that is there stays.
+            let name = format!("evidence-{}.png", world.world.name);
             if let Some(sheet) = place.sheet(world.world, SHEET_ROWS)? {
-                let name = format!("evidence-{}.png", world.world.name);
                 sheet.save(images.join(&name))?;
+            }
+            if images.join(&name).exists() {
                 let (about, columns) = (world.world.about, denoised::columns());
                 text += &format!("\nPictures of {about}, from the left: {columns}.\n\n![](images/{name})\n");
             }
@@ -117,17 +129,22 @@ fn wanted(options: &Evidence, world: &World) -> bool {
 /// The few arms first, in the worlds that have all of them, then in the others; then the rest of the arms.
 /// Within each part seed by seed, so that what is there at any time is balanced.
 fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
-    for world in worlds {
+    let mut all = Vec::new();
+    for &world in worlds {
         place.draw(world)?;
+        let mut kept = place.kept(world)?;
+        if !kept.has(Kind::Denoised, None) {
+            kept.add(Kind::Denoised, None, None, &place.denoise(world, None)?)?;
+        }
+        all.push((world, kept));
     }
     for arms in [Arms::Few, Arms::Claim, Arms::All] {
         for of in [Arms::All, Arms::Claim] {
             for seed in 1..=place.size.seeds {
-                for world in worlds.iter().filter(|world| world.arms == of) {
+                for (world, kept) in all.iter_mut().filter(|(world, _)| world.arms == of) {
                     for arm in place.size.arms(world).filter(|arm| arm.from == arms) {
-                        train_one(place, world, arm, seed)?;
+                        make(place, world, arm, seed, kept)?;
                     }
-                    denoise(place, world, seed)?;
                 }
             }
         }
@@ -135,15 +152,9 @@ fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the pictures of a world's runs with a seed that are done.
-fn denoise(place: &Place, world: &World, seed: u64) -> anyhow::Result<()> {
-    place.denoise(world, None)?;
-    denoised::arms().try_for_each(|arm| place.denoise(world, Some((arm, seed))))
-}
-
-fn train_one(place: &Place, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<()> {
+fn make(place: &Place, world: &World, arm: &Arm, seed: u64, kept: &mut Kept) -> anyhow::Result<()> {
     let start = Instant::now();
-    place.train(world, arm, seed)?;
+    place.make(world, arm, seed, kept)?;
     let seconds = start.elapsed().as_secs();
     if seconds > 0 {
         eprintln!("seed {seed}, {}, {}: {seconds} s", world.name, arm.name);
@@ -151,21 +162,13 @@ fn train_one(place: &Place, world: &World, arm: &Arm, seed: u64) -> anyhow::Resu
     Ok(())
 }
 
-/// The runs of a world that are done, of arms that have at least one.
+/// The results of a world, of arms that have at least one.
 fn read(place: &Place, world: &'static World) -> anyhow::Result<Found> {
-    let mut rows = Vec::new();
-    let Some(start) = place.events(world, &ARMS[0], 1)? else {
-        return Ok(Found { world, rows, denoised: Vec::new() });
+    let kept = place.kept(world)?;
+    let rows = |kind: Kind| -> anyhow::Result<Vec<Row>> {
+        let row = |arm: &'static Arm| Ok(Row { arm, runs: kept.outcomes(kind, arm)? });
+        let rows = place.size.arms(world).map(row).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(rows.into_iter().filter(|row| !row.runs.is_empty()).collect())
     };
-    for arm in place.size.arms(world) {
-        let done = (1..=place.size.seeds).map(|seed| place.events(world, arm, seed));
-        let done = done.collect::<anyhow::Result<Vec<_>>>()?;
-        // Pairs are of the same seeds: what comes after a gap does not count yet.
-        let done = done.into_iter().map_while(|events| events);
-        let runs = done.map(|events| Outcome::read(&start, &events)).collect::<anyhow::Result<Vec<_>>>()?;
-        if !runs.is_empty() {
-            rows.push(Row { arm, runs });
-        }
-    }
-    Ok(Found { world, rows, denoised: place.denoised(world)? })
+    Ok(Found { world, rows: rows(Kind::Losses)?, denoised: rows(Kind::Denoised)? })
 }

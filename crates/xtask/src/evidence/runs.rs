@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use super::denoised::is_shown;
+use super::kept::{Kept, Kind};
+use super::outcome::squares;
 use super::plan::{ARMS, Arm, REFERENCE, Size, Weighting, World};
 
 /// Where everything lies, and what it is made with.
@@ -18,6 +21,8 @@ pub(super) struct Place {
     pub folder: PathBuf,
     /// The model that is fine-tuned.
     pub model: PathBuf,
+    /// The folder of the results that are kept.
+    pub kept: PathBuf,
     /// The size of it all.
     pub size: Size,
 }
@@ -44,9 +49,14 @@ impl Place {
         self.fairhuman(&arguments).map(drop)
     }
 
-    /// The log of an arm with a seed, if that run is done.
-    pub fn events(&self, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<Option<Vec<Value>>> {
-        let log = self.folder.join(self.run(world, arm.name, seed)).join("events.jsonl");
+    /// The results of a world that are kept.
+    pub fn kept(&self, world: &World) -> anyhow::Result<Kept> {
+        Kept::open(&self.kept, world, &self.plan(world)?)
+    }
+
+    /// The log of a run that is done.
+    fn events(&self, run: &str) -> anyhow::Result<Option<Vec<Value>>> {
+        let log = self.folder.join(run).join("events.jsonl");
         let text = match std::fs::read_to_string(&log) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             text => text.with_context(|| format!("cannot read {}", log.display()))?,
@@ -57,48 +67,87 @@ impl Place {
         Ok(done.then_some(events))
     }
 
-    /// Trains an arm with a seed, unless that is done.
-    pub fn train(&self, world: &World, arm: &Arm, seed: u64) -> anyhow::Result<()> {
-        if self.events(world, arm, seed)?.is_some() {
-            return Ok(());
+    /// Trains an arm with a seed and keeps its results, unless they are there.
+    pub fn make(&self, world: &World, arm: &Arm, seed: u64, kept: &mut Kept) -> anyhow::Result<()> {
+        let run = Some((arm, seed));
+        if !kept.has(Kind::Losses, run) {
+            let events = self.train(world, arm, seed, kept)?;
+            let (before, after) = squares(&events)?;
+            if let Some(before) = before {
+                kept.add(Kind::Losses, None, None, &before)?;
+            }
+            let weights = if arm.name == REFERENCE {
+                Some(self.mean_weights(&run_of(world, arm, seed))?)
+            } else {
+                None
+            };
+            kept.add(Kind::Losses, run, weights, &after)?;
         }
-        let run = self.run(world, arm.name, seed);
-        let reference = self.run(world, REFERENCE, seed);
+        if is_shown(arm) && !kept.has(Kind::Denoised, run) {
+            self.train(world, arm, seed, kept)?;
+            kept.add(Kind::Denoised, run, None, &self.denoise(world, run)?)?;
+        }
+        Ok(())
+    }
+
+    /// Trains an arm with a seed, unless that is done, and returns its log.
+    fn train(&self, world: &World, arm: &Arm, seed: u64, kept: &Kept) -> anyhow::Result<Vec<Value>> {
+        let run = run_of(world, arm, seed);
+        if let Some(events) = self.events(&run)? {
+            return Ok(events);
+        }
         let weighting = match arm.weighting {
             Weighting::As(text) => text.to_owned(),
-            Weighting::Twin => self.mean_weights(&reference)?,
+            Weighting::Twin => kept.weights(reference(), seed)?.to_owned(),
             Weighting::Shuffled => {
-                let run = self.folder.join(&reference);
+                // Its weights are needed one by one, so that the run itself must be there.
+                self.train(world, reference(), seed, kept)?;
+                let run = self.folder.join(run_of(world, reference(), seed));
                 format!("{{ kind = \"replay\", run = {:?}, shuffle = true }}", run.to_string_lossy())
             }
         };
         let recipe = format!("{run}.toml");
-        let text = self.recipe(world, (arm, &weighting), seed)?;
+        let measured = !kept.has(Kind::Losses, None);
+        let text = self.recipe(world, (arm.rate, &weighting), seed, measured)?;
         let path = self.folder.join(&recipe);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(&path, text).with_context(|| format!("cannot write {recipe}"))?;
+        // A recipe that was begun stays as it is.
+        if !self.folder.join(&run).exists() {
+            std::fs::write(&path, text).with_context(|| format!("cannot write {recipe}"))?;
+        }
         self.fairhuman(&["train", &recipe, "--out", &run])?;
-        Ok(())
-    }
-
-    /// The folder of a run.
-    pub(super) fn run(&self, world: &World, arm: &str, seed: u64) -> String {
-        format!("{}/{}-{seed}", world.name, arm.replace([' ', ',', '.', '/'], "_"))
+        self.events(&run)?.with_context(|| format!("{run} has not come to its end"))
     }
 
     /// The mean weights of a run, as `fairhuman report` recommends them.
     fn mean_weights(&self, run: &str) -> anyhow::Result<String> {
-        let said = self.fairhuman(&["report", run, "--pictures", "0", "--out", "report.html"])?;
+        let said = self.fairhuman(&["report", run, "--pictures", "0", "--out", &format!("{run}.html")])?;
         let line = said.lines().find_map(|line| line.split_once(": weighting = "));
         Ok(line.with_context(|| format!("no mean weights of {run} in {said:?}"))?.1.to_owned())
+    }
+
+    /// All that the runs of a world have in common, in words that are the same on every machine.
+    fn plan(&self, world: &World) -> anyhow::Result<String> {
+        let recipe = self.recipe(world, (1.0, ""), 0, false)?;
+        let recipe =
+            recipe.replace(&*self.folder.to_string_lossy(), "").replace(&*self.model.to_string_lossy(), "");
+        let model = std::fs::read(self.model.join("unet/diffusion_pytorch_model.safetensors"))
+            .with_context(|| format!("{}: no weights", self.model.display()))?;
+        Ok(format!("{}\n{recipe}\n{}", world.people, blake3::hash(&model)))
     }
 
     /// All recipes are the same but for world, weighting and seed. Every gradient is clipped, so that each
     /// step counts alike whatever the length of a weighting's direction.
     /// The losses before training are the same in all runs of a world, and are measured in one of them.
-    fn recipe(&self, world: &World, (arm, weighting): (&Arm, &str), seed: u64) -> anyhow::Result<String> {
+    fn recipe(
+        &self,
+        world: &World,
+        (rate, weighting): (f64, &str),
+        seed: u64,
+        at_start: bool,
+    ) -> anyhow::Result<String> {
         let Size { steps, draws, pictures, held_out, .. } = self.size;
         let names: Vec<String> =
             (pictures..pictures + held_out).map(|i| format!("\"images/{i:05}.png\"")).collect();
@@ -128,17 +177,20 @@ objective = [
             cache = string(&self.folder.join(world.name).join("cache"))?,
             model = string(&self.model)?,
             people = string(&self.folder.join(people(world)))?,
-            rate = 5e-4 * arm.rate,
+            rate = 5e-4 * rate,
             warmup = (steps / 16).min(10),
-            at_start = is_first(arm, seed),
             names = names.join(", "),
         ))
     }
 }
 
-/// True for the run whose losses before training are those of all runs of its world.
-fn is_first(arm: &Arm, seed: u64) -> bool {
-    arm.name == ARMS[0].name && seed == 1
+/// The folder of a run.
+pub(super) fn run_of(world: &World, arm: &Arm, seed: u64) -> String {
+    format!("{}/{}-{seed}", world.name, arm.name.replace([' ', ',', '.', '/'], "_"))
+}
+
+fn reference() -> &'static Arm {
+    ARMS.iter().find(|arm| arm.name == REFERENCE).expect("the plan has the arm that others are compared with")
 }
 
 /// The folder of a world's drawings.

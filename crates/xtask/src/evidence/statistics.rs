@@ -59,7 +59,7 @@ mod tests {
 
     fn run(changes: &[f64]) -> Outcome {
         let picture = |&change: &f64| Picture { before: [1.0; K], after: [1.0 + change / 100.0; K] };
-        Outcome { pictures: changes.iter().map(picture).collect(), step_seconds: 0.1 }
+        Outcome { pictures: changes.iter().map(picture).collect() }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn text(found: &[Found], resamples: usize) -> String {
         let _ = writeln!(
             text,
             "### {}: {}\n\n{pictures} held-out pictures. Change of held-out losses in per cent, mean and standard \
-             deviation over seeds; seconds: median of a step.\n",
+             deviation over seeds.\n",
             world.world.name, world.world.about
         );
         changes(&mut text, &world.rows);
@@ -44,10 +44,7 @@ fn denoised(text: &mut String, rows: &[Row], resamples: usize) {
 }
 
 fn changes(text: &mut String, rows: &[Row]) {
-    let timed = rows.iter().all(|row| row.runs.iter().all(|run| run.step_seconds.is_finite()));
-    let _ =
-        writeln!(text, "| arm | seeds | {} |{}", LOSSES.join(" | "), if timed { " s/step |" } else { "" });
-    let _ = writeln!(text, "|---|---|{}{}", "---|".repeat(K), if timed { "---|" } else { "" });
+    let _ = writeln!(text, "| arm | seeds | {} |\n|---|---|{}", LOSSES.join(" | "), "---|".repeat(K));
     for row in rows {
         let of = |k: usize| {
             let found = mean(&row.runs.iter().map(|run| run.change()[k]).collect::<Vec<_>>());
@@ -57,10 +54,7 @@ fn changes(text: &mut String, rows: &[Row]) {
             }
         };
         let cells: Vec<String> = (0..K).map(of).collect();
-        let seconds = mean(&row.runs.iter().map(|run| run.step_seconds).collect::<Vec<_>>()).mean;
-        let (name, seeds) = (row.arm.name, row.runs.len());
-        let last = if timed { format!(" {seconds:.2} |") } else { String::new() };
-        let _ = writeln!(text, "| {name} | {seeds} | {} |{last}", cells.join(" | "));
+        let _ = writeln!(text, "| {} | {} | {} |", row.arm.name, row.runs.len(), cells.join(" | "));
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) const ACCUMULATION: usize = 4;
 pub(super) const K: usize = 3;
 /// Steps that are not timed: caches and memory are filled.
 const FIRST: usize = 3;
+/// Steps of the repeats after the first, at most: they are for times only.
+pub(super) const TIMED: usize = 25;
 /// Steps of the shorter and the longer of the two runs whose bytes are counted.
 const COUNTED: [usize; 2] = [4, 24];
 
@@ -23,7 +25,7 @@ const COUNTED: [usize; 2] = [4, 24];
 pub(super) struct Place {
     pub binary: PathBuf,
     pub folder: PathBuf,
-    /// Steps of a run that is timed.
+    /// Steps of the first run, whose weights are compared.
     pub steps: usize,
 }
 
@@ -60,7 +62,8 @@ impl Place {
             for (i, &ranks) in ranks.iter().enumerate() {
                 eprintln!("{ranks} processes, {} of {repeats}", repeat + 1);
                 let run = format!("time-{ranks}-{repeat}");
-                self.train(ranks, self.steps, &run, &[])?;
+                let steps = if repeat == 0 { self.steps } else { self.steps.min(TIMED) };
+                self.train(ranks, steps, &run, &[])?;
                 let seconds = self.step_seconds(&run)?;
                 if repeat == 0 {
                     let weights = self.weights(&run)?;

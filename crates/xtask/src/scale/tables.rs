@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::measure::{ACCUMULATION, K, Place, Row};
+use super::measure::{ACCUMULATION, K, Place, Row, TIMED};
 use super::model::{self, Algorithm, Form, Network, Work, bytes, efficiency, exchanges};
 use crate::measurements::median;
 use crate::{machine, ours};
@@ -22,14 +22,15 @@ pub(super) fn measured(rows: &[Row], place: &Place, repeats: usize, root: &Path)
     let (cores, parameters) = (machine::cores(), first.parameters);
     let _ = writeln!(
         text,
-        "{}, {cores} cores, load {:.1} when written; {}; sources {}. {repeats} repeats in turn of {} steps, medians. A LoRA of \
+        "{}, {cores} cores, load {:.1} when written; {}; sources {}. {repeats} repeats in turn, the first of {} steps, the others of {} at most; medians. A LoRA of \
          {parameters} weights on the built-in model at 96 x 96, {K} objectives, {ACCUMULATION} micro-batches a step, one thread a \
          process. With more processes than cores the efficiency is at most cores / processes.\n",
         machine::processor(),
         machine::load().unwrap_or(f64::NAN),
         said.lines().next().unwrap_or("mpirun of unknown version"),
         machine::sources(root).unwrap_or_else(|| "of unknown state".into()),
-        place.steps
+        place.steps,
+        TIMED
     );
     let _ = writeln!(
         text,
