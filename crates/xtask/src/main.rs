@@ -2,6 +2,7 @@
 //! -- speed` measures the training step beside PyTorch's on this machine and prints the table of the speed
 //! goals.
 
+mod amortise;
 mod clip;
 mod evidence;
 #[cfg(unix)]
@@ -45,6 +46,8 @@ enum Command {
     /// Fine-tune with each weighting, several times, and tabulate held-out losses (hours); the same command
     /// again goes on
     Evidence(evidence::Evidence),
+    /// Replay the Gram matrices of exact runs as if only every N-th had been made, and say how far the weights are off
+    Amortise(amortise::Amortise),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
     #[cfg(unix)]
     Faults(faults::Faults),
@@ -127,6 +130,7 @@ fn main() -> anyhow::Result<()> {
         Command::Speed(options) => speed::run(&options),
         Command::SmallModel(options) => small_model::run(&options),
         Command::Evidence(options) => evidence::run(&options),
+        Command::Amortise(options) => amortise::run(&options),
         #[cfg(unix)]
         Command::Faults(options) => faults::run(&options),
         Command::RefineEvidence(options) => refine_evidence::run(&options),

@@ -46,7 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("fuzz", &["report", "train", "dataset", "diffusion", "vision"]),
-    ("xtask", &["diffusion", "engine", "evaluate"]),
+    ("xtask", &["diffusion", "engine", "evaluate", "fairness"]),
 ];
 
 /// A package's name without the prefix that all of ours have.
