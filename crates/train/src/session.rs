@@ -81,7 +81,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             folder::ensure_new(recipe)?;
         }
         start::check_recipe(recipe, saved.as_ref())?;
-        let model = check_model(recipe, saved.as_ref())?;
+        let model = check_model(recipe, saved.as_ref(), &mut notes)?;
         notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
         let setup = Setup::of(backend, folder, recipe);
         let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
@@ -408,8 +408,14 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
 
 /// Compares the model with that of a checkpoint before the long work of opening the data; returns its
 /// fingerprint.
-fn check_model(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
-    let model = fingerprint::of_model(&recipe.model.path, &mut FileHashes::open(&recipe.cache))?;
+fn check_model(
+    recipe: &Recipe,
+    saved: Option<&Saved>,
+    notes: &mut Vec<String>,
+) -> Result<String, TrainError> {
+    let mut hashes = FileHashes::open(&recipe.cache);
+    notes.extend(hashes.note());
+    let model = fingerprint::of_model(&recipe.model.path, &mut hashes)?;
     if saved.is_some_and(|saved| saved.identity.model != model) {
         let (path, model) = (recipe.out.clone(), recipe.model.path.clone());
         return Err(TrainError::ModelChanged { path, model });
