@@ -21,9 +21,11 @@ fn three_and_three_steps_are_six_steps_bit_for_bit() {
         "schedule = { decay = \"cosine\", warmup = 2 }",
     )]);
     world.ok(&["train", "recipe.toml", "--out", "whole"]);
-    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    let said = world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    assert!(said.contains("3 of 6 steps") && said.contains("without --steps"), "{said}");
     assert_eq!(world.steps("parts").len(), 3);
-    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    let said = world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert!(said.contains("6 steps done"), "{said}");
     assert_same_run(&world, "whole", "parts");
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use fairhuman_pictures::png_texts;
 use fairhuman_train::recorded::read_tensors;
 
 use crate::world::World;
@@ -56,6 +57,11 @@ fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
     let world = world();
     let picture = sample(&world, &["folder"], "of-folder");
     assert_eq!(picture, sample(&world, &FILE, "of-file"));
+    let texts = png_texts(&world.bytes("of-file/0000.png"));
+    let about = texts.iter().find(|(key, _)| key == "fairhuman").unwrap();
+    let about: serde_json::Value = serde_json::from_str(&about.1).unwrap();
+    assert_eq!((&about["model"], &about["base"]), (&"model.safetensors".into(), &"folder".into()));
+    assert!(texts.iter().all(|(_, text)| !text.contains("user-cache")), "{texts:?}");
     assert!(picture.iter().any(|&v| v != picture[0]), "a picture of one colour shows nothing");
 
     world.ok(&["train", "recipe.toml", "--out", "run"]);
@@ -72,7 +78,16 @@ fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
 #[test]
 fn a_run_on_a_file_goes_on_where_the_file_was_moved_and_not_with_another() {
     let world = world();
-    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    let said = world.run(&["train", "recipe.toml", "--out", "whole"]);
+    let said = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(said[0].contains("of model.safetensors (base folder)"), "{said:?}");
+    assert!(said[1].contains("--model model.safetensors --base folder --lora"), "{said:?}");
+    let resolved = String::from_utf8(world.bytes("whole/recipe.toml")).unwrap();
+    assert!(
+        resolved.contains("path = \"model.safetensors\"") && resolved.contains("base = \"folder\""),
+        "{resolved}"
+    );
+    assert!([said.concat(), resolved].iter().all(|text| !text.contains("user-cache")));
     world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
     std::fs::create_dir(world.path("models")).unwrap();
     std::fs::rename(world.path("model.safetensors"), world.path("models/renamed.safetensors")).unwrap();
@@ -107,6 +122,8 @@ fn what_is_missing_is_told_by_every_command() {
         &[("model.path = \"tiny\"", "model.path = \"builtin\""), ("steps = 6", "steps = 1")],
     );
     world.ok(&["train", "builtin.toml", "--out", "of-builtin"]);
+    let resolved = String::from_utf8(world.bytes("of-builtin/recipe.toml")).unwrap();
+    assert!(resolved.contains("path = \"builtin\""), "{resolved}");
 }
 
 #[test]

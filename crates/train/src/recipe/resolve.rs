@@ -73,6 +73,7 @@ pub(super) fn resolve(
             prediction: raw.model.prediction,
             vae: raw.model.vae.map(|path| base.join(path)),
             clip_skip: raw.model.clip_skip,
+            settled: None,
         },
         dataset,
         geometry: raw.geometry,
