@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_step_fits_80_columns_with_the_time_left_first() {
-        let line = "loss global 0.0512, face 0.000132, hand 0.00514; weights (sum 1) 0.167 0.400 0.433".to_owned();
+        let line =
+            "loss global 0.0512, face 0.000132, hand 0.00514; weights (sum 1) 0.167 0.400 0.433".to_owned();
         let mut screen = Screen::new();
         screen.until = 2000;
         let room = COLUMNS - screen.bar_width();
