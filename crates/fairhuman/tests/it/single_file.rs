@@ -132,7 +132,9 @@ fn a_folder_and_a_file_become_each_other() {
     let own = read_tensors(&world.path("model.safetensors")).unwrap().tensors;
     // The file as it was: written from its view, and from the folder.
     for (model, out) in [(&FILE[..], "a.safetensors"), (&["folder"], "b.safetensors")] {
-        world.ok(&[&["convert", "--out", out, "--model"], model].concat());
+        let said = world.run(&[&["convert", "--out", out, "--model"], model].concat());
+        let note = String::from_utf8(said.stderr).unwrap();
+        assert!(said.status.success() && note.contains(&format!("--model {out} --base folder")), "{note}");
         let written = read_tensors(&world.path(out)).unwrap();
         for (name, tensor) in &written.tensors {
             assert_eq!(Some(tensor), own.get(name), "{name}");
@@ -165,7 +167,8 @@ fn a_lora_is_merged_into_one_file() {
     world.ok(&["train", "recipe.toml", "--out", "run"]);
     let lora = ["--model", "tiny", "--lora", "run/lora.safetensors"];
     world.ok(&[&["merge", "--out", "merged"], &lora[..]].concat());
-    world.ok(&[&["merge", "--out", "merged.safetensors"], &lora[..]].concat());
+    let said = world.run(&[&["merge", "--out", "merged.safetensors"], &lora[..]].concat());
+    assert!(String::from_utf8_lossy(&said.stderr).contains("--base tiny"), "{said:?}");
     let file = ["merged.safetensors", "--base", "tiny"];
     assert_eq!(sample(&world, &["merged"], "a"), sample(&world, &file, "b"));
     let left = std::fs::read_dir(world.path("")).unwrap().flatten();
