@@ -152,8 +152,8 @@ fn parts(model: &Model) -> impl Iterator<Item = (&'static str, String)> {
     parts.into_iter().filter_map(|(key, value)| Some((key, value?)))
 }
 
-/// Finds the folder of a recipe's model, whose paths were joined to the recipe's folder. Names that are no paths
-/// (`builtin`, those of the Hub) are put back as they were written.
+/// Finds the folder of a recipe's model, whose paths were joined to the recipe's folder. Names that are no
+/// paths (`builtin`, those of the Hub) are put back as they were written.
 ///
 /// # Errors
 /// As [`folder`], by the key.

@@ -161,8 +161,8 @@ fn short_enough(line: String, room: usize) -> String {
     losses.strip_prefix("loss ").filter(|_| losses.chars().count() > room).unwrap_or(losses).to_owned()
 }
 
-/// The losses of a step, and the weights divided by their sum, as in the report's fixed ones: an objective that was
-/// absent has neither, and a single one needs no weight.
+/// The losses of a step, and the weights divided by their sum, as in the report's fixed ones: an objective
+/// that was absent has neither, and a single one needs no weight.
 fn numbers(objectives: &[String], step: &Step) -> String {
     let is_present = |k: usize| step.present.get(k).is_none_or(|&lanes| lanes > 0);
     let shown = |k: usize, value: f64| if is_present(k) { short(value) } else { "-".to_owned() };

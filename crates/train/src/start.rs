@@ -44,8 +44,8 @@ pub fn problems(recipe: &Recipe) -> Vec<TrainError> {
     recipe.method.visit(Check(recipe))
 }
 
-/// Checks that what the run reads beside model and dataset is there, that it writes nothing where it reads, and
-/// that its folders can be folders.
+/// Checks that what the run reads beside model and dataset is there, that it writes nothing where it reads,
+/// and that its folders can be folders.
 pub(crate) fn check_apart(
     recipe: &Recipe,
     model: &ModelFolder,

@@ -61,8 +61,8 @@ impl Vocabulary {
     }
 }
 
-/// Every token of more than one symbol is made by a merge, unless it is matched whole as an added token. A list
-/// of merges that was emptied or cut would still read, and spell every text in far more tokens.
+/// Every token of more than one symbol is made by a merge, unless it is matched whole as an added token. A
+/// list of merges that was emptied or cut would still read, and spell every text in far more tokens.
 pub(super) fn check_merges(
     tokens: &BTreeMap<String, u32>,
     merges: &[(String, String)],

@@ -56,8 +56,8 @@ pub fn write_checkpoint(folder: &Path, out: &Path) -> anyhow::Result<()> {
     Ok(write_file(folder, out, &about)?)
 }
 
-/// Says what the checkpoint file `out`, written of the model in `folder`, has to be read with, unless nothing is
-/// needed.
+/// Says what the checkpoint file `out`, written of the model in `folder`, has to be read with, unless nothing
+/// is needed.
 pub fn note_base(folder: &Path, out: &Path, choice: &ModelChoice) {
     if !reads_alone(folder, out).unwrap_or(false) {
         let base = choice.base.clone().unwrap_or_else(|| model_path::named(choice));

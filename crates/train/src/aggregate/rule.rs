@@ -230,7 +230,7 @@ impl<'de> Deserialize<'de> for Weighting {
     }
 }
 
-/// What is wrong with keys that alpha-fair weights alone read, in a table of another kind or of none.
+/// The problem with a key that alpha-fair weights alone read, in a table of another kind or of none.
 fn unread(table: &toml::Table) -> Option<String> {
     const ALPHA_FAIR: &str = "alpha-fair";
     let key = ["priority", "normalise"].into_iter().find(|key| table.contains_key(*key))?;

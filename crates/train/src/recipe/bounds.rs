@@ -26,6 +26,6 @@ pub const RATE: f64 = 1e30;
 pub const FACTOR: f64 = 1e6;
 /// The smallest of them, and of norms: with less nothing is learnt.
 pub const LEAST: f64 = 1e-9;
-/// What AdamW adds to the root of the second moment, from and to: the update is made in f32, where less would be
-/// nothing, and with more nothing moves.
+/// The number that AdamW adds to the root of the second moment, from and to: the update is made in f32, where
+/// less would be nothing, and with more nothing moves.
 pub const EPS: (f64, f64) = (1e-30, 1.0);

@@ -152,8 +152,8 @@ pub struct Recipe {
 /// The model to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Model {
-    /// The model as it was named: a folder in diffusers' layout, a checkpoint file, the built-in model, a name
-    /// on the Hub.
+    /// The model as it was named: a folder in diffusers' layout, a checkpoint file, the built-in model, a
+    /// name on the Hub.
     pub path: PathBuf,
     /// Folder for what a checkpoint file lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,8 +167,8 @@ pub struct Model {
     /// The layer of the text encoder that is read, from its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<usize>,
-    /// The folder that all of this stands for, where it is not `path`. The command line finds it; it may lie in
-    /// a cache, and is written nowhere.
+    /// The folder that all of this stands for, where it is not `path`. The command line finds it; it may lie
+    /// in a cache, and is written nowhere.
     #[serde(skip)]
     pub settled: Option<PathBuf>,
 }
