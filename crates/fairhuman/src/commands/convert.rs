@@ -62,7 +62,7 @@ pub fn note_base(folder: &Path, out: &Path, choice: &ModelChoice) {
     if !reads_alone(folder, out).unwrap_or(false) {
         let base = choice.base.clone().unwrap_or_else(|| model_path::named(choice));
         errln!(
-            "note: such a file does not say all of this model, which has not the sizes of SD 1.x, SD 2.x or SDXL: it is read \
+            "note: such a file does not say all of this model, whose sizes or tokenizers are not those of SD 1.x, SD 2.x or SDXL: it is read \
              with --model {} --base {} (in a recipe `base` beside `path`)",
             out.display(),
             base.display()
@@ -86,7 +86,7 @@ fn reads_alone(folder: &Path, file: &Path) -> anyhow::Result<bool> {
         let text = |(tokens, encoder, _): (PathBuf, PathBuf, _)| {
             let config = ClipConfig::open(&encoder.join("config.json"))?;
             let config = ClipConfig { end_token: 0, skipped: 0, ..config };
-            Ok((config, ClipTokenizer::open(&tokens)?.vocab_size()))
+            anyhow::Ok((config, ClipTokenizer::open(&tokens)?.vocab_size()))
         };
         model.texts().into_iter().map(text).collect()
     };

@@ -192,7 +192,7 @@ fn run_on<B: Backend>(
         Reason::Stopped => {
             outln!("saved after step {} in {place} ({time}); the same command goes on", summary.step)
         }
-        _ if summary.step < recipe.steps => outln!(
+        Reason::Done if summary.step < recipe.steps => outln!(
             "{} of {} steps done in {place} ({time}); the same command without --steps goes on",
             summary.step,
             recipe.steps
