@@ -127,6 +127,11 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
         Layout::Auto => detect::layout(&real, spec).map_err(dataset)?,
         chosen => chosen,
     };
+    let has_splits = match layout {
+        Layout::ImageFolder => true,
+        Layout::Parquet => real.is_dir(),
+        _ => false,
+    };
     let mut listing = match layout {
         Layout::Auto | Layout::Metadata => {
             let (list, root) = list_in(real, "metadata.jsonl");
@@ -151,6 +156,14 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
         items.for_each(|item| item.captions = captions.clone());
     }
     listing.layout = layout;
+    if spec.split.is_some() && !has_splits {
+        let layout = format!("{layout:?}").to_lowercase();
+        let text = format!(
+            "`split` is for the folders of Hugging Face datasets, and this one (layout `{layout}`) has no splits: leave \
+             it out, since all of it is read"
+        );
+        listing.report(Subject::Dataset, "", Diagnostic::new(Kind::Recipe, text));
+    }
     apply_folders(&mut listing, spec);
     listing.find_regions(regions);
     Ok(listing)

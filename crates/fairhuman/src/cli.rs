@@ -149,7 +149,9 @@ Examples:
   mpirun -n 4 fairhuman train people.toml   # four processes, one run
 
 Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved \
-recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder.
+recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder. \
+A step's `weights` in it are as the method gives them (times `factor` they multiply the gradients); the screen and \
+TensorBoard show them divided by their sum, as the fixed weights that `fairhuman report` prints are.
 
 In several processes (mpirun, srun, torchrun --no-python, or --rank, --world and --master) a step is that of one process: its \
 samples are dealt among them. A signal to any one of them stops all after the \

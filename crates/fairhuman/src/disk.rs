@@ -8,7 +8,7 @@ use fairhuman_train::disk;
 use fairhuman_train::memory::Networks;
 use fairhuman_train::recipe::Recipe;
 
-const GIB: f64 = 1_073_741_824.0;
+use crate::units::bytes;
 
 /// A warning where less is free in the run's folder than the run will write, with a dataset of so many
 /// pictures.
@@ -16,14 +16,14 @@ const GIB: f64 = 1_073_741_824.0;
 /// # Errors
 /// Configurations that cannot be read.
 pub fn warning(recipe: &Recipe, pictures: usize) -> anyhow::Result<Option<String>> {
-    let networks = Networks::open(&ModelFolder::open(&recipe.model.path)?).context("model.path")?;
+    let networks = Networks::open(&ModelFolder::open(recipe.model.folder())?).context("model.path")?;
     let needed = disk::bytes(&networks, recipe, pictures);
     let Some(free) = free(&recipe.out).filter(|&free| free < needed) else { return Ok(None) };
     Ok(Some(format!(
-        "out: the run will write about {:.1} GiB, and {:.1} GiB are free for {}; another --out, or fewer checkpoints \
+        "out: the run will write about {}, and {} are free for {}; another --out, or fewer checkpoints \
          (checkpoints.keep)",
-        needed / GIB,
-        free / GIB,
+        bytes(needed),
+        bytes(free),
         recipe.out.display()
     )))
 }

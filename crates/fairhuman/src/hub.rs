@@ -56,17 +56,21 @@ pub fn located(path: &Path) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// A name of which a part only was downloaded.
 pub fn located_of_recipe(path: &Path) -> anyhow::Result<PathBuf> {
-    let text = path.to_str().unwrap_or_default();
-    let found = |text: &str| match find(path, Some(text)) {
+    match find(path, Some(&name_in_recipe(path))) {
         Err(error) if error.is::<Unknown>() => Ok(path.to_owned()),
         found => found,
-    };
+    }
+}
+
+/// The name or address in such a path, if it is one: its end.
+pub fn name_in_recipe(path: &Path) -> String {
+    let text = path.to_str().unwrap_or_default();
     if let Some(at) = ["https://", "http://"].iter().find_map(|scheme| text.find(scheme)) {
-        return found(&text[at..]);
+        return text[at..].to_owned();
     }
     let parts: Vec<&str> = path.components().filter_map(normal).collect();
     let count = if text.ends_with(".safetensors") { 3 } else { 2 };
-    found(&parts[parts.len().saturating_sub(count)..].join("/"))
+    parts[parts.len().saturating_sub(count)..].join("/")
 }
 
 fn normal(part: Component<'_>) -> Option<&str> {

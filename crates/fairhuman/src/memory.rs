@@ -9,8 +9,8 @@ use fairhuman_train::memory::{Estimate, Networks, Sizes, Trained, estimate, samp
 use fairhuman_train::recipe::{Device, GradientUse, Recipe};
 
 use crate::libtorch;
+use crate::units::bytes;
 
-const GIB: f64 = 1_073_741_824.0;
 /// An estimate that is this many times what the machine has in all is an error.
 const FAR_BEYOND: f64 = 2.0;
 /// Parts of an estimate that are named.
@@ -66,15 +66,15 @@ pub fn taken_mib(device: Device) -> Option<f64> {
 /// # Errors
 /// A model folder whose configurations cannot be read.
 pub fn table(recipe: &Recipe, memory: Option<Memory>) -> anyhow::Result<String> {
-    let networks = Networks::open(&ModelFolder::open(&recipe.model.path)?)?;
+    let networks = Networks::open(&ModelFolder::open(recipe.model.folder())?)?;
     let needed = estimate(&networks, &Sizes::of(recipe));
     let mut text = format!("memory on {}, {} (an estimate):\n", recipe.device, recipe.precision().name());
-    for (name, bytes) in needed.parts().into_iter().filter(|(_, bytes)| *bytes > 0.0) {
-        writeln!(text, "  {name:18}{:>10}", gib(bytes))?;
+    for (name, size) in needed.parts().into_iter().filter(|(_, size)| *size > 0.0) {
+        writeln!(text, "  {name:18}{:>10}", bytes(size))?;
     }
-    writeln!(text, "  {:18}{:>10}  (not all of it at once)", "peak", gib(needed.peak()))?;
+    writeln!(text, "  {:18}{:>10}  (not all of it at once)", "peak", bytes(needed.peak()))?;
     match memory {
-        Some(memory) => write!(text, "{} of {} are available", gib(memory.available), gib(memory.total))?,
+        Some(memory) => write!(text, "{} of {} are available", bytes(memory.available), bytes(memory.total))?,
         None => write!(text, "how much {} has is not known here", recipe.device)?,
     }
     Ok(text)
@@ -98,7 +98,7 @@ pub fn settle_gradients(recipe: &mut Recipe, memory: Option<Memory>) {
         return;
     }
     recipe.gradients = GradientUse::Kept;
-    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    let networks = ModelFolder::open(recipe.model.folder()).and_then(|folder| Networks::open(&folder));
     let (Some(memory), Ok(networks)) = (memory, networks) else { return };
     let kept = estimate(&networks, &Sizes::of(recipe)).peak();
     // Of all the memory, not of what is free at this moment: the next start takes the same way.
@@ -109,15 +109,15 @@ pub fn settle_gradients(recipe: &mut Recipe, memory: Option<Memory>) {
     let twice = estimate(&networks, &Sizes::of(recipe)).peak();
     errln!(
         "gradients = \"twice\": kept, they would need about {} of {}; this way about {}, and half as much time again",
-        gib(kept),
-        gib(memory.total),
-        gib(twice)
+        bytes(kept),
+        bytes(memory.total),
+        bytes(twice)
     );
 }
 
 /// True if a recipe's run is known to need more than is available.
 pub fn is_short(recipe: &Recipe, memory: Option<Memory>) -> bool {
-    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    let networks = ModelFolder::open(recipe.model.folder()).and_then(|folder| Networks::open(&folder));
     let (Some(memory), Ok(networks)) = (memory, networks) else { return false };
     estimate(&networks, &Sizes::of(recipe)).peak() > memory.available
 }
@@ -127,7 +127,7 @@ pub fn is_short(recipe: &Recipe, memory: Option<Memory>) -> bool {
 /// # Errors
 /// Far more than the machine has.
 pub fn check(recipe: &Recipe, memory: Option<Memory>) -> anyhow::Result<()> {
-    let networks = ModelFolder::open(&recipe.model.path).and_then(|folder| Networks::open(&folder));
+    let networks = ModelFolder::open(recipe.model.folder()).and_then(|folder| Networks::open(&folder));
     // What is wrong with a model is told by its own reader.
     let (Some(memory), Ok(networks)) = (memory, networks) else { return Ok(()) };
     let sizes = Sizes::of(recipe);
@@ -136,10 +136,10 @@ pub fn check(recipe: &Recipe, memory: Option<Memory>) -> anyhow::Result<()> {
     let told = || {
         format!(
             "this run will need about {} of memory ({}), and {} of {} are available; {}",
-            gib(peak),
+            bytes(peak),
             named(&needed),
-            gib(memory.available),
-            gib(memory.total),
+            bytes(memory.available),
+            bytes(memory.total),
             advice(&needed, &sizes)
         )
     };
@@ -169,9 +169,9 @@ pub fn check_sampling(
         format!(
             "{batch} at a time, pictures of {width} x {height} will need about {} of memory, and {} of {} are \
              available; less is needed with smaller --width and --height{}",
-            gib(peak),
-            gib(memory.available),
-            gib(memory.total),
+            bytes(peak),
+            bytes(memory.available),
+            bytes(memory.total),
             if batch > 1 { ", or a smaller --batch" } else { "" }
         )
     };
@@ -184,13 +184,9 @@ pub fn check_sampling(
     Ok(())
 }
 
-fn gib(bytes: f64) -> String {
-    format!("{:.1} GiB", bytes / GIB)
-}
-
 fn named(needed: &Estimate) -> String {
-    let parts = needed.parts().into_iter().take(NAMED).filter(|(_, bytes)| *bytes > 0.0);
-    parts.map(|(name, bytes)| format!("{name} {}", gib(bytes))).collect::<Vec<_>>().join(", ")
+    let parts = needed.parts().into_iter().take(NAMED).filter(|(_, size)| *size > 0.0);
+    parts.map(|(name, size)| format!("{name} {}", bytes(size))).collect::<Vec<_>>().join(", ")
 }
 
 /// Changes that need less, those that help most first.
@@ -249,7 +245,7 @@ mod tests {
         };
         let kept = {
             let recipe = controlnet("gradients = \"kept\"");
-            let networks = Networks::open(&ModelFolder::open(&recipe.model.path).unwrap()).unwrap();
+            let networks = Networks::open(&ModelFolder::open(recipe.model.folder()).unwrap()).unwrap();
             estimate(&networks, &Sizes::of(&recipe)).peak()
         };
         assert_eq!(settled("", 1.01 * kept), GradientUse::Kept);

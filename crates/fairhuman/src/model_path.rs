@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_builtin::clip_merges;
+use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::single_file::{Changes, Missing, Predicts, write_folder, write_variant};
 use fairhuman_train::recipe::{Model, Prediction, Recipe};
 use fairhuman_train::size;
@@ -32,8 +33,7 @@ struct Asked<'a> {
 /// A file that is no checkpoint, or lacks what `base` has not; an autoencoder that is none.
 fn folder(path: &Path, asked: Asked<'_>) -> anyhow::Result<PathBuf> {
     let model = if is_builtin(path) { cache::builtin_model()? } else { path.to_path_buf() };
-    let is_checkpoint =
-        path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
+    let is_checkpoint = is_checkpoint(path);
     let Asked { base, prediction, vae, clip_skip } = asked;
     let model = match is_checkpoint {
         false => model,
@@ -63,6 +63,29 @@ fn folder(path: &Path, asked: Asked<'_>) -> anyhow::Result<PathBuf> {
     Ok(out)
 }
 
+/// True for one file with a model's weights.
+fn is_checkpoint(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
+}
+
+/// Fails where something is said that only a checkpoint file does not say itself, and the model is none.
+fn ensure_used(path: &Path, said: [(&str, bool); 2]) -> anyhow::Result<()> {
+    for (key, is_said) in said {
+        ensure!(
+            !is_said || is_checkpoint(path),
+            "{key}: it is for a checkpoint file, and {} is a model folder, which says everything itself; leave it out",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Fails where there is no autoencoder at `path`.
+fn ensure_there(key: &str, path: &Path) -> anyhow::Result<()> {
+    ensure!(path.exists(), "{key}: {}: there is no such file or folder", path.display());
+    Ok(())
+}
+
 /// A place in the user's cache that is another one for another model, other parts and other settings.
 fn place(kind: &str, model: &Path, parts: &[Option<&Path>], settings: &str) -> anyhow::Result<PathBuf> {
     let out = cache::folder().unwrap_or_else(|| std::env::temp_dir().join("fairhuman")).join(kind);
@@ -81,35 +104,105 @@ pub fn is_builtin(path: &Path) -> bool {
 pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
     let base = choice.base.as_deref().map(|base| folder(base, Asked::default())).transpose()?;
     let ModelChoice { prediction, clip_skip, .. } = *choice;
-    let asked = Asked { base: base.as_deref(), prediction, vae: choice.vae.as_deref(), clip_skip };
-    match &choice.model {
-        Some(model) => folder(model, asked),
-        None => folder(&cache::builtin_model()?, asked),
+    if let Some(vae) = &choice.vae {
+        ensure_there("--vae", vae)?;
     }
+    let asked = Asked { base: base.as_deref(), prediction, vae: choice.vae.as_deref(), clip_skip };
+    let Some(model) = &choice.model else { return folder(&cache::builtin_model()?, asked) };
+    // What is not there at all is told by its reader.
+    if model.exists() || is_builtin(model) {
+        ensure_used(model, [("--base", base.is_some()), ("--prediction", prediction.is_some())])?;
+    }
+    folder(model, asked)
 }
 
-/// The folder of a recipe's model, whose paths were joined to the recipe's folder.
+/// The model as the command line names it, for what is written down: the folder that [`chosen`] finds may be
+/// one of a cache.
+pub fn named(choice: &ModelChoice) -> PathBuf {
+    choice.model.clone().unwrap_or_else(|| BUILTIN.into())
+}
+
+/// A settled model in words: `dream.safetensors (base models/sdxl)`.
+pub fn in_words(model: &Model) -> String {
+    let words = parts(model).map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ");
+    let path = model.path.display();
+    if words.is_empty() { path.to_string() } else { format!("{path} ({words})") }
+}
+
+/// A settled model as options of a command.
+pub fn as_options(model: &Model) -> String {
+    let option = |(key, value): (&str, String)| format!(" --{} {value}", key.replace('_', "-"));
+    format!("--model {}{}", model.path.display(), parts(model).map(option).collect::<String>())
+}
+
+/// All that a recipe says of a model beside its path.
+fn parts(model: &Model) -> impl Iterator<Item = (&'static str, String)> {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let prediction = model.prediction.map(|prediction| match prediction {
+        Prediction::Epsilon => "epsilon".to_owned(),
+        Prediction::V => "v".to_owned(),
+    });
+    let skip = model.clip_skip.map(|skip| skip.to_string());
+    let parts = [
+        ("base", shown(&model.base)),
+        ("prediction", prediction),
+        ("vae", shown(&model.vae)),
+        ("clip_skip", skip),
+    ];
+    parts.into_iter().filter_map(|(key, value)| Some((key, value?)))
+}
+
+/// Finds the folder of a recipe's model, whose paths were joined to the recipe's folder. Names that are no
+/// paths (`builtin`, those of the Hub) are put back as they were written.
 ///
 /// # Errors
-/// As [`folder`].
-pub fn of_recipe(model: &Model) -> anyhow::Result<PathBuf> {
-    let place = |path: &Path| match is_builtin(path) {
-        true => Ok(path.to_path_buf()),
-        false => hub::located_of_recipe(path),
-    };
-    let base = model.base.as_deref().map(|base| folder(&place(base)?, Asked::default())).transpose()?;
-    let vae = model.vae.as_deref().map(place).transpose()?;
+/// As [`folder`], by the key.
+pub fn of_recipe(model: &mut Model) -> anyhow::Result<()> {
+    let path = located("model.path", &mut model.path)?;
+    if !is_checkpoint(&path) {
+        ModelFolder::open(&path).map_err(|error| under("model.path", error.into()))?;
+    }
+    let (has_base, has_prediction) = (model.base.is_some(), model.prediction.is_some());
+    ensure_used(&path, [("model.base", has_base), ("model.prediction", has_prediction)])?;
+    let base = model.base.as_mut().map(|base| located("model.base", base)).transpose()?;
+    let base = base.map(|base| folder(&base, Asked::default())).transpose();
+    let base = base.map_err(|error| under("model.base", error))?;
+    let vae = model.vae.as_mut().map(|vae| located("model.vae", vae)).transpose()?;
+    if let Some(vae) = &vae {
+        ensure_there("model.vae", vae)?;
+    }
     let (prediction, clip_skip) = (model.prediction, model.clip_skip);
-    folder(&place(&model.path)?, Asked { base: base.as_deref(), prediction, vae: vae.as_deref(), clip_skip })
+    let asked = Asked { base: base.as_deref(), prediction, vae: vae.as_deref(), clip_skip };
+    model.settled = Some(folder(&path, asked).map_err(|error| under("[model]", error))?);
+    Ok(())
 }
 
-/// Puts the folder of a recipe's model into its place, and the size that the model was made for where the
-/// recipe, the file `path`, says none.
+/// An error about a key or table of a recipe.
+fn under(key: &str, error: anyhow::Error) -> anyhow::Error {
+    let text = format!("{key}: {error}");
+    error.context(text)
+}
+
+/// The file or folder that a path of a recipe stands for.
+fn located(key: &str, path: &mut PathBuf) -> anyhow::Result<PathBuf> {
+    if is_builtin(path) {
+        *path = BUILTIN.into();
+        return cache::builtin_model();
+    }
+    let found = hub::located_of_recipe(path).map_err(|error| under(key, error))?;
+    if !path.exists() && found != *path {
+        *path = hub::name_in_recipe(path).into();
+    }
+    Ok(found)
+}
+
+/// Finds the folder of a recipe's model, and the size that the model was made for where the recipe, the file
+/// `path`, says none.
 ///
 /// # Errors
 /// As [`folder`].
 pub fn settle(recipe: &mut Recipe, path: &Path) -> anyhow::Result<()> {
-    recipe.model.path = of_recipe(&recipe.model)?;
+    of_recipe(&mut recipe.model)?;
     let text = fairhuman_files::read_to_string(path).unwrap_or_default();
     let written: toml::Table = text.parse().unwrap_or_default();
     let says = |table: &str, key: &str| written.get(table).and_then(|table| table.get(key)).is_some();
@@ -117,7 +210,7 @@ pub fn settle(recipe: &mut Recipe, path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     // A model that cannot be opened is told of by its reader.
-    let Some((width, height)) = size::of(&recipe.model.path) else { return Ok(()) };
+    let Some((width, height)) = size::of(recipe.model.folder()) else { return Ok(()) };
     (recipe.geometry.width, recipe.geometry.height) = (width, height);
     if let Some(samples) =
         recipe.samples.as_mut().filter(|_| !says("samples", "width") && !says("samples", "height"))

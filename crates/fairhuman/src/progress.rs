@@ -17,7 +17,7 @@ const COLUMNS: usize = 80;
 /// Width of the bar.
 const BAR: usize = 10;
 /// The mark between losses and weights.
-const WEIGHTS: &str = "; weights ";
+const WEIGHTS: &str = "; weights (sum 1) ";
 
 /// Steps after which their rate says something: the first ones have more to do.
 const ENOUGH: u64 = 4;
@@ -161,16 +161,16 @@ fn short_enough(line: String, room: usize) -> String {
     losses.strip_prefix("loss ").filter(|_| losses.chars().count() > room).unwrap_or(losses).to_owned()
 }
 
-/// The losses of a step, and the weights as multiples of their mean: an objective that was absent has
-/// neither, and a single one needs no weight.
+/// The losses of a step, and the weights divided by their sum, as in the report's fixed ones: an objective
+/// that was absent has neither, and a single one needs no weight.
 fn numbers(objectives: &[String], step: &Step) -> String {
     let is_present = |k: usize| step.present.get(k).is_none_or(|&lanes| lanes > 0);
     let shown = |k: usize, value: f64| if is_present(k) { short(value) } else { "-".to_owned() };
     let losses = objectives.iter().zip(&step.losses).enumerate();
     let losses: Vec<String> = losses.map(|(k, (name, &loss))| format!("{name} {}", shown(k, loss))).collect();
-    let mean = step.weights.iter().sum::<f64>() / step.weights.len().max(1) as f64;
-    let weights = step.weights.iter().enumerate().map(|(k, &weight)| shown(k, weight / mean));
-    match objectives.len() > 1 && mean > 0.0 {
+    let sum = step.weights.iter().sum::<f64>();
+    let weights = step.weights.iter().enumerate().map(|(k, &weight)| shown(k, weight / sum));
+    match objectives.len() > 1 && sum > 0.0 {
         true => {
             let of = step.weights_of.map(|step| format!(" (of step {step})")).unwrap_or_default();
             let weights: Vec<String> = weights.collect();
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_step_fits_80_columns_with_the_time_left_first() {
-        let line = "loss global 0.0512, face 0.000132, hand 0.00514; weights 0.500 1.20 1.30".to_owned();
+        let line =
+            "loss global 0.0512, face 0.000132, hand 0.00514; weights (sum 1) 0.167 0.400 0.433".to_owned();
         let mut screen = Screen::new();
         screen.until = 2000;
         let room = COLUMNS - screen.bar_width();
@@ -255,14 +256,14 @@ mod tests {
         let names = ["global".to_owned(), "hand".to_owned()];
         assert_eq!(
             numbers(&names, &step(&[30.0, 0.0], &[4, 0])),
-            "loss global 0.500, hand -; weights 2.00 -"
+            "loss global 0.500, hand -; weights (sum 1) 1.00 -"
         );
         assert_eq!(
             numbers(&names, &step(&[3.0, 1.0], &[4, 1])),
-            "loss global 0.500, hand 0; weights 1.50 0.500"
+            "loss global 0.500, hand 0; weights (sum 1) 0.750 0.250"
         );
         assert_eq!(numbers(&names[..1], &step(&[30.0], &[4])), "loss global 0.500");
         let between = Step { weights_of: Some(11), ..step(&[3.0, 1.0], &[4, 1]) };
-        assert!(numbers(&names, &between).ends_with("weights 1.50 0.500 (of step 11)"));
+        assert!(numbers(&names, &between).ends_with("0.750 0.250 (of step 11)"));
     }
 }

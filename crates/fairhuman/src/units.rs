@@ -37,6 +37,16 @@ pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// A size in bytes: `12.3 GiB`, `340 MiB`, `1.5 MiB`.
+pub fn bytes(bytes: f64) -> String {
+    const MIB: f64 = 1_048_576.0;
+    match bytes / MIB {
+        mib if mib >= 1024.0 => format!("{:.1} GiB", mib / 1024.0),
+        mib if mib >= 10.0 => format!("{mib:.0} MiB"),
+        mib => format!("{mib:.1} MiB"),
+    }
+}
+
 /// Names and numbers side by side: `global 0.512, face 0.0312`.
 pub fn listed(names: &[String], values: &[f64]) -> String {
     let pairs = names.iter().zip(values).map(|(name, value)| format!("{name} {}", short(*value)));
@@ -62,6 +72,12 @@ mod tests {
     #[test]
     fn one_is_no_plural() {
         assert_eq!([0, 1, 2].map(|n| count(n, "step")), ["0 steps", "1 step", "2 steps"]);
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        let shown = [2e5, 5e6, 4e8, 1_073_741_824.0, 7e10].map(bytes);
+        assert_eq!(shown, ["0.2 MiB", "4.8 MiB", "381 MiB", "1.0 GiB", "65.2 GiB"]);
     }
 
     #[test]

@@ -74,6 +74,14 @@ pub enum TrainError {
         /// The reason why it is not the run's.
         problem: String,
     },
+    /// A path of the recipe that leads nowhere.
+    #[error("{key}: {}: there is no such file or folder; paths of a recipe are relative to its own folder", path.display())]
+    Absent {
+        /// The recipe's key.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
     /// A control image of `[samples]` cannot be read.
     #[error("samples.control_images: {source}")]
     ControlImage {

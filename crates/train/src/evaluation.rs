@@ -59,12 +59,12 @@ pub fn evaluate<B: Backend>(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Evaluation>, TrainError> {
-    let model = ModelFolder::open(&recipe.model.path)?;
+    let model = ModelFolder::open(recipe.model.folder())?;
     let setup = Setup { min_snr_gamma: None, ..Setup::of(backend, model, recipe) };
     let uses = (CaptionUse::Tokens, Sampling::default());
     let open = |dataset: &_| DenoisingSource::open(&setup, dataset, uses, &mut |_, _, _| Ok(()));
     let mut data = Data::open_held_out(backend.exact(), recipe, open)?;
-    let mut pipeline = Pipeline::open(backend, &recipe.model.path).map_err(DataError::from)?;
+    let mut pipeline = Pipeline::open(backend, recipe.model.folder()).map_err(DataError::from)?;
     let steps = pipeline.schedule.steps();
     let params = attach_loras(backend, &mut pipeline, loras).map_err(DataError::from)?;
     let network = Network { unet: pipeline.unet, text: pipeline.text };

@@ -114,7 +114,8 @@ pub struct Step {
     /// Losses.
     #[serde(with = "finite")]
     pub losses: Vec<f64>,
-    /// Fairness weights, 0 for absent objectives.
+    /// Fairness weights as the method gives them, 0 for absent objectives: their size follows that of the
+    /// gradients. (The screen, TensorBoard and the report's fixed weights have them divided by their sum.)
     #[serde(with = "finite")]
     pub weights: Vec<f64>,
     /// Factor of the weights in the combined gradient, where there are weights.

@@ -10,7 +10,7 @@ use fairhuman_diffusion::weights::{VIEW, View};
 use fairhuman_files::write_unsynced;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Key, files};
+use crate::cache::{Damaged, Key, files};
 
 /// A file that was changed so shortly before its hash was remembered may have been changed again within the
 /// same tick of the file system's clock: such hashes are not believed.
@@ -21,6 +21,15 @@ pub struct FileHashes {
     path: PathBuf,
     known: BTreeMap<PathBuf, Known>,
     changed: bool,
+    damaged: bool,
+}
+
+/// The file. A wrong hash that is believed would make another model of the one that a run has.
+#[derive(Serialize, Deserialize)]
+struct Memory {
+    /// Of `files`.
+    digest: String,
+    files: BTreeMap<PathBuf, Known>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +51,17 @@ impl FileHashes {
     /// The memory in `folder`.
     pub fn open(folder: &Path) -> Self {
         let path = folder.join("file-hashes.json");
-        let known = read(&path).unwrap_or_default();
-        Self { path, known, changed: false }
+        let (known, damaged) = match read(&path) {
+            Ok(known) => (known.unwrap_or_default(), false),
+            Err(Damaged) => (BTreeMap::new(), true),
+        };
+        Self { path, known, changed: damaged, damaged }
+    }
+
+    /// A note for a person, where the file was found damaged.
+    pub fn note(&self) -> Option<String> {
+        let path = self.path.display();
+        self.damaged.then(|| format!("{path} was damaged and is made again: the model's files are read anew"))
     }
 
     /// BLAKE3 hash of a file's content, in hexadecimal digits.
@@ -93,11 +111,14 @@ impl FileHashes {
             return;
         }
         self.changed = false;
-        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(&self.known))
+        let files = std::mem::take(&mut self.known);
+        let memory = Memory { digest: digest(&files), files };
+        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(&memory))
             && fairhuman_files::make_folder(folder).is_ok()
         {
             let _ = write_unsynced(&self.path, &bytes);
         }
+        self.known = memory.files;
     }
 }
 
@@ -107,14 +128,28 @@ impl Drop for FileHashes {
     }
 }
 
-/// The hashes of files that had been at rest when they were remembered.
-fn read(path: &Path) -> Option<BTreeMap<PathBuf, Known>> {
-    let written = std::fs::metadata(path).ok()?.modified().ok()?;
-    let limit = nanoseconds(written.checked_sub(TICK)?);
-    let mut known: BTreeMap<PathBuf, Known> =
-        serde_json::from_slice(&fairhuman_files::read(path).ok()?).ok()?;
-    known.retain(|_, known| known.stamp.modified < limit);
-    Some(known)
+/// The hashes of files that had been at rest when they were remembered; none where no file can be read.
+fn read(path: &Path) -> Result<Option<BTreeMap<PathBuf, Known>>, Damaged> {
+    let written = std::fs::metadata(path).and_then(|about| about.modified());
+    let (Ok(written), Ok(bytes)) = (written, fairhuman_files::read(path)) else { return Ok(None) };
+    let Memory { digest: expected, mut files } = serde_json::from_slice(&bytes).map_err(|_| Damaged)?;
+    if digest(&files) != expected {
+        return Err(Damaged);
+    }
+    let limit = written.checked_sub(TICK).map_or(0, nanoseconds);
+    files.retain(|_, known| known.stamp.modified < limit);
+    Ok(Some(files))
+}
+
+fn digest(files: &BTreeMap<PathBuf, Known>) -> String {
+    let mut key = Key::new("file hashes");
+    for (path, Known { stamp, hash }) in files {
+        key = key.with(path.as_os_str().as_encoded_bytes()).with(hash.as_bytes());
+        for number in [stamp.size, stamp.modified, stamp.inode] {
+            key = key.with(&number.to_le_bytes());
+        }
+    }
+    key.digits()
 }
 
 fn stamp(file: &Path) -> io::Result<Stamp> {
@@ -156,10 +191,36 @@ mod tests {
         let second = hash();
         assert_ne!(first, second);
         // With the same size, time and inode, a memory that is believed gives the remembered hash.
-        let memory = folder.path().join("file-hashes.json");
-        let text = std::fs::read_to_string(&memory).unwrap();
-        std::fs::write(&memory, text.replace(&second, &first)).unwrap();
+        let mut memory = FileHashes::open(folder.path());
+        memory.known.values_mut().for_each(|known| known.hash.clone_from(&first));
+        memory.changed = true;
+        drop(memory);
         assert_eq!(hash(), first);
+    }
+
+    #[test]
+    fn a_damaged_memory_is_told_and_made_again_and_never_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, path) = (folder.path().join("weights"), folder.path().join("file-hashes.json"));
+        std::fs::write(&file, b"one").unwrap();
+        touch(&file, UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let hash = FileHashes::open(folder.path()).of(&file).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let halves = [0, whole.len() / 2].map(|length| whole[..length].to_vec());
+        let flipped = (0..whole.len()).map(|at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        for damaged in halves.into_iter().chain(flipped) {
+            std::fs::write(&path, &damaged).unwrap();
+            let mut memory = FileHashes::open(folder.path());
+            assert!(memory.note().is_some(), "{}", String::from_utf8_lossy(&damaged));
+            assert_eq!(memory.of(&file).unwrap(), hash);
+            drop(memory);
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+            assert!(FileHashes::open(folder.path()).note().is_none());
+        }
     }
 
     #[test]

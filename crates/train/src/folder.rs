@@ -66,7 +66,7 @@ impl RunFolder {
         recipe: &Recipe,
         step: u64,
     ) -> Result<(Self, Resumed), TrainError> {
-        let file = path.join(RECIPE);
+        let file = self::recipe(path);
         let text = format!("{RECIPE_BEGINNING}: every default is written out.\n\n{}", recipe.to_toml());
         write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
         let file = path.join(EVENTS);
@@ -146,6 +146,11 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
 pub fn ensure_folders(recipe: &Recipe) -> Result<(), TrainError> {
     let folders = [recipe.out.clone(), recipe.cache.clone(), checkpoints(&recipe.out)];
     folders.iter().try_for_each(|path| fairhuman_files::ensure_no_file(path).map_err(TrainError::NoFolder))
+}
+
+/// Where the resolved recipe of a run is.
+pub fn recipe(run: &Path) -> PathBuf {
+    run.join(RECIPE)
 }
 
 /// Where the checkpoints of a run are.

@@ -1,6 +1,6 @@
 //! Problems of a recipe's values, collected so that all are told at once.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
 /// Problems found so far, one line each, with their key.
@@ -16,12 +16,13 @@ impl Problems {
     }
 
     /// Adds a problem unless the value lies in the range; NaN lies in none.
-    pub fn within<T: PartialOrd + Display>(&mut self, range: RangeInclusive<T>, key: &str, found: T) {
+    pub fn within<T: PartialOrd + Debug>(&mut self, range: RangeInclusive<T>, key: &str, found: T) {
+        // `Debug` writes 1e-300 in six characters.
         let expected = match found < *range.start() {
-            true => format!("at least {}", range.start()),
-            false => format!("at most {}", range.end()),
+            true => format!("at least {:?}", range.start()),
+            false => format!("at most {:?}", range.end()),
         };
-        self.check(range.contains(&found), key, &expected, found);
+        self.check(range.contains(&found), key, &expected, format!("{found:?}"));
     }
 
     /// Adds a problem.

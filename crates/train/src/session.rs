@@ -73,7 +73,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         preparing: Preparing<'_>,
     ) -> Result<Self, TrainError> {
         let owner = group.rank() == 0;
-        let folder = ModelFolder::open(&recipe.model.path)?;
+        let folder = ModelFolder::open(recipe.model.folder())?;
         start::check_apart(recipe, &folder, settings)?;
         let lock = if owner { Some(RunFolder::lock(&recipe.out)?) } else { None };
         let (saved, mut notes) = checkpoint::newest(&folder::checkpoints(&recipe.out))?;
@@ -81,7 +81,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             folder::ensure_new(recipe)?;
         }
         start::check_recipe(recipe, saved.as_ref())?;
-        let model = check_model(recipe, saved.as_ref())?;
+        let model = check_model(recipe, saved.as_ref(), &mut notes)?;
         notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
         let setup = Setup::of(backend, folder, recipe);
         let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
@@ -93,7 +93,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         preparing("reading the model", 0, 1)?;
         let mut model = Model::<B, M>::open(&setup, settings, recipe.ema)?;
         let previews =
-            recipe.samples.as_ref().map(|samples| Previews::open(backend, &recipe.model.path, samples));
+            recipe.samples.as_ref().map(|samples| Previews::open(backend, recipe.model.folder(), samples));
         let previews = previews.transpose()?;
         let processes = ShardedGroup::new(group, &model.params, recipe.objective.len());
         let (moments, progress) = match &saved {
@@ -408,8 +408,14 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
 
 /// Compares the model with that of a checkpoint before the long work of opening the data; returns its
 /// fingerprint.
-fn check_model(recipe: &Recipe, saved: Option<&Saved>) -> Result<String, TrainError> {
-    let model = fingerprint::of_model(&recipe.model.path, &mut FileHashes::open(&recipe.cache))?;
+fn check_model(
+    recipe: &Recipe,
+    saved: Option<&Saved>,
+    notes: &mut Vec<String>,
+) -> Result<String, TrainError> {
+    let mut hashes = FileHashes::open(&recipe.cache);
+    notes.extend(hashes.note());
+    let model = fingerprint::of_model(recipe.model.folder(), &mut hashes)?;
     if saved.is_some_and(|saved| saved.identity.model != model) {
         let (path, model) = (recipe.out.clone(), recipe.model.path.clone());
         return Err(TrainError::ModelChanged { path, model });

@@ -30,7 +30,7 @@ pub fn problems(recipe: &Recipe) -> Vec<TrainError> {
         fn visit<S: Settings>(self, settings: &S) -> Vec<TrainError> {
             let mut problems = Vec::new();
             problems.extend(check_run_folder(self.0).err());
-            match ModelFolder::open(&self.0.model.path) {
+            match ModelFolder::open(self.0.model.folder()) {
                 Err(error) => problems.push(error.into()),
                 Ok(model) => {
                     problems.extend(check_apart(self.0, &model, settings).err());
@@ -44,12 +44,17 @@ pub fn problems(recipe: &Recipe) -> Vec<TrainError> {
     recipe.method.visit(Check(recipe))
 }
 
-/// Checks that the run writes nothing where it reads, and that its folders can be folders.
+/// Checks that what the run reads beside model and dataset is there, that it writes nothing where it reads,
+/// and that its folders can be folders.
 pub(crate) fn check_apart(
     recipe: &Recipe,
     model: &ModelFolder,
     settings: &impl Settings,
 ) -> Result<(), TrainError> {
+    let mut named = settings.reads().into_iter().chain(previews::reads(recipe));
+    if let Some((key, path)) = named.find(|(_, path)| !path.exists()) {
+        return Err(TrainError::Absent { key, path: path.into() });
+    }
     let places = model.places();
     let read: Vec<(&str, &Path)> = [("the dataset", &*recipe.dataset.path)]
         .into_iter()

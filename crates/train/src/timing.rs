@@ -58,12 +58,13 @@ fn measure<B: Backend, M: Method<B>>(
     clock: &(dyn Fn() -> f64 + Sync),
     preparing: Preparing<'_>,
 ) -> Result<f64, TrainError> {
-    let setup = Setup::of(backend, ModelFolder::open(&recipe.model.path)?, recipe);
+    let setup = Setup::of(backend, ModelFolder::open(recipe.model.folder())?, recipe);
     let mut dataset =
         Dataset::open(Path::new(""), &recipe.dataset, &recipe.regions()).map_err(DataError::from)?;
     dataset.truncate(recipe.samples_per_step());
     let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
     let mut data = Data::of(backend.exact(), recipe, dataset, source)?;
+    preparing("reading the model", 0, 1)?;
     let mut model = Model::<B, M>::open(&setup, settings, recipe.ema)?;
     let processes = ShardedGroup::single();
     let mut moments = Moments::new(backend, &model.params, &processes);
@@ -76,6 +77,7 @@ fn measure<B: Backend, M: Method<B>>(
     };
     let mut seconds = 0.0;
     for step in 1..=TIMED {
+        preparing("making a step", step as usize - 1, TIMED as usize)?;
         let begin = clock();
         let read = data.step(step, step, |samples| 0..samples)?;
         let position = Position { seed: recipe.seed, step, state: &Default::default() };

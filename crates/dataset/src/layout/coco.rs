@@ -26,7 +26,8 @@ use record::{Captions, File, Id, Picture};
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
     let (root, list) = locate(path, &spec.coco)?;
-    let file: File = read_json(&root, &list).map_err(|error| problem(&list, error))?;
+    let hint = ": set `coco.annotations` to the annotation file, relative to the dataset's folder";
+    let file: File = read_json(&root, &list).map_err(|error| problem(&list, error.with_hint(hint)))?;
     let mut listing = Listing::new(root, Layout::Coco);
     listing.used.push(list.clone());
     let captions = captions(&listing.root, &spec.coco)?;
@@ -69,6 +70,13 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     }
     let root = listing.root.clone();
     let spellings = Spellings::new(&root);
+    if let Some(images) = &spec.coco.images
+        && !root.join(spellings.find(images.clone())).is_dir()
+    {
+        let text =
+            "there is no such folder: set `coco.images` to the pictures' folder, relative to the dataset's";
+        return Err(problem(images, Diagnostic::new(Kind::Missing, text)));
+    }
     let folder = folder(&spellings, &list, &file, &spec.coco);
     let mut with_more = 0;
     for picture in &file.images {
@@ -154,7 +162,8 @@ fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnos
 /// The first caption of every picture in the captions file.
 fn captions(root: &Path, spec: &CocoSpec) -> Result<HashMap<Id, String>, Diagnostic> {
     let Some(path) = &spec.captions else { return Ok(HashMap::new()) };
-    let file: Captions = read_json(root, path).map_err(|error| error.in_file(path))?;
+    let hint = ": set `coco.captions` to the file of captions, relative to the dataset's folder";
+    let file: Captions = read_json(root, path).map_err(|error| error.with_hint(hint).in_file(path))?;
     let mut captions = HashMap::new();
     for one in file.annotations {
         captions.entry(one.image_id).or_insert(one.caption);

@@ -69,7 +69,11 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
     keep_split(&mut rows, image, spec.split.as_deref(), &folder);
     add_rows(&mut listing, &list, &folder, rows, image, spec, regions);
     if listing.is_empty() {
-        return Err(problem(&list, "lists no picture of this split"));
+        let text = match &spec.split {
+            Some(split) => format!("lists no picture of the split {split:?} (`split`)"),
+            None => "lists no picture".to_owned(),
+        };
+        return Err(problem(&list, &text));
     }
     Ok(listing)
 }

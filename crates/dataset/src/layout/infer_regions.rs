@@ -1,7 +1,9 @@
 //! Infers the regions of a dataset from its masks, where no recipe names them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use serde_json::{Map, Value};
 
 use super::{detect, json, kohya, list_in};
 use crate::picture_files::{entries, holds_pictures};
@@ -97,14 +99,24 @@ fn folders(root: &Path) -> Vec<String> {
     folders.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect()
 }
 
-/// The columns of JSON lines, or of a CSV file's header.
+/// The columns of JSON lines, those that half of the lines have (another may be a misspelling), or of a CSV
+/// file's header.
 fn columns(text: &[u8]) -> Vec<String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json::with_null(first)) {
-        Ok(object) => object.into_iter().map(|(name, _)| name).collect(),
-        Err(_) => {
-            String::from_utf8_lossy(first).split(',').map(|n| n.trim().trim_matches('"').to_owned()).collect()
-        }
+    let mut lines = text.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
+    let keys = |line: &[u8]| {
+        let object = serde_json::from_slice::<Map<String, Value>>(&json::with_null(line)).ok()?;
+        Some(object.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+    };
+    let first = lines.next().unwrap_or_default();
+    let Some(of_first) = keys(first) else {
+        let names = String::from_utf8_lossy(first);
+        return names.split(',').map(|n| n.trim().trim_matches('"').to_owned()).collect();
+    };
+    let (mut counts, mut all) = (BTreeMap::new(), 0);
+    for line in [of_first].into_iter().chain(lines.filter_map(keys)) {
+        all += 1;
+        line.into_iter().for_each(|name| *counts.entry(name).or_insert(0) += 1);
     }
+    counts.into_iter().filter(|(_, count)| 2 * count >= all).map(|(name, _)| name).collect()
 }

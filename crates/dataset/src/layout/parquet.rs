@@ -136,7 +136,7 @@ fn add_table(
     let mut pictures = Vec::new();
     for column in columns(spec, regions, &spec.image_column, |name| tops.contains(&name)) {
         let problem = if !tops.contains(&column.name.as_str()) {
-            Some(missing_column(&column, tops.iter().copied()))
+            Some(missing_column(&column, tops.iter().copied(), regions))
         } else if column.subject == Subject::Caption {
             texts = leaf(schema, &[&column.name]);
             let text = format!("the column {:?} does not hold texts", column.name);

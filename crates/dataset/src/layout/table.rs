@@ -21,7 +21,7 @@ impl Row {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v)
     }
-    fn keys(&self) -> impl Iterator<Item = &str> {
+    fn keys(&self) -> impl Iterator<Item = &str> + Clone {
         self.0.iter().map(|(k, _)| k.as_str())
     }
 }
@@ -65,17 +65,31 @@ pub(super) fn columns(
 }
 
 /// The error of a column that no row has.
-pub(super) fn missing_column<'a>(column: &Column, found: impl Iterator<Item = &'a str>) -> Diagnostic {
+pub(super) fn missing_column<'a>(
+    column: &Column,
+    found: impl Iterator<Item = &'a str> + Clone,
+    regions: &[Region],
+) -> Diagnostic {
+    let meant = nearest(&column.name, found.clone(), regions);
     Diagnostic::new(
         Kind::List,
         format!(
-            "no line has the column {:?}; the columns are {}: set `{}`{}",
+            "no line has the column {:?}; the columns are {}: set `{}`{}{}",
             column.name,
             names(found),
             column.key,
-            if column.subject == Subject::Caption { ", or `default_caption`" } else { "" }
+            if column.subject == Subject::Caption { ", or `default_caption`" } else { "" },
+            meant.map_or(String::new(), |meant| format!(" (did you mean {meant:?}?)"))
         ),
     )
+}
+
+/// The one of the keys that nobody asks for which is nearest to a name, if it is near: of four letters one
+/// may be wrong.
+fn nearest<'a>(name: &str, keys: impl Iterator<Item = &'a str>, regions: &[Region]) -> Option<&'a str> {
+    let free: BTreeSet<&str> = keys.filter(|key| regions.iter().all(|region| region.mask != *key)).collect();
+    let (distance, key) = free.into_iter().map(|key| (strsim::damerau_levenshtein(key, name), key)).min()?;
+    (4 * distance <= name.chars().count()).then_some(key)
 }
 
 /// Adds all rows to a listing. Paths in them are relative to `folder`, which is relative to the dataset's.
@@ -93,7 +107,7 @@ pub(super) fn add_rows(
     // A misspelt column is one problem, not one per line.
     let missing: Vec<&Column> = columns.iter().filter(|c| !rows.is_empty() && !has(&c.name)).collect();
     for column in &missing {
-        let error = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()));
+        let error = missing_column(column, rows.iter().flat_map(|(_, row)| row.keys()), regions);
         listing.report(column.subject.clone(), list, error);
     }
     let root = listing.root.clone();
@@ -106,16 +120,19 @@ pub(super) fn add_rows(
         };
         listing.used.extend(row.0.iter().filter_map(other));
         let mut fields = Vec::with_capacity(columns.len());
-        let mut good = missing.is_empty();
+        let mut good = true;
         for column in &columns {
-            let field = match field(&row, column, spec) {
+            let field = match field(&row, column, (spec, regions)) {
                 Ok(field) => field,
-                Err(error) => {
+                Err(error) if !missing.iter().any(|m| m.name == column.name) => {
                     good = false;
-                    if !missing.iter().any(|m| m.name == column.name) {
-                        let error = error.about(column.subject.clone(), "").in_line(&origin);
-                        listing.diagnostics.push(error);
-                    }
+                    let error = error.about(column.subject.clone(), "").in_line(&origin);
+                    listing.diagnostics.push(error);
+                    None
+                }
+                Err(_) => {
+                    // Without the masks of one region a check can still look at the others.
+                    good &= column.optional;
                     None
                 }
             };
@@ -156,7 +173,11 @@ fn item(
     Some(item)
 }
 
-fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String>, Diagnostic> {
+fn field(
+    row: &Row,
+    column: &Column,
+    (spec, regions): (&DatasetSpec, &[Region]),
+) -> Result<Option<String>, Diagnostic> {
     let name = &column.name;
     let not_text = |found: &dyn Display| {
         Diagnostic::new(Kind::List, format!("the column {name:?} must be text, but holds {found}"))
@@ -180,8 +201,10 @@ fn field(row: &Row, column: &Column, spec: &DatasetSpec) -> Result<Option<String
         None => Err(Diagnostic::new(
             Kind::List,
             format!(
-                "the column {name:?} is missing; the line has {}{}",
+                "the column {name:?} is missing; the line has {}{}{}",
                 names(row.keys()),
+                nearest(name, row.keys(), regions)
+                    .map_or(String::new(), |near| format!(": is {near:?} a misspelling of it?")),
                 if column.optional { " (write \"\" where the picture has no such region)" } else { "" }
             ),
         )),

@@ -53,6 +53,38 @@ fn a_region_that_no_picture_has_is_an_error_and_its_masks_are_unused() {
 }
 
 #[test]
+fn a_misspelt_column_is_told_with_the_one_that_is_meant_and_hides_no_other_region() {
+    let dir = TempDir::new().unwrap();
+    let mut list = String::new();
+    for i in 0..4 {
+        blobs(i, 24, 24).save(dir.path().join(format!("{i}.png"))).unwrap();
+        list += &format!(
+            "{{\"image\":\"{i}.png\",\"text\":\"a\",\"mask_face\":\"m.png\",\"mask_hand\":\"m.png\"}}\n"
+        );
+    }
+    write(&dir.path().join("m.png"), &boxed(24, 24, (4, 4, 14, 13)), None);
+    put(&dir, "metadata.jsonl", &list);
+    let region = |name: &str| Region::new(name, format!("mask_{name}"));
+    let report = run(dir.path(), "path = \".\"", &[region("face"), region("hnad")]);
+    let text = check::text(&report);
+    assert!(text.contains("(did you mean \"mask_hand\"?)"), "{text}");
+    assert_eq!(
+        (report.regions[0].pictures, report.regions[1].pictures, report.counts.errors),
+        (4, 0, 1),
+        "{text}"
+    );
+    // The other way round: one line of the list has the slip, and nobody said which regions there are.
+    put(&dir, "metadata.jsonl", list.replacen("mask_hand", "mask_hnad", 1));
+    let spec = spec("path = \".\"");
+    let regions = check::infer_regions(dir.path(), &spec);
+    assert_eq!(regions, [region("face"), region("hand")]);
+    let report = run(dir.path(), "path = \".\"", &regions);
+    let text = check::text(&report);
+    assert!(text.contains("line 1: ") && text.contains("is \"mask_hnad\" a misspelling"), "{text}");
+    assert_eq!((report.regions[0].pictures, report.regions[1].pictures), (3, 3), "{text}");
+}
+
+#[test]
 fn a_size_below_a_latent_cell_is_an_error_and_no_panic() {
     let dir = TempDir::new().unwrap();
     blobs(0, 24, 24).save(dir.path().join("a.png")).unwrap();

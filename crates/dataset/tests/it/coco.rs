@@ -92,6 +92,10 @@ fn coco_faults_are_named() {
     put(&dir, "broken.json", "{\"images\": 3}");
     assert!(open("coco.annotations = \"broken.json\"", "face").contains("is not a COCO annotation file"));
     assert!(open("layout = \"coco\"", "face").contains("set `coco.annotations`"));
+    for (key, more) in [("annotations", ""), ("captions", list), ("images", list)] {
+        let error = open(&format!("{more}\ncoco.{key} = \"gone\""), "face");
+        assert!(error.contains(&format!("set `coco.{key}`")) && error.contains("gone"), "{error}");
+    }
     write_all_sized(&dir, &["val2017/a.png"], 32, 32);
     let error = open(list, "face");
     assert!(error.contains("people_val2017.json: is 64 x 32 pixels, but 32 x 32 are needed"), "{error}");

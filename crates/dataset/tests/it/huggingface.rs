@@ -154,6 +154,21 @@ fn splits_and_faults_of_parquet_files_are_named() {
 }
 
 #[test]
+fn a_split_of_a_dataset_that_has_none_is_refused() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["plain/a.png"]);
+    put(&dir, "plain/a.txt", "x");
+    std::fs::copy(tables().join("people.parquet"), dir.path().join("people.parquet")).unwrap();
+    for path in ["plain", "people.parquet"] {
+        let open =
+            |split: &str| Dataset::open(dir.path(), &spec(&format!("path = \"{path}\"\n{split}")), &[]);
+        assert!(open("").is_ok());
+        let error = open("split = \"test\"").unwrap_err().to_string();
+        assert!(error.contains("`split`") && error.contains("no splits"), "{path}: {error}");
+    }
+}
+
+#[test]
 fn captions_of_parquet_files_that_are_not_utf_8_are_errors() {
     let dir = TempDir::new().unwrap();
     let mut bytes = std::fs::read(tables().join("people.parquet")).unwrap();

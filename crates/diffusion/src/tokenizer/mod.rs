@@ -75,8 +75,8 @@ impl ClipTokenizer {
     /// `special_tokens_map.json`, `tokenizer_config.json` and `added_tokens.json` from `folder`.
     ///
     /// # Errors
-    /// A file that is missing or malformed, a merge or special token that the vocabulary lacks, a
-    /// `model_max_length` under 2.
+    /// A file that is missing or malformed, a merge or special token that the vocabulary lacks, a token that
+    /// no merge makes, a `model_max_length` under 2.
     pub fn open(folder: &Path) -> Result<Self, TokenizerError> {
         let Vocabulary { tokens, merges, paths: [vocab_path, merges_path], added } =
             Vocabulary::open(folder)?;
@@ -87,6 +87,7 @@ impl ClipTokenizer {
             })
         };
         let (begin, end, pad) = (id(&special.begin)?, id(&special.end)?, id(&special.pad)?);
+        vocabulary::check_merges(&tokens, &merges, &special.added, &merges_path)?;
         let model = BPE::builder()
             .vocab_and_merges(Vocab::from_iter(tokens.clone()), merges)
             .continuing_subword_prefix(String::new())

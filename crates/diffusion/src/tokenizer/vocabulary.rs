@@ -1,10 +1,11 @@
 //! Tokens and merges: from `vocab.json` and `merges.txt`, or from `tokenizer.json`, which is all that
 //! transformers 5 saves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tokenizers::AddedToken;
 
 use super::{TokenizerError, invalid, read};
 
@@ -58,6 +59,34 @@ impl Vocabulary {
         let added = json["added_tokens"].as_array().cloned().unwrap_or_default();
         Ok(Self { tokens, merges, paths: [path.clone(), path], added: Some(added) })
     }
+}
+
+/// Every token of more than one symbol is made by a merge, unless it is matched whole as an added token. A
+/// list of merges that was emptied or cut would still read, and spell every text in far more tokens.
+pub(super) fn check_merges(
+    tokens: &BTreeMap<String, u32>,
+    merges: &[(String, String)],
+    added: &[AddedToken],
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    let made: BTreeSet<String> = merges.iter().map(|(first, second)| format!("{first}{second}")).collect();
+    let added: BTreeSet<&str> = added.iter().map(|token| token.content.as_str()).collect();
+    let is_symbol = |token: &str| token.strip_suffix("</w>").unwrap_or(token).chars().nth(1).is_none();
+    let unmade = |token: &&String| {
+        !is_symbol(token) && !made.contains(token.as_str()) && !added.contains(token.as_str())
+    };
+    let mut unmade = tokens.keys().filter(unmade);
+    let Some(first) = unmade.next() else { return Ok(()) };
+    Err(invalid(
+        path,
+        format!(
+            "none of its {} merges makes {} of the vocabulary's {} tokens, {first:?} for one: the file is cut \
+             short, or belongs to another vocabulary; fetch the tokenizer's folder again",
+            merges.len(),
+            1 + unmade.count(),
+            tokens.len()
+        ),
+    ))
 }
 
 fn parse(path: &Path) -> Result<Value, TokenizerError> {

@@ -187,6 +187,17 @@ fn broken_files_are_errors_that_name_them() {
 }
 
 #[test]
+fn merges_that_were_cut_or_emptied_are_refused() {
+    let merges = std::fs::read_to_string(data().join("tokenizer/merges.txt")).unwrap();
+    let lines = Vec::from_iter(merges.trim().lines());
+    for kept in [0, 1, lines.len() / 2, lines.len() - 1] {
+        let folder = spoilt("merges.txt", Some(&lines[..kept].join("\n")));
+        let error = ClipTokenizer::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("merges.txt") && error.contains("cut short"), "{kept} lines: {error}");
+    }
+}
+
+#[test]
 fn an_unlimited_length_means_clips_77() {
     let folder =
         spoilt("tokenizer_config.json", Some("{\"model_max_length\": 1000000000000000019884624838656}"));

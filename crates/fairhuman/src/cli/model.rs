@@ -129,7 +129,8 @@ Examples:
   fairhuman convert --model dream.safetensors --out models/dream
 
 One checkpoint file (names as A1111, ComfyUI and the model sites have them) for a name that ends in .safetensors, \
-else a folder in diffusers' layout. Every tensor keeps its type.")]
+else a folder in diffusers' layout. Every tensor keeps its type. A file of a model that has not the sizes of Stable \
+Diffusion 1.x, 2.x or XL is read with --base FOLDER; the last line says so.")]
 pub struct Convert {
     #[command(flatten)]
     pub model: ModelChoice,

@@ -101,7 +101,7 @@ fn of_recipe(path: &Path) -> anyhow::Result<(Plan, Start)> {
         errln!("note: {note}");
     }
     let start = start::check(path, &mut recipe);
-    let parts = ModelFolder::open(&recipe.model.path).map_err(anyhow::Error::from).and_then(|folder| {
+    let parts = ModelFolder::open(recipe.model.folder()).map_err(anyhow::Error::from).and_then(|folder| {
         let vae = VaeConfig::open(&folder.vae().join("config.json"))?;
         let tokenizer =
             folder.texts().into_iter().next().map(|(tokenizer, ..)| ClipTokenizer::open(&tokenizer));

@@ -18,7 +18,9 @@ use fairhuman_train::recipe::{Model, Recipe};
 use crate::cli::{Aim, Init};
 use crate::memory::Memory;
 use crate::model_path;
-use text::{Choices, Fit};
+use crate::units::bytes;
+pub use text::nothing_held_out;
+use text::{Choices, Fit, HELD_OUT_FROM};
 
 /// Share of a device's memory that a run may take where nobody says.
 const SHARE: f64 = 0.8;
@@ -45,14 +47,16 @@ pub fn run(options: &Init) -> anyhow::Result<ExitCode> {
     let (path, base) = (options.model.as_str(), options.base.as_deref());
     let (path, base) = (model_name(&file, path)?, base.map(|base| model_name(&file, base)).transpose()?);
     let here = file.parent().unwrap_or(Path::new(""));
-    let model = model_path::of_recipe(&Model {
+    let mut model = Model {
         path: here.join(&path),
         base: base.as_ref().map(|base| here.join(base)),
         prediction: options.prediction,
         vae: None,
         clip_skip: None,
-    })?;
-    let model = ModelFolder::open(&model)?;
+        settled: None,
+    };
+    model_path::of_recipe(&mut model)?;
+    let model = ModelFolder::open(model.folder())?;
     let reduction = VaeConfig::open(&model.vae().join("config.json"))?.reduction();
     let mut choices = Choices {
         aim: options.preset,
@@ -78,16 +82,19 @@ pub fn run(options: &Init) -> anyhow::Result<ExitCode> {
     write_atomically(&file, recipe.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
     let (shown, (width, height)) = (file.display(), choices.size);
     outln!(
-        "{shown}: {} pictures, {width} x {height}, {}, about {:.1} GiB of memory",
+        "{shown}: {} pictures, {width} x {height}, {}, about {} of memory",
         choices.pictures,
         choices.objectives(),
-        peak / GIB
+        bytes(peak)
     );
     if choices.regions.is_empty() {
         errln!(
             "note: the dataset has no masks, so the whole picture is all that is trained; `fairhuman annotate` makes masks \
              of faces and hands"
         );
+    }
+    if choices.pictures < HELD_OUT_FROM {
+        errln!("note: {}", nothing_held_out());
     }
     errln!("next: fairhuman check {shown}\n      fairhuman train {shown}");
     Ok(ExitCode::SUCCESS)
@@ -142,10 +149,10 @@ fn fitting(
         least = least.min(peak);
     }
     bail!(
-        "training this model at {width} x {height} takes about {:.1} GiB at least, and {:.1} GiB are allowed: say more \
+        "training this model at {width} x {height} takes about {} at least, and {} are allowed: say more \
          with --memory, or train on another --device",
-        least / GIB,
-        allowed.unwrap_or_default() / GIB
+        bytes(least),
+        bytes(allowed.unwrap_or_default())
     )
 }
 

@@ -8,7 +8,7 @@ use fairhuman_diffusion::lora::merge_loras;
 use fairhuman_engine::Cpu;
 use fairhuman_files::ensure_apart;
 
-use super::convert::{ensure_new, is_file_name, write_checkpoint};
+use super::convert::{ensure_new, is_file_name, note_base, write_checkpoint};
 use super::sample::loras;
 use crate::cli::Merge;
 use crate::model_path;
@@ -32,6 +32,7 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
         let folder = merged.path().join("model");
         merge_loras(&cpu, &model, &loras, &folder)?;
         write_checkpoint(&folder, &options.out)?;
+        note_base(&folder, &options.out, &options.model);
     } else {
         merge_loras(&cpu, &model, &loras, &options.out)?;
     }

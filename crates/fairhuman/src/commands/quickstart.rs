@@ -51,7 +51,7 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
     let clock = clock::start();
     let out = &options.out;
     let model = cache::builtin_model()?;
-    let recipes = recipes::write(out, &model, options.steps)?;
+    let recipes = recipes::write(out, options.steps)?;
     let stop = interrupt::flag();
 
     let parts = WAYS.len() + 2;

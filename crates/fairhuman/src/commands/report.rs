@@ -60,7 +60,7 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     }
     for run in &report.runs {
         if let Some(line) = recommendation(run) {
-            outln!("mean weights of {}: {line}", run.name);
+            outln!("mean weights of {}, with the sum 1: {line}", run.name);
         }
     }
     outln!("{} ({:.1} MB{again}): open it in a browser", options.out.display(), page.len() as f64 / 1e6);

@@ -212,7 +212,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
             let about = About {
                 settings: &settings,
                 picture,
-                model: &model,
+                model: &options.model,
                 loras,
                 hashes: &hashes,
                 controls: (controls, prompt),

@@ -17,6 +17,7 @@ use fairhuman_train::timing::step_seconds;
 use fairhuman_train::train::{Environment, Reporter, Summary, train};
 
 use crate::cli::Train;
+use crate::commands::init::nothing_held_out;
 use crate::commands::watch;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
@@ -99,8 +100,13 @@ impl Work for Timing<'_> {
     type Output = f64;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<f64> {
-        let (clock, folder) = (clock::start(), tempfile::tempdir()?);
-        Ok(step_seconds(backend, self.recipe, &clock, folder.path(), &mut |_, _, _| Ok(()))?)
+        let (clock, folder, mut screen) = (clock::start(), tempfile::tempdir()?, Screen::new());
+        errln!("measuring the time of a step: two are made, and nothing of them is kept");
+        let seconds = step_seconds(backend, self.recipe, &clock, folder.path(), &mut |what, done, total| {
+            screen.preparing(what, done, total);
+            Ok(())
+        });
+        Ok(seconds?)
     }
 }
 
@@ -118,21 +124,18 @@ fn in_short(recipe: &Recipe) -> String {
     let is_held_out =
         share.is_some_and(|share| share > 0.0) || samples.as_ref().is_some_and(|list| !list.is_empty());
     let held_out = match is_held_out {
-        true => "",
-        false => {
-            "\nnothing is held out, so nothing will tell what was learnt from what was memorised: [validation] share = 0.1"
-        }
+        true => String::new(),
+        false => format!("\n{}", nothing_held_out()),
     };
     let end = recipe.on_end.as_ref().map(|end| format!("\nwhen it ends: {}", end.command.join(" ")));
     let end = end.unwrap_or_default();
     format!(
-        "{what} of {}\n{}{weights}; {width} x {height} pixels, {} steps of {}, rate {}{held_out}{end}\nthe recipe with every default: {}",
-        recipe.model.path.display(),
+        "{what} of {}\n{}{weights}; {width} x {height} pixels, {} steps of {}, rate {}{held_out}{end}",
+        model_path::in_words(&recipe.model),
         names.join(", "),
         recipe.steps,
         recipe.batch * recipe.accumulation,
-        units::short(recipe.optimizer.learning_rate),
-        recipe.out.join("recipe.toml").display()
+        units::short(recipe.optimizer.learning_rate)
     )
 }
 
@@ -167,7 +170,12 @@ fn run_on<B: Backend>(
     group: &dyn Group<B>,
 ) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
-    let extent = Extent { until: options.steps, record: options.record, profile: options.profile };
+    let extent = Extent {
+        until: options.steps,
+        record: options.record,
+        profile: options.profile,
+        names_recipe: !options.verbose,
+    };
     let trained = shown_on_screen(backend, recipe, stop, extent, group);
     match &trained {
         _ if group.rank() > 0 => {}
@@ -184,6 +192,11 @@ fn run_on<B: Backend>(
         Reason::Stopped => {
             outln!("saved after step {} in {place} ({time}); the same command goes on", summary.step)
         }
+        Reason::Done if summary.step < recipe.steps => outln!(
+            "{} of {} steps done in {place} ({time}); the same command without --steps goes on",
+            summary.step,
+            recipe.steps
+        ),
         _ => outln!("{} done in {place} ({time})", units::count(summary.step, "step")),
     }
     if let Some(step) = options.record.filter(|&step| step <= summary.step) {
@@ -202,9 +215,9 @@ fn run_on<B: Backend>(
 /// A command that shows what was learnt.
 fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
     let file = recipe.out.join(files.first()?);
-    let (model, file) = (recipe.model.path.display(), file.display());
+    let (model, file) = (model_path::as_options(&recipe.model), file.display());
     let networks = match &recipe.method {
-        MethodSettings::Lora(_) => format!("--model {model} --lora {file}"),
+        MethodSettings::Lora(_) => format!("{model} --lora {file}"),
         MethodSettings::Full(_) | MethodSettings::Vae(_) => format!("--model {file}"),
         _ => return None,
     };
@@ -221,6 +234,8 @@ struct Watched<'a> {
     /// False in all processes but the first.
     is_first: bool,
     steps: Option<StepTimes<'a>>,
+    /// The resolved recipe, until it is named.
+    recipe: Option<PathBuf>,
 }
 
 impl Reporter for Watched<'_> {
@@ -229,6 +244,11 @@ impl Reporter for Watched<'_> {
             return;
         }
         self.screen.event(event);
+        // The run is open, and the file is there.
+        if let Some(path) = self.recipe.take() {
+            let text = format!("the recipe with every default is {}", path.display());
+            self.screen.event(&Event::Note { step: event.step(), text });
+        }
         if let (Some(steps), Event::Step(step)) = (&mut self.steps, event) {
             steps.add(&step.seconds);
         }
@@ -256,6 +276,8 @@ pub struct Extent {
     pub record: Option<u64>,
     /// Print where the time of the steps goes.
     pub profile: bool,
+    /// Say where the resolved recipe is.
+    pub names_recipe: bool,
 }
 
 /// Trains with its progress on the screen.
@@ -268,11 +290,12 @@ pub fn shown_on_screen<B: Backend>(
 ) -> anyhow::Result<Summary> {
     let clock = clock::start();
     let is_first = group.rank() == 0;
-    let Extent { until, record, profile } = extent;
+    let Extent { until, record, profile, names_recipe } = extent;
     let operations = Profile::default();
     let steps = profile.then(|| StepTimes::new(&operations));
     let tensorboard = (recipe.log.tensorboard && is_first).then(|| TensorBoard::new(recipe));
-    let mut screen = Watched { screen: Screen::new(), tensorboard, is_first, steps };
+    let resolved = names_recipe.then(|| folder::recipe(&recipe.out));
+    let mut screen = Watched { screen: Screen::new(), tensorboard, is_first, steps, recipe: resolved };
     let environment = Environment {
         clock: &clock,
         peak_memory: &machine::peak_memory_mib,

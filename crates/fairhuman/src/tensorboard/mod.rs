@@ -69,15 +69,16 @@ impl TensorBoard {
             return Vec::new();
         }
         let is_present = |k: usize| step.present.get(k).is_none_or(|&lanes| lanes > 0);
-        let mean = step.weights.iter().sum::<f64>() / step.weights.len().max(1) as f64;
+        // As on the screen and in the report's fixed weights.
+        let sum = step.weights.iter().sum::<f64>();
         let mut values = Vec::new();
         let mut add = |tag: String, value: f64| values.push((tag, Value::Scalar(value as f32)));
         for (k, name) in self.objectives.iter().enumerate().filter(|(k, _)| is_present(*k)) {
             if let Some(&loss) = step.losses.get(k) {
                 add(format!("loss/{name}"), loss);
             }
-            if let Some(&weight) = step.weights.get(k).filter(|_| mean > 0.0) {
-                add(format!("weight/{name}"), weight / mean);
+            if let Some(&weight) = step.weights.get(k).filter(|_| sum > 0.0) {
+                add(format!("weight/{name}"), weight / sum);
             }
         }
         let count = self.objectives.len();

@@ -54,6 +54,8 @@ fn a_name_on_the_hub_is_downloaded_once_and_then_stands_for_a_model() {
         let done = run(&world, &server.endpoint, &[command, "recipe.toml"]);
         assert!(done.status.success(), "{}", said(&done));
     }
+    let resolved = String::from_utf8(world.bytes("runs/recipe/recipe.toml")).unwrap();
+    assert!(resolved.contains("path = \"org/people\""), "{resolved}");
 
     // Nobody was asked but for the download.
     server.log();

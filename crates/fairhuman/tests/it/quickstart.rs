@@ -50,6 +50,10 @@ fn quickstart_tells_the_story_from_its_own_figures() {
     // The recipes that were written can be run by hand.
     world.ok(&["train", "quickstart/mpd.toml", "--out", "by-hand", "--steps", "1"]);
     assert_eq!(world.steps("by-hand")[0], world.steps("quickstart/mpd")[0]);
+    for file in ["quickstart/mpd.toml", "quickstart/mpd/recipe.toml", "by-hand/recipe.toml"] {
+        let recipe = String::from_utf8(world.bytes(file)).unwrap();
+        assert!(recipe.contains("path = \"builtin\"") && !recipe.contains("user-cache"), "{file}: {recipe}");
+    }
 }
 
 #[test]

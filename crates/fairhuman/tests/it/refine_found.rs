@@ -111,6 +111,11 @@ fn drawn_people_are_refined_by_the_built_in_model_at_their_key_points() {
     assert!(said.contains("2 pictures") && said.contains("unchecked"), "{said}");
     let report: Value = serde_json::from_slice(&world.bytes("out/report.json")).unwrap();
     assert!(report["regions"]["unchecked"].as_u64().unwrap() >= 2, "{report}");
+    assert_eq!(report["settings"]["model"]["name"], "builtin");
+    assert!(
+        !report.to_string().contains("user-cache"),
+        "a path of the cache is dead when that is emptied: {report}"
+    );
 }
 
 #[test]

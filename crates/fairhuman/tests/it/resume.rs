@@ -21,9 +21,11 @@ fn three_and_three_steps_are_six_steps_bit_for_bit() {
         "schedule = { decay = \"cosine\", warmup = 2 }",
     )]);
     world.ok(&["train", "recipe.toml", "--out", "whole"]);
-    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    let said = world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    assert!(said.contains("3 of 6 steps") && said.contains("without --steps"), "{said}");
     assert_eq!(world.steps("parts").len(), 3);
-    world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    let said = world.ok(&["train", "recipe.toml", "--out", "parts"]);
+    assert!(said.contains("6 steps done"), "{said}");
     assert_same_run(&world, "whole", "parts");
 }
 
@@ -116,6 +118,26 @@ fn another_schedule_and_other_files_of_the_same_names_are_noticed() {
     let other = world.bytes("people/images/00001.png");
     edit("people/images/00002.png", &|_| other.clone(), "the dataset");
     world.ok(&["train", "recipe.toml", "--out", "run"]);
+}
+
+#[test]
+fn a_damaged_memory_of_hashes_is_made_again_and_the_run_goes_on() {
+    let world = World::new(&[]);
+    // Hashes of files that have just been written are not believed anyway.
+    for file in world.files("tiny") {
+        let file = std::fs::File::options().write(true).open(world.path("tiny").join(file)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+    }
+    world.ok(&["train", "recipe.toml", "--out", "run", "--steps", "1"]);
+    let memory = world.path("run/cache/file-hashes.json");
+    let text = std::fs::read_to_string(&memory).unwrap();
+    let at = text.find("\"hash\":\"").unwrap() + "\"hash\":\"".len();
+    let other = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+    std::fs::write(&memory, [&text[..at], other, &text[at + 1..]].concat()).unwrap();
+    let output = world.run(&["train", "recipe.toml", "--out", "run", "--steps", "2"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.contains("file-hashes.json"), "{error}");
+    assert_eq!(world.steps("run").len(), 2);
 }
 
 /// A pipe in a file's place would be waited for without end.

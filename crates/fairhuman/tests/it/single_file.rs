@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use fairhuman_pictures::png_texts;
 use fairhuman_train::recorded::read_tensors;
 
 use crate::world::World;
@@ -56,6 +57,11 @@ fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
     let world = world();
     let picture = sample(&world, &["folder"], "of-folder");
     assert_eq!(picture, sample(&world, &FILE, "of-file"));
+    let texts = png_texts(&world.bytes("of-file/0000.png"));
+    let about = texts.iter().find(|(key, _)| key == "fairhuman").unwrap();
+    let about: serde_json::Value = serde_json::from_str(&about.1).unwrap();
+    assert_eq!((&about["model"], &about["base"]), (&"model.safetensors".into(), &"folder".into()));
+    assert!(texts.iter().all(|(_, text)| !text.contains("user-cache")), "{texts:?}");
     assert!(picture.iter().any(|&v| v != picture[0]), "a picture of one colour shows nothing");
 
     world.ok(&["train", "recipe.toml", "--out", "run"]);
@@ -72,7 +78,16 @@ fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
 #[test]
 fn a_run_on_a_file_goes_on_where_the_file_was_moved_and_not_with_another() {
     let world = world();
-    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    let said = world.run(&["train", "recipe.toml", "--out", "whole"]);
+    let said = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(said[0].contains("of model.safetensors (base folder)"), "{said:?}");
+    assert!(said[1].contains("--model model.safetensors --base folder --lora"), "{said:?}");
+    let resolved = String::from_utf8(world.bytes("whole/recipe.toml")).unwrap();
+    assert!(
+        resolved.contains("path = \"model.safetensors\"") && resolved.contains("base = \"folder\""),
+        "{resolved}"
+    );
+    assert!([said.concat(), resolved].iter().all(|text| !text.contains("user-cache")));
     world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
     std::fs::create_dir(world.path("models")).unwrap();
     std::fs::rename(world.path("model.safetensors"), world.path("models/renamed.safetensors")).unwrap();
@@ -107,6 +122,8 @@ fn what_is_missing_is_told_by_every_command() {
         &[("model.path = \"tiny\"", "model.path = \"builtin\""), ("steps = 6", "steps = 1")],
     );
     world.ok(&["train", "builtin.toml", "--out", "of-builtin"]);
+    let resolved = String::from_utf8(world.bytes("of-builtin/recipe.toml")).unwrap();
+    assert!(resolved.contains("path = \"builtin\""), "{resolved}");
 }
 
 #[test]
@@ -115,7 +132,9 @@ fn a_folder_and_a_file_become_each_other() {
     let own = read_tensors(&world.path("model.safetensors")).unwrap().tensors;
     // The file as it was: written from its view, and from the folder.
     for (model, out) in [(&FILE[..], "a.safetensors"), (&["folder"], "b.safetensors")] {
-        world.ok(&[&["convert", "--out", out, "--model"], model].concat());
+        let said = world.run(&[&["convert", "--out", out, "--model"], model].concat());
+        let note = String::from_utf8(said.stderr).unwrap();
+        assert!(said.status.success() && note.contains(&format!("--model {out} --base folder")), "{note}");
         let written = read_tensors(&world.path(out)).unwrap();
         for (name, tensor) in &written.tensors {
             assert_eq!(Some(tensor), own.get(name), "{name}");
@@ -148,7 +167,8 @@ fn a_lora_is_merged_into_one_file() {
     world.ok(&["train", "recipe.toml", "--out", "run"]);
     let lora = ["--model", "tiny", "--lora", "run/lora.safetensors"];
     world.ok(&[&["merge", "--out", "merged"], &lora[..]].concat());
-    world.ok(&[&["merge", "--out", "merged.safetensors"], &lora[..]].concat());
+    let said = world.run(&[&["merge", "--out", "merged.safetensors"], &lora[..]].concat());
+    assert!(String::from_utf8_lossy(&said.stderr).contains("--base tiny"), "{said:?}");
     let file = ["merged.safetensors", "--base", "tiny"];
     assert_eq!(sample(&world, &["merged"], "a"), sample(&world, &file, "b"));
     let left = std::fs::read_dir(world.path("")).unwrap().flatten();

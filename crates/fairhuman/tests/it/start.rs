@@ -63,6 +63,42 @@ fn a_model_whose_files_do_not_fit_does_not_pass_the_check() {
 }
 
 #[test]
+fn paths_that_lead_nowhere_and_keys_that_do_nothing_are_told_by_their_key() {
+    let world = World::new(&[]);
+    for (from, to, words) in [
+        (MODEL, "model.path = \"models/nope\"", "model.path: models/nope: there is no such folder"),
+        (MODEL, "model.path = \"nope.safetensors\"", "model.path: nope.safetensors: there is no such file"),
+        (MODEL, "model = { path = \"tiny\", vae = \"x\" }", "model.vae: x: there is no such file or folder"),
+        (LORA, "lora.from = \"x.safetensors\"", "lora.from: x.safetensors: there is no such file or folder"),
+        (MODEL, "model = { path = \"tiny\", base = \"tiny\" }", "model.base: it is for a checkpoint file"),
+        (
+            MODEL,
+            "model = { path = \"tiny\", prediction = \"v\" }",
+            "model.prediction: it is for a checkpoint",
+        ),
+    ] {
+        world.recipe("recipe.toml", &[(from, to)]);
+        refused(&world, words);
+    }
+    let sample = ["sample", "--prompt", "a man", "--model", "tiny"];
+    let error = world.fails(&[&sample[..], &["--base", "tiny"]].concat());
+    assert!(error.contains("--base: it is for a checkpoint file"), "{error}");
+    let error = world.fails(&[&sample[..], &["--vae", "x"]].concat());
+    assert!(error.contains("--vae: x: there is no such file or folder"), "{error}");
+}
+
+#[test]
+fn the_resolved_recipe_is_named_when_it_is_there() {
+    let world = World::new(&[("steps = 6", "steps = 1")]);
+    let output = world.run(&["train", "recipe.toml", "--out", "run"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run/recipe.toml"), "{output:?}");
+    world.recipe("recipe.toml", &[("dataset.path = \"people\"", "dataset.path = \"nowhere\"")]);
+    let output = world.run(&["train", "recipe.toml", "--out", "never"]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&said).contains("never/recipe.toml"));
+}
+
+#[test]
 fn a_run_with_another_recipe_does_not_pass_the_check() {
     let world = World::new(&[("steps = 6", "steps = 1")]);
     world.ok(&["train", "recipe.toml"]);
@@ -76,7 +112,13 @@ fn a_run_with_another_recipe_does_not_pass_the_check() {
 #[test]
 fn a_dry_run_measures_a_step_and_leaves_nothing() {
     let world = World::new(&[]);
-    let said = world.ok(&["train", "recipe.toml", "--dry-run"]);
+    let output = world.run(&["train", "recipe.toml", "--dry-run"]);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(notes.contains("measuring the time of a step"), "{notes}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let table = said.lines().skip_while(|line| !line.starts_with("memory on"));
+    let parts: Vec<&str> = table.take_while(|line| !line.contains("are available")).skip(1).collect();
+    assert!(parts.len() > 2 && parts.iter().all(|line| line.contains(" MiB")), "{said}");
     assert!(
         said.contains("peak") && said.contains("a step takes ") && said.contains("6 steps about"),
         "{said}"
@@ -116,7 +158,14 @@ fn a_way_to_a_recipe_is_named_where_there_is_none() {
 fn training_says_that_nothing_is_held_out() {
     let world = World::new(&[("share = 0.2, ", ""), ("steps = 6", "steps = 1")]);
     let said = world.ok(&["train", "recipe.toml"]);
-    assert!(said.contains("nothing is held out"), "{said}");
+    assert!(said.contains("nothing is held out") && said.contains("share = 0.1"), "{said}");
+    // So does `init`, which holds out nothing of ten pictures.
+    let output = world.run(&["init", "people", "--model", "tiny", "--recipe", "few.toml"]);
+    let note = String::from_utf8(output.stderr).unwrap();
+    let told = said.lines().find(|line| line.starts_with("nothing is held out")).unwrap();
+    assert!(output.status.success() && note.contains(told), "{note}");
+    let recipe = String::from_utf8(world.bytes("few.toml")).unwrap();
+    assert!(recipe.contains("nothing is held out") && recipe.contains("# share = 0.1"), "{recipe}");
     world.recipe("other.toml", &[("steps = 6", "steps = 1")]);
     let said = world.ok(&["train", "other.toml"]);
     assert!(!said.contains("nothing is held out"), "{said}");

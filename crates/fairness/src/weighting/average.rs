@@ -42,7 +42,8 @@ pub(super) fn check_within(
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let problem = format!("{name} is {value}; it must be {least} to {most}");
+    // `Debug` writes 1e-300 in six characters.
+    let problem = format!("{name} is {value:?}; it must be {least:?} to {most:?}");
     Err(WeightingError::Parameter { name, problem })
 }
 

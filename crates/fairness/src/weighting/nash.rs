@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::average::check_within;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
@@ -27,13 +28,7 @@ impl GramWeighting for Nash {
     }
 
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        match self.max_norm {
-            Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
-                let problem = format!("max_norm is {norm}; it must be positive");
-                Err(WeightingError::Parameter { name: "max_norm", problem })
-            }
-            _ => Ok(()),
-        }
+        self.max_norm.map_or(Ok(()), |norm| check_within("max_norm", norm, 1e-12, 1e12))
     }
 
     fn label(&self) -> String {

@@ -35,14 +35,15 @@ pub fn weights(view: &View<'_>) -> Markup {
     if view.objectives.len() < 2 || (lines.iter().all(nothing) && without.is_empty()) {
         return html! {};
     }
-    let lead = "The factor of each objective's gradient in a step. Fair weights are chosen so that every objective \
+    let lead = "The factor of each objective's gradient in a step, as events.jsonl has it (the screen divides by the sum of \
+                a step's factors). Fair weights are chosen so that every objective \
                 gains its share: the longer its gradient, the smaller its factor, whatever it is of. Absent regions have \
                 none. With the plain sum all are 1.";
     let body = html! {
         (view.charts(&together(view, lines, "Weights"), Axes::Shared))
         @for (run, line) in view.runs.iter().filter_map(|run| Some((run, recommendation(run)?))) {
             p.note {
-                "In the mean" @if view.compares() { " of " (run.name) } ", as fixed weights for a recipe: "
+                "In the mean" @if view.compares() { " of " (run.name) } ", as fixed weights with the sum 1 for a recipe: "
                 code { (line) }
             }
         }

@@ -200,6 +200,9 @@ impl From<GradDrop> for Weighting {
 impl<'de> Deserialize<'de> for Weighting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut table = toml::Table::deserialize(deserializer)?;
+        if let Some(problem) = unread(&table) {
+            return Err(D::Error::custom(problem));
+        }
         let named = match table.get("priority") {
             Some(toml::Value::Table(_)) => table.remove("priority"),
             _ => None,
@@ -216,18 +219,36 @@ impl<'de> Deserialize<'de> for Weighting {
         let every = whole("every", bounds::STEPS as i64)?;
         let average = whole("average", 1_000_000)?;
         let rule = Rule::read(table).map_err(D::Error::custom)?;
-        let named = match (named, &rule) {
-            (None, _) => BTreeMap::new(),
-            (Some(named), Rule::Gram(fairness::Weighting::AlphaFair(_))) => {
-                named.try_into().map_err(D::Error::custom)?
-            }
-            (Some(_), _) => {
-                return Err(D::Error::custom("unknown field `priority`: alpha-fair weights have it"));
-            }
+        let named = match named {
+            None => BTreeMap::new(),
+            Some(named) => named.try_into().map_err(D::Error::custom)?,
         };
         let logged = rule.needs().is_some_and(|needs| !needs.gram);
         let every = every.unwrap_or(if logged { LOGGED } else { 1 });
         let average = average.map_or(if every == 1 || logged { 1 } else { AVERAGED }, |n| n as u32);
         Ok(Self { rule, every, average, named })
+    }
+}
+
+/// The problem with a key that alpha-fair weights alone read, in a table of another kind or of none.
+fn unread(table: &toml::Table) -> Option<String> {
+    const ALPHA_FAIR: &str = "alpha-fair";
+    let key = ["priority", "normalise"].into_iter().find(|key| table.contains_key(*key))?;
+    let is_known = |kind: &str| {
+        fairness::Weighting::KINDS
+            .iter()
+            .copied()
+            .chain([GradDrop::KIND, Replay::KIND])
+            .any(|known| known == kind)
+    };
+    match table.get("kind").and_then(toml::Value::as_str) {
+        // An unknown kind is told of by itself.
+        Some(kind) if kind == ALPHA_FAIR || !is_known(kind) => None,
+        Some(kind) => {
+            Some(format!("weighting.{key}: kind = \"{kind}\" does not read it; \"{ALPHA_FAIR}\" does"))
+        }
+        None => {
+            Some(format!("weighting.{key}: it is read with kind = \"{ALPHA_FAIR}\", and there is no kind"))
+        }
     }
 }

@@ -112,8 +112,7 @@ impl Settings for Lora {
             formats: table.formats.unwrap_or_else(|| vec![Format::Kohya]),
         };
         problems.check((1..=MAX_RANK).contains(&rank), "lora.rank", "1 to 8192", rank);
-        problems.check(lora.alpha > 0.0, "lora.alpha", "more than 0", lora.alpha);
-        problems.within(f64::MIN..=bounds::FACTOR, "lora.alpha", lora.alpha);
+        problems.within(bounds::LEAST..=bounds::FACTOR, "lora.alpha", lora.alpha);
         problems.check(!lora.targets.is_empty(), "lora.targets", "at least one", "none");
         problems.check(!lora.formats.is_empty(), "lora.formats", "\"kohya\", \"peft\" or both", "none");
         lora

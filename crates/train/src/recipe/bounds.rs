@@ -1,5 +1,6 @@
 //! The largest numbers that a recipe may have: far beyond any use, and small enough that a slip of the finger
-//! neither overflows nor asks for more memory or time than there is.
+//! neither overflows nor asks for more memory or time than there is. Of those that something is multiplied or
+//! divided by also the smallest.
 
 /// Steps of training, of warm-up.
 pub const STEPS: u64 = 1_000_000_000;
@@ -23,3 +24,8 @@ pub const GUIDANCE: f64 = 1000.0;
 pub const RATE: f64 = 1e30;
 /// Factors of losses and adapters.
 pub const FACTOR: f64 = 1e6;
+/// The smallest of them, and of norms: with less nothing is learnt.
+pub const LEAST: f64 = 1e-9;
+/// The number that AdamW adds to the root of the second moment, from and to: the update is made in f32, where
+/// less would be nothing, and with more nothing moves.
+pub const EPS: (f64, f64) = (1e-30, 1.0);

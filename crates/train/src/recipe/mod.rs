@@ -152,7 +152,8 @@ pub struct Recipe {
 /// The model to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Model {
-    /// Folder in diffusers' layout, or a checkpoint file that the command line makes one of.
+    /// The model as it was named: a folder in diffusers' layout, a checkpoint file, the built-in model, a
+    /// name on the Hub.
     pub path: PathBuf,
     /// Folder for what a checkpoint file lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,6 +167,17 @@ pub struct Model {
     /// The layer of the text encoder that is read, from its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<usize>,
+    /// The folder that all of this stands for, where it is not `path`. The command line finds it; it may lie
+    /// in a cache, and is written nowhere.
+    #[serde(skip)]
+    pub settled: Option<PathBuf>,
+}
+
+impl Model {
+    /// The model's folder in diffusers' layout.
+    pub fn folder(&self) -> &Path {
+        self.settled.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// Constants of AdamW.

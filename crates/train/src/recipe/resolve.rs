@@ -73,6 +73,7 @@ pub(super) fn resolve(
             prediction: raw.model.prediction,
             vae: raw.model.vae.map(|path| base.join(path)),
             clip_skip: raw.model.clip_skip,
+            settled: None,
         },
         dataset,
         geometry: raw.geometry,
@@ -126,7 +127,6 @@ fn validation(raw: RawValidation, seed: u64) -> Validation {
 }
 
 fn check(recipe: &Recipe, problems: &mut Problems) {
-    let positive = |v: f64| v > 0.0 && !v.is_nan();
     let share = |v: f64| (0.0..1.0).contains(&v);
     let r = recipe;
     for (key, path) in [
@@ -141,9 +141,9 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     problems.within(1..=bounds::BATCH, "batch", r.batch);
     problems.within(1..=bounds::ACCUMULATION, "accumulation", r.accumulation);
     problems.within(0..=bounds::THREADS, "threads", r.threads);
-    problems.check(positive(r.max_grad_norm), "max_grad_norm", "more than 0 (inf for none)", r.max_grad_norm);
+    problems.within(bounds::LEAST..=f64::INFINITY, "max_grad_norm", r.max_grad_norm);
     if let Some(gamma) = r.min_snr_gamma {
-        problems.check(positive(gamma) && gamma.is_finite(), "min_snr_gamma", "more than 0", gamma);
+        problems.within(bounds::LEAST..=bounds::FACTOR, "min_snr_gamma", gamma);
     }
     problems.check(r.stop_after_bad_steps > 0, "stop_after_bad_steps", "at least 1", r.stop_after_bad_steps);
     if let Some(skip) = r.model.clip_skip {
@@ -181,6 +181,8 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
             .weights
             .iter()
             .for_each(|&w| problems.within(f64::MIN..=bounds::FACTOR, "weighting.weights", w));
+        let largest = fixed.weights.iter().copied().fold(0.0, f64::max);
+        problems.within(bounds::LEAST..=f64::INFINITY, "weighting.weights: the largest", largest);
     }
     if let Some(ema) = r.ema {
         problems.check(share(ema), "ema", "a decay in [0, 1)", ema);
@@ -189,9 +191,7 @@ fn check(recipe: &Recipe, problems: &mut Problems) {
     problems.within(0.0..=bounds::RATE, "optimizer.learning_rate", o.learning_rate);
     problems.check(share(o.beta1), "optimizer.beta1", "a number in [0, 1)", o.beta1);
     problems.check(share(o.beta2), "optimizer.beta2", "a number in [0, 1)", o.beta2);
-    // The update is made in f32, where less would be nothing.
-    let eps = (1e-30..=1e30).contains(&o.eps);
-    problems.check(eps, "optimizer.eps", "a number from 1e-30 to 1e30", o.eps);
+    problems.within(bounds::EPS.0..=bounds::EPS.1, "optimizer.eps", o.eps);
     problems.within(0.0..=bounds::RATE, "optimizer.weight_decay", o.weight_decay);
     problems.within(0..=bounds::STEPS, "schedule.warmup", r.schedule.warmup);
     problems.check(
@@ -241,7 +241,6 @@ fn check_objectives(objectives: &[Objective], problems: &mut Problems) {
         let first = objectives[..i].iter().all(|p| p.name != o.name);
         problems.check(first, &key("name"), "a name of its own", "the name of an earlier objective");
         problems.check(o.mask.as_deref() != Some(""), &key("mask"), "a column or folder", "an empty string");
-        problems.check(o.scale > 0.0, &key("scale"), "more than 0", o.scale);
-        problems.within(f64::MIN..=bounds::FACTOR, &key("scale"), o.scale);
+        problems.within(bounds::LEAST..=bounds::FACTOR, &key("scale"), o.scale);
     }
 }

@@ -166,6 +166,23 @@ validation = { share = 1.5 }
     ] {
         assert!(message.contains(part), "{part:?} is not in:\n{message}");
     }
+    for (key, values) in [
+        ("max_grad_norm", &["1e-300"][..]),
+        ("min_snr_gamma", &["1e-300", "1e300"]),
+        ("lora.alpha", &["1e-300", "1e300"]),
+        ("optimizer.eps", &["1e-300", "1e30"]),
+        (
+            "weighting",
+            &["{ kind = \"fixed\", weights = [1e-300, 1e-300] }", "{ kind = \"nash\", max_norm = 1e-300 }"],
+        ),
+    ] {
+        for value in values {
+            let message = problems(&format!("{SMALL}\n{key} = {value}"));
+            assert!(message.contains(key) && message.len() < 300, "{key} = {value}: {message}");
+        }
+    }
+    let scale = SMALL.replace("\"global\"", "\"global\", scale = 1e-300");
+    assert!(problems(&scale).contains("scale: expected at least 1e-9, found 1e-300"));
     let slip = format!("{SMALL}\nlora.rank = 100000000");
     assert!(problems(&slip).contains("lora.rank: expected 1 to 8192, found 100000000"));
 }
@@ -204,7 +221,17 @@ fn priorities_may_be_named_and_what_they_do_not_fit_is_refused() {
     assert!(recipe.to_toml().contains("priority = [1.0, 2.5]"), "{}", recipe.to_toml());
     let error = problems(&with("\"alpha-fair\", priority = { hand = 2.5 }"));
     assert!(error.contains("weighting.priority: no objective is called \"hand\""), "{error}");
-    assert!(problems(&with("\"mgda\", priority = { face = 2.5 }")).contains("priority"));
+    for (unread, kind) in [
+        ("kind = \"mgda\", priority = { face = 2.5 }", "\"mgda\" does not read it"),
+        ("kind = \"linear\", priority = [1, 2]", "\"linear\" does not read it"),
+        ("kind = \"graddrop\", normalise = \"gradient\"", "\"graddrop\" does not read it"),
+        ("priority = { face = 2.5 }", "there is no kind"),
+        ("normalise = \"gradient\"", "there is no kind"),
+    ] {
+        let key = if unread.contains("priority") { "weighting.priority" } else { "weighting.normalise" };
+        let error = problems(&format!("{SMALL}\nweighting = {{ {unread} }}"));
+        assert!(error.contains(key) && error.contains(kind), "{unread}: {error}");
+    }
     assert!(problems(&with("\"alpha-fair\", priority = { face = -1 }")).contains("priority"));
 }
 

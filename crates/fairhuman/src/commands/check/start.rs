@@ -10,7 +10,7 @@ use fairhuman_train::{folder, size, start};
 
 use crate::device::{self, Resources, Work};
 use crate::memory::{self, Memory};
-use crate::{disk, model_path};
+use crate::{chain, disk, model_path};
 use fairhuman_dataset::Dataset;
 use fairhuman_diffusion::pipeline::ModelFolder;
 
@@ -27,7 +27,7 @@ pub struct Start {
 pub fn check(path: &Path, recipe: &mut Recipe) -> Start {
     let mut found = Start::default();
     if let Err(error) = model_path::settle(recipe, path) {
-        found.errors.push(format!("model.path: {error:#}"));
+        found.errors.push(chain(&error));
         return found;
     }
     let written = folder::written(recipe);
@@ -42,7 +42,7 @@ pub fn check(path: &Path, recipe: &mut Recipe) -> Start {
     let memory = Memory::of(device);
     memory::settle_gradients(recipe, memory);
     found.errors.extend(memory::check(recipe, memory).err().map(|error| format!("{error:#}")));
-    if let Ok(model) = ModelFolder::open(&recipe.model.path) {
+    if let Ok(model) = ModelFolder::open(recipe.model.folder()) {
         found.warnings.extend(size::note(&model, &recipe.geometry));
     }
     let pictures =

@@ -36,7 +36,14 @@ pub struct Fit {
 /// all together.
 const VIEWS: (usize, usize, usize) = (100, 1500, 12_000);
 /// Smaller datasets are trained on whole: a share of them would be too few to tell anything.
-const HELD_OUT_FROM: usize = 20;
+pub const HELD_OUT_FROM: usize = 20;
+/// Why that is worth knowing.
+const UNTOLD: &str = "nothing is held out, so nothing will tell what was learnt from what was memorised";
+
+/// A run without held-out pictures, and when and how to have some.
+pub fn nothing_held_out() -> String {
+    format!("{UNTOLD}: with {HELD_OUT_FROM} pictures or more, write share = 0.1 in [validation]")
+}
 
 impl Choices {
     /// The recipe.
@@ -118,6 +125,9 @@ impl Choices {
                 "\n[validation]                      # losses of pictures that are not trained on"
             )?;
             writeln!(text, "share = {share:.2}\nevery = {}", (steps / 10).max(1))?;
+        } else {
+            writeln!(text, "\n# Of fewer than {HELD_OUT_FROM} pictures {UNTOLD}.")?;
+            writeln!(text, "# [validation]\n# share = 0.1")?;
         }
         if !self.prompts.is_empty() {
             let prompts: Vec<String> = self.prompts.iter().map(|prompt| quoted(prompt)).collect();

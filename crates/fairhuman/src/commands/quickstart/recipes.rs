@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_train::recipe::Recipe;
 
+use crate::model_path::{self, BUILTIN};
+
 /// A way to weight the same three objectives.
 pub struct Way {
     /// Of its run folder and recipe.
@@ -41,11 +43,11 @@ pub const WAYS: [Way; 3] = [
 ];
 
 /// Writes them. Those of another quickstart, and changed ones, stay as they are, and nothing is written.
-pub fn write(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>> {
+pub fn write(out: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>> {
     let mut texts = Vec::new();
     for way in &WAYS {
         let path = out.join(way.folder).with_extension("toml");
-        let text = text(model, way, steps)?;
+        let text = text(way, steps);
         match fairhuman_files::read_to_string(&path) {
             Ok(there) if there != text => match Recipe::parse(&path, &there) {
                 Ok(theirs) if theirs.steps != steps => bail!(
@@ -68,17 +70,16 @@ pub fn write(out: &Path, model: &Path, steps: u64) -> anyhow::Result<Vec<Recipe>
     let write = |(path, text): (PathBuf, String)| {
         write_atomically(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Recipe::parse(&path, &text)?)
+        let mut recipe = Recipe::parse(&path, &text)?;
+        model_path::settle(&mut recipe, &path)?;
+        Ok(recipe)
     };
     texts.into_iter().map(write).collect()
 }
 
 /// The text of a recipe: all but `out` and `weighting` is the same in all of them.
-fn text(model: &Path, way: &Way, steps: u64) -> anyhow::Result<String> {
-    let model = std::path::absolute(model)?;
-    // A JSON string is a TOML string, too.
-    let model = serde_json::to_string(&model.to_string_lossy())?;
-    Ok(format!(
+fn text(way: &Way, steps: u64) -> String {
+    format!(
         r#"# Written by `fairhuman quickstart`: the recipes differ in `weighting` alone.
 steps = {steps}
 batch = 4
@@ -87,7 +88,7 @@ cache = "cache"
 weighting = {weighting}
 
 [model]
-path = {model}
+path = "{BUILTIN}"
 
 [dataset]
 path = "people"
@@ -129,5 +130,5 @@ pictures = true
         size = fairhuman_builtin::SIZE,
         warmup = (steps / 16).min(10),
         every = steps.div_ceil(2).max(1),
-    ))
+    )
 }

@@ -13,10 +13,11 @@ use fairhuman_vision::files;
 use fairhuman_vision::skeleton::Style;
 use serde_json::{Value, json};
 
-use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
+use crate::cli::{ControlStyle, ModelChoice, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
 use crate::commands::sample::made_with::Hashes;
 use crate::commands::sample::{self, control::Wanted};
+use crate::model_path;
 
 /// A picture to be refined.
 pub struct Job {
@@ -112,6 +113,23 @@ pub fn filter(options: &Refine) -> Filter {
     }
 }
 
+/// The model as it was named, and what tells it from another one of that name: the length of its index, and
+/// the name of the folder that was made of it, which is another one when a file was changed.
+fn about_model(choice: &ModelChoice, folder: &Path) -> Value {
+    let named = model_path::named(choice);
+    let shown = |path: &PathBuf| path.display().to_string();
+    let made = folder.file_name().filter(|_| folder != named).map(|name| name.to_string_lossy());
+    json!({
+        "name": shown(&named),
+        "base": choice.base.as_ref().map(shown),
+        "prediction": choice.prediction,
+        "vae": choice.vae.as_ref().map(shown),
+        "clip_skip": choice.clip_skip,
+        "bytes": std::fs::metadata(folder.join("model_index.json")).map(|data| data.len()).ok(),
+        "made": made,
+    })
+}
+
 /// All that decides the result of a picture, besides the picture: what is refined with other settings is
 /// refined again.
 pub fn settings(
@@ -120,8 +138,6 @@ pub fn settings(
     (loras, controls): (&[(PathBuf, f32)], &[Wanted]),
 ) -> anyhow::Result<Value> {
     let hashes = Hashes::new(loras, controls)?;
-    let index = model.join("model_index.json");
-    let length = std::fs::metadata(&index).map(|data| data.len()).ok();
     let digest = |path: &Option<PathBuf>| -> anyhow::Result<Value> {
         Ok(match path {
             Some(path) if path.is_file() => {
@@ -134,7 +150,7 @@ pub fn settings(
     };
     Ok(json!({
         "version": 1,
-        "model": {"file": index.display().to_string(), "bytes": length},
+        "model": about_model(&options.model, model),
         "loras": hashes.loras(loras),
         "controls": hashes.controls(controls, 0),
         "control_style": format!("{:?}", options.control_style),

@@ -10,6 +10,8 @@ use serde_json::json;
 
 use super::control::Wanted;
 use super::made_with::Hashes;
+use crate::cli::ModelChoice;
+use crate::model_path;
 
 /// The settings of a picture.
 pub struct About<'a> {
@@ -17,8 +19,8 @@ pub struct About<'a> {
     pub settings: &'a Settings,
     /// Its own prompt and index.
     pub picture: &'a Picture,
-    /// The model's folder.
-    pub model: &'a Path,
+    /// The model, as it was named.
+    pub model: &'a ModelChoice,
     /// LoRA files and weights.
     pub loras: &'a [(PathBuf, f32)],
     /// Hashes of LoRA files and control networks.
@@ -58,7 +60,7 @@ impl About<'_> {
         text.push_str(&format!(
             "\nSteps: {steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, Size: {width}x{height}, \
              Model: {}",
-            stem(self.model)
+            stem(&model_path::named(self.model))
         ));
         if let Some((_, strength)) = self.init {
             text.push_str(&format!(", Denoising strength: {strength}"));
@@ -72,7 +74,7 @@ impl About<'_> {
             let (start, end) = control.span;
             text.push_str(&format!(
                 ", ControlNet {i}: \"Model: {}, Weight: {}, Guidance Start: {start}, Guidance End: {end}\"",
-                stem(&control.path),
+                stem(&control.named),
                 control.weight
             ));
         }
@@ -90,7 +92,11 @@ impl About<'_> {
         let (controls, prompt) = self.controls;
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "model": self.model.display().to_string(),
+            "model": model_path::named(self.model).display().to_string(),
+            "base": self.model.base.as_deref().map(shown),
+            "prediction": self.model.prediction,
+            "vae": self.model.vae.as_deref().map(shown),
+            "clip_skip": self.model.clip_skip,
             "loras": self.hashes.loras(self.loras),
             "controls": self.hashes.controls(controls, prompt),
             "prompt": self.picture.prompt,
@@ -102,12 +108,16 @@ impl About<'_> {
             "guidance": guidance,
             "width": width,
             "height": height,
-            "init": self.init.map(|(file, _)| file.display().to_string()),
-            "mask": self.mask.map(|file| file.display().to_string()),
+            "init": self.init.map(|(file, _)| shown(file)),
+            "mask": self.mask.map(shown),
             "strength": self.init.map(|(_, strength)| strength),
         })
         .to_string()
     }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// The last part of a path, without its ending if it is a file's.

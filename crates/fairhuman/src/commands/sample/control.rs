@@ -20,6 +20,8 @@ use crate::model_path::is_builtin;
 /// A control network of the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
+    /// As it was named, for what is written down: `builtin` lies in a cache.
+    pub named: PathBuf,
     /// Its folder or file.
     pub path: PathBuf,
     /// The types of a union's control images.
@@ -55,14 +57,15 @@ pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
          for a network that is no union",
         types.len()
     );
-    let one = |(i, path): (usize, &PathBuf)| {
+    let one = |(i, named): (usize, &PathBuf)| {
         let start = options.control_start.get(i).copied().unwrap_or(0.0);
         let end = options.control_end.get(i).copied().unwrap_or(1.0);
         ensure!(start <= end, "--control-start {start} is after --control-end {end}");
         let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        let path = if is_builtin(path) { cache::builtin_pose()? } else { path.clone() };
+        let path = if is_builtin(named) { cache::builtin_pose()? } else { named.clone() };
         let types = types.get(i).cloned().unwrap_or_default();
-        Ok(Wanted { path, types, images: Vec::new(), weight, span: (start, end), guess: false })
+        let (named, images) = (named.clone(), Vec::new());
+        Ok(Wanted { named, path, types, images, weight, span: (start, end), guess: false })
     };
     options.control.iter().enumerate().map(one).collect()
 }

@@ -40,7 +40,7 @@ impl Hashes {
                 .get(prompt)
                 .map(|files| files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>());
             json!({
-                "file": control.path.display().to_string(),
+                "file": control.named.display().to_string(),
                 "sha256": self.0.get(&control.path),
                 "images": images,
                 "types": control.types,
