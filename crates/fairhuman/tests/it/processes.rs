@@ -266,6 +266,29 @@ fn an_error_of_one_process_is_told_once_with_its_name() {
     assert_eq!(said.matches("error: ").count(), 1, "{said}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_process_that_waits_for_the_others_says_for_whom_and_ends_at_a_signal() {
+    use std::io::{BufRead, BufReader, Read};
+
+    let world = World::empty();
+    let alone =
+        [(0, "for 2 of 2 other processes: ranks 1, 2; "), (1, "rank 1: warning: waits for rank 0 at ")];
+    let start = |(rank, words)| (train(&world, "run", rank, 3, free_port()).spawn().unwrap(), words);
+    for (mut child, words) in alone.map(start) {
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let (mut line, mut rest) = (String::new(), String::new());
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains(words) && line.contains("gives up in 1"), "{line}");
+        let begin = Instant::now();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        said.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("interrupted"), "{rest}");
+    }
+}
+
 #[test]
 fn options_that_make_no_group_are_refused_and_a_world_of_one_trains_alone() {
     let world = World::new(DEALT);

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::hello::{Answer, Hello, Purpose};
+use super::patience::Patience;
 use super::{Group, socket};
 use crate::address::Address;
 use crate::lifeline::Who;
@@ -122,7 +123,7 @@ fn collect(
     settings: &Settings,
     address: &str,
 ) -> Result<Others, JoinError> {
-    let begin = (settings.clock)();
+    let mut patience = Patience::new(settings, settings.patience);
     let mut there: BTreeMap<usize, Connections> = BTreeMap::new();
     let mut refused: Vec<String> = Vec::new();
     let mut refuse = |line: String| {
@@ -134,21 +135,26 @@ fn collect(
     loop {
         let is_whole =
             |one: &Connections| one.lifeline.is_some() && (one.exchanges.is_some() || !group.exchanges);
-        let whole = there.values().filter(|one| is_whole(one)).count();
-        if whole + 1 == group.size {
+        let missing: Vec<usize> =
+            (1..group.size).filter(|rank| !there.get(rank).is_some_and(is_whole)).collect();
+        if missing.is_empty() {
             break;
         }
-        let left = settings.patience - ((settings.clock)() - begin);
-        let caller = match callers.recv_timeout(Duration::from_secs_f64(left.max(0.0))) {
+        patience.tell(|| {
+            let (few, others) = (missing.len(), group.size - 1);
+            let others = format!("{others} other process{}", if others == 1 { "" } else { "es" });
+            format!("rank 0 waits at {address} for {few} of {others}: {}", ranks(&missing))
+        });
+        let caller = match callers.recv_timeout(patience.pause()) {
             Ok(caller) => caller,
+            Err(RecvTimeoutError::Timeout) if !patience.is_over() => continue,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let missing = (1..group.size).filter(|rank| !there.get(rank).is_some_and(is_whole)).collect();
                 let refused = match refused.is_empty() {
                     true => String::new(),
                     false => format!("; refused: {}", refused.join("; ")),
                 };
                 let (seconds, address) = (settings.patience, address.to_owned());
-                let error = JoinError::Missing { missing: ranks(missing), seconds, address, refused };
+                let error = JoinError::Missing { missing: ranks(&missing), seconds, address, refused };
                 tell_those_who_wait(&there, &error);
                 return Err(error);
             }
@@ -179,6 +185,10 @@ fn collect(
             return Err(error);
         }
         let one = there.entry(hello.who.rank).or_default();
+        if one.lifeline.as_ref().is_some_and(socket::is_closed) {
+            // It was ended while it waited, and was started again.
+            *one = Connections::default();
+        }
         let is_second = one.who.as_ref().is_some_and(|who| *who != hello.who);
         let place = match hello.purpose {
             Purpose::Lifeline => &mut one.lifeline,
@@ -225,7 +235,7 @@ fn tell_those_who_wait(there: &BTreeMap<usize, Connections>, error: &JoinError) 
 }
 
 /// `rank 3`, or `ranks 1, 2, 5`.
-fn ranks(list: Vec<usize>) -> String {
+fn ranks(list: &[usize]) -> String {
     const FEW: usize = 12;
     let shown: Vec<String> = list.iter().take(FEW).map(ToString::to_string).collect();
     let more = list.len().saturating_sub(FEW);

@@ -4,6 +4,7 @@ mod connect;
 mod exchange;
 mod hello;
 mod listen;
+mod patience;
 mod socket;
 
 use std::net::{TcpListener, TcpStream};
