@@ -78,4 +78,7 @@ pub enum JoinError {
     /// A process that was lost while the group came together.
     #[error("{0}")]
     Lost(String),
+    /// The same, where process 0 knows it and tells its user.
+    #[error("{0}")]
+    Told(String),
 }

@@ -175,7 +175,7 @@ pub fn run(
     let one_screen = launch.launcher.has_one_screen();
     let processes = match Processes::join(&launch, &settings()?) {
         Ok(processes) => processes,
-        Err(JoinError::Lost(_)) if one_screen && launch.rank != 0 => leave(FAILED),
+        Err(JoinError::Told(_)) if one_screen => leave(FAILED),
         Err(error) => {
             errln!("error: {error}");
             leave(FAILED);

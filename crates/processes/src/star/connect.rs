@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::Group;
 use super::hello::{Answer, Hello, Purpose};
-use super::patience::Patience;
 use super::socket::Timed;
 use crate::address::Address;
 use crate::lifeline::{Message, Who};
+use crate::patience::Patience;
 use crate::settings::{JoinError, Settings};
 
 /// Time for one attempt at one address.
@@ -106,7 +106,7 @@ pub fn wait_for_all(stream: &TcpStream, zero: &Who, settings: &Settings) -> Resu
     stream.set_read_timeout(None).map_err(failed)?;
     match message {
         Message::Ready => Ok(()),
-        Message::Lost(_, text) => Err(JoinError::Lost(text)),
+        Message::Lost(_, text) => Err(JoinError::Told(text)),
         other => Err(lost(format!("it sent {other:?}"))),
     }
 }

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::hello::{Answer, Hello, Purpose};
-use super::patience::Patience;
 use super::{Group, socket};
 use crate::address::Address;
 use crate::lifeline::Who;
+use crate::patience::Patience;
 use crate::settings::{JoinError, Settings};
 
 /// Seconds in which a caller says who it is.
@@ -155,7 +155,7 @@ fn collect(
                 };
                 let (seconds, address) = (settings.patience, address.to_owned());
                 let error = JoinError::Missing { missing: ranks(&missing), seconds, address, refused };
-                tell_those_who_wait(&there, &error);
+                tell_those_who_wait(lifelines(&there), &error.to_string());
                 return Err(error);
             }
         };
@@ -181,7 +181,7 @@ fn collect(
                 short(&settings.program)
             ));
             answer(Answer::Refused(error.to_string()));
-            tell_those_who_wait(&there, &error);
+            tell_those_who_wait(lifelines(&there), &error.to_string());
             return Err(error);
         }
         let one = there.entry(hello.who.rank).or_default();
@@ -227,10 +227,15 @@ fn stranger(hello: &Hello, group: &Group) -> Option<String> {
         .then(|| format!("{who} has no rank from 1 to {}: process 0 is {}", group.size - 1, group.who))
 }
 
+/// The connections of those that wait for the group.
+fn lifelines(there: &BTreeMap<usize, Connections>) -> impl Iterator<Item = &TcpStream> {
+    there.values().filter_map(|one| one.lifeline.as_ref())
+}
+
 /// Tells the processes that wait for the group that there will be none.
-fn tell_those_who_wait(there: &BTreeMap<usize, Connections>, error: &JoinError) {
-    for stream in there.values().filter_map(|one| one.lifeline.as_ref()) {
-        let _ = crate::lifeline::Message::Lost(0, error.to_string()).write(&mut &*stream);
+pub fn tell_those_who_wait<'s>(lifelines: impl Iterator<Item = &'s TcpStream>, why: &str) {
+    for mut stream in lifelines {
+        let _ = crate::lifeline::Message::Lost(0, why.to_owned()).write(&mut stream);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fairhuman_processes::Processes;
+use fairhuman_processes::{JoinError, Processes};
 
 use crate::together::{free_port, launch, run, settings};
 
@@ -169,20 +169,23 @@ fn a_slow_process_is_told_of() {
 #[test]
 fn processes_that_stay_away_are_named_to_those_that_came() {
     let port = free_port();
-    let ends: Vec<(String, String)> = std::thread::scope(|scope| {
+    let ends: Vec<(JoinError, String)> = std::thread::scope(|scope| {
         let join = move |rank| {
             let (mut settings, told) = settings();
             (settings.patience, settings.missed_after) = (3.0, 1.5);
             let error = Processes::join(&launch(rank, 4, port), &settings).map(drop).unwrap_err();
-            (error.to_string(), told.lock().unwrap().join("\n"))
+            (error, told.lock().unwrap().join("\n"))
         };
         let ranks: Vec<_> = [0, 2].map(|rank| scope.spawn(move || join(rank))).into_iter().collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     });
-    ends.iter()
-        .for_each(|(error, _)| assert!(error.contains("ranks 1, 3 did not come within 3 s"), "{error}"));
+    for (error, _) in &ends {
+        assert!(error.to_string().contains("ranks 1, 3 did not come within 3 s"), "{error}");
+    }
     // Those that waited were told for whom, once.
-    let [(_, zero), (_, two)] = &ends[..] else { panic!("{ends:?}") };
+    let [(JoinError::Missing { .. }, zero), (JoinError::Told(_), two)] = &ends[..] else {
+        panic!("{ends:?}")
+    };
     let (begin, end) =
         ("rank 0 waits at 127.0.0.1:", " for 2 of 3 other processes: ranks 1, 3; gives up in ");
     assert!(zero.starts_with(begin) && zero.contains(end) && zero.lines().count() == 1, "{zero}");
