@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context;
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 use fairhuman_torch::Torch;
@@ -99,7 +100,7 @@ impl Work for Timing<'_> {
     type Output = f64;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<f64> {
-        let (clock, folder) = (clock::start(), tempfile::tempdir()?);
+        let (clock, folder) = (clock::start(), tempfile::tempdir().context("a temporary folder")?);
         Ok(step_seconds(backend, self.recipe, &clock, folder.path(), &mut |_, _, _| Ok(()))?)
     }
 }
