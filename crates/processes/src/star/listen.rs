@@ -185,7 +185,7 @@ fn collect(
             return Err(error);
         }
         let one = there.entry(hello.who.rank).or_default();
-        if one.lifeline.as_ref().is_some_and(socket::is_closed) {
+        if [&one.lifeline, &one.exchanges].into_iter().flatten().any(socket::is_closed) {
             // It was ended while it waited, and was started again.
             *one = Connections::default();
         }

@@ -130,7 +130,7 @@ impl Way {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let token = format!("faults-{}-{port}", std::process::id());
         let (master, world) = (format!("127.0.0.1:{port}"), SIZE.to_string());
-        let commands = match self {
+        let commands: Vec<Started> = match self {
             Way::Tcp => {
                 let one = |rank: usize| {
                     let mut command = scene.command(&arguments);
