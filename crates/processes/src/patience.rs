@@ -33,7 +33,7 @@ impl<'s> Patience<'s> {
         (self.settings.clock)() >= self.end
     }
 
-    /// Time until there is something to say, or the wait is over. Never zero, which sockets take for no limit.
+    /// Time until there is something to say, or the wait is over. Never zero, which sockets do not take.
     pub fn pause(&self) -> Duration {
         let seconds = self.next.min(self.end) - (self.settings.clock)();
         Duration::from_secs_f64(seconds.clamp(0.001, 3600.0))

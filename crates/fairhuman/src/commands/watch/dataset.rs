@@ -197,7 +197,8 @@ impl Dataset {
     }
 }
 
-/// Locks a dataset's folder: other browsers and `annotate` write the same files. One that saves is waited for.
+/// Locks a dataset's folder: other browsers and `annotate` write the same files. One that saves is waited
+/// for.
 fn lock(root: &Path) -> Result<FolderLock, LockError> {
     let begin = Instant::now();
     loop {
