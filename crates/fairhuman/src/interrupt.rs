@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 
+use crate::processes::leave;
 use crate::signals;
 
 /// The exit code of an interrupted command, as shells have it.
@@ -33,10 +34,10 @@ fn interrupt() {
         Some((flag, words)) if !flag.swap(true, Ordering::SeqCst) => {
             errln!("\n{words}; Ctrl-C again leaves at once");
         }
-        Some(_) => std::process::exit(INTERRUPTED.into()),
+        Some(_) => leave(INTERRUPTED),
         None => {
             errln!("\ninterrupted: the files that were written are whole");
-            std::process::exit(INTERRUPTED.into());
+            leave(INTERRUPTED);
         }
     }
 }

@@ -89,7 +89,7 @@ fn ensure_there(key: &str, path: &Path) -> anyhow::Result<()> {
 /// A place in the user's cache that is another one for another model, other parts and other settings.
 fn place(kind: &str, model: &Path, parts: &[Option<&Path>], settings: &str) -> anyhow::Result<PathBuf> {
     let out = cache::folder().unwrap_or_else(|| std::env::temp_dir().join("fairhuman")).join(kind);
-    Ok(out.join(name(model, parts, settings).with_context(|| model.display().to_string())?))
+    Ok(out.join(name(model, parts, settings)?))
 }
 
 /// True for the name `builtin`, where there is no such folder.
@@ -221,10 +221,13 @@ pub fn settle(recipe: &mut Recipe, path: &Path) -> anyhow::Result<()> {
 }
 
 /// A folder's name that is another one for another file, or when the file was changed.
-fn name(path: &Path, parts: &[Option<&Path>], settings: &str) -> std::io::Result<String> {
-    let about = |path: &Path| -> std::io::Result<String> {
+fn name(path: &Path, parts: &[Option<&Path>], settings: &str) -> anyhow::Result<String> {
+    let state = |path: &Path| -> std::io::Result<String> {
         let (real, data) = (path.canonicalize()?, path.metadata()?);
         Ok(format!("{} {} {:?}", real.display(), data.len(), data.modified()?))
+    };
+    let about = |path: &Path| {
+        state(path).with_context(|| format!("cannot read {}, a part of the model", path.display()))
     };
     let mut key = format!("{}\n{settings}\n{}", about(path)?, env!("CARGO_PKG_VERSION"));
     for part in parts {

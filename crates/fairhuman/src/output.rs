@@ -9,8 +9,13 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 
-/// The number of this process where it is one of several and not the first.
-static RANK: OnceLock<usize> = OnceLock::new();
+/// The number of this process where it is one of several and not the first, and the beginnings of the lines
+/// that it tells.
+static RANK: OnceLock<(usize, &[&str])> = OnceLock::new();
+/// On a screen that has the first process's lines, too.
+const SHARED_SCREEN: &[&str] = &["error", "warning"];
+/// On its own.
+const OWN_SCREEN: &[&str] = &["error", "warning", "waits", "interrupted"];
 /// The first error of standard output.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
@@ -49,8 +54,11 @@ pub fn err(text: fmt::Arguments<'_>) {
     let text = visible(&text.to_string());
     let text = match RANK.get() {
         None => text,
-        Some(_) if !["error", "warning"].iter().any(|word| text.starts_with(word)) => return,
-        Some(rank) => text.lines().map(|line| format!("rank {rank}: {line}")).collect::<Vec<_>>().join("\n"),
+        Some((_, told)) if !told.iter().any(|word| text.trim_start().starts_with(word)) => return,
+        Some((rank, _)) => {
+            let lines = text.trim_start().lines().map(|line| format!("rank {rank}: {line}"));
+            lines.collect::<Vec<_>>().join("\n")
+        }
     };
     // Nobody is left to be told.
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -63,10 +71,11 @@ fn lost(error: &io::Error) {
 }
 
 /// Says that this process is one of several. Only the first has the screen; the others tell their errors and
-/// warnings, with their number before each line.
-pub fn speak_as(rank: usize) {
+/// warnings, with their number before each line. On a screen of its own one also says that it waits, and that
+/// it was interrupted.
+pub fn speak_as(rank: usize, has_own_screen: bool) {
     if rank != 0 {
-        RANK.get_or_init(|| rank);
+        RANK.get_or_init(|| (rank, if has_own_screen { OWN_SCREEN } else { SHARED_SCREEN }));
     }
 }
 

@@ -79,6 +79,13 @@ impl FolderLock {
             }
         }
     }
+
+    /// True while a process holds the lock of this folder, in which nothing is made.
+    pub fn is_taken(folder: &Path) -> bool {
+        let path = folder.join(LOCK);
+        let file = ensure_file(&path).and_then(|()| File::open(&path));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 /// True if the open file is the one that the path leads to.
@@ -106,9 +113,12 @@ mod tests {
     fn a_folder_is_locked_once_until_it_is_let_go() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("out");
+        assert!(!FolderLock::is_taken(&folder) && !folder.exists());
         let held = FolderLock::take(&folder).unwrap();
+        assert!(FolderLock::is_taken(&folder));
         assert!(matches!(FolderLock::take(&folder), Err(LockError::InUse(_))));
         drop(held);
+        assert!(!FolderLock::is_taken(&folder));
         drop(FolderLock::take(&folder).unwrap());
         let held = FolderLock::take_for_a_while(&folder).unwrap();
         assert!(matches!(FolderLock::take_for_a_while(&folder), Err(LockError::InUse(_))));

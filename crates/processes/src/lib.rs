@@ -16,6 +16,7 @@ pub mod launch;
 mod lifeline;
 mod mpi;
 mod nccl;
+mod patience;
 mod processes;
 mod settings;
 mod star;

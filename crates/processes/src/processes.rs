@@ -12,8 +12,11 @@ use crate::traffic::{Kind, Traffic};
 use crate::worker::Worker;
 use crate::{mpi, star};
 
-/// Time between looks at the lifeline while a result is waited for.
-const LOOK: Duration = Duration::from_millis(50);
+/// Time between looks at the lifeline while a result is waited for. Short: MPI may crash soon after another
+/// process did, and this one is to say before which it was.
+const LOOK: Duration = Duration::from_millis(10);
+/// Time for MPI's end.
+const FINALIZE: Duration = Duration::from_secs(30);
 
 /// This process among those that train together.
 ///
@@ -77,7 +80,11 @@ impl Processes {
             traffic: Traffic::default(),
             begun: Mutex::default(),
         };
-        let machines = joined.gather(settings.machine.as_bytes()).map_err(JoinError::Lost)?;
+        let machines = joined.gather(settings.machine.as_bytes());
+        let machines = machines.map_err(|text| match joined.fail(&text) {
+            true => JoinError::Told(text),
+            false => JoinError::Lost(text),
+        })?;
         joined.same_machine = (0..size).filter(|&other| machines[other] == machines[rank]).collect();
         let place = joined.same_machine.iter().position(|&other| other == rank).unwrap_or(0);
         joined.local_rank = launch.local_rank.unwrap_or(place);
@@ -192,7 +199,16 @@ impl Processes {
     pub fn end(&self) -> Result<(), String> {
         self.lifeline.end()?;
         let ended = self.worker.queue(|collectives| collectives.end());
-        ended.recv().unwrap_or(Ok(()))
+        // The lifeline no longer tells of a process that dies now, and MPI would wait for it without end.
+        match ended.recv_timeout(FINALIZE) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(format!(
+                "MPI_Finalize has not come to an end within {} s: a process died when its work was done; all files \
+                 are written",
+                FINALIZE.as_secs()
+            )),
+        }
     }
 
     /// Ends with an error, of this process or of one that was lost; all others end with it, too. True if

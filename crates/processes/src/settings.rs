@@ -19,11 +19,13 @@ pub struct Settings {
     pub random: [u8; 32],
     /// Seconds since some moment.
     pub clock: Clock,
-    /// Tells the user a line, in process 0: of a process that the others wait for, of a connection refused.
+    /// Tells the user a line: of a process that is waited for, of a connection refused.
     pub tell: Arc<dyn Fn(&str) + Send + Sync>,
     /// Seconds in which all processes have to be there.
     pub patience: f64,
-    /// Seconds of waiting after which the user is told for whom.
+    /// Seconds of waiting at the start after which the user is told for whom.
+    pub missed_after: f64,
+    /// Seconds of waiting in an exchange after which the user is told for whom.
     pub told_after: f64,
     /// MPI's library (`$FAIRHUMAN_MPI`) instead of the one that is found.
     pub mpi: Option<PathBuf>,
@@ -76,4 +78,7 @@ pub enum JoinError {
     /// A process that was lost while the group came together.
     #[error("{0}")]
     Lost(String),
+    /// The same, where process 0 knows it and tells its user.
+    #[error("{0}")]
+    Told(String),
 }

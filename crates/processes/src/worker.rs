@@ -2,8 +2,9 @@
 //! a thread that waits in a collective for a process that died cannot be woken: those who wait for its
 //! results can leave.
 
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 /// Exchanges between all processes: all make the same ones in the same order.
 pub trait Collectives: Send {
@@ -31,13 +32,15 @@ type Job = Box<dyn FnOnce(&mut dyn Collectives) + Send>;
 pub struct Worker(Sender<Job>);
 
 impl Worker {
-    /// Starts the thread, in which `open` runs first.
-    pub fn start<C: Collectives + 'static, T: Send + 'static, E: Send + 'static>(
-        open: impl FnOnce() -> Result<(C, T), E> + Send + 'static,
-    ) -> std::io::Result<Result<(Self, T), E>> {
+    /// Starts the thread, in which `open` runs first. `wait` says for how long to wait for it before it is
+    /// asked again, or why no longer.
+    pub fn start<C: Collectives + 'static, T: Send + 'static>(
+        open: impl FnOnce() -> Result<(C, T), String> + Send + 'static,
+        mut wait: impl FnMut() -> Result<Duration, String>,
+    ) -> Result<(Self, T), String> {
         let (jobs, inbox) = channel::<Job>();
         let (report, opened) = sync_channel(1);
-        thread::Builder::new().name("exchanges".into()).spawn(move || {
+        let started = thread::Builder::new().name("exchanges".into()).spawn(move || {
             let mut collectives = match open() {
                 Ok((collectives, about)) => {
                     let _ = report.send(Ok(about));
@@ -46,9 +49,15 @@ impl Worker {
                 Err(error) => return drop(report.send(Err(error))),
             };
             inbox.into_iter().for_each(|job| job(&mut collectives));
-        })?;
-        let about = opened.recv().map_err(|_| std::io::Error::other("the thread of exchanges ended"))?;
-        Ok(about.map(|about| (Self(jobs), about)))
+        });
+        started.map_err(|error| format!("cannot start a thread: {error}"))?;
+        loop {
+            match opened.recv_timeout(wait()?) {
+                Ok(about) => return about.map(|about| (Self(jobs), about)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err("the thread of exchanges ended".into()),
+            }
+        }
     }
 
     /// Queues an exchange; its result comes by the channel.

@@ -128,6 +128,21 @@ pub enum JudgeChoice {
 }
 
 impl JudgeChoice {
+    /// The file or folder of its weights; none where they are not named.
+    pub fn weights(&self) -> Option<&Path> {
+        match self {
+            Self::Detection | Self::Drawn => None,
+            Self::Clip(path)
+            | Self::Aesthetic(path)
+            | Self::Pick(path)
+            | Self::Hps(path)
+            | Self::ImageReward(path)
+            | Self::Dino(path)
+            | Self::Cmmd(path)
+            | Self::Fid(path) => Some(path),
+        }
+    }
+
     /// True for judges of sets, which compare features.
     pub fn is_of_sets(&self) -> bool {
         matches!(self, Self::Dino(_) | Self::Cmmd(_) | Self::Fid(_))

@@ -35,6 +35,15 @@ pub struct ModelChoice {
     pub clip_skip: Option<usize>,
 }
 
+impl ModelChoice {
+    /// The paths that are read, with their names.
+    pub fn read(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let named =
+            [("the model", &self.model), ("the base model", &self.base), ("the autoencoder", &self.vae)];
+        named.into_iter().filter_map(|(what, path)| Some((what, path.as_deref()?)))
+    }
+}
+
 /// LoRA files.
 #[derive(Debug, Clone, Args)]
 pub struct LoraChoice {

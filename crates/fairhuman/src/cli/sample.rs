@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 
 /// `fairhuman sample`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("asked").required(true).multiple(true))]
 #[command(after_help = "\
 Examples:
   fairhuman sample --prompt \"a woman with long red hair waves\" --out pictures
@@ -37,10 +38,10 @@ pub struct Sample {
     #[command(flatten)]
     pub model: ModelChoice,
     /// Prompt; again for more pictures
-    #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
+    #[arg(long, value_name = "TEXT", group = "asked")]
     pub prompt: Vec<String>,
     /// A text file with a prompt on every line; empty lines and lines that begin with # do not count
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "asked")]
     pub prompts: Option<PathBuf>,
     /// Negative prompt [default: empty]
     #[arg(long, value_name = "TEXT")]

@@ -15,6 +15,7 @@ use fairhuman_vision::masks;
 use fairhuman_vision::pipeline::Pipeline;
 
 use super::finders::Finders;
+use super::there::ensure_there;
 use crate::cli::{Annotate, Shape};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::machine;
@@ -23,6 +24,9 @@ use crate::units::duration;
 
 /// Loads the networks, and looks.
 pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
+    let mut read = vec![("the photographs", options.photos.as_path())];
+    read.extend(options.evaluate.iter().map(|path| ("the annotations", path.as_path())));
+    ensure_there(&read)?;
     let finders = Finders::load(options.models.as_deref(), &options.networks)?;
     let pipeline = finders.pipeline();
     let threads = machine::backend(options.threads)?;

@@ -22,7 +22,7 @@ const TAGS: &str = "selected_tags.csv";
 pub fn run(options: &Caption) -> anyhow::Result<ExitCode> {
     let tagger = load(options)?;
     let folder = &options.pictures;
-    ensure!(folder.is_dir(), "{}: there is no such folder", folder.display());
+    ensure!(folder.is_dir(), "the pictures, {}: there is no such folder", folder.display());
     let names = files::photographs(folder, Path::new(""))?;
     let stop = interrupt::flag_that_says("leaving after the picture in work");
     let thresholds = Thresholds { general: options.threshold, character: options.character_threshold };

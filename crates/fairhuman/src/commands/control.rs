@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::png_names::png_names;
 use super::sample::file;
+use super::there::ensure_there;
 use super::{drawn_pose, models};
 use crate::cli::{Control, ControlImage, ControlStyle};
 use crate::interrupt::{self, INTERRUPTED};
@@ -44,6 +45,7 @@ struct Job {
 
 /// Makes the control images; of a dataset also its list's column.
 pub fn run(options: &Control) -> anyhow::Result<ExitCode> {
+    ensure_there(&[("the pictures", &options.pictures)])?;
     if options.pictures.is_file() {
         return one(options);
     }

@@ -14,13 +14,15 @@ use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_files::ensure_apart;
 
+use super::there::ensure_there;
 use crate::cli::{Convert, ModelChoice};
 use crate::{clock, model_path};
 
 /// Writes the model in the form that its new name asks for.
 pub fn run(options: &Convert) -> anyhow::Result<ExitCode> {
     let (model, out) = (&options.model, &options.out);
-    let read: Vec<(&str, &Path)> = model.model.iter().map(|model| ("the model", model.as_path())).collect();
+    let read: Vec<(&str, &Path)> = model.read().collect();
+    ensure_there(&read)?;
     ensure_apart(std::slice::from_ref(out), &read)?;
     let folder = model_path::chosen(model)?;
     if is_file_name(out) {

@@ -19,6 +19,7 @@ use fairhuman_evaluate::{PictureSet, Progress, Prompts, Scores, read_prompts, sc
 use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
 
 use crate::cli::{Evaluate, JudgeChoice};
+use crate::commands::there::ensure_there;
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::meter::Meter;
@@ -40,15 +41,17 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
         options.losses.model.model.is_none() && options.losses.loras.lora.is_empty(),
         "--model and --lora go with --losses; pictures are scored as they lie in their folders"
     );
-    let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
     let written = [SCORES, SUMMARY, PAGE, FEATURES].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> =
         options.folders.iter().map(|f| ("a folder of pictures", &**f)).collect();
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
     read.extend(options.reference.iter().map(|folder| ("the reference", folder.as_path())));
+    read.extend(options.judge.iter().filter_map(|judge| Some(("the weights of a judge", judge.weights()?))));
+    ensure_there(&read)?;
     ensure_apart(&written, &read)?;
     ensure_ours(&written[1], Kind::Report)?;
     ensure_ours(&written[2], Kind::Page)?;
+    let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
     let sets = sets(&options.folders, prompts.as_ref())?;
     let _lock = FolderLock::take_for_a_while(&options.out)?;
     let stop = interrupt::flag_that_says("leaving after the pictures in work");

@@ -11,11 +11,13 @@ use fairhuman_engine::Cpu;
 use fairhuman_files::ensure_apart;
 
 use super::init_model::stored;
+use super::there::ensure_there;
 use crate::cli::{ControlKind, InitControl};
 use crate::model_path;
 
 /// Writes the network.
 pub fn run(options: &InitControl) -> anyhow::Result<ExitCode> {
+    ensure_there(&options.model.read().collect::<Vec<_>>())?;
     let model = model_path::chosen(&options.model)?;
     let written: Vec<_> = [options.out.clone()].into_iter().chain(options.file.clone()).collect();
     ensure_apart(&written, &[("the model", &*model)])?;

@@ -10,15 +10,16 @@ use fairhuman_files::ensure_apart;
 
 use super::convert::{ensure_new, is_file_name, note_base, write_checkpoint};
 use super::sample::loras;
+use super::there::ensure_there;
 use crate::cli::Merge;
 use crate::model_path;
 
 /// Writes the merged model, a folder or a checkpoint file.
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
-    let mut read: Vec<(&str, &Path)> =
-        options.model.model.iter().map(|model| ("the model", model.as_path())).collect();
+    let mut read: Vec<(&str, &Path)> = options.model.read().collect();
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.as_path())));
+    ensure_there(&read)?;
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     let model = model_path::chosen(&options.model)?;
     let cpu = Cpu::new(0).context("cannot start the threads")?;
@@ -28,7 +29,8 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
         let beside = beside.unwrap_or(Path::new("."));
         fairhuman_files::make_folder(beside).with_context(|| beside.display().to_string())?;
         // The whole model once more, until the file is made of it.
-        let merged = tempfile::Builder::new().prefix(".merged-").tempdir_in(beside)?;
+        let merged =
+            tempfile::Builder::new().prefix(".merged-").tempdir_in(beside).context("a temporary folder")?;
         let folder = merged.path().join("model");
         merge_loras(&cpu, &model, &loras, &folder)?;
         write_checkpoint(&folder, &options.out)?;

@@ -23,6 +23,7 @@ pub mod replay;
 pub mod report;
 pub mod sample;
 pub mod text;
+mod there;
 pub mod train;
 pub mod version;
 pub mod watch;

@@ -27,6 +27,7 @@ use serde_json::Value;
 use super::finders::Finders;
 use super::sample::control::{self, Wanted};
 use super::sample::{file, loras};
+use super::there::ensure_there;
 use crate::cli::Refine;
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
@@ -62,10 +63,11 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     }
     let mut read: Vec<(&str, &Path)> = vec![("the pictures", &options.pictures)];
     read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &**file)));
-    read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.model.read());
     read.extend(options.networks.control.iter().map(|path| ("the control network", path.as_path())));
     read.extend(options.regions.iter().map(|path| ("the regions", path.as_path())));
     read.extend(options.masks.iter().map(|path| ("the masks", path.as_path())));
+    ensure_there(&read)?;
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     for job in &jobs {
         ensure_ours(&options.out.join(&job.file), Kind::Picture)?;

@@ -14,6 +14,7 @@ use fairhuman_train::recorded::{
 use fairhuman_train::replay::{Times, replay};
 use serde_json::json;
 
+use super::there::ensure_there;
 use crate::activations::Activations;
 use crate::cli::Replay;
 use crate::device::{self, Work};
@@ -25,13 +26,14 @@ const WARM_UP: usize = 2;
 
 /// Replays, writes the outputs, prints the times.
 pub fn run(options: &Replay) -> anyhow::Result<ExitCode> {
-    let inputs = read_inputs(&options.inputs)?;
     let mut read =
         vec![("the model", options.model.as_path()), ("the recorded step", options.inputs.as_path())];
     read.extend(options.expected.iter().map(|path| ("what is expected", path.as_path())));
     read.extend(options.control.iter().map(|path| ("the control network", path.as_path())));
+    ensure_there(&read)?;
     ensure_apart(std::slice::from_ref(&options.outputs), &read)?;
     ensure_ours(&options.outputs, Kind::Tensors)?;
+    let inputs = read_inputs(&options.inputs)?;
     let expected = options.expected.as_deref().map(read_tensors).transpose()?;
     let outputs =
         device::run(options.compute.device, options.compute.into(), Timing { step: &inputs, options })?;

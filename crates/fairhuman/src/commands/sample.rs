@@ -24,6 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::{MOST_MADE, Sample};
+use crate::commands::there::ensure_there;
 use crate::device::{self, Resources, Work};
 use crate::memory::{self, Memory};
 use crate::{clock, model_path, units};
@@ -52,7 +53,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| out.join(file_name(p))).collect();
     written.push(out.join(GRID));
     let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
-    read.extend(options.model.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(options.model.read());
     read.extend(options.init.iter().map(|path| ("the picture of --init", path.as_path())));
     read.extend(inits.iter().map(|file| ("the picture of --init", file.as_path())));
     read.extend(options.mask.iter().map(|file| ("the mask", file.as_path())));
@@ -60,20 +61,15 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
     let images = controls.iter().flat_map(|control| &control.images);
     read.extend(images.flatten().map(|file| ("the control image", file.as_path())));
+    read.extend(options.control_image.iter().map(|path| ("the control image", path.as_path())));
+    ensure_there(&read)?;
     ensure_apart(&written, &read)?;
     written.iter().try_for_each(|file| ensure_ours(file, Kind::Picture))?;
-    let replaced = written.iter().filter(|file| file.symlink_metadata().is_ok()).count();
-    if replaced > 0 {
-        errln!(
-            "note: {} of an earlier command in {} will be replaced",
-            units::count(replaced as u64, "file"),
-            out.display()
-        );
-    }
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
     let sampling = Sampling {
         options,
         out: &out,
+        written: &written,
         prompts: &prompts,
         loras: &loras,
         pictures: &pictures,
@@ -110,6 +106,8 @@ fn file_name(picture: &Picture) -> String {
 struct Sampling<'a> {
     options: &'a Sample,
     out: &'a Path,
+    /// All files that are written.
+    written: &'a [PathBuf],
     prompts: &'a [String],
     loras: &'a [(PathBuf, f32)],
     pictures: &'a [Picture],
@@ -127,7 +125,7 @@ impl Work for Sampling<'_> {
 }
 
 fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
-    let Sampling { options, out, prompts, loras, pictures, controls, inits } = sampling;
+    let Sampling { options, out, written, prompts, loras, pictures, controls, inits } = sampling;
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
     let reduction = VaeConfig::open(&folder.vae().join("config.json"))?.reduction();
@@ -174,7 +172,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let each = usize::try_from(options.count)?;
     let loaded = control::Loaded::new(backend, &pipeline, controls, (&settings, shown), (pictures, each))?;
     let hashes = Hashes::new(loras, controls)?;
-    // Now that all has been read: what fails leaves no empty folder.
+    // Now that all has been read: what fails replaces nothing, and leaves no empty folder.
+    note_replaced(written, out);
     fairhuman_files::make_folder(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let guides = loaded.guides(controls);
     let (parts, clock) = (Parts { guides: &guides, ..pipeline.parts() }, clock::start());
@@ -241,7 +240,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
 fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
     let mut prompts = options.prompt.clone();
     if let Some(path) = &options.prompts {
-        let bytes = fairhuman_files::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fairhuman_files::read(path)
+            .with_context(|| format!("cannot read the prompts in {}", path.display()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
@@ -298,6 +298,15 @@ fn pictures(options: &Sample, prompts: &[String]) -> anyhow::Result<Vec<Picture>
         Picture { prompt, negative: options.negative.clone(), index }
     };
     Ok((options.index..end).map(picture).collect())
+}
+
+/// Says how many files of an earlier command are replaced.
+fn note_replaced(written: &[PathBuf], out: &Path) {
+    let replaced = written.iter().filter(|file| file.symlink_metadata().is_ok()).count();
+    if replaced > 0 {
+        let files = units::count(replaced as u64, "file");
+        errln!("note: {files} of an earlier command in {} will be replaced", out.display());
+    }
 }
 
 /// Says which prompts are longer than the text encoders read.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context;
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 use fairhuman_torch::Torch;
@@ -100,7 +101,8 @@ impl Work for Timing<'_> {
     type Output = f64;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<f64> {
-        let (clock, folder, mut screen) = (clock::start(), tempfile::tempdir()?, Screen::new());
+        let (clock, mut screen) = (clock::start(), Screen::new());
+        let folder = tempfile::tempdir().context("a temporary folder")?;
         errln!("measuring the time of a step: two are made, and nothing of them is kept");
         let seconds = step_seconds(backend, self.recipe, &clock, folder.path(), &mut |what, done, total| {
             screen.preparing(what, done, total);

@@ -1,8 +1,10 @@
 //! `fairhuman watch`: a page that follows runs, on this machine alone.
 
 mod dataset;
+mod few;
 mod follow;
 mod request;
+mod runs;
 mod site;
 mod token;
 
@@ -10,21 +12,22 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 
 use crate::cli::Watch;
 use crate::interrupt::{self, INTERRUPTED};
 pub use dataset::Dataset;
+use few::Few;
 use site::Site;
 
 /// The port that is tried first where none is asked for, and how many after it.
 const PORT: u16 = 7862;
 const PORTS: u16 = 20;
-/// Connections at a time: a browser has six.
-const CONNECTIONS: usize = 64;
+/// Connections at a time that have not shown the token yet. A browser shows it at once.
+const STRANGERS: usize = 64;
 /// Time between looks for a new connection.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -34,10 +37,7 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         let (runs, names) = (options.runs.len(), options.name.len());
         bail!("runs: {runs}, --name: {names}; give a name for each run, or none");
     }
-    for run in &options.runs {
-        let shown = run.display();
-        ensure!(run.is_dir(), "{shown}: there is no such folder; expected a run's, such as runs/people");
-    }
+    options.runs.iter().try_for_each(|run| runs::ensure_run(run))?;
     let stop = interrupt::flag_that_says("no longer watching");
     let server =
         Server::open(options.port, |port, token| Site::new(&options.runs, &options.name, port, token))?;
@@ -90,27 +90,22 @@ impl Server {
 
     /// Answers until it is told to stop, each connection in a thread of its own.
     fn serve(&self, stop: &AtomicBool) -> anyhow::Result<()> {
-        let open = Arc::new(AtomicUsize::new(0));
+        let strangers = Few::new(STRANGERS);
         while !stop.load(Ordering::SeqCst) {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                // None has come, or it was given up before it was accepted, which is nobody's loss.
+                Err(_) => {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                // A connection that was given up before it was accepted is nobody's loss.
-                Err(_) => continue,
             };
-            if open.load(Ordering::SeqCst) >= CONNECTIONS {
-                continue;
-            }
-            open.fetch_add(1, Ordering::SeqCst);
-            let (site, count) = (self.site.clone(), open.clone());
-            std::thread::spawn(move || {
-                // Who is gone is not told.
-                let _ = site.answer(stream);
-                count.fetch_sub(1, Ordering::SeqCst);
-            });
+            // A connection for which the system has no handle or thread left is closed; its browser comes
+            // again.
+            let Ok(stranger) = strangers.add(&stream) else { continue };
+            let site = self.site.clone();
+            // Who is gone is not told.
+            let _ = std::thread::Builder::new().spawn(move || drop(site.answer(stream, stranger)));
         }
         Ok(())
     }

@@ -20,9 +20,13 @@ use crate::{clock, libtorch, output};
 
 pub use copies::are_copies;
 
+/// The exit code of an error.
+const FAILED: u8 = 1;
 /// Seconds in which all processes have to be there.
 const PATIENCE: f64 = 120.0;
-/// Seconds of waiting for a process after which the user is told.
+/// Seconds of waiting for the others at the start after which the user is told.
+const MISSED_AFTER: f64 = 5.0;
+/// Seconds of waiting for a process in an exchange after which the user is told.
 const TOLD_AFTER: f64 = 20.0;
 
 /// The processes that a command trains in.
@@ -158,7 +162,7 @@ pub fn run(
     let Some(launch) = launch::detect(&variable, &Options { rank, world, master })? else {
         return work(&Crew::Alone);
     };
-    output::speak_as(launch.rank);
+    output::speak_as(launch.rank, !launch.launcher.has_one_screen());
     if let Some(what) = alone_only {
         let error = anyhow::anyhow!(
             "{what} is for one process, and {} started {}: start it alone",
@@ -171,10 +175,10 @@ pub fn run(
     let one_screen = launch.launcher.has_one_screen();
     let processes = match Processes::join(&launch, &settings()?) {
         Ok(processes) => processes,
-        Err(JoinError::Lost(_)) if one_screen && launch.rank != 0 => leave(),
+        Err(JoinError::Told(_)) if one_screen => leave(FAILED),
         Err(error) => {
             errln!("error: {error}");
-            leave();
+            leave(FAILED);
         }
     };
     let crew = Crew::Several(Box::new(processes));
@@ -189,19 +193,19 @@ pub fn run(
     if !(processes.fail(&error) && one_screen) {
         errln!("error: {error}");
     }
-    leave()
+    leave(FAILED)
 }
 
 /// Ends this process at once. Another thread may be in a collective that will never end, and MPI's functions
 /// for the end of a process wait for it.
-fn leave() -> ! {
+pub fn leave(code: u8) -> ! {
     #[cfg(unix)]
     // SAFETY: no memory is touched any more; files were written before, and output is not buffered.
     unsafe {
-        libc::_exit(1)
+        libc::_exit(code.into())
     }
     #[cfg(not(unix))]
-    std::process::exit(1)
+    std::process::exit(code.into())
 }
 
 /// An environment variable.
@@ -224,6 +228,7 @@ fn settings() -> anyhow::Result<Settings> {
         clock: Arc::new(clock),
         tell: Arc::new(|line| errln!("{line}")),
         patience: PATIENCE,
+        missed_after: MISSED_AFTER,
         told_after: TOLD_AFTER,
         mpi: std::env::var_os("FAIRHUMAN_MPI").map(Into::into),
     })

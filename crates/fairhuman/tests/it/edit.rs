@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use fairhuman_files::FolderLock;
 use serde_json::{Value, json};
 
 use crate::watch::{Page, is, start};
@@ -221,6 +222,28 @@ fn while_a_run_trains_on_the_dataset_saving_asks_first() {
     run.kill().unwrap();
     run.wait().unwrap();
     assert!(!page.known("GET /data/0", &[]).contains("trains on this dataset now"));
+}
+
+#[test]
+fn a_save_waits_a_moment_for_another_one() {
+    let (world, page) = people();
+    let save = |index: usize| {
+        let change = json!({ "version": item(&page, index)["version"], "caption": format!("new {index}") });
+        post(&page, &format!("/data/0/item/{index}"), &change, &[])
+    };
+    let lock = FolderLock::take_for_a_while(&world.path("people")).unwrap();
+    let answer = save(0);
+    assert!(is(&answer, "409") && answer.contains("in use"), "{answer}");
+    std::thread::scope(|scope| {
+        let saving: Vec<_> = (0..4).map(|index| scope.spawn(move || save(index))).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        drop(lock);
+        for saved in saving {
+            let answer = saved.join().unwrap();
+            assert!(is(&answer, "200"), "{answer}");
+        }
+    });
+    (0..4).for_each(|index| assert_eq!(item(&page, index)["caption"], format!("new {index}")));
 }
 
 #[test]

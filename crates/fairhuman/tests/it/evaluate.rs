@@ -80,7 +80,15 @@ fn what_cannot_be_evaluated_is_refused_before_anything_is_written() {
     let said = refused(&["soft", "--judge", "drawn", "--out", "soft/images"]);
     assert!(said.contains("which is read: choose another place"), "{said}");
     let said = refused(&["soft", "nothing", "--judge", "drawn", "--out", "out"]);
-    assert!(said.contains("nothing: No such file or directory"), "{said}");
+    assert!(said.contains("a folder of pictures, nothing: there is no such"), "{said}");
+    for (option, path, what) in [
+        ("--prompts", "nothing.txt", "the file of prompts, nothing.txt: there is no such"),
+        ("--reference", "nothing", "the reference, nothing: there is no such"),
+        ("--judge", "clip=nothing", "the weights of a judge, nothing: there is no such"),
+    ] {
+        let said = refused(&["soft", option, path, "--out", "out"]);
+        assert!(said.contains(what), "{said}");
+    }
     assert!(!world.path("out").exists());
     std::fs::create_dir(world.path("out")).unwrap();
     std::fs::write(world.path("out/scores.jsonl"), "my notes\n").unwrap();

@@ -2,6 +2,7 @@
 //!
 //! By MPI where there is an `mpirun`, or `FAIRHUMAN_MPIRUN` names one; over TCP everywhere.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -264,6 +265,53 @@ fn an_error_of_one_process_is_told_once_with_its_name() {
     assert!(!output.status.success());
     let said = text(&output.stderr);
     assert_eq!(said.matches("error: ").count(), 1, "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_process_that_waits_for_the_others_says_for_whom_and_ends_at_a_signal() {
+    use std::io::Read;
+
+    let world = World::empty();
+    let alone =
+        [(0, "for 2 of 2 other processes: ranks 1, 2; "), (1, "rank 1: warning: waits for rank 0 at ")];
+    let start = |(rank, words)| (train(&world, "run", rank, 3, free_port()).spawn().unwrap(), words);
+    for (mut child, words) in alone.map(start) {
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let (mut line, mut rest) = (String::new(), String::new());
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains(words) && line.contains("gives up in 1"), "{line}");
+        let begin = Instant::now();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        said.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("interrupted"), "{rest}");
+    }
+}
+
+#[test]
+fn rank_0_is_named_on_one_screen_when_it_is_killed_before_all_are_there() {
+    let world = World::empty();
+    let port = free_port().to_string();
+    let start = |rank| {
+        let mut command = fairhuman(&world, &["train", "recipe.toml"]);
+        command.env("RANK", rank).env("WORLD_SIZE", "3");
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port).spawn().unwrap()
+    };
+    let (mut zero, one) = (start("0"), start("1"));
+    let mut line = String::new();
+    BufReader::new(zero.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("for 1 of 2 other processes: rank 2; "), "{line}");
+    zero.kill().unwrap();
+    zero.wait().unwrap();
+    let output = output_soon(one);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("rank 1: error: rank 0 (") && said.contains(&format!("process {})", zero.id())),
+        "{said}"
+    );
 }
 
 #[test]

@@ -109,14 +109,19 @@ fn mistakes_are_answered_with_what_to_do() {
     std::fs::write(place.path("no.safetensors"), "text").unwrap();
     let prompt = ["--prompt", "a man", "--out", "out"];
     for (extra, expected) in [
-        (&["--out", "out"][..], "--prompt"),
+        (&["--out", "out"][..], "--prompts <FILE>"),
         (&["--prompts", "nowhere.txt", "--out", "out"], "nowhere.txt"),
         (&["--prompts", "latin1.txt", "--out", "out"], "latin1.txt, line 2: not UTF-8"),
         (&["--prompts", "empty.txt", "--out", "out"], "empty.txt holds no prompt"),
         (&[&prompt[..], &["--sampler", "plms"]].concat(), "unipc"),
         (&[&prompt[..], &["--lora-weight", "0.5"]].concat(), "0 --lora and 1 --lora-weight"),
         (&[&prompt[..], &["--lora", "no.safetensors"]].concat(), "no.safetensors"),
-        (&[&prompt[..], &["--init", "nowhere.png"]].concat(), "nowhere.png"),
+        (
+            &[&prompt[..], &["--lora", "nowhere.safetensors"]].concat(),
+            "the LoRA file, nowhere.safetensors: there",
+        ),
+        (&[&prompt[..], &["--vae", "nowhere"]].concat(), "the autoencoder, nowhere: there is no such"),
+        (&[&prompt[..], &["--init", "nowhere.png"]].concat(), "the picture of --init, nowhere.png: there"),
         (&[&prompt[..], &["--init", "latin1.txt"]].concat(), "latin1.txt"),
         (&[&prompt[..], &["--init", "a.png", "--strength", "1.5"]].concat(), "from 0 to 1"),
         (&[&prompt[..], &["--strength", "0.5"]].concat(), "--init"),
@@ -192,4 +197,32 @@ fn pictures_begin_with_another_one_as_much_as_the_strength_says() {
         let said = place.fails(&[&["--prompt", "a woman", "--out", "no"], extra].concat());
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn results_lie_in_no_folder_that_is_read_and_nothing_is_said_to_be_replaced_in_vain() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("own")).unwrap();
+    image::RgbImage::new(64, 48).save(place.path("own/a.png")).unwrap();
+    for out in ["own", "own/new", "own/new/deep"] {
+        let said = place.fails(&["--prompt", "a man", "--init", "own", "--out", out]);
+        assert!(said.contains("lies in the picture of --init, own"), "{out}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(place.path("own")).unwrap().count(), 1);
+
+    let again = ["--prompt", "a man", "--steps", "1", "--out", "out"];
+    let said = |extra: &[&str]| {
+        let mut command = Command::cargo_bin("fairhuman").unwrap();
+        command.current_dir(place.0.path()).args(["sample", "--width", "64", "--height", "48"]);
+        let output = command.args(again).args(extra).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let model = MODEL.path().join("tiny");
+    let model = ["--model", model.to_str().unwrap()];
+    assert!(!said(&model).contains("replaced"));
+    // What ends before a picture is made replaces none.
+    std::fs::create_dir(place.path("other")).unwrap();
+    let failed = said(&["--model", "other"]);
+    assert!(failed.contains("error") && !failed.contains("replaced"), "{failed}");
+    assert!(said(&model).contains("2 files of an earlier command in out will be replaced"));
 }

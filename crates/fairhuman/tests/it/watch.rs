@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fairhuman_files::FolderLock;
+
 use crate::world::World;
 
 /// Longest wait for something that has to come.
@@ -245,7 +247,40 @@ fn a_run_is_told_to_save_to_draw_and_to_stop() {
 }
 
 #[test]
-fn a_folder_that_is_none_is_told() {
-    let world = World::empty();
+fn connections_that_are_left_open_lock_nobody_out() {
+    let world = World::new(&[("steps = 6", "steps = 2")]);
+    world.ok(&["train", "recipe.toml"]);
+    let page = Page::new(&world, "0");
+    // A page that was loaded again and again, and whose streams nobody reads.
+    let mut streams: Vec<_> = (0..100).map(|_| page.events(None)).collect();
+    assert!(is(&page.known("GET /", &[]), "200"));
+    // The newest one is told what is new; the oldest was closed for it.
+    assert!(Page::next(&mut streams[99], PATIENCE).is_some());
+    if let Err(error) = streams[0].read_to_end(&mut Vec::new()) {
+        assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    }
+    // Others that say nothing, not even the token.
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", page.port)).unwrap()).collect();
+    for path in ["/", "/page.js", "/part/losses"] {
+        assert!(is(&page.known(&format!("GET {path}"), &[]), "200"), "{path}");
+    }
+    assert!(Page::next(&mut page.events(None), PATIENCE).is_some());
+    drop(silent);
+}
+
+#[test]
+fn a_folder_without_a_run_is_told_with_the_runs_below_it() {
+    let world = World::new(&[("steps = 6", "steps = 1")]);
     assert!(world.fails(&["watch", "runs/nobody"]).contains("no such folder"));
+    let error = world.fails(&["watch", "people"]);
+    assert!(error.contains("people holds no run") && error.contains("events.jsonl"), "{error}");
+    world.ok(&["train", "recipe.toml"]);
+    for folder in ["runs", "."] {
+        let error = world.fails(&["watch", folder]);
+        assert!(error.contains("runs below it: runs/recipe\n"), "{error}");
+    }
+    // One in which a process begins to train has no log yet.
+    std::fs::remove_file(world.path("runs/recipe/events.jsonl")).unwrap();
+    let _training = FolderLock::take(&world.path("runs/recipe")).unwrap();
+    assert!(is(&Page::new(&world, "0").known("GET /", &[]), "200"));
 }

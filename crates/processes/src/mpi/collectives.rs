@@ -14,6 +14,9 @@ use crate::worker::Collectives;
 /// some count bytes in them.
 const MOST: usize = 1 << 28;
 
+/// Bytes that a process may send at once in a [`Collectives::gather`].
+const MOST_BYTES: u64 = 1 << 32;
+
 /// MPI in this process. Used by the thread that initialised it.
 pub struct Mpi {
     api: Library,
@@ -143,7 +146,7 @@ impl Collectives for Mpi {
     fn gather(&mut self, own: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         let lengths = self.all_gather_equal(&(own.len() as u64).to_le_bytes())?;
         let lengths: Vec<u64> = bytemuck::pod_collect_to_vec(&lengths);
-        let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
+        let lengths = told(lengths, self.rank()?, own.len())?;
         let all = self.all_gather_of(own, &lengths, self.api.handles.byte)?;
         let mut rest = &all[..];
         let next = |&length: &usize| {
@@ -197,6 +200,20 @@ impl Collectives for Mpi {
     }
 }
 
+/// The lengths that all processes told. A library that loses a process in the middle of a call may leave
+/// anything in its place.
+fn told(lengths: Vec<u64>, rank: usize, own: usize) -> Result<Vec<usize>, String> {
+    let is_own = lengths.get(rank) == Some(&(own as u64));
+    match lengths.iter().position(|&length| length > MOST_BYTES) {
+        None if is_own => Ok(lengths.into_iter().map(|length| length as usize).collect()),
+        None => Err(format!("rank {rank}: MPI gave back another length than the {own} bytes that were sent")),
+        Some(other) => Err(format!(
+            "rank {other} announces {} bytes, expected at most {MOST_BYTES}: it may be gone",
+            lengths[other]
+        )),
+    }
+}
+
 /// A count of MPI's.
 fn count(length: usize) -> Result<c_int, String> {
     c_int::try_from(length).map_err(|_| format!("{length} values are too many for one call of MPI"))
@@ -213,4 +230,17 @@ fn places(counts: &[c_int]) -> Vec<c_int> {
 
 fn sum(counts: &[c_int]) -> usize {
     counts.iter().map(|&count| count as usize).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_no_process_sends_are_errors_with_its_rank() {
+        assert_eq!(told(vec![3, 0, 7], 2, 7), Ok(vec![3, 0, 7]));
+        let error = told(vec![3, u64::MAX, 7], 2, 7).unwrap_err();
+        assert!(error.contains("rank 1 announces"), "{error}");
+        assert!(told(vec![3, 0, 9], 2, 7).is_err() && told(Vec::new(), 0, 0).is_err());
+    }
 }

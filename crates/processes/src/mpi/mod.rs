@@ -20,6 +20,7 @@ use self::collectives::Mpi;
 use self::library::Library;
 use crate::address::Address;
 use crate::launch::{Interface, Launch};
+use crate::patience::Patience;
 use crate::processes::Joined;
 use crate::settings::{JoinError, Settings};
 use crate::star::{Group, Met, everywhere, who};
@@ -37,7 +38,7 @@ pub fn join(launch: &Launch, settings: &Settings) -> Result<Joined, JoinError> {
     let words = port.map(|address| words(settings, address.port())).unwrap_or_default();
     let (rank, size, interface, named) = (launch.rank, launch.size, launch.interface, settings.mpi.clone());
     let launcher = launch.launcher.name();
-    let worker = Worker::start(move || {
+    let open = move || {
         let library = Library::open(&candidates(named.as_deref(), interface))?;
         let about = library.version();
         let mpi = Mpi::init(library)?;
@@ -51,9 +52,20 @@ pub fn join(launch: &Launch, settings: &Settings) -> Result<Joined, JoinError> {
         }
         let words = mpi.broadcast(words, MOST)?;
         Ok((mpi, (about, words)))
-    });
-    let thread = |error: std::io::Error| JoinError::Mpi(format!("cannot start a thread: {error}"));
-    let (worker, (about, words)) = worker.map_err(thread)?.map_err(JoinError::Mpi)?;
+    };
+    let mut patience = Patience::new(settings, settings.patience);
+    let wait = || {
+        if patience.is_over() {
+            return Err(format!(
+                "MPI_Init has not come to an end within {:.0} s: one of the {size} processes that {launcher} started \
+                 is gone, or calls no MPI",
+                settings.patience
+            ));
+        }
+        patience.tell(|| format!("rank {rank} waits in MPI_Init for the other {} processes", size - 1));
+        Ok(patience.pause())
+    };
+    let (worker, (about, words)) = Worker::start(open, wait).map_err(JoinError::Mpi)?;
     let Some((token, addresses)) = heard(&words, settings) else {
         return Err(JoinError::Mpi("process 0 broadcast what is no address".into()));
     };

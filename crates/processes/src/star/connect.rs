@@ -1,5 +1,7 @@
 //! The other processes' side of the meeting: finds process 0, which may not be there yet.
 
+use std::io::Error;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use super::hello::{Answer, Hello, Purpose};
 use super::socket::Timed;
 use crate::address::Address;
 use crate::lifeline::{Message, Who};
+use crate::patience::Patience;
 use crate::settings::{JoinError, Settings};
 
 /// Time for one attempt at one address.
@@ -25,7 +28,8 @@ pub fn connect(
     group: &Group,
     settings: &Settings,
 ) -> Result<(Who, TcpStream), JoinError> {
-    let begin = (settings.clock)();
+    let address = || addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut patience = Patience::new(settings, settings.patience);
     loop {
         let mut cause = "it has no address".to_owned();
         for address in addresses {
@@ -35,12 +39,12 @@ pub fn connect(
                 Err(problem) => cause = problem.to_string(),
             }
         }
-        let seconds = (settings.clock)() - begin;
-        if seconds >= settings.patience {
-            let address: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            let (rank, address) = (group.who.rank, address.join(", "));
+        if patience.is_over() {
+            let (rank, address, seconds) = (group.who.rank, address(), patience.spent());
             return Err(JoinError::Connect { rank, address, seconds, cause });
         }
+        // A warning: even of many processes on one screen, this one alone knows the cause.
+        patience.tell(|| format!("warning: waits for rank 0 at {}: {cause}", address()));
         thread::park_timeout(PAUSE);
     }
 }
@@ -79,14 +83,30 @@ fn open(address: &Address) -> std::io::Result<TcpStream> {
 /// Waits until process 0 says that all are there.
 pub fn wait_for_all(stream: &TcpStream, zero: &Who, settings: &Settings) -> Result<(), JoinError> {
     let lost = |cause: String| JoinError::Lost(format!("{zero} is gone: {cause}"));
+    let failed = |error: Error| lost(error.to_string());
     // Process 0 gives up earlier.
-    let time = Duration::from_secs_f64(settings.patience) + ANSWER;
-    stream.set_read_timeout(Some(time)).map_err(|error| lost(error.to_string()))?;
-    let message = Message::read(&mut &*stream).map_err(|error| lost(error.to_string()))?;
-    stream.set_read_timeout(None).map_err(|error| lost(error.to_string()))?;
+    let mut patience = Patience::new(settings, settings.patience + ANSWER.as_secs_f64());
+    loop {
+        stream.set_read_timeout(Some(patience.pause())).map_err(failed)?;
+        match stream.peek(&mut [0]) {
+            Ok(_) => break,
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if patience.is_over() {
+            let seconds = patience.spent();
+            return Err(JoinError::Lost(format!(
+                "{zero} has not brought the group together in {seconds:.0} s"
+            )));
+        }
+        patience.tell(|| format!("waits with {zero} for the others; rank 0 says for whom"));
+    }
+    stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
+    let message = Message::read(&mut &*stream).map_err(failed)?;
+    stream.set_read_timeout(None).map_err(failed)?;
     match message {
         Message::Ready => Ok(()),
-        Message::Lost(_, text) => Err(JoinError::Lost(text)),
+        Message::Lost(_, text) => Err(JoinError::Told(text)),
         other => Err(lost(format!("it sent {other:?}"))),
     }
 }

@@ -12,6 +12,7 @@ use super::hello::{Answer, Hello, Purpose};
 use super::{Group, socket};
 use crate::address::Address;
 use crate::lifeline::Who;
+use crate::patience::Patience;
 use crate::settings::{JoinError, Settings};
 
 /// Seconds in which a caller says who it is.
@@ -122,7 +123,7 @@ fn collect(
     settings: &Settings,
     address: &str,
 ) -> Result<Others, JoinError> {
-    let begin = (settings.clock)();
+    let mut patience = Patience::new(settings, settings.patience);
     let mut there: BTreeMap<usize, Connections> = BTreeMap::new();
     let mut refused: Vec<String> = Vec::new();
     let mut refuse = |line: String| {
@@ -134,22 +135,27 @@ fn collect(
     loop {
         let is_whole =
             |one: &Connections| one.lifeline.is_some() && (one.exchanges.is_some() || !group.exchanges);
-        let whole = there.values().filter(|one| is_whole(one)).count();
-        if whole + 1 == group.size {
+        let missing: Vec<usize> =
+            (1..group.size).filter(|rank| !there.get(rank).is_some_and(is_whole)).collect();
+        if missing.is_empty() {
             break;
         }
-        let left = settings.patience - ((settings.clock)() - begin);
-        let caller = match callers.recv_timeout(Duration::from_secs_f64(left.max(0.0))) {
+        patience.tell(|| {
+            let (few, others) = (missing.len(), group.size - 1);
+            let others = format!("{others} other process{}", if others == 1 { "" } else { "es" });
+            format!("rank 0 waits at {address} for {few} of {others}: {}", ranks(&missing))
+        });
+        let caller = match callers.recv_timeout(patience.pause()) {
             Ok(caller) => caller,
+            Err(RecvTimeoutError::Timeout) if !patience.is_over() => continue,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let missing = (1..group.size).filter(|rank| !there.get(rank).is_some_and(is_whole)).collect();
                 let refused = match refused.is_empty() {
                     true => String::new(),
                     false => format!("; refused: {}", refused.join("; ")),
                 };
                 let (seconds, address) = (settings.patience, address.to_owned());
-                let error = JoinError::Missing { missing: ranks(missing), seconds, address, refused };
-                tell_those_who_wait(&there, &error);
+                let error = JoinError::Missing { missing: ranks(&missing), seconds, address, refused };
+                tell_those_who_wait(lifelines(&there), &error.to_string());
                 return Err(error);
             }
         };
@@ -175,10 +181,14 @@ fn collect(
                 short(&settings.program)
             ));
             answer(Answer::Refused(error.to_string()));
-            tell_those_who_wait(&there, &error);
+            tell_those_who_wait(lifelines(&there), &error.to_string());
             return Err(error);
         }
         let one = there.entry(hello.who.rank).or_default();
+        if [&one.lifeline, &one.exchanges].into_iter().flatten().any(socket::is_closed) {
+            // It was ended while it waited, and was started again.
+            *one = Connections::default();
+        }
         let is_second = one.who.as_ref().is_some_and(|who| *who != hello.who);
         let place = match hello.purpose {
             Purpose::Lifeline => &mut one.lifeline,
@@ -217,15 +227,20 @@ fn stranger(hello: &Hello, group: &Group) -> Option<String> {
         .then(|| format!("{who} has no rank from 1 to {}: process 0 is {}", group.size - 1, group.who))
 }
 
+/// The connections of those that wait for the group.
+fn lifelines(there: &BTreeMap<usize, Connections>) -> impl Iterator<Item = &TcpStream> {
+    there.values().filter_map(|one| one.lifeline.as_ref())
+}
+
 /// Tells the processes that wait for the group that there will be none.
-fn tell_those_who_wait(there: &BTreeMap<usize, Connections>, error: &JoinError) {
-    for stream in there.values().filter_map(|one| one.lifeline.as_ref()) {
-        let _ = crate::lifeline::Message::Lost(0, error.to_string()).write(&mut &*stream);
+pub fn tell_those_who_wait<'s>(lifelines: impl Iterator<Item = &'s TcpStream>, why: &str) {
+    for mut stream in lifelines {
+        let _ = crate::lifeline::Message::Lost(0, why.to_owned()).write(&mut stream);
     }
 }
 
 /// `rank 3`, or `ranks 1, 2, 5`.
-fn ranks(list: Vec<usize>) -> String {
+fn ranks(list: &[usize]) -> String {
     const FEW: usize = 12;
     let shown: Vec<String> = list.iter().take(FEW).map(ToString::to_string).collect();
     let more = list.len().saturating_sub(FEW);

@@ -7,6 +7,7 @@ mod listen;
 mod socket;
 
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 pub use listen::everywhere;
 
@@ -18,6 +19,9 @@ use crate::lifeline::{Lifeline, Message, Who};
 use crate::processes::Joined;
 use crate::settings::{JoinError, Settings};
 use crate::worker::Worker;
+
+/// Time for the start of a thread.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// The group that a process belongs to.
 pub struct Group {
@@ -54,10 +58,9 @@ pub fn join(launch: &Launch, master: &Address, settings: &Settings) -> Result<Jo
         _ => Met::as_other(std::slice::from_ref(master), &group, settings)?,
     };
     let star = Star::new(group.who, group.size, met.exchanges);
-    let worker = match Worker::start(move || Ok::<_, std::convert::Infallible>((star, ()))) {
-        Ok(Ok((worker, ()))) => worker,
-        Err(error) => return Err(JoinError::Lost(format!("cannot start a thread: {error}"))),
-    };
+    let open = move || Ok::<_, String>((star, ()));
+    // It opens nothing that could take long.
+    let (worker, ()) = Worker::start(open, || Ok(LONG)).map_err(JoinError::Lost)?;
     Ok(Joined { worker, lifeline: met.lifeline, about: "TCP".to_owned() })
 }
 
@@ -77,7 +80,11 @@ impl Met {
         }
         for (who, stream) in &peers {
             let ready = socket::keep_alive(stream).and_then(|()| Message::Ready.write(&mut &*stream));
-            ready.map_err(|error| JoinError::Lost(format!("{who} is gone: {error}")))?;
+            if let Err(error) = ready {
+                let lost = format!("{who} is gone: {error}");
+                listen::tell_those_who_wait(peers.iter().map(|(_, stream)| stream), &lost);
+                return Err(JoinError::Lost(lost));
+            }
         }
         Self::new(peers, exchanges, group, settings)
     }

@@ -35,6 +35,16 @@ impl Read for Timed<'_> {
     }
 }
 
+/// True if the other end has closed a connection on which nothing is to come yet.
+pub fn is_closed(stream: &TcpStream) -> bool {
+    let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let is_open = match looked {
+        Ok(bytes) => bytes > 0,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
+    !is_open || stream.set_nonblocking(false).is_err()
+}
+
 /// Makes the system notice within 25 seconds that the other machine is gone. It answers for processes that
 /// are suspended.
 #[cfg(any(target_os = "linux", target_os = "macos"))]

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fairhuman_processes::Processes;
+use fairhuman_processes::{JoinError, Processes};
 
 use crate::together::{free_port, launch, run, settings};
 
@@ -169,19 +169,53 @@ fn a_slow_process_is_told_of() {
 #[test]
 fn processes_that_stay_away_are_named_to_those_that_came() {
     let port = free_port();
-    let errors: Vec<String> = std::thread::scope(|scope| {
+    let ends: Vec<(JoinError, String)> = std::thread::scope(|scope| {
         let join = move |rank| {
-            let (mut settings, _) = settings();
-            settings.patience = 2.0;
-            Processes::join(&launch(rank, 4, port), &settings).map(drop).unwrap_err().to_string()
+            let (mut settings, told) = settings();
+            (settings.patience, settings.missed_after) = (3.0, 1.5);
+            let error = Processes::join(&launch(rank, 4, port), &settings).map(drop).unwrap_err();
+            (error, told.lock().unwrap().join("\n"))
         };
         let ranks: Vec<_> = [0, 2].map(|rank| scope.spawn(move || join(rank))).into_iter().collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     });
-    errors.iter().for_each(|error| assert!(error.contains("ranks 1, 3 did not come within 2 s"), "{error}"));
+    for (error, _) in &ends {
+        assert!(error.to_string().contains("ranks 1, 3 did not come within 3 s"), "{error}");
+    }
+    // Those that waited were told for whom, once.
+    let [(JoinError::Missing { .. }, zero), (JoinError::Told(_), two)] = &ends[..] else {
+        panic!("{ends:?}")
+    };
+    let (begin, end) =
+        ("rank 0 waits at 127.0.0.1:", " for 2 of 3 other processes: ranks 1, 3; gives up in ");
+    assert!(zero.starts_with(begin) && zero.contains(end) && zero.lines().count() == 1, "{zero}");
+    assert!(two.starts_with("waits with rank 0 (here, process ") && two.lines().count() == 1, "{two}");
 
-    let (mut settings, _) = settings();
-    settings.patience = 1.0;
+    let (mut settings, told) = settings();
+    (settings.patience, settings.missed_after) = (1.0, 0.1);
     let error = Processes::join(&launch(1, 2, free_port()), &settings).map(drop).unwrap_err().to_string();
     assert!(error.contains("rank 1: process 0 cannot be reached at 127.0.0.1:"), "{error}");
+    let told = told.lock().unwrap().clone();
+    assert!(
+        told[0].contains("waits for rank 0 at 127.0.0.1:") && told[0].contains("; gives up in "),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_process_that_was_ended_while_it_waited_may_come_again() {
+    let port = free_port();
+    let mut first = spawn(port, 1, 3);
+    std::thread::scope(|scope| {
+        let join = move |rank| Processes::join(&launch(rank, 3, port), &settings().0).unwrap();
+        let zero = scope.spawn(move || join(0));
+        std::thread::sleep(Duration::from_secs(1));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let one = scope.spawn(move || join(1));
+        let two = join(2);
+        for one in [zero.join().unwrap(), one.join().unwrap(), two] {
+            scope.spawn(move || one.end().unwrap());
+        }
+    });
 }

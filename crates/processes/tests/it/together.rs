@@ -42,6 +42,7 @@ pub fn settings() -> (Settings, Told) {
         clock: Arc::new(move || begin.elapsed().as_secs_f64()),
         tell: Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())),
         patience: 30.0,
+        missed_after: 20.0,
         told_after: 20.0,
         mpi: None,
     };

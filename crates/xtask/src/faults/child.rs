@@ -5,6 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use tempfile::NamedTempFile;
 
 /// Commands that panicked, and all.
 #[derive(Debug, Default)]
@@ -68,41 +69,65 @@ impl Ended {
 }
 
 /// The last line of what was said.
-fn tail(said: &str) -> &str {
+pub(super) fn tail(said: &str) -> &str {
     said.trim().lines().next_back().unwrap_or("(nothing)")
+}
+
+/// A command that was started, and a file of all that it says. It is killed where this is dropped before.
+pub(super) struct Started {
+    pub child: Child,
+    said: NamedTempFile,
+}
+
+impl Started {
+    /// stdout and stderr, as far as they are.
+    pub(super) fn said(&self) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(self.said.path())?).into_owned())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a command.
+pub(super) fn start(command: &mut Command) -> anyhow::Result<Started> {
+    let said = NamedTempFile::new()?;
+    // Appending: both write to one file.
+    let append = || std::fs::OpenOptions::new().append(true).open(said.path());
+    let child = command.stdin(Stdio::null()).stdout(append()?).stderr(append()?).spawn()?;
+    Ok(Started { child, said })
 }
 
 /// Runs a command to its end, or for `limit`; then it is killed, which is an error.
 pub(super) fn run(command: &mut Command, panics: &Panics, limit: Duration) -> anyhow::Result<Ended> {
-    let said = tempfile::NamedTempFile::new()?;
-    let start = Instant::now();
-    let (out, err) = (said.reopen()?, said.reopen()?);
-    // Appending: both write to one file.
-    let append = |file: std::fs::File| -> anyhow::Result<std::fs::File> {
-        drop(file);
-        Ok(std::fs::OpenOptions::new().append(true).open(said.path())?)
-    };
-    let mut child = command.stdin(Stdio::null()).stdout(append(out)?).stderr(append(err)?).spawn()?;
+    let begin = Instant::now();
+    let mut started = start(command)?;
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = started.child.try_wait()? {
             break status;
         }
-        if start.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            anyhow::bail!("not done after {} s", limit.as_secs());
-        }
+        ensure!(begin.elapsed() <= limit, "not done after {} s", limit.as_secs());
         std::thread::sleep(Duration::from_millis(5));
     };
-    let said = String::from_utf8_lossy(&std::fs::read(said.path())?).into_owned();
+    let said = started.said()?;
     panics.check(status, &said)?;
     Ok(Ended { status, said })
 }
 
 /// Sends a signal to a process that was started here.
 pub(super) fn send(child: &Child, signal: i32) -> anyhow::Result<()> {
-    let id = i32::try_from(child.id()).context("a process number")?;
-    // SAFETY: the process was started here and has not been waited for.
+    send_to(child.id(), signal)
+}
+
+/// Sends a signal to a process that was started here, or below one.
+pub(super) fn send_to(process: u32, signal: i32) -> anyhow::Result<()> {
+    let id = i32::try_from(process).context("a process number")?;
+    // SAFETY: sending a signal touches no memory of this process.
     let status = unsafe { libc::kill(id, signal) };
     ensure!(status == 0, "signal {signal} cannot be sent: {}", std::io::Error::last_os_error());
     Ok(())

@@ -1,6 +1,6 @@
 //! `xtask faults`: everything that can happen to a run is made to happen to it, many times, and counted:
-//! kills, damaged files, signals, lost outputs, full disks, absurd numbers, mutated files.
-//! docs/reliability.md says what is promised; this shows that it holds.
+//! kills, also of one of several processes, damaged files, signals, lost outputs, full disks, absurd numbers,
+//! mutated files. docs/reliability.md and docs/scale.md say what is promised; this shows that it holds.
 
 mod child;
 mod damages;
@@ -9,6 +9,7 @@ mod kills;
 mod mutated;
 mod numbers;
 mod outputs;
+mod processes;
 mod random;
 mod scene;
 mod signals;
@@ -26,12 +27,14 @@ use scene::Scene;
 
 /// `xtask faults`
 #[derive(Debug, Args)]
-#[command(after_help = "Half an hour on two cores. With --quick a few minutes: each kind a few times.")]
+#[command(
+    after_help = "Three quarters of an hour on two cores. With --quick a few minutes: each kind a few times."
+)]
 pub(crate) struct Faults {
     /// Each kind of fault a few times
     #[arg(long)]
     quick: bool,
-    /// Only these kinds: kills, damages, signals, outputs, disks, numbers, fuzz
+    /// Only these kinds: kills, processes, damages, signals, outputs, disks, numbers, fuzz
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     only: Vec<String>,
     /// Other moments and places of faults
@@ -79,8 +82,9 @@ impl Count {
 type Kind = (&'static str, fn(&Scene, &mut Random, usize) -> anyhow::Result<Vec<Count>>, [usize; 2]);
 
 /// Name, function, and how often: with `--quick`, and without.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     ("kills", kills::run, [10, 100]),
+    ("processes", processes::run, [3, 50]),
     ("damages", damages::run, [20, 300]),
     ("signals", signals::run, [6, 36]),
     ("outputs", outputs::run, [1, 3]),

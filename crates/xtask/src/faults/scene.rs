@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::child::{self, Ended, Panics};
 
 /// The recipe.
-const RECIPE: &str = r#"
+pub(super) const RECIPE: &str = r#"
 steps = 60
 batch = 2
 model.path = "tiny"
@@ -78,8 +78,13 @@ impl Scene {
 
     /// An error unless the run gave bit for bit what the whole one did, and left no temporary file.
     pub(super) fn expect_same(&self, run: &str) -> anyhow::Result<()> {
+        self.expect_same_as(run, WHOLE)
+    }
+
+    /// The same for another run that nothing happened to.
+    pub(super) fn expect_same_as(&self, run: &str, whole: &str) -> anyhow::Result<()> {
         ensure!(
-            learnt(&self.path(run))? == learnt(&self.path(WHOLE))?,
+            learnt(&self.path(run))? == learnt(&self.path(whole))?,
             "another LoRA than that of a run without faults"
         );
         let left = temporary_files(&self.path(run))?;

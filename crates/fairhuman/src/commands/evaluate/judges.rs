@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use fairhuman_builtin::clip_merges;
 use fairhuman_diffusion::tokenizer::{ClipTokenizer, PadToken, write_tokenizer_of};
 use fairhuman_engine::Backend;
@@ -122,9 +122,9 @@ fn tokenizer(path: &Path) -> anyhow::Result<ClipTokenizer> {
     if has("vocab.json") || has("tokenizer.json") {
         return Ok(ClipTokenizer::open(path)?);
     }
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().context("a temporary folder")?;
     let written: PathBuf = folder.path().join("tokenizer");
-    fairhuman_files::make_folder(&written)?;
+    fairhuman_files::make_folder(&written).with_context(|| written.display().to_string())?;
     write_tokenizer_of(&written, clip_merges()?, PadToken::EndOfText)?;
     Ok(ClipTokenizer::open(&written)?)
 }

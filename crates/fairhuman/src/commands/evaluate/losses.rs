@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Evaluate, Losses};
 use crate::commands::sample::loras;
+use crate::commands::there::ensure_there;
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::meter::Meter;
@@ -37,7 +38,8 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     let written = ["losses.jsonl", "summary.json", "report.html"].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> = vec![("the dataset", dataset)];
     read.extend(losses.loras.lora.iter().map(|file| ("the LoRA file", file.as_path())));
-    read.extend(losses.model.model.iter().map(|model| ("the model", model.as_path())));
+    read.extend(losses.model.read());
+    ensure_there(&read)?;
     ensure_apart(&written, &read)?;
     ensure_ours(&written[0], Kind::Report)?;
     ensure_ours(&written[1], Kind::Report)?;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use fairhuman_dataset::edit::{Change, EditError, Editor, Entry, Stroke};
 use fairhuman_dataset::{DatasetSpec, Region};
@@ -19,6 +20,10 @@ const MOST: usize = 200;
 /// Longer side in pixels of a picture on the page, and of one that is painted on.
 const SMALL: u32 = 320;
 const LARGE: u32 = 1600;
+
+/// Time that a save waits for another one, and between its tries.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where a dataset is told.
 enum Source {
@@ -157,17 +162,16 @@ impl Dataset {
         if let Some(warning) = self.training(editor.root()).filter(|_| !sent.anyway) {
             return in_words("428 Precondition Required", &warning);
         }
-        // `annotate` writes the same files.
-        let lock = match FolderLock::take_for_a_while(editor.root()) {
+        let lock = match lock(editor.root()) {
             Ok(lock) => lock,
             Err(error @ LockError::InUse(_)) => return in_words(CONFLICT, &error.to_string()),
             Err(error) => return in_words("500 Internal Server Error", &error.to_string()),
         };
         let change = Change { version: sent.version, caption: sent.caption, strokes: sent.strokes };
         let saved = editor.save(index, &change);
-        drop(lock);
         let editor = Arc::new(editor);
         *self.kept() = Some(editor.clone());
+        drop(lock);
         match saved.and_then(|()| editor.entry(index)) {
             Ok(entry) => shown(&entry),
             Err(error) => told(&error),
@@ -190,6 +194,18 @@ impl Dataset {
              once it is stopped it will not go on from its checkpoint, because its dataset is another",
             run.display()
         ))
+    }
+}
+
+/// Locks a dataset's folder: other browsers and `annotate` write the same files. One that saves is waited
+/// for.
+fn lock(root: &Path) -> Result<FolderLock, LockError> {
+    let begin = Instant::now();
+    loop {
+        match FolderLock::take_for_a_while(root) {
+            Err(LockError::InUse(_)) if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            taken => return taken,
+        }
     }
 }
 

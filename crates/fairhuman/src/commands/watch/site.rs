@@ -5,7 +5,8 @@
 //! once, then in a cookie that other sites' requests do not carry), and what changes something needs it in a
 //! header that no form can send. No path of a file comes from an address.
 
-use std::io::Write;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use fairhuman_train::requests;
 use serde_json::{Map, Value};
 
 use super::dataset::{Dataset, Place};
+use super::few::{Few, One};
 use super::follow::Followed;
 use super::request::{self, Answer, NoBody, Request, head};
 use super::token::is_same;
@@ -24,7 +26,9 @@ use super::token::is_same;
 /// Time between looks at the logs.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Time after which a connection without news is used, to learn whether it is still there.
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(5);
+/// Streams of events at a time. A browser whose stream was closed opens another after two seconds.
+const STREAMS: usize = 32;
 
 /// Bytes of a request's body: what a hand paints in an hour.
 const LONGEST: usize = 8 << 20;
@@ -34,6 +38,7 @@ pub struct Site {
     followed: Mutex<Followed>,
     datasets: Vec<Dataset>,
     is_of_runs: bool,
+    streams: Few,
     /// The port that it is served at.
     pub port: u16,
     /// The secret.
@@ -55,17 +60,18 @@ impl Site {
     /// A page of these runs.
     pub fn new(runs: &[PathBuf], names: &[String], port: u16, token: String) -> Self {
         let datasets = runs.iter().map(|run| Dataset::of_run(run.clone(), runs.to_vec())).collect();
-        Self { followed: Mutex::new(Followed::new(runs, names)), datasets, is_of_runs: true, port, token }
+        let (followed, streams) = (Mutex::new(Followed::new(runs, names)), Few::new(STREAMS));
+        Self { followed, datasets, is_of_runs: true, streams, port, token }
     }
 
     /// A page of one dataset.
     pub fn of_dataset(dataset: Dataset, port: u16, token: String) -> Self {
-        let followed = Mutex::new(Followed::new(&[], &[]));
-        Self { followed, datasets: vec![dataset], is_of_runs: false, port, token }
+        let (followed, streams) = (Mutex::new(Followed::new(&[], &[])), Few::new(STREAMS));
+        Self { followed, datasets: vec![dataset], is_of_runs: false, streams, port, token }
     }
 
-    /// Answers one request.
-    pub fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    /// Answers one request, of a connection that is a stranger's until it has shown the token.
+    pub fn answer(&self, mut stream: TcpStream, stranger: One) -> std::io::Result<()> {
         let Some(mut request) = Request::read(&mut stream)? else {
             send(&mut stream, in_words("400 Bad Request", "no request"), String::new())?;
             return request::drain(&mut stream);
@@ -75,6 +81,7 @@ impl Site {
             // What it came with is not read.
             return if request.method == "POST" { request::drain(&mut stream) } else { Ok(()) };
         }
+        drop(stranger);
         if self.is_named(&request) {
             // From now on the cookie says it, and the address that is seen does not.
             let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie(), self.token);
@@ -241,6 +248,8 @@ impl Site {
     /// Tells the versions of all parts whenever a log has grown, until the browser is gone. One that comes
     /// back says what it has `seen`.
     fn events(&self, stream: &mut TcpStream, seen: Option<&str>) -> std::io::Result<()> {
+        let _one = self.streams.add(stream)?;
+        stream.set_read_timeout(Some(PAUSE))?;
         stream.write_all(head("200 OK", "text/event-stream", "").as_bytes())?;
         stream.write_all(b"retry: 2000\n\n")?;
         let mut seen = seen.map(str::to_owned);
@@ -263,7 +272,14 @@ impl Site {
                 spoke = Instant::now();
             }
             stream.flush()?;
-            std::thread::sleep(PAUSE);
+            // Nothing is to come from there but the end, which is seen at once.
+            match stream.read(&mut [0; 256]) {
+                Ok(0) => return Ok(()),
+                Err(error) if !matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {
+                    return Err(error);
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 }
