@@ -1,5 +1,6 @@
 //! `fairhuman refine`: faces and hands of pictures that exist, painted again, and the better kept.
 
+mod listed;
 mod options;
 mod prompts;
 mod record;

@@ -256,11 +256,14 @@ fn mistakes_are_answered_with_what_to_do() {
         .unwrap();
     std::fs::write(world.path("other.json"), r#"{"a.png": [{"kind": "foot", "box": [1, 1, 3, 3]}]}"#)
         .unwrap();
+    let twice = r#"{"a.png": [{"kind": "hand", "box": [1, 1, 9, 9]}], "a.png": []}"#;
+    std::fs::write(world.path("twice.json"), twice).unwrap();
     std::fs::create_dir(world.path("empty")).unwrap();
     for (more, expected) in [
         (&["--out", "out"][..], "fairhuman models get"),
         (&["--out", "out", "--regions", "wrong.json"], "expected left, top, right and bottom"),
-        (&["--out", "out", "--regions", "other.json"], "unknown variant `foot`"),
+        (&["--out", "out", "--regions", "other.json"], "a.png, region 1: unknown variant `foot`"),
+        (&["--out", "out", "--regions", "twice.json"], "twice.json: a.png is named twice"),
         (&["--out", "out", "--regions", "empty"], "neither annotations"),
         (&["--out", "out", "--masks", "nowhere"], "nowhere"),
         (&["--out", "in", "--regions", "regions.json"], "in"),
