@@ -154,6 +154,25 @@ fn a_score_is_made_once_until_its_picture_changes() {
     assert_eq!(judge.looks.get(), 6);
     assert_eq!(std::fs::read_to_string(&file).expect("scores"), text);
 
+    // Lines that somebody altered, or that have no digest, are counted and made again.
+    let digest = text.rfind(",\"digest\"").expect("a digest");
+    let without = format!("{}}}\n", &text[..digest]);
+    for (altered, lines) in [
+        (text.replace("\"score\":65.0", "\"score\":99.0"), 1),
+        (text.replace("\"score\":null", "\"score\":99.0"), 1),
+        (text.replace("\"picture\":\"0", "\"picture\":\"9"), 1),
+        (text.replace("\"by\":\"brightness", "\"by\":\"darkness"), 4),
+        (without, 1),
+    ] {
+        assert_ne!(altered, text);
+        std::fs::write(&file, &altered).expect("altered");
+        assert_eq!(Scores::open(&file).expect("scores").damaged(), lines);
+        judge.looks.set(0);
+        assert_eq!(run(false), Some(vec![None, Some(50.0), Some(65.0), Some(70.0)]));
+        assert_eq!(judge.looks.get(), lines);
+        assert_eq!(std::fs::read_to_string(&file).expect("scores"), text);
+    }
+
     std::fs::write(&file, "a letter to my aunt\n").expect("written");
     assert!(Scores::open(&file).err().expect("foreign").to_string().contains("holds no scores"));
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "a letter to my aunt\n");

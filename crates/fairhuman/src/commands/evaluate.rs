@@ -22,6 +22,7 @@ use crate::cli::{Evaluate, JudgeChoice};
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::meter::Meter;
+use crate::units;
 use judges::Judges;
 use outcome::{JudgeRecord, Outcome};
 
@@ -93,6 +94,7 @@ impl Work for Evaluating<'_> {
             control::add_truth(&mut sets)?;
         }
         let mut scores = Scores::open(&written[0])?;
+        note_damaged(&written[0], scores.damaged());
         let mut all = Vec::new();
         let mut records = Vec::new();
         for choice in judges.choices() {
@@ -121,6 +123,14 @@ impl Work for Evaluating<'_> {
         outcome.print();
         outln!("{}: open it in a browser", written[2].display());
         Ok(true)
+    }
+}
+
+/// Says that lines of an earlier evaluation are not used.
+fn note_damaged(file: &Path, lines: usize) {
+    if lines > 0 {
+        let count = units::count(lines as u64, "line");
+        errln!("note: {}: {count} cut or altered: made again", file.display());
     }
 }
 

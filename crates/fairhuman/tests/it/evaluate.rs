@@ -1,5 +1,6 @@
 //! `fairhuman evaluate` from outside: folders of drawn people compared, gone on with, and refused.
 
+use fairhuman_files::sha256_hex;
 use serde_json::Value;
 
 use crate::world::World;
@@ -59,12 +60,23 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
         assert!(page.contains(part), "no {part} on the page");
     }
 
-    // Again, from the file: other scores in it are taken as they are.
-    let changed = scores.replacen("\"score\":1.0", "\"score\":0.25", 1);
-    assert_ne!(changed, scores);
-    std::fs::write(world.path("out/scores.jsonl"), &changed).unwrap();
+    // Again, from the file: what it says is taken where its lines are whole, and made again where they are
+    // altered.
+    let (line, rest) = scores.split_once('\n').unwrap();
+    let (fields, _) = line.rsplit_once(",\"digest\":\"").unwrap();
+    let forged = format!("{fields}}}").replace("\"score\":1.0", "\"score\":0.25");
+    let digest = sha256_hex(forged.as_bytes());
+    let forged = format!("{},\"digest\":\"{digest}\"}}\n{rest}", &forged[..forged.len() - 1]);
+    assert_ne!(forged, scores);
+    std::fs::write(world.path("out/scores.jsonl"), &forged).unwrap();
     world.ok(&words);
-    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), changed);
+    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), forged);
+    let altered = scores.replacen("\"score\":1.0", "\"score\":0.25", 1);
+    std::fs::write(world.path("out/scores.jsonl"), altered).unwrap();
+    let output = world.run(&words);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("out/scores.jsonl: 1 line cut or altered"), "{said}");
+    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), scores);
     let said = world.fails(&[&words[..], &["--model", "builtin"]].concat());
     assert!(said.contains("--losses"), "{said}");
     let said = world.fails(&[&words[..], &["--sort", "beauty"]].concat());
