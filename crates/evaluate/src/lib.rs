@@ -49,7 +49,7 @@ pub use comparison::{
 };
 pub use error::EvaluateError;
 pub use judge::{Better, Item, Judge, Metric};
-pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pairs, read_prompts, unit};
+pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pair_up, pairs, read_prompts, unit};
 pub use preprocess::{Fit, preprocessed};
 pub use run::{Progress, score};
 pub use scores::{Score, Scores};

@@ -5,6 +5,7 @@ mod judges;
 mod losses;
 mod outcome;
 mod page;
+mod pairing;
 mod reference;
 mod sets;
 mod summary;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Backend;
-use fairhuman_evaluate::{PictureSet, Progress, Prompts, Scores, read_prompts, score};
+use fairhuman_evaluate::{Pairs, PictureSet, Progress, Prompts, Scores, pair_up, read_prompts, score};
 use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
 
 use crate::cli::{Evaluate, JudgeChoice};
@@ -50,10 +51,11 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     ensure_apart(&written, &read)?;
     ensure_ours(&written[1], Kind::Report)?;
     ensure_ours(&written[2], Kind::Page)?;
-    let sets = sets(&options.folders, prompts.as_ref())?;
+    let mut sets = sets(&options.folders, prompts.as_ref())?;
+    let pairs = pair_up(&mut sets);
     let _lock = FolderLock::take_for_a_while(&options.out)?;
     let stop = interrupt::flag_that_says("leaving after the pictures in work");
-    let work = Evaluating { options, sets, written: &written, stop: &stop };
+    let work = Evaluating { options, sets, pairs, written: &written, stop: &stop };
     match device::run(options.compute.device, options.compute.into(), work)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::from(INTERRUPTED)),
@@ -76,6 +78,7 @@ fn sets(folders: &[PathBuf], prompts: Option<&Prompts>) -> anyhow::Result<Vec<Pi
 struct Evaluating<'a> {
     options: &'a Evaluate,
     sets: Vec<PictureSet>,
+    pairs: Vec<Pairs>,
     written: &'a [PathBuf; 4],
     stop: &'a AtomicBool,
 }
@@ -85,7 +88,7 @@ impl Work for Evaluating<'_> {
     type Output = bool;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<bool> {
-        let Evaluating { options, mut sets, written, stop } = self;
+        let Evaluating { options, mut sets, pairs, written, stop } = self;
         let judges = Judges::new(options)?;
         if let Some(judge) = judges.detection() {
             if let Some(folder) = &options.reference {
@@ -117,7 +120,7 @@ impl Work for Evaluating<'_> {
             return Ok(false);
         }
         scores.finish(&all)?;
-        let outcome = Outcome::new(sets, records, &all, found);
+        let outcome = Outcome::new((sets, pairs), records, &all, found);
         write(&written[1], &summary::text(&outcome))?;
         write(&written[2], &page::html(&outcome, options)?)?;
         outcome.print();

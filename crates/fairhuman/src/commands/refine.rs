@@ -18,7 +18,8 @@ use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
 use fairhuman_files::sha256_hex;
-use fairhuman_files::{FolderLock, Kind, MARK, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_pictures::png_texts;
 use fairhuman_refine::ModelSize;
 use fairhuman_vision::pipeline::Pipeline as Detectors;
 use fairhuman_vision::{files, photo};
@@ -210,12 +211,12 @@ impl Refining<'_> {
         let (options, out) = (self.options, &self.options.out);
         let of_picture = |reason: String| Failure::Picture(reason);
         let bytes = fairhuman_files::read(&job.source).map_err(|error| of_picture(error.to_string()))?;
-        let sha256 = sha256_hex(&bytes);
+        let (sha256, texts) = (sha256_hex(&bytes), png_texts(&bytes));
         let scene = match &options.prompt {
             Some(prompt) => prompt.clone(),
             None => files::caption(&job.source)
                 .map_err(of_picture)?
-                .or_else(|| prompts::of_file(&job.source, &bytes))
+                .or_else(|| prompts::of_texts(&texts))
                 .unwrap_or_default(),
         };
         let settings = sha256_hex(format!("{}\n{scene}", self.settings).as_bytes());
@@ -270,8 +271,9 @@ impl Refining<'_> {
             made: String::new(),
             seconds: clock(),
         };
-        record.made = self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
+        self.write_strip(job, (&picture, &refined), &plan)?;
         if refiner.is_some() {
+            record.made = self.write(job, &refined, &record.texts(texts, &self.settings))?;
             files::write(&record_file, &serde_json::to_vec(&record).map_err(anyhow::Error::from)?)
                 .map_err(anyhow::Error::from)?;
         } else {
@@ -302,27 +304,26 @@ impl Refining<'_> {
         Plan::new(options, picture.dimensions(), self.size, found, chosen)
     }
 
-    fn write(
+    /// Before, after and mask, for the page.
+    fn write_strip(
         &self,
         job: &Job,
-        record: &Record,
         (before, after): (&RgbImage, &RgbImage),
         plan: &Plan,
-        dry: bool,
-    ) -> Result<String, Failure> {
-        let out = &self.options.out;
+    ) -> anyhow::Result<()> {
         let mask = plan.mask(before.dimensions());
         let regions: Vec<_> = plan.tasks.iter().map(|task| &task.region).collect();
         let strip = sheet::strip(before, after, &mask, &regions);
-        let strip_file = out.join("sheet").join(format!("{}.jpg", job.name));
-        files::picture(&strip_file, &strip.into()).map_err(anyhow::Error::from)?;
-        if dry {
-            return Ok(String::new());
-        }
-        let (width, height) = (after.width() as usize, after.height() as usize);
-        let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
-        let bytes = file::encode(&rgb, &[(MARK, record.text(&self.settings).to_string())])?;
-        files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
+        let file = self.options.out.join("sheet").join(format!("{}.jpg", job.name));
+        Ok(files::picture(&file, &strip.into())?)
+    }
+
+    /// The refined picture; returns the digest of its file.
+    fn write(&self, job: &Job, refined: &RgbImage, texts: &[(String, String)]) -> anyhow::Result<String> {
+        let (width, height) = (refined.width() as usize, refined.height() as usize);
+        let rgb = Rgb { width, height, pixels: refined.as_raw().clone() };
+        let bytes = file::encode(&rgb, texts)?;
+        files::write(&self.options.out.join(&job.file), &bytes)?;
         Ok(sha256_hex(&bytes))
     }
 }

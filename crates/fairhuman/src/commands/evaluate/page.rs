@@ -6,6 +6,7 @@ use fairhuman_evaluate::{Better, Difference, Level, Picture};
 use fairhuman_report::{Grid, Report, Row, Table, html as report_html};
 
 use super::outcome::{Measured, Outcome, number, signed, verdict};
+use super::pairing;
 use super::sets::Distance;
 use crate::cli::Evaluate;
 use crate::machine;
@@ -55,15 +56,17 @@ fn summary(outcome: &Outcome, names: &[String]) -> Vec<String> {
             shown.join("; ")
         ));
     }
-    for (pairs, name) in outcome.pairs.iter().zip(&names[1..]) {
+    for (i, (pairs, name)) in outcome.pairs.iter().zip(&names[1..]).enumerate() {
         let (first, second) = (pairs.only_first.len(), pairs.only_second.len());
-        if first + second > 0 {
+        if first + second > 0 || pairs.by_name {
             said.push(format!(
-                "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same prompt and noise, and are in no difference.",
+                "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same {}, and are in no difference.",
                 pairs.pairs.len(),
-                names[0]
+                names[0],
+                pairing::by(pairs)
             ));
         }
+        said.extend(outcome.why_no_pairs(i).map(|why| format!("Why there are no pairs: {why}.")));
     }
     said
 }
@@ -218,7 +221,8 @@ fn pairs(
     Ok(Some(Grid {
         title: format!("Pairs by {}", measured.metric.name),
         text: format!(
-            "Pictures of the same prompt and noise: first those that {} gains most, last those that it loses most.",
+            "Pictures of the same {}: first those that {} gains most, last those that it loses most.",
+            pairing::by(&outcome.pairs[i]),
             names.1
         ),
         columns: vec![names.0.to_owned(), names.1.to_owned()],

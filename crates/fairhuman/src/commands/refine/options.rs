@@ -133,7 +133,7 @@ pub fn settings(
         })
     };
     Ok(json!({
-        "version": 1,
+        "version": 2,
         "model": {"file": index.display().to_string(), "bytes": length},
         "loras": hashes.loras(loras),
         "controls": hashes.controls(controls, 0),

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use fairhuman_files::{sha256_hex, write_atomically};
+use fairhuman_files::{MARK, sha256_hex, write_atomically};
 use fairhuman_refine::{Mode, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::work::{Judged, Plan};
 
@@ -32,9 +32,22 @@ pub struct Record {
 }
 
 impl Record {
-    /// The text of the picture's file: all but the time and the file's own digest, so that the same result
-    /// has the same bytes, and of the run's `settings` the networks.
-    pub fn text(&self, settings: &Value) -> Value {
+    /// The texts of the refined picture's file: those of the original, so that it still says what it was
+    /// made of. This record is added to the list `refined` of those under our mark, which come first, because
+    /// the mark is looked for at the beginning of a file.
+    pub fn texts(&self, original: Vec<(String, String)>, settings: &Value) -> Vec<(String, String)> {
+        let own = original.iter().find(|(keyword, _)| keyword == MARK);
+        let own = own.and_then(|(_, text)| serde_json::from_str::<Map<String, Value>>(text).ok());
+        let mut made = own.unwrap_or_default();
+        let before = made.get("refined").and_then(Value::as_array).cloned().unwrap_or_default();
+        made.insert("refined".into(), before.into_iter().chain([self.told(settings)]).collect());
+        let others = original.into_iter().filter(|(keyword, _)| keyword != MARK);
+        [(MARK.to_owned(), Value::from(made).to_string())].into_iter().chain(others).collect()
+    }
+
+    /// All but the time and the file's own digest, so that the same result has the same bytes, and of the
+    /// run's `settings` the networks.
+    fn told(&self, settings: &Value) -> Value {
         let mut value = json!(self);
         if let Some(fields) = value.as_object_mut() {
             fields.shift_remove("seconds");
