@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use fairhuman_evaluate::statistics::{bootstrap, detectable, wilson};
 use fairhuman_evaluate::{
-    Better, EvaluateError, Expected, Item, Judge, Metric, PictureSet, Prompts, Scores, correct, difference,
-    level, pairs, read_prompts, score,
+    Better, EvaluateError, Expected, Item, Judge, Metric, PictureSet, Prompts, RESAMPLES, Scores, correct,
+    difference, level, pairs, read_prompts, score,
 };
 use serde_json::json;
 
@@ -208,6 +209,16 @@ fn a_difference_is_of_prompts_and_counts_what_has_no_score() {
     assert!((2.0..=2.1).contains(&low) && (2.1..=2.5).contains(&high), "{higher:?}");
     assert!((higher.p - 2.0 / 1024.0).abs() < 1e-12 && (higher.p_holm - 4.0 / 1024.0).abs() < 1e-12);
     assert!(higher.is_significant());
+    // One value for each prompt, whatever the number of its pairs.
+    let prompts = [[3.0].as_slice(), &[2.0; 9]].concat();
+    let intervals = bootstrap(&prompts, RESAMPLES).expect("prompts");
+    for (range, interval) in
+        [(higher.percentile, intervals.percentile), (higher.corrected, intervals.corrected)]
+    {
+        assert_eq!(range, Some([interval.low, interval.high]));
+    }
+    assert_eq!((higher.win_rate, higher.win_interval), (Some(1.0), wilson(10, 10).into()));
+    assert_eq!(higher.detectable, Some(detectable(&prompts)));
     let level = level(&b, &second);
     assert_eq!((level.pictures, level.scored, level.prompts), (20, 19, 10));
     // A folder beside itself.

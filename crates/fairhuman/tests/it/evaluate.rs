@@ -55,8 +55,12 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     let face = &summary["comparisons"][0]["differences"]["drawn.face"];
     assert_eq!((face["pairs"].as_u64(), face["unscored"].as_u64()), (Some(11), Some(0)));
     assert_eq!(summary["levels"][0]["drawn.face"]["mean"], 1.0);
+    for key in ["mean", "percentile", "corrected", "win_rate", "win_interval", "p", "p_holm", "detectable"] {
+        assert!(!face[key].is_null() || key == "win_rate", "no {key} in {face}");
+    }
     let page = std::fs::read_to_string(world.path("out/report.html")).unwrap();
-    for part in ["ink beside soft", "drawn.eye_confidence", "data:image/png", "Definitions"] {
+    for part in ["ink beside soft", "drawn.eye_confidence", "data:image/png", "Definitions", "by percentiles"]
+    {
         assert!(page.contains(part), "no {part} on the page");
     }
 

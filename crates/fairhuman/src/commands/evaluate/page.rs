@@ -2,7 +2,7 @@
 //! first.
 
 use anyhow::bail;
-use fairhuman_evaluate::{Better, Difference, Level, Picture};
+use fairhuman_evaluate::{Better, Difference, Level, Picture, Range};
 use fairhuman_report::{Grid, Report, Row, Table, html as report_html};
 
 use super::outcome::{Measured, Outcome, number, signed, verdict};
@@ -98,9 +98,8 @@ fn levels(outcome: &Outcome, names: &[String]) -> Table {
 fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Table {
     let row = |m: &Measured| {
         let d: &Difference = &m.differences[i];
-        let corrected = d
-            .corrected
-            .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
+        let ends = |[low, high]: Range| format!("[{}, {}]", signed(low), signed(high));
+        let corrected = d.corrected.map_or_else(String::new, |range| format!(" {}", ends(range)));
         let [low, high] = d.win_interval;
         let wins = d.win_rate.map_or_else(
             || "-".into(),
@@ -120,19 +119,23 @@ fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Ta
         vec![
             m.metric.name.clone(),
             d.mean.map_or_else(|| "-".into(), |mean| format!("{}{corrected}", signed(mean))),
+            d.percentile.map_or_else(|| "-".into(), ends),
             wins,
+            short(d.p),
             short(d.p_holm),
             verdict(d, m.metric.better).into(),
             if d.is_significant() { String::new() } else { number(d.detectable) },
             format!("{} of {} prompts{unscored}", d.pairs, d.prompts),
         ]
     };
-    let columns = ["", "difference", "won", "p", "verdict", "detectable", "pairs"];
+    let columns =
+        ["", "difference", "by percentiles", "won", "p", "p by Holm", "verdict", "detectable", "pairs"];
     Table {
         title: format!("{second} beside {first}"),
         text: format!(
-            "Mean difference {second} - {first} over prompts with its corrected 95 % interval (BCa); share of prompts that {second} wins, ties apart, with \
-             Wilson's interval; p of the sign test by Holm over all rows. Where no difference is shown: the least one that would have been found four times of five."
+            "Mean difference {second} - {first} over prompts with its corrected 95 % interval (BCa), and the interval by percentiles; share of prompts that {second} \
+             wins, ties apart, with Wilson's interval; p of the sign test, and by Holm's correction over all rows, which decides the verdict. Where no difference is \
+             shown: the least one that would have been found four times of five."
         ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: outcome.measured.iter().map(row).collect(),
