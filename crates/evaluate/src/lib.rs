@@ -43,6 +43,7 @@ mod scores;
 pub mod sets;
 pub mod statistics;
 mod truth;
+mod truths;
 
 pub use comparison::{
     Difference, Level, RESAMPLES, Range, correct, difference, difference_of_units, level, level_of_units,
@@ -54,3 +55,4 @@ pub use preprocess::{Fit, preprocessed};
 pub use run::{Progress, score};
 pub use scores::{Score, Scores};
 pub use truth::{Body, Part, Truth};
+pub use truths::KeptTruths;

@@ -9,3 +9,4 @@ mod pairs;
 mod set_metrics;
 mod sets;
 mod statistics;
+mod truths;

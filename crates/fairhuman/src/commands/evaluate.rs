@@ -30,6 +30,7 @@ use outcome::{JudgeRecord, Outcome};
 /// Names of the results in their folder.
 const SCORES: &str = "scores.jsonl";
 const FEATURES: &str = "features.jsonl";
+const REFERENCE: &str = "reference.jsonl";
 const SUMMARY: &str = "summary.json";
 const PAGE: &str = "report.html";
 
@@ -43,7 +44,7 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
         "--model and --lora go with --losses; pictures are scored as they lie in their folders"
     );
     let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
-    let written = [SCORES, SUMMARY, PAGE, FEATURES].map(|name| options.out.join(name));
+    let written = [SCORES, SUMMARY, PAGE, FEATURES, REFERENCE].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> =
         options.folders.iter().map(|f| ("a folder of pictures", &**f)).collect();
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
@@ -79,7 +80,7 @@ struct Evaluating<'a> {
     options: &'a Evaluate,
     sets: Vec<PictureSet>,
     pairs: Vec<Pairs>,
-    written: &'a [PathBuf; 4],
+    written: &'a [PathBuf; 5],
     stop: &'a AtomicBool,
 }
 
@@ -91,8 +92,10 @@ impl Work for Evaluating<'_> {
         let Evaluating { options, mut sets, pairs, written, stop } = self;
         let judges = Judges::new(options)?;
         if let Some(judge) = judges.detection() {
-            if let Some(folder) = &options.reference {
-                reference::add_truth(&mut sets, folder, &judge)?;
+            if let Some(folder) = &options.reference
+                && !reference::add_truth(&mut sets, folder, &judge, (&written[4], stop))?
+            {
+                return Ok(false);
             }
             control::add_truth(&mut sets)?;
         }

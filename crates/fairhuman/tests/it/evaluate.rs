@@ -3,6 +3,7 @@
 use fairhuman_files::sha256_hex;
 use serde_json::Value;
 
+use crate::annotate::shipped;
 use crate::world::World;
 
 /// People drawn in two ways from the same seed: the same captions, other pictures.
@@ -32,6 +33,14 @@ fn two_folders() -> World {
 
 fn json(world: &World, name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(world.path(name)).unwrap()).unwrap()
+}
+
+/// A line with another object, and the digest of that.
+fn forged(line: &str, change: impl Fn(&str) -> String) -> String {
+    let (fields, _) = line.rsplit_once(",\"digest\":\"").unwrap();
+    let object = change(&format!("{fields}}}"));
+    let digest = sha256_hex(object.as_bytes());
+    format!("{},\"digest\":\"{digest}\"}}\n", &object[..object.len() - 1])
 }
 
 #[test]
@@ -67,10 +76,7 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     // Again, from the file: what it says is taken where its lines are whole, and made again where they are
     // altered.
     let (line, rest) = scores.split_once('\n').unwrap();
-    let (fields, _) = line.rsplit_once(",\"digest\":\"").unwrap();
-    let forged = format!("{fields}}}").replace("\"score\":1.0", "\"score\":0.25");
-    let digest = sha256_hex(forged.as_bytes());
-    let forged = format!("{},\"digest\":\"{digest}\"}}\n{rest}", &forged[..forged.len() - 1]);
+    let forged = forged(line, |object| object.replace("\"score\":1.0", "\"score\":0.25")) + rest;
     assert_ne!(forged, scores);
     std::fs::write(world.path("out/scores.jsonl"), &forged).unwrap();
     world.ok(&words);
@@ -157,6 +163,34 @@ fn features_of_pictures_and_regions_are_kept() {
     assert!(world.fails(&words).contains("holds no features"));
     let words = ["evaluate", "soft", "--judge", dino, "--out", "soft"];
     assert!(world.fails(&words).contains("which is read: choose another place"));
+}
+
+/// With the detectors: what they find in a reference is taken from the file where that says it.
+#[test]
+fn the_detectors_look_at_a_reference_picture_once() {
+    let Some(models) = crate::annotate::networks() else { return };
+    let world = World::empty();
+    for folder in ["made", "photos"] {
+        std::fs::create_dir(world.path(folder)).unwrap();
+        std::fs::copy(shipped("photos/astronaut.png"), world.path(format!("{folder}/a.png"))).unwrap();
+        let list = "{\"picture\": \"a.png\", \"prompt\": \"an astronaut\"}\n";
+        std::fs::write(world.path(format!("{folder}/metadata.jsonl")), list).unwrap();
+    }
+    let overlap = || {
+        world.ok(&["evaluate", "made", "--reference", "photos", "--models", &models, "--out", "out"]);
+        json(&world, "out/summary.json")["levels"][0]["face.iou"]["mean"].as_f64()
+    };
+    assert!(overlap().unwrap() > 0.99);
+    let kept = String::from_utf8(world.bytes("out/reference.jsonl")).unwrap();
+    assert_eq!(kept.lines().count(), 1);
+    overlap();
+    assert_eq!(String::from_utf8(world.bytes("out/reference.jsonl")).unwrap(), kept);
+    let nobody = |object: &str| {
+        let (before, _) = object.split_once(",\"truth\":").unwrap();
+        format!("{before},\"truth\":{{\"faces\":null,\"hands\":null}}}}")
+    };
+    std::fs::write(world.path("out/reference.jsonl"), forged(kept.trim_end(), nobody)).unwrap();
+    assert_eq!(overlap(), None, "nobody looked again");
 }
 
 #[test]
