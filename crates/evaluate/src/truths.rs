@@ -53,8 +53,8 @@ impl KeptTruths {
         self.lines.damaged()
     }
 
-    /// What the networks `by` find in the picture of a folder (path and name) with these bytes: as it is
-    /// known, or by a look, which is added to the file.
+    /// The findings of the networks `by` in the picture of a folder (path and name) with these bytes: those
+    /// that are known, or new ones by a look, which are added to the file.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -2,10 +2,12 @@
 
 mod listed;
 mod options;
+mod plan;
 mod prompts;
 mod record;
 mod regions;
 mod sheet;
+mod told;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -17,10 +19,10 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
-use fairhuman_files::sha256_hex;
-use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, write_atomically};
 use fairhuman_pictures::png_texts;
 use fairhuman_refine::ModelSize;
+use fairhuman_vision::detect::Detections;
 use fairhuman_vision::pipeline::Pipeline as Detectors;
 use fairhuman_vision::{files, photo};
 use image::RgbImage;
@@ -35,11 +37,13 @@ use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::meter::Meter;
 use crate::{clock, model_path, units};
-use options::{Job, filter, jobs, model_size, reduction, settings, style};
+use options::{Job, filter, jobs, model_size, reduction, settings};
+use plan::Plan;
 use prompts::Lists;
 use record::Record;
 use regions::{Found, Source, last, look};
-use work::{Plan, Refiner};
+use told::{described, summary};
+use work::{Refined, Refiner};
 
 /// Bytes for transformed filters, as in `sample`.
 const FILTER_CACHE: usize = 1 << 30;
@@ -156,7 +160,7 @@ impl Work for Refining<'_> {
             options,
             networks,
             wanted: self.controls,
-            style: style(options.control_style),
+            style: options.control_style.into(),
             detectors: self.detectors.as_ref(),
         };
         self.all(Some(&refiner))
@@ -196,7 +200,10 @@ impl Refining<'_> {
         }
         let page = out.join("index.html");
         write_atomically(&page, sheet::html(&records, &skipped, refiner.is_none()).as_bytes())?;
-        tell(&records, &skipped, worked, seconds, interrupted);
+        outln!("{}", summary(&records, skipped.len(), worked, seconds));
+        if interrupted {
+            outln!("interrupted: the same command again continues");
+        }
         outln!("to look at: {}", page.display());
         Ok(Summary { interrupted, pictures: records.len() })
     }
@@ -238,26 +245,8 @@ impl Refining<'_> {
             .find(&picture, &job.name, before.as_ref())
             .map_err(|error| of_picture(format!("{error:#}")))?;
         let plan = self.plan(&picture, &found, &scene);
-        let (refined, judged) = match refiner {
-            Some(refiner) if !plan.tasks.is_empty() => {
-                let sheets = plan.sheets.len();
-                // Nothing is shrunk, so a large picture may be more than the model's size.
-                let largest =
-                    plan.sheets.iter().map(|s| s.size).max_by_key(|&(w, h)| u64::from(w) * u64::from(h));
-                if let Some((w, h)) = largest.filter(|&(w, h)| w > self.size.width || h > self.size.height) {
-                    let folder = refiner.pipeline.parts().folder;
-                    memory::check_sampling(folder, (w as usize, h as usize), 1, Memory::read())
-                        .map_err(|error| of_picture(format!("{error:#}; or with --mode crops")))?;
-                }
-                let mut show = |sheet: usize, progress: generate::Progress| {
-                    let generate::Progress { done, of } = progress;
-                    meter.detail(&format!("{}: {} of {sheets}, step {done}/{of}", job.name, sheet + 1));
-                };
-                let refined = refiner.refine((&job.name, &picture), &plan, before.as_ref(), &mut show)?;
-                (refined.picture, refined.judged)
-            }
-            _ => (picture.clone(), Vec::new()),
-        };
+        let Refined { picture: refined, judged } =
+            self.painted((job, &picture), refiner, &plan, before.as_ref(), meter)?;
         let mut record = Record {
             picture: job.name.clone(),
             file: job.file.clone(),
@@ -266,7 +255,7 @@ impl Refining<'_> {
             prompt: scene,
             width: picture.width(),
             height: picture.height(),
-            mode: record::mode_name(plan.mode).into(),
+            mode: plan.mode.name().into(),
             regions: record::regions(&plan, &judged, !options.networks.control.is_empty()),
             made: String::new(),
             seconds: clock(),
@@ -280,6 +269,34 @@ impl Refining<'_> {
             meter.say(&described(&record));
         }
         Ok((record, true))
+    }
+
+    /// The picture with what the model paints; as it is where there is no region, or no model.
+    fn painted<B: Backend>(
+        &self,
+        (job, picture): (&Job, &RgbImage),
+        refiner: Option<&Refiner<'_, B>>,
+        plan: &Plan,
+        before: Option<&Detections>,
+        meter: &Meter,
+    ) -> Result<Refined, Failure> {
+        let Some(refiner) = refiner.filter(|_| !plan.tasks.is_empty()) else {
+            return Ok(Refined { picture: picture.clone(), judged: Vec::new() });
+        };
+        // Nothing is shrunk, so a large picture may be more than the model's size.
+        let sizes = plan.sheets.iter().map(|sheet| sheet.size);
+        let largest = sizes.max_by_key(|&(w, h)| u64::from(w) * u64::from(h));
+        if let Some((w, h)) = largest.filter(|&(w, h)| w > self.size.width || h > self.size.height) {
+            let folder = refiner.pipeline.parts().folder;
+            memory::check_sampling(folder, (w as usize, h as usize), 1, Memory::read())
+                .map_err(|error| Failure::Picture(format!("{error:#}; or with --mode crops")))?;
+        }
+        let sheets = plan.sheets.len();
+        let mut show = |sheet: usize, progress: generate::Progress| {
+            let generate::Progress { done, of } = progress;
+            meter.detail(&format!("{}: {} of {sheets}, step {done}/{of}", job.name, sheet + 1));
+        };
+        Ok(refiner.refine((&job.name, picture), plan, before, &mut show)?)
     }
 
     /// Which regions, in which order, with which words, on which sheets.
@@ -337,44 +354,5 @@ enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::All(error)
-    }
-}
-
-/// A plan in lines, as `--dry-run` prints it.
-fn described(record: &Record) -> String {
-    let mut text = format!("{} ({}x{}): {}", record.picture, record.width, record.height, record.mode);
-    if record.regions.is_empty() {
-        text += ", no region";
-    }
-    for (i, region) in record.regions.iter().enumerate() {
-        let [x0, y0, x1, y1] = region.bounds;
-        let score = region.before.map_or(String::new(), |score| format!(", score {score:.2}"));
-        let control = if region.control { ", with control" } else { "" };
-        text += &format!(
-            "\n  {} {} at {x0:.0},{y0:.0} {:.0}x{:.0}{score}, {:.1} times enlarged{control}: {}",
-            i + 1,
-            region.kind,
-            x1 - x0,
-            y1 - y0,
-            region.enlarged,
-            region.prompt
-        );
-    }
-    text
-}
-
-fn tell(records: &[Record], skipped: &[(String, String)], worked: usize, seconds: f64, interrupted: bool) {
-    let regions: usize = records.iter().map(|record| record.regions.len()).sum();
-    let pictures = units::count(records.len() as u64, "picture");
-    let verdicts: Vec<String> = record::counts(records)
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
-        .collect();
-    let verdicts = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
-    outln!("{pictures}, {}{verdicts}; {} skipped", units::count(regions as u64, "region"), skipped.len());
-    outln!("{worked} done now, {} kept from before; {}", records.len() - worked, units::duration(seconds));
-    if interrupted {
-        outln!("interrupted: the same command again continues");
     }
 }

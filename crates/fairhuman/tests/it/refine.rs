@@ -238,6 +238,8 @@ fn control_networks_run_where_there_are_landmarks_and_nowhere_else() {
     let points: Vec<[f64; 2]> =
         (0..21).map(|i| [72.0 + f64::from(i % 5) * 4.0, 52.0 + f64::from(i / 5) * 3.0]).collect();
     regions["a.png"][0]["points"] = json!(points);
+    // Those of a face bound its mask; nothing of it is drawn.
+    regions["a.png"][1]["points"] = json!([[25, 25], [45, 25], [35, 50]]);
     std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
     let (with, told) = run("with", &["--control", "pose"]);
     assert_eq!((&told[0]["control"], &told[1]["control"]), (&json!(false), &json!(true)));

@@ -176,7 +176,7 @@ pub fn verdict(difference: &Difference, better: Better) -> &'static str {
     }
 }
 
-/// What gives pictures scores that have none.
+/// The remedy for pictures without scores.
 const UNSCORED: &str = "what is expected gives scores: prompts that name people or hands, numbers of faces and hands in --prompts LIST.jsonl, or \
      --reference (docs/evaluate.md)";
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fairhuman_evaluate::{Pairs, PictureSet};
 
-/// What the pairs have in common.
+/// The property that the pairs have in common.
 pub fn by(pairs: &Pairs) -> &'static str {
     if pairs.by_name { "file name" } else { "prompt and noise" }
 }

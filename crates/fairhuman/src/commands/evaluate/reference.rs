@@ -10,7 +10,7 @@ use fairhuman_evaluate::{Judge, KeptTruths, Picture, PictureSet, Truth};
 use super::note_damaged;
 use crate::meter::Meter;
 
-/// What a reference picture shows, and its size.
+/// The faces and hands of a reference picture, and its size.
 type Shown = (Truth, (u32, u32));
 
 /// Gives every picture the truth of the reference picture that belongs to it: the one that its control image
@@ -44,7 +44,7 @@ pub fn add_truth(
     Ok(true)
 }
 
-/// What each reference picture shows, none of those that nobody asks for; none of all where it is told to
+/// The truth of each reference picture, none of those that nobody asks for; none of all where it is told to
 /// stop.
 fn truths(
     reference: &PictureSet,

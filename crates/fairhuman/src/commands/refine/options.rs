@@ -10,10 +10,9 @@ use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_files::sha256_hex;
 use fairhuman_refine::{Filter, Kind, ModelSize, Order};
 use fairhuman_vision::files;
-use fairhuman_vision::skeleton::Style;
 use serde_json::{Value, json};
 
-use crate::cli::{ControlStyle, Refine, RegionKind, RegionOrder};
+use crate::cli::{Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
 use crate::commands::sample::made_with::Hashes;
 use crate::commands::sample::{self, control::Wanted};
@@ -82,14 +81,6 @@ fn lcm(a: usize, b: usize) -> usize {
         a.max(1)
     };
     a / gcd(a, b) * b
-}
-
-pub fn style(style: ControlStyle) -> Style {
-    match style {
-        ControlStyle::Classic => Style::Classic,
-        ControlStyle::Thin => Style::Thin,
-        ControlStyle::Xinsir => Style::Xinsir,
-    }
 }
 
 pub fn filter(options: &Refine) -> Filter {
