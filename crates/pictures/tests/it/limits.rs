@@ -73,8 +73,8 @@ fn texts_are_read_packed_and_plain_before_and_after_the_pixels_within_the_bounds
     // The EXIF data of the file itself are no text.
     assert_eq!(found, [("packed", "b\u{e9}"), ("wide", "\u{7206}"), ("Comment", "after")]);
     assert!(png_texts(b"GIF89a").is_empty());
-    for cut in 0..bytes.len() {
-        png_texts(&bytes[..cut]);
+    for cut in (0..bytes.len()).step_by(bytes.len() / 50) {
+        assert!(png_texts(&bytes[..cut]).len() <= 3);
     }
 }
 
