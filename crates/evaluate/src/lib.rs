@@ -43,14 +43,16 @@ mod scores;
 pub mod sets;
 pub mod statistics;
 mod truth;
+mod truths;
 
 pub use comparison::{
     Difference, Level, RESAMPLES, Range, correct, difference, difference_of_units, level, level_of_units,
 };
 pub use error::EvaluateError;
 pub use judge::{Better, Item, Judge, Metric};
-pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pairs, read_prompts, unit};
+pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pair_up, pairs, read_prompts, unit};
 pub use preprocess::{Fit, preprocessed};
 pub use run::{Progress, score};
 pub use scores::{Score, Scores};
 pub use truth::{Body, Part, Truth};
+pub use truths::KeptTruths;

@@ -1,36 +1,45 @@
 //! Files of lines that are written as they are made, so that an interrupted evaluation goes on: opened for
 //! more, with a last line that is not whole left behind, and replaced by what is wanted of them at the end.
+//! Every line ends with a digest of itself: one that somebody altered is not taken for what was made.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use fairhuman_files::sha256_hex;
+
 use crate::error::EvaluateError;
 
 /// The beginning of every line.
 const BEGIN: &str = "{\"folder\":";
+/// The last field of every line.
+const DIGEST: &str = ",\"digest\":\"";
 
 /// A file of lines, open for more.
 pub(crate) struct Lines {
     path: PathBuf,
     file: File,
+    damaged: usize,
 }
 
 impl Lines {
-    /// Opens the file, and hands over the lines that are there. `take` says of each whether it is one of
-    /// `what`; lines that are not (of a process that was killed) are left out.
+    /// Opens the file, and hands over the objects that its lines hold. `take` says of each whether it is one
+    /// of `what`; damaged lines are left out and counted.
     ///
     /// # Errors
     /// A file that cannot be read or written, or that holds lines and none of `what`.
     pub fn open(path: &Path, what: &str, mut take: impl FnMut(&str) -> bool) -> Result<Self, EvaluateError> {
-        let mut is_cut = false;
+        let (mut is_cut, mut damaged) = (false, 0);
         if path.exists() {
             let text = fairhuman_files::read(path).map_err(EvaluateError::io(path))?;
             let text = String::from_utf8_lossy(&text);
-            let taken = text.lines().filter(|line| take(line)).count();
-            // The very first line may be the one that was cut.
-            let is_begun = !text.contains('\n') && (text.starts_with(BEGIN) || BEGIN.starts_with(&*text));
-            if taken == 0 && !is_begun && !text.trim().is_empty() {
+            let mut is_ours = text.trim().is_empty();
+            for line in text.lines().filter(|line| !line.is_empty()) {
+                // The very first line may be one that was cut.
+                is_ours |= line.starts_with(BEGIN) || BEGIN.starts_with(line);
+                damaged += usize::from(!opened(line).is_some_and(|object| take(&object)));
+            }
+            if !is_ours {
                 let problem = format!("is there already, and holds no {what}: choose another --out");
                 return Err(EvaluateError::Weights { path: path.into(), problem });
             }
@@ -38,26 +47,49 @@ impl Lines {
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(EvaluateError::io(path))?;
-        let mut lines = Self { path: path.into(), file };
+        let mut lines = Self { path: path.into(), file, damaged };
         if is_cut {
-            lines.add("\n")?;
+            lines.write("\n")?;
         }
         Ok(lines)
     }
 
-    /// Adds whole lines.
+    /// Lines that were there and are cut, altered, or none of what was written.
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// Adds objects, a line each.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn add(&mut self, text: &str) -> Result<(), EvaluateError> {
+    pub fn add(&mut self, objects: impl Iterator<Item = String>) -> Result<(), EvaluateError> {
+        self.write(&objects.map(|object| sealed(&object)).collect::<String>())
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), EvaluateError> {
         self.file.write_all(text.as_bytes()).map_err(EvaluateError::io(&self.path))
     }
 
-    /// Replaces the file by these lines.
+    /// Replaces the file by these objects.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn replace(self, text: &str) -> Result<(), EvaluateError> {
+    pub fn replace(self, objects: impl Iterator<Item = String>) -> Result<(), EvaluateError> {
+        let text: String = objects.map(|object| sealed(&object)).collect();
         fairhuman_files::write_atomically(&self.path, text.as_bytes()).map_err(EvaluateError::io(&self.path))
     }
+}
+
+/// A JSON object as a line with its digest.
+fn sealed(object: &str) -> String {
+    let fields = object.strip_suffix('}').unwrap_or(object);
+    format!("{fields}{DIGEST}{}\"}}\n", sha256_hex(object.as_bytes()))
+}
+
+/// The object of a line; none if it is not as it was written.
+fn opened(line: &str) -> Option<String> {
+    let (fields, digest) = line.rsplit_once(DIGEST)?;
+    let object = format!("{fields}}}");
+    (digest.strip_suffix("\"}")? == sha256_hex(object.as_bytes())).then_some(object)
 }

@@ -1,5 +1,6 @@
-//! The scores of an evaluation, a line of JSON each. They are written as they are made, so that an
-//! interrupted evaluation goes on: a score whose picture, prompt and judge are the same is not made again.
+//! The scores of an evaluation, a line of JSON each, with its digest. They are written as they are made, so
+//! that an interrupted evaluation goes on: a score whose picture, prompt and judge are the same is not made
+//! again.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -35,7 +36,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Reads what is there; lines that are not whole (of a process that was killed) are left out.
+    /// Reads what is there; lines that are not as they were written are left out and counted.
     ///
     /// # Errors
     /// A file that cannot be read or written.
@@ -51,6 +52,11 @@ impl Scores {
         Ok(Self { lines, known })
     }
 
+    /// Lines that were there and are cut or altered: what they held is made again.
+    pub fn damaged(&self) -> usize {
+        self.lines.damaged()
+    }
+
     /// The score of this input by this judge, if it is known: none, or one that may be none.
     pub fn get(&self, input: &str, by: &str, judge: &str) -> Option<Option<f64>> {
         self.known.get(&(input.to_owned(), by.to_owned(), judge.to_owned())).copied()
@@ -61,12 +67,10 @@ impl Scores {
     /// # Errors
     /// A file that cannot be written.
     pub fn add(&mut self, scores: &[Score]) -> Result<(), EvaluateError> {
-        let mut text = String::new();
         for score in scores {
-            text += &line(score);
             self.known.insert((score.input.clone(), score.by.clone(), score.judge.clone()), score.score);
         }
-        self.lines.add(&text)
+        self.lines.add(scores.iter().map(object))
     }
 
     /// Replaces the file by one of these scores alone, in their order.
@@ -74,8 +78,7 @@ impl Scores {
     /// # Errors
     /// A file that cannot be written.
     pub fn finish(self, scores: &[Score]) -> Result<(), EvaluateError> {
-        let text: String = scores.iter().map(line).collect();
-        self.lines.replace(&text)
+        self.lines.replace(scores.iter().map(object))
     }
 }
 
@@ -86,7 +89,7 @@ fn exact(line: &str) -> Option<f64> {
     rest.split([',', '}']).next()?.trim().parse().ok()
 }
 
-fn line(score: &Score) -> String {
+fn object(score: &Score) -> String {
     // Plain data in a struct always has a form as JSON.
-    serde_json::to_string(score).map_or_else(|_| String::new(), |text| text + "\n")
+    serde_json::to_string(score).unwrap_or_default()
 }

@@ -7,12 +7,12 @@ use fairhuman_people::{Keypoint, NamedPoint, read_figures};
 use fairhuman_vision::detect::{Detections, Source};
 use fairhuman_vision::geometry::Box2;
 use fairhuman_vision::skeleton::{Drawn, DrawnHand};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
 
 /// A face or hand.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Its box, in pixels.
     pub bbox: Box2,
@@ -25,14 +25,14 @@ pub struct Part {
 pub type Body = [Option<[f32; 2]>; 18];
 
 /// All of a picture.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// Faces; none if it is not known where they are, and how many.
     pub faces: Option<Vec<Part>>,
     /// Hands; likewise.
     pub hands: Option<Vec<Part>>,
     /// Bodies; empty if nothing is known of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bodies: Vec<Body>,
 }
 

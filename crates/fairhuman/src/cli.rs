@@ -47,7 +47,7 @@ pub use watch::Watch;
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "\
-To begin, without a download or a GPU, in three minutes:
+To begin, without a download or a GPU, in a few minutes:
   fairhuman quickstart
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, SIGTERM or SIGHUP (training: saved first)."

@@ -6,6 +6,8 @@ pub const MAX_PIXELS: u64 = 100_000_000;
 pub(crate) const PROFILE: usize = 8 << 20;
 /// Most bytes of EXIF data.
 pub(crate) const EXIF: usize = 1 << 20;
+/// Most bytes of all texts of a PNG file together, unpacked; workflows take up to one MiB.
+pub(crate) const TEXTS: usize = 16 << 20;
 /// Most scans of a JPEG: each is a pass over the whole picture, and libraries write about ten.
 pub(crate) const SCANS: usize = 500;
 /// Room for decoders beside the pixels, in bytes.

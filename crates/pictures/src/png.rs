@@ -44,7 +44,9 @@ pub(crate) fn walk(file: &mut (impl Read + Seek), length: u64, pixels: bool) -> 
         let size = u32::from_be_bytes([a, b, c, d]);
         let end = at + 12 + u64::from(size);
         if end > length {
-            return Err(cut());
+            let (kind, left) = (kind.escape_ascii(), length - at - 12);
+            let claim = format!("its {kind} chunk at byte {at} claims {size} bytes, and {left} are left");
+            return Err(PictureError::truncated(&claim));
         }
         let mut content = || -> Result<Vec<u8>, PictureError> {
             let mut content = vec![0; size as usize];
@@ -57,7 +59,7 @@ pub(crate) fn walk(file: &mut (impl Read + Seek), length: u64, pixels: bool) -> 
             b"eXIf" if fits(limits::EXIF) => found.exif = Some(content()?),
             b"iCCP" if fits(limits::PROFILE) => found.profile = Some(content()?),
             b"zTXt" | b"tEXt" | b"iTXt" if fits(limits::EXIF) && found.exif.is_none() => {
-                found.exif = text(&kind, &content()?).and_then(|text| exif::raw_profile(&text));
+                found.exif = raw_exif(&kind, &content()?);
             }
             _ => {}
         }
@@ -84,21 +86,28 @@ pub(crate) fn walk(file: &mut (impl Read + Seek), length: u64, pixels: bool) -> 
     Ok(found)
 }
 
-/// The text of a chunk whose keyword says that it holds EXIF data.
-fn text(kind: &[u8; 4], content: &[u8]) -> Option<Vec<u8>> {
+/// The EXIF data in the content of a chunk of text whose keyword says that it holds them.
+fn raw_exif(kind: &[u8; 4], content: &[u8]) -> Option<Vec<u8>> {
     let (keyword, rest) = split(content)?;
     if !exif::RAW_PROFILES.contains(&keyword) {
         return None;
     }
-    let inflate = |data| decompress_to_vec_zlib_with_limit(data, 4 * limits::EXIF).ok();
+    exif::raw_profile(&unpacked(kind, rest, 4 * limits::EXIF)?)
+}
+
+/// The text in what follows the keyword in a chunk of text; none where it is damaged or longer than `most`
+/// bytes.
+pub(crate) fn unpacked(kind: &[u8; 4], rest: &[u8], most: usize) -> Option<Vec<u8>> {
+    let inflate = |data| decompress_to_vec_zlib_with_limit(data, most).ok();
+    let plain = |text: &[u8]| (text.len() <= most).then(|| text.to_vec());
     match (kind, rest) {
-        (b"tEXt", text) => Some(text.to_vec()),
+        (b"tEXt", text) => plain(text),
         (b"zTXt", [0, data @ ..]) => inflate(data),
         (b"iTXt", [compressed, 0, rest @ ..]) => {
             // A language and a translated keyword come before the text.
             let (_, rest) = split(rest)?;
             let (_, text) = split(rest)?;
-            if *compressed == 1 { inflate(text) } else { Some(text.to_vec()) }
+            if *compressed == 1 { inflate(text) } else { plain(text) }
         }
         _ => None,
     }
@@ -116,7 +125,7 @@ pub(crate) fn profile(chunk: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// The bytes before and after the first zero.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|b| *b == 0)?;
     Some((&bytes[..at], &bytes[at + 1..]))
 }

@@ -14,6 +14,17 @@ pub enum Mode {
     Mosaic,
 }
 
+impl Mode {
+    /// Its name in reports and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Crops => "crops",
+            Self::Mosaic => "mosaic",
+        }
+    }
+}
+
 /// Sizes that a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelSize {
@@ -107,14 +118,12 @@ pub fn choose_mode(regions: &[Region], people: usize, picture: (u32, u32)) -> Mo
 /// Sheets for `contexts`: boxes to show, with the group that each belongs to. Only boxes of one group (the
 /// same prompt) come on one sheet. Every box is on one tile.
 pub fn plan(mode: Mode, contexts: &[(Rect, usize)], picture: (u32, u32), model: ModelSize) -> Vec<Sheet> {
-    let mut groups: Vec<usize> = contexts.iter().map(|(_, group)| *group).collect();
-    let mut seen = Vec::new();
-    groups.retain(|group| {
-        !seen.contains(group) && {
-            seen.push(*group);
-            true
+    let mut groups: Vec<usize> = Vec::new();
+    for (_, group) in contexts {
+        if !groups.contains(group) {
+            groups.push(*group);
         }
-    });
+    }
     let of_group = |group: usize| -> Vec<(usize, Rect)> {
         let of = |(i, (rect, g)): (usize, &(Rect, usize))| (*g == group).then_some((i, *rect));
         contexts.iter().enumerate().filter_map(of).collect()

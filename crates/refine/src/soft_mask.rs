@@ -48,14 +48,8 @@ impl SoftMask {
         Self::ramped(tile, picture, feather, weight)
     }
 
-    /// The mask that a picture of the same size shows, white for 1, inside of a tile: as it is, but 0 at
+    /// The part in a box of the mask that a picture of the same size shows, white for 1: as it is, but 0 at
     /// those borders of the tile that are not the picture's own.
-    pub fn of_picture(mask: &GrayImage, tile: &Tile) -> Self {
-        let weight = |x: u32, y: u32| f64::from(mask.get_pixel(x, y).0[0]) / 255.0;
-        Self::ramped(tile, mask.dimensions(), LEAST_FEATHER, weight)
-    }
-
-    /// A part of the mask that a picture shows: what lies in a box.
     pub fn of_part(mask: &GrayImage, part: &Rect, tile: &Tile) -> Self {
         let inside = |x: u32, y: u32| {
             let (x, y) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
@@ -120,11 +114,6 @@ impl SoftMask {
             width: high.0 - low.0,
             height: high.1 - low.1,
         })
-    }
-
-    /// As a picture of a size.
-    pub fn picture(&self, (width, height): (u32, u32)) -> GrayImage {
-        GrayImage::from_fn(width, height, |x, y| image::Luma([(255.0 * self.at(x, y)).round() as u8]))
     }
 }
 

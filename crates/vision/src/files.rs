@@ -50,7 +50,7 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
             let kind = entry.file_type().map_err(|e| FilesError::new(&path, e))?;
             let ending = names::extension(&path).unwrap_or_default();
             let known = |list: &[&str]| list.contains(&ending.as_str());
-            if kind.is_dir() && is_dataset(&path) {
+            if kind.is_dir() && (is_dataset(&path) || is_of_a_page(&path)) {
                 continue;
             } else if kind.is_dir() {
                 open.push((path, format!("{prefix}{name}/")));
@@ -70,6 +70,11 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
 /// True if a folder is a dataset that `annotate` made: its pictures are no photographs.
 fn is_dataset(folder: &Path) -> bool {
     folder.join("metadata.jsonl").is_file() && folder.join("annotations").is_dir()
+}
+
+/// True if a folder holds the pictures of the page beside it, which show those that `refine` was given.
+fn is_of_a_page(folder: &Path) -> bool {
+    folder.ends_with("sheet") && folder.with_file_name("index.html").is_file()
 }
 
 /// The caption in the `.txt` file beside a photograph: the first line that is not blank, as training reads

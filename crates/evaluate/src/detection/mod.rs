@@ -10,7 +10,7 @@ mod measures;
 
 use fairhuman_vision::detect::{DetectOptions, Detections, Instance, Source, detect};
 use fairhuman_vision::detectors::{Detectors, THRESHOLD};
-use fairhuman_vision::models::VERSION;
+use fairhuman_vision::models::{self, VERSION};
 use fairhuman_vision::skeleton::Skeleton;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -82,7 +82,10 @@ impl<'d> Detection<'d> {
         metrics.push(Metric::new("body.keypoint_error", Lower, "mean distance of the points of matched bodies in units of the trunk's length; no score where none is matched"));
         metrics.push(Metric::new("published.face_confidence", Higher, "mean score of the short-range face detector over the faces that it finds; no score where it finds none"));
         metrics.push(Metric::new("published.hand_confidence", Higher, "mean certainty that a hand is a left or a right one, over the hands that are found; no score where none is"));
-        let identity = format!("detection 1, mediapipe {VERSION}, still mode, zoom {zoom}");
+        let identity = format!(
+            "detection 1, mediapipe {VERSION}, weights sha256:{}, still mode, zoom {zoom}",
+            models::digest()
+        );
         Self { detectors, options: DetectOptions { zoom }, identity, metrics }
     }
 

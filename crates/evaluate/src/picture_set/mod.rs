@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use expected::Expected;
 pub use list::{Prompts, read_prompts};
-pub use pairs::{Pairs, pairs, unit};
+pub use pairs::{Pairs, pair_up, pairs, unit};
 
 use crate::error::EvaluateError;
 use crate::truth::Truth;

@@ -1,15 +1,12 @@
 //! The features of an evaluation's pictures, a line of JSON for each picture and network, so that they are
-//! made once: they are taken for the same picture, cut by the same rule, of the same weights. A line holds a
-//! digest of itself, which is checked before it is used.
+//! made once: they are taken for the same picture, cut by the same rule, of the same weights.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fairhuman_files::sha256_hex;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::regions::REGIONS;
 use crate::error::EvaluateError;
@@ -38,33 +35,24 @@ struct Line {
     rows: Vec<String>,
     /// The rows' numbers: f32, little-endian, in base64.
     values: String,
-    /// SHA-256 of everything but the names.
-    digest: String,
 }
 
 impl Line {
-    fn seal(&self) -> String {
-        sha256_hex(json!([self.input, self.by, self.rows, self.values]).to_string().as_bytes())
-    }
-
     fn of((input, by): &Key, [folder, picture]: &[String; 2], rows: &Rows) -> Self {
         let bytes: Vec<u8> = rows.iter().flat_map(|(_, row)| row).flat_map(|v| v.to_le_bytes()).collect();
-        let mut line = Self {
+        Self {
             folder: folder.clone(),
             picture: picture.clone(),
             input: input.clone(),
             by: by.clone(),
             rows: rows.iter().map(|(name, _)| (*name).to_owned()).collect(),
             values: STANDARD.encode(bytes),
-            digest: String::new(),
-        };
-        line.digest = line.seal();
-        line
+        }
     }
 
     /// The rows; none if the line is damaged.
     fn read(&self) -> Option<Rows> {
-        if self.seal() != self.digest || self.rows.is_empty() {
+        if self.rows.is_empty() {
             return None;
         }
         let bytes = STANDARD.decode(&self.values).ok()?;
@@ -88,7 +76,7 @@ pub struct KeptFeatures {
 }
 
 impl KeptFeatures {
-    /// Reads what is there; lines that are damaged are left out.
+    /// Reads what is there; lines that are damaged are left out and counted.
     ///
     /// # Errors
     /// A file that cannot be read or written, or that is none of features.
@@ -96,12 +84,15 @@ impl KeptFeatures {
         let mut known = HashMap::new();
         let lines = Lines::open(path, "features", |text| {
             let Ok(line) = serde_json::from_str::<Line>(text) else { return false };
-            if let Some(rows) = line.read() {
-                known.insert((line.input, line.by), rows);
-            }
-            true
+            let rows = line.read();
+            rows.map(|rows| known.insert((line.input, line.by), rows)).is_some()
         })?;
         Ok(Self { lines, known, used: Vec::new(), seen: HashSet::new() })
+    }
+
+    /// Lines that were there and are cut or altered: what they held is made again.
+    pub fn damaged(&self) -> usize {
+        self.lines.damaged()
     }
 
     /// True if the features of this input by this network are known.
@@ -122,7 +113,7 @@ impl KeptFeatures {
     ) -> Result<&Rows, EvaluateError> {
         let key = (input, by.to_owned());
         if !self.known.contains_key(&key) {
-            self.lines.add(&text(&key, &about, &made))?;
+            self.lines.add(std::iter::once(object(&key, &about, &made)))?;
         }
         if self.seen.insert(key.clone()) {
             self.used.push((key.clone(), about));
@@ -136,12 +127,12 @@ impl KeptFeatures {
     /// A file that cannot be written.
     pub fn finish(self) -> Result<(), EvaluateError> {
         let Self { lines, known, used, .. } = self;
-        let line = |(key, about): &(Key, [String; 2])| known.get(key).map(|rows| text(key, about, rows));
-        lines.replace(&used.iter().filter_map(line).collect::<String>())
+        let line = |(key, about): &(Key, [String; 2])| known.get(key).map(|rows| object(key, about, rows));
+        lines.replace(used.iter().filter_map(line))
     }
 }
 
-fn text(key: &Key, about: &[String; 2], rows: &Rows) -> String {
+fn object(key: &Key, about: &[String; 2], rows: &Rows) -> String {
     // Plain data in a struct always has a form as JSON.
-    serde_json::to_string(&Line::of(key, about, rows)).map_or_else(|_| String::new(), |text| text + "\n")
+    serde_json::to_string(&Line::of(key, about, rows)).unwrap_or_default()
 }

@@ -112,7 +112,7 @@ fn damaged_lines_are_made_again_and_foreign_files_are_refused() {
     mend(whole.replacen("\"input\":\"", "\"input\":\"0", 4).as_bytes(), 4);
     let mut bytes = whole.clone().into_bytes();
     bytes[15] = 0xff;
-    mend(&bytes, 0);
+    mend(&bytes, 1);
     for length in (0..whole.len()).step_by(97) {
         let left = whole[..length].lines().filter(|cut| whole.lines().any(|line| line == *cut)).count();
         mend(&whole.as_bytes()[..length], 4 - left);

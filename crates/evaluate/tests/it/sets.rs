@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use fairhuman_evaluate::statistics::{bootstrap, detectable, wilson};
 use fairhuman_evaluate::{
-    Better, EvaluateError, Expected, Item, Judge, Metric, PictureSet, Prompts, Scores, correct, difference,
-    level, pairs, read_prompts, score,
+    Better, EvaluateError, Expected, Item, Judge, Metric, PictureSet, Prompts, RESAMPLES, Scores, correct,
+    difference, level, pairs, read_prompts, score,
 };
 use serde_json::json;
 
@@ -154,6 +155,25 @@ fn a_score_is_made_once_until_its_picture_changes() {
     assert_eq!(judge.looks.get(), 6);
     assert_eq!(std::fs::read_to_string(&file).expect("scores"), text);
 
+    // Lines that somebody altered, or that have no digest, are counted and made again.
+    let digest = text.rfind(",\"digest\"").expect("a digest");
+    let without = format!("{}}}\n", &text[..digest]);
+    for (altered, lines) in [
+        (text.replace("\"score\":65.0", "\"score\":99.0"), 1),
+        (text.replace("\"score\":null", "\"score\":99.0"), 1),
+        (text.replace("\"picture\":\"0", "\"picture\":\"9"), 1),
+        (text.replace("\"by\":\"brightness", "\"by\":\"darkness"), 4),
+        (without, 1),
+    ] {
+        assert_ne!(altered, text);
+        std::fs::write(&file, &altered).expect("altered");
+        assert_eq!(Scores::open(&file).expect("scores").damaged(), lines);
+        judge.looks.set(0);
+        assert_eq!(run(false), Some(vec![None, Some(50.0), Some(65.0), Some(70.0)]));
+        assert_eq!(judge.looks.get(), lines);
+        assert_eq!(std::fs::read_to_string(&file).expect("scores"), text);
+    }
+
     std::fs::write(&file, "a letter to my aunt\n").expect("written");
     assert!(Scores::open(&file).err().expect("foreign").to_string().contains("holds no scores"));
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "a letter to my aunt\n");
@@ -189,6 +209,16 @@ fn a_difference_is_of_prompts_and_counts_what_has_no_score() {
     assert!((2.0..=2.1).contains(&low) && (2.1..=2.5).contains(&high), "{higher:?}");
     assert!((higher.p - 2.0 / 1024.0).abs() < 1e-12 && (higher.p_holm - 4.0 / 1024.0).abs() < 1e-12);
     assert!(higher.is_significant());
+    // One value for each prompt, whatever the number of its pairs.
+    let prompts = [[3.0].as_slice(), &[2.0; 9]].concat();
+    let intervals = bootstrap(&prompts, RESAMPLES).expect("prompts");
+    for (range, interval) in
+        [(higher.percentile, intervals.percentile), (higher.corrected, intervals.corrected)]
+    {
+        assert_eq!(range, Some([interval.low, interval.high]));
+    }
+    assert_eq!((higher.win_rate, higher.win_interval), (Some(1.0), wilson(10, 10).into()));
+    assert_eq!(higher.detectable, Some(detectable(&prompts)));
     let level = level(&b, &second);
     assert_eq!((level.pictures, level.scored, level.prompts), (20, 19, 10));
     // A folder beside itself.

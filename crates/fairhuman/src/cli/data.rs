@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use fairhuman_dataset::Region;
+use fairhuman_vision::skeleton::Style;
 
 use super::RegionNetworks;
 
@@ -170,6 +171,16 @@ pub enum ControlStyle {
     Thin,
     /// 24 pixels at 1024: for xinsir's
     Xinsir,
+}
+
+impl From<ControlStyle> for Style {
+    fn from(style: ControlStyle) -> Self {
+        match style {
+            ControlStyle::Classic => Self::Classic,
+            ControlStyle::Thin => Self::Thin,
+            ControlStyle::Xinsir => Self::Xinsir,
+        }
+    }
 }
 
 /// `fairhuman models`

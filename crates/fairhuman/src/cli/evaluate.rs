@@ -22,7 +22,7 @@ Examples:
   fairhuman evaluate a b --judge clip=openai/clip-vit-large-patch14 \\
       --judge dino=facebook/dinov2-small --reference photos --out evaluation
 
-Pictures are paired by prompt and noise, which those of `fairhuman sample` carry; the first folder is the one that the others \
+Pictures are paired by prompt and noise, which those of `fairhuman sample` and `refine` carry, or where no two have these in common by file name; the first folder is the one that the others \
 are compared with. For other pictures --prompts names a text file, whose prompts are dealt to the pictures by order of name, or a \
 list of JSON lines {\"picture\": \"name.png\", \"prompt\": \"...\"}, which may also have seed, index, faces and hands (numbers that \
 are expected).
@@ -32,7 +32,7 @@ draws and the built-in model has learnt); with weights, a folder, safetensors fi
 aesthetic (beside clip=), pick (PickScore), hps (HPS v2.1), imagereward; of sets, beside --reference: dino (FD, KID, also of faces and hands; \
 diversity), cmmd, fid (clean). docs/evaluate.md says what each is, and where its weights are.
 
-The folder gets scores.jsonl (every picture's scores; the same command again goes on), features.jsonl (those that sets are compared by), summary.json and report.html. Missing pictures \
+The folder gets scores.jsonl (every picture's scores; the same command again goes on), features.jsonl (those that sets are compared by), reference.jsonl (what is found in photographs of --reference), summary.json and report.html. Missing pictures \
 and missing detections are counted.")]
 pub struct Evaluate {
     /// Folders of pictures; the first is what the others are compared with

@@ -21,15 +21,22 @@ Examples:
   fairhuman refine photo.jpg --out refined --model models/sdxl \\
       --lora people.safetensors --hand-prompt \"an open hand\" \\
       --face-prompt \"a smiling woman [SEP] a man with a beard\"
-  fairhuman refine photo.jpg --out refined --masks hand.png
+  fairhuman refine photo.jpg --out refined --model models/sdxl \
+      --masks hand.png --prompt \"an open hand\"
+
+Without --model the built-in model paints, which knows drawn people at 96 pixels and nothing else.
 
 Each region is shown to the model in a crop of the model's size, painted with --denoising-strength, and pasted where its mask is; \
 all other pixels keep their bytes. The detectors look again: a region that is lost, or scores lower by more than 0.1, keeps \
-its original. The folder holds the pictures as PNG files, report.json, and index.html with before, after and mask.
+its original. The folder holds the pictures as PNG files, report.json, and index.html with before, after and mask. PNG files keep the texts \
+of their originals (prompt, seed), and `fairhuman evaluate PICTURES REFINED` compares both.
 
 A prompt list gives the first face the first prompt, and so on in the order that --dry-run prints; the last one is for all that \
 are left. [SEP] separates prompts in one text, [PROMPT] is the picture's own, [SKIP] leaves a region out. A picture's own prompt is \
 --prompt, else the caption in NAME.txt beside it, else what its file says that it was made of.
+
+A JSON file of --regions names pictures by their paths in the folder, or by their file names: {\"photo.jpg\": [{\"kind\": \"hand\", \"box\": [412, 310, \
+470, 381]}]}, the box being left, top, right and bottom in pixels; kind is face, hand or other; prompt and points (of a hand 21) may be added.
 
 The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options. Files \
 that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
@@ -81,19 +88,20 @@ pub struct Refine {
     /// Kinds of regions
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [RegionKind::Face, RegionKind::Hand])]
     pub kinds: Vec<RegionKind>,
-    /// Least score of a region
+    /// Least score of a region that the detectors find
     #[arg(long, value_name = "SCORE", default_value_t = 0.5, value_parser = share)]
     pub confidence: f64,
-    /// The most regions of a picture, the largest; 0 for all
+    /// Refine the N largest regions of a picture; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = size(0..=1000))]
     pub mask_k: usize,
     /// Least share of the picture's area that a region covers
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub mask_min_ratio: f64,
-    /// Most; larger ones stay as they are [default: 0.125 for faces, 1 for hands]
+    /// Largest share of the picture's area that a region covers; larger ones stay as they are [default: 0.125
+    /// for faces, 1 for hands]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub mask_max_ratio: Option<f64>,
-    /// Least side of a region in pixels
+    /// Least length of a region's longer side in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 10, value_parser = size(0..=16384))]
     pub min_side: usize,
     /// Order of a picture's regions, which decides who gets which prompt

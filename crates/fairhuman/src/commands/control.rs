@@ -13,7 +13,7 @@ use fairhuman_vision::detect::DetectOptions;
 use fairhuman_vision::detectors::Detectors;
 use fairhuman_vision::edges::{canny_edges, soft_edges};
 use fairhuman_vision::pipeline::Pipeline;
-use fairhuman_vision::skeleton::{Skeleton, Style};
+use fairhuman_vision::skeleton::Skeleton;
 use fairhuman_vision::{files, photo, sheet};
 use image::RgbImage;
 use serde_json::Value;
@@ -22,7 +22,7 @@ use super::png_names::png_names;
 use super::sample::file;
 use super::there::ensure_there;
 use super::{drawn_pose, models};
-use crate::cli::{Control, ControlImage, ControlStyle};
+use crate::cli::{Control, ControlImage};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::machine;
 use crate::meter::Meter;
@@ -205,12 +205,7 @@ fn make(
                 }
                 (None, None) => anyhow::bail!("the detectors are not loaded"),
             };
-            let style = match options.style {
-                ControlStyle::Classic => Style::Classic,
-                ControlStyle::Thin => Style::Thin,
-                ControlStyle::Xinsir => Style::Xinsir,
-            };
-            skeleton.draw(picture.width(), picture.height(), style)
+            skeleton.draw(picture.width(), picture.height(), options.style.into())
         }
     };
     Ok((picture, control))

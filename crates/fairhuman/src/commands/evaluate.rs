@@ -5,6 +5,7 @@ mod judges;
 mod losses;
 mod outcome;
 mod page;
+mod pairing;
 mod reference;
 mod sets;
 mod summary;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Backend;
-use fairhuman_evaluate::{PictureSet, Progress, Prompts, Scores, read_prompts, score};
+use fairhuman_evaluate::{Pairs, PictureSet, Progress, Prompts, Scores, pair_up, read_prompts, score};
 use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
 
 use crate::cli::{Evaluate, JudgeChoice};
@@ -23,12 +24,14 @@ use crate::commands::there::ensure_there;
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::meter::Meter;
+use crate::units;
 use judges::Judges;
 use outcome::{JudgeRecord, Outcome};
 
 /// Names of the results in their folder.
 const SCORES: &str = "scores.jsonl";
 const FEATURES: &str = "features.jsonl";
+const REFERENCE: &str = "reference.jsonl";
 const SUMMARY: &str = "summary.json";
 const PAGE: &str = "report.html";
 
@@ -41,7 +44,7 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
         options.losses.model.model.is_none() && options.losses.loras.lora.is_empty(),
         "--model and --lora go with --losses; pictures are scored as they lie in their folders"
     );
-    let written = [SCORES, SUMMARY, PAGE, FEATURES].map(|name| options.out.join(name));
+    let written = [SCORES, SUMMARY, PAGE, FEATURES, REFERENCE].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> =
         options.folders.iter().map(|f| ("a folder of pictures", &**f)).collect();
     read.extend(options.prompts.iter().map(|file| ("the file of prompts", file.as_path())));
@@ -52,10 +55,11 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     ensure_ours(&written[1], Kind::Report)?;
     ensure_ours(&written[2], Kind::Page)?;
     let prompts = options.prompts.as_deref().map(read_prompts).transpose()?;
-    let sets = sets(&options.folders, prompts.as_ref())?;
+    let mut sets = sets(&options.folders, prompts.as_ref())?;
+    let pairs = pair_up(&mut sets);
     let _lock = FolderLock::take_for_a_while(&options.out)?;
     let stop = interrupt::flag_that_says("leaving after the pictures in work");
-    let work = Evaluating { options, sets, written: &written, stop: &stop };
+    let work = Evaluating { options, sets, pairs, written: &written, stop: &stop };
     match device::run(options.compute.device, options.compute.into(), work)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::from(INTERRUPTED)),
@@ -78,7 +82,8 @@ fn sets(folders: &[PathBuf], prompts: Option<&Prompts>) -> anyhow::Result<Vec<Pi
 struct Evaluating<'a> {
     options: &'a Evaluate,
     sets: Vec<PictureSet>,
-    written: &'a [PathBuf; 4],
+    pairs: Vec<Pairs>,
+    written: &'a [PathBuf; 5],
     stop: &'a AtomicBool,
 }
 
@@ -87,15 +92,18 @@ impl Work for Evaluating<'_> {
     type Output = bool;
 
     fn on<B: Backend>(self, backend: &B) -> anyhow::Result<bool> {
-        let Evaluating { options, mut sets, written, stop } = self;
+        let Evaluating { options, mut sets, pairs, written, stop } = self;
         let judges = Judges::new(options)?;
         if let Some(judge) = judges.detection() {
-            if let Some(folder) = &options.reference {
-                reference::add_truth(&mut sets, folder, &judge)?;
+            if let Some(folder) = &options.reference
+                && !reference::add_truth(&mut sets, folder, &judge, (&written[4], stop))?
+            {
+                return Ok(false);
             }
             control::add_truth(&mut sets)?;
         }
         let mut scores = Scores::open(&written[0])?;
+        note_damaged(&written[0], scores.damaged());
         let mut all = Vec::new();
         let mut records = Vec::new();
         for choice in judges.choices() {
@@ -118,12 +126,20 @@ impl Work for Evaluating<'_> {
             return Ok(false);
         }
         scores.finish(&all)?;
-        let outcome = Outcome::new(sets, records, &all, found);
+        let outcome = Outcome::new((sets, pairs), records, &all, found);
         write(&written[1], &summary::text(&outcome))?;
         write(&written[2], &page::html(&outcome, options)?)?;
         outcome.print();
         outln!("{}: open it in a browser", written[2].display());
         Ok(true)
+    }
+}
+
+/// Says that lines of an earlier evaluation are not used.
+fn note_damaged(file: &Path, lines: usize) {
+    if lines > 0 {
+        let count = units::count(lines as u64, "line");
+        errln!("note: {}: {count} cut or altered: made again", file.display());
     }
 }
 

@@ -1,10 +1,13 @@
 //! `fairhuman refine`: faces and hands of pictures that exist, painted again, and the better kept.
 
+mod listed;
 mod options;
+mod plan;
 mod prompts;
 mod record;
 mod regions;
 mod sheet;
+mod told;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +19,10 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
-use fairhuman_files::sha256_hex;
-use fairhuman_files::{FolderLock, Kind, MARK, ensure_apart, ensure_ours, write_atomically};
+use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, write_atomically};
+use fairhuman_pictures::png_texts;
 use fairhuman_refine::ModelSize;
+use fairhuman_vision::detect::Detections;
 use fairhuman_vision::pipeline::Pipeline as Detectors;
 use fairhuman_vision::{files, photo};
 use image::RgbImage;
@@ -34,11 +38,13 @@ use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
 use crate::meter::Meter;
 use crate::{clock, model_path, units};
-use options::{Job, filter, jobs, model_size, reduction, settings, style};
+use options::{Job, filter, jobs, model_size, reduction, settings};
+use plan::Plan;
 use prompts::Lists;
 use record::Record;
 use regions::{Found, Source, last, look};
-use work::{Plan, Refiner};
+use told::{described, summary};
+use work::{Refined, Refiner};
 
 /// Bytes for transformed filters, as in `sample`.
 const FILTER_CACHE: usize = 1 << 30;
@@ -156,7 +162,7 @@ impl Work for Refining<'_> {
             options,
             networks,
             wanted: self.controls,
-            style: style(options.control_style),
+            style: options.control_style.into(),
             detectors: self.detectors.as_ref(),
         };
         self.all(Some(&refiner))
@@ -196,7 +202,10 @@ impl Refining<'_> {
         }
         let page = out.join("index.html");
         write_atomically(&page, sheet::html(&records, &skipped, refiner.is_none()).as_bytes())?;
-        tell(&records, &skipped, worked, seconds, interrupted);
+        outln!("{}", summary(&records, skipped.len(), worked, seconds));
+        if interrupted {
+            outln!("interrupted: the same command again continues");
+        }
         outln!("to look at: {}", page.display());
         Ok(Summary { interrupted, pictures: records.len() })
     }
@@ -211,12 +220,12 @@ impl Refining<'_> {
         let (options, out) = (self.options, &self.options.out);
         let of_picture = |reason: String| Failure::Picture(reason);
         let bytes = fairhuman_files::read(&job.source).map_err(|error| of_picture(error.to_string()))?;
-        let sha256 = sha256_hex(&bytes);
+        let (sha256, texts) = (sha256_hex(&bytes), png_texts(&bytes));
         let scene = match &options.prompt {
             Some(prompt) => prompt.clone(),
             None => files::caption(&job.source)
                 .map_err(of_picture)?
-                .or_else(|| prompts::of_file(&job.source, &bytes))
+                .or_else(|| prompts::of_texts(&texts))
                 .unwrap_or_default(),
         };
         let settings = sha256_hex(format!("{}\n{scene}", self.settings).as_bytes());
@@ -238,26 +247,8 @@ impl Refining<'_> {
             .find(&picture, &job.name, before.as_ref())
             .map_err(|error| of_picture(format!("{error:#}")))?;
         let plan = self.plan(&picture, &found, &scene);
-        let (refined, judged) = match refiner {
-            Some(refiner) if !plan.tasks.is_empty() => {
-                let sheets = plan.sheets.len();
-                // Nothing is shrunk, so a large picture may be more than the model's size.
-                let largest =
-                    plan.sheets.iter().map(|s| s.size).max_by_key(|&(w, h)| u64::from(w) * u64::from(h));
-                if let Some((w, h)) = largest.filter(|&(w, h)| w > self.size.width || h > self.size.height) {
-                    let folder = refiner.pipeline.parts().folder;
-                    memory::check_sampling(folder, (w as usize, h as usize), 1, Memory::read())
-                        .map_err(|error| of_picture(format!("{error:#}; or with --mode crops")))?;
-                }
-                let mut show = |sheet: usize, progress: generate::Progress| {
-                    let generate::Progress { done, of } = progress;
-                    meter.detail(&format!("{}: {} of {sheets}, step {done}/{of}", job.name, sheet + 1));
-                };
-                let refined = refiner.refine((&job.name, &picture), &plan, before.as_ref(), &mut show)?;
-                (refined.picture, refined.judged)
-            }
-            _ => (picture.clone(), Vec::new()),
-        };
+        let Refined { picture: refined, judged } =
+            self.painted((job, &picture), refiner, &plan, before.as_ref(), meter)?;
         let mut record = Record {
             picture: job.name.clone(),
             file: job.file.clone(),
@@ -266,19 +257,48 @@ impl Refining<'_> {
             prompt: scene,
             width: picture.width(),
             height: picture.height(),
-            mode: record::mode_name(plan.mode).into(),
+            mode: plan.mode.name().into(),
             regions: record::regions(&plan, &judged, !options.networks.control.is_empty()),
             made: String::new(),
             seconds: clock(),
         };
-        record.made = self.write(job, &record, (&picture, &refined), &plan, refiner.is_none())?;
+        self.write_strip(job, (&picture, &refined), &plan)?;
         if refiner.is_some() {
+            record.made = self.write(job, &refined, &record.texts(texts, &self.settings))?;
             files::write(&record_file, &serde_json::to_vec(&record).map_err(anyhow::Error::from)?)
                 .map_err(anyhow::Error::from)?;
         } else {
             meter.say(&described(&record));
         }
         Ok((record, true))
+    }
+
+    /// The picture with what the model paints; as it is where there is no region, or no model.
+    fn painted<B: Backend>(
+        &self,
+        (job, picture): (&Job, &RgbImage),
+        refiner: Option<&Refiner<'_, B>>,
+        plan: &Plan,
+        before: Option<&Detections>,
+        meter: &Meter,
+    ) -> Result<Refined, Failure> {
+        let Some(refiner) = refiner.filter(|_| !plan.tasks.is_empty()) else {
+            return Ok(Refined { picture: picture.clone(), judged: Vec::new() });
+        };
+        // Nothing is shrunk, so a large picture may be more than the model's size.
+        let sizes = plan.sheets.iter().map(|sheet| sheet.size);
+        let largest = sizes.max_by_key(|&(w, h)| u64::from(w) * u64::from(h));
+        if let Some((w, h)) = largest.filter(|&(w, h)| w > self.size.width || h > self.size.height) {
+            let folder = refiner.pipeline.parts().folder;
+            memory::check_sampling(folder, (w as usize, h as usize), 1, Memory::read())
+                .map_err(|error| Failure::Picture(format!("{error:#}; or with --mode crops")))?;
+        }
+        let sheets = plan.sheets.len();
+        let mut show = |sheet: usize, progress: generate::Progress| {
+            let generate::Progress { done, of } = progress;
+            meter.detail(&format!("{}: {} of {sheets}, step {done}/{of}", job.name, sheet + 1));
+        };
+        Ok(refiner.refine((&job.name, picture), plan, before, &mut show)?)
     }
 
     /// Which regions, in which order, with which words, on which sheets.
@@ -303,27 +323,26 @@ impl Refining<'_> {
         Plan::new(options, picture.dimensions(), self.size, found, chosen)
     }
 
-    fn write(
+    /// Before, after and mask, for the page.
+    fn write_strip(
         &self,
         job: &Job,
-        record: &Record,
         (before, after): (&RgbImage, &RgbImage),
         plan: &Plan,
-        dry: bool,
-    ) -> Result<String, Failure> {
-        let out = &self.options.out;
+    ) -> anyhow::Result<()> {
         let mask = plan.mask(before.dimensions());
         let regions: Vec<_> = plan.tasks.iter().map(|task| &task.region).collect();
         let strip = sheet::strip(before, after, &mask, &regions);
-        let strip_file = out.join("sheet").join(format!("{}.jpg", job.name));
-        files::picture(&strip_file, &strip.into()).map_err(anyhow::Error::from)?;
-        if dry {
-            return Ok(String::new());
-        }
-        let (width, height) = (after.width() as usize, after.height() as usize);
-        let rgb = Rgb { width, height, pixels: after.as_raw().clone() };
-        let bytes = file::encode(&rgb, &[(MARK, record.text(&self.settings).to_string())])?;
-        files::write(&out.join(&job.file), &bytes).map_err(anyhow::Error::from)?;
+        let file = self.options.out.join("sheet").join(format!("{}.jpg", job.name));
+        Ok(files::picture(&file, &strip.into())?)
+    }
+
+    /// The refined picture; returns the digest of its file.
+    fn write(&self, job: &Job, refined: &RgbImage, texts: &[(String, String)]) -> anyhow::Result<String> {
+        let (width, height) = (refined.width() as usize, refined.height() as usize);
+        let rgb = Rgb { width, height, pixels: refined.as_raw().clone() };
+        let bytes = file::encode(&rgb, texts)?;
+        files::write(&self.options.out.join(&job.file), &bytes)?;
         Ok(sha256_hex(&bytes))
     }
 }
@@ -337,44 +356,5 @@ enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::All(error)
-    }
-}
-
-/// A plan in lines, as `--dry-run` prints it.
-fn described(record: &Record) -> String {
-    let mut text = format!("{} ({}x{}): {}", record.picture, record.width, record.height, record.mode);
-    if record.regions.is_empty() {
-        text += ", no region";
-    }
-    for (i, region) in record.regions.iter().enumerate() {
-        let [x0, y0, x1, y1] = region.bounds;
-        let score = region.before.map_or(String::new(), |score| format!(", score {score:.2}"));
-        let control = if region.control { ", with control" } else { "" };
-        text += &format!(
-            "\n  {} {} at {x0:.0},{y0:.0} {:.0}x{:.0}{score}, {:.1} times enlarged{control}: {}",
-            i + 1,
-            region.kind,
-            x1 - x0,
-            y1 - y0,
-            region.enlarged,
-            region.prompt
-        );
-    }
-    text
-}
-
-fn tell(records: &[Record], skipped: &[(String, String)], worked: usize, seconds: f64, interrupted: bool) {
-    let regions: usize = records.iter().map(|record| record.regions.len()).sum();
-    let pictures = units::count(records.len() as u64, "picture");
-    let verdicts: Vec<String> = record::counts(records)
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
-        .collect();
-    let verdicts = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
-    outln!("{pictures}, {}{verdicts}; {} skipped", units::count(regions as u64, "region"), skipped.len());
-    outln!("{worked} done now, {} kept from before; {}", records.len() - worked, units::duration(seconds));
-    if interrupted {
-        outln!("interrupted: the same command again continues");
     }
 }

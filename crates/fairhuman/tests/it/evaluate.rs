@@ -1,7 +1,9 @@
 //! `fairhuman evaluate` from outside: folders of drawn people compared, gone on with, and refused.
 
+use fairhuman_files::sha256_hex;
 use serde_json::Value;
 
+use crate::annotate::shipped;
 use crate::world::World;
 
 /// People drawn in two ways from the same seed: the same captions, other pictures.
@@ -33,6 +35,14 @@ fn json(world: &World, name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(world.path(name)).unwrap()).unwrap()
 }
 
+/// A line with another object, and the digest of that.
+fn forged(line: &str, change: impl Fn(&str) -> String) -> String {
+    let (fields, _) = line.rsplit_once(",\"digest\":\"").unwrap();
+    let object = change(&format!("{fields}}}"));
+    let digest = sha256_hex(object.as_bytes());
+    format!("{},\"digest\":\"{digest}\"}}\n", &object[..object.len() - 1])
+}
+
 #[test]
 fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     let world = two_folders();
@@ -54,17 +64,29 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     let face = &summary["comparisons"][0]["differences"]["drawn.face"];
     assert_eq!((face["pairs"].as_u64(), face["unscored"].as_u64()), (Some(11), Some(0)));
     assert_eq!(summary["levels"][0]["drawn.face"]["mean"], 1.0);
+    for key in ["mean", "percentile", "corrected", "win_rate", "win_interval", "p", "p_holm", "detectable"] {
+        assert!(!face[key].is_null() || key == "win_rate", "no {key} in {face}");
+    }
     let page = std::fs::read_to_string(world.path("out/report.html")).unwrap();
-    for part in ["ink beside soft", "drawn.eye_confidence", "data:image/png", "Definitions"] {
+    for part in ["ink beside soft", "drawn.eye_confidence", "data:image/png", "Definitions", "by percentiles"]
+    {
         assert!(page.contains(part), "no {part} on the page");
     }
 
-    // Again, from the file: other scores in it are taken as they are.
-    let changed = scores.replacen("\"score\":1.0", "\"score\":0.25", 1);
-    assert_ne!(changed, scores);
-    std::fs::write(world.path("out/scores.jsonl"), &changed).unwrap();
+    // Again, from the file: what it says is taken where its lines are whole, and made again where they are
+    // altered.
+    let (line, rest) = scores.split_once('\n').unwrap();
+    let forged = forged(line, |object| object.replace("\"score\":1.0", "\"score\":0.25")) + rest;
+    assert_ne!(forged, scores);
+    std::fs::write(world.path("out/scores.jsonl"), &forged).unwrap();
     world.ok(&words);
-    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), changed);
+    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), forged);
+    let altered = scores.replacen("\"score\":1.0", "\"score\":0.25", 1);
+    std::fs::write(world.path("out/scores.jsonl"), altered).unwrap();
+    let output = world.run(&words);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("out/scores.jsonl: 1 line cut or altered"), "{said}");
+    assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), scores);
     let said = world.fails(&[&words[..], &["--model", "builtin"]].concat());
     assert!(said.contains("--losses"), "{said}");
     let said = world.fails(&[&words[..], &["--sort", "beauty"]].concat());
@@ -149,6 +171,34 @@ fn features_of_pictures_and_regions_are_kept() {
     assert!(world.fails(&words).contains("holds no features"));
     let words = ["evaluate", "soft", "--judge", dino, "--out", "soft"];
     assert!(world.fails(&words).contains("which is read: choose another place"));
+}
+
+/// With the detectors: what they find in a reference is taken from the file where that says it.
+#[test]
+fn the_detectors_look_at_a_reference_picture_once() {
+    let Some(models) = crate::annotate::networks() else { return };
+    let world = World::empty();
+    for folder in ["made", "photos"] {
+        std::fs::create_dir(world.path(folder)).unwrap();
+        std::fs::copy(shipped("photos/astronaut.png"), world.path(format!("{folder}/a.png"))).unwrap();
+        let list = "{\"picture\": \"a.png\", \"prompt\": \"an astronaut\"}\n";
+        std::fs::write(world.path(format!("{folder}/metadata.jsonl")), list).unwrap();
+    }
+    let overlap = || {
+        world.ok(&["evaluate", "made", "--reference", "photos", "--models", &models, "--out", "out"]);
+        json(&world, "out/summary.json")["levels"][0]["face.iou"]["mean"].as_f64()
+    };
+    assert!(overlap().unwrap() > 0.99);
+    let kept = String::from_utf8(world.bytes("out/reference.jsonl")).unwrap();
+    assert_eq!(kept.lines().count(), 1);
+    overlap();
+    assert_eq!(String::from_utf8(world.bytes("out/reference.jsonl")).unwrap(), kept);
+    let nobody = |object: &str| {
+        let (before, _) = object.split_once(",\"truth\":").unwrap();
+        format!("{before},\"truth\":{{\"faces\":null,\"hands\":null}}}}")
+    };
+    std::fs::write(world.path("out/reference.jsonl"), forged(kept.trim_end(), nobody)).unwrap();
+    assert_eq!(overlap(), None, "nobody looked again");
 }
 
 #[test]

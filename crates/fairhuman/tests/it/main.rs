@@ -30,6 +30,7 @@ mod profile;
 mod quickstart;
 mod refine;
 mod refine_found;
+mod refine_texts;
 mod replay;
 mod report;
 mod resume;

@@ -238,6 +238,8 @@ fn control_networks_run_where_there_are_landmarks_and_nowhere_else() {
     let points: Vec<[f64; 2]> =
         (0..21).map(|i| [72.0 + f64::from(i % 5) * 4.0, 52.0 + f64::from(i / 5) * 3.0]).collect();
     regions["a.png"][0]["points"] = json!(points);
+    // Those of a face bound its mask; nothing of it is drawn.
+    regions["a.png"][1]["points"] = json!([[25, 25], [45, 25], [35, 50]]);
     std::fs::write(world.path("regions.json"), regions.to_string()).unwrap();
     let (with, told) = run("with", &["--control", "pose"]);
     assert_eq!((&told[0]["control"], &told[1]["control"]), (&json!(false), &json!(true)));
@@ -256,11 +258,14 @@ fn mistakes_are_answered_with_what_to_do() {
         .unwrap();
     std::fs::write(world.path("other.json"), r#"{"a.png": [{"kind": "foot", "box": [1, 1, 3, 3]}]}"#)
         .unwrap();
+    let twice = r#"{"a.png": [{"kind": "hand", "box": [1, 1, 9, 9]}], "a.png": []}"#;
+    std::fs::write(world.path("twice.json"), twice).unwrap();
     std::fs::create_dir(world.path("empty")).unwrap();
     for (more, expected) in [
         (&["--out", "out"][..], "fairhuman models get"),
         (&["--out", "out", "--regions", "wrong.json"], "expected left, top, right and bottom"),
-        (&["--out", "out", "--regions", "other.json"], "unknown variant `foot`"),
+        (&["--out", "out", "--regions", "other.json"], "a.png, region 1: unknown variant `foot`"),
+        (&["--out", "out", "--regions", "twice.json"], "twice.json: a.png is named twice"),
         (&["--out", "out", "--regions", "empty"], "neither annotations"),
         (&["--out", "out", "--masks", "nowhere"], "nowhere"),
         (&["--out", "in", "--regions", "regions.json"], "in"),

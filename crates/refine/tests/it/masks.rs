@@ -140,7 +140,7 @@ fn picture_and_mask_are_cut_by_one_map() {
     let gray = GrayImage::from_fn(200, 150, |x, y| Luma([if white(x, y) { 255 } else { 0 }]));
     let tile = sheet(&region(bounds, vec![]), (200, 150), MODEL).tiles.remove(0);
     let cut = tile.cut(&picture);
-    let mask = tile.cut_mask(&SoftMask::of_picture(&gray, &tile));
+    let mask = tile.cut_mask(&SoftMask::of_part(&gray, &Rect::whole((200, 150)), &tile));
     let mut counted = 0;
     for (i, (pixel, weight)) in cut.pixels().zip(&mask).enumerate() {
         let (x, y) = (i as u32 % cut.width(), i as u32 / cut.width());

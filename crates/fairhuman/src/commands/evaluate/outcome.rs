@@ -1,9 +1,10 @@
 //! The results of an evaluation: levels of every folder, differences of each from the first.
 
 use fairhuman_evaluate::{
-    Better, Difference, Judge, Level, Metric, Pairs, PictureSet, Score, correct, difference, level, pairs,
+    Better, Difference, Judge, Level, Metric, Pairs, PictureSet, Score, correct, difference, level,
 };
 
+use super::pairing;
 use super::sets::{Distance, OfSets};
 use crate::units::short;
 
@@ -54,12 +55,11 @@ impl Outcome {
     /// Compares the folders by their scores, which are judge by judge in the order of the pictures and then
     /// of the metrics.
     pub fn new(
-        sets: Vec<PictureSet>,
+        (sets, pairs): (Vec<PictureSet>, Vec<Pairs>),
         mut judges: Vec<JudgeRecord>,
         scores: &[Score],
         of_sets: OfSets,
     ) -> Self {
-        let pairs: Vec<Pairs> = sets.iter().skip(1).map(|set| pairs(&sets[0], set)).collect();
         let mut measured: Vec<Measured> = Vec::new();
         for metric in judges.iter().flat_map(|judge| &judge.metrics) {
             let mut own = scores.iter().filter(|score| score.judge == metric.name).map(|score| score.score);
@@ -78,6 +78,13 @@ impl Outcome {
             correct(measured.iter_mut().map(|m| &mut m.differences[i]));
         }
         Self { sets, pairs, judges, measured, distances: of_sets.distances }
+    }
+
+    /// Why a comparison has no pairs; none where it has some.
+    pub fn why_no_pairs(&self, i: usize) -> Option<String> {
+        let names = self.names();
+        let sets = [&self.sets[0], &self.sets[i + 1]];
+        self.pairs[i].pairs.is_empty().then(|| pairing::why_none(sets, [&names[0], &names[i + 1]]))
     }
 
     /// The folders' names: their last parts, or the whole paths where these are the same.
@@ -105,13 +112,21 @@ impl Outcome {
             };
             outln!("{name}: {} pictures{missing}", set.pictures.len());
         }
-        for (other, pairs) in names.iter().skip(1).zip(&self.pairs) {
+        for (i, (other, pairs)) in names.iter().skip(1).zip(&self.pairs).enumerate() {
+            let by = if pairs.by_name { ", by file name" } else { "" };
             let lone = pairs.only_first.len() + pairs.only_second.len();
             let lone = if lone > 0 { format!("; {lone} pictures without a partner") } else { String::new() };
-            outln!("{} and {other}: {} pairs{lone}", names[0], pairs.pairs.len());
+            outln!("{} and {other}: {} pairs{by}{lone}", names[0], pairs.pairs.len());
+            if let Some(why) = self.why_no_pairs(i) {
+                outln!("  {why}");
+            }
         }
         for measured in &self.measured {
-            outln!("{}", line(measured, &names));
+            outln!("{}", line(measured, &names, &self.pairs));
+        }
+        let is_unscored = |m: &Measured| m.differences.iter().any(|d| d.mean.is_none() && d.unscored > 0);
+        if self.measured.iter().any(is_unscored) {
+            outln!("{UNSCORED}");
         }
         for distance in &self.distances {
             let values = names.iter().zip(&distance.values);
@@ -133,7 +148,7 @@ pub fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", short(value)) } else { short(value) }
 }
 
-fn line(measured: &Measured, names: &[String]) -> String {
+fn line(measured: &Measured, names: &[String], pairs: &[Pairs]) -> String {
     let levels: Vec<String> = names
         .iter()
         .zip(&measured.levels)
@@ -146,8 +161,8 @@ fn line(measured: &Measured, names: &[String]) -> String {
         })
         .collect();
     let mut text = format!("{}: {}", measured.metric.name, levels.join(", "));
-    for difference in &measured.differences {
-        text += &format!("; {}", sentence(difference, measured.metric.better));
+    for (difference, pairs) in measured.differences.iter().zip(pairs) {
+        text += &format!("; {}", sentence(difference, &measured.metric, pairs.pairs.len()));
     }
     text
 }
@@ -161,10 +176,24 @@ pub fn verdict(difference: &Difference, better: Better) -> &'static str {
     }
 }
 
-/// A difference in words.
-pub fn sentence(difference: &Difference, better: Better) -> String {
-    let Some(mean) = difference.mean else { return "no pairs with scores".into() };
-    let verdict = verdict(difference, better);
+/// The remedy for pictures without scores.
+const UNSCORED: &str = "what is expected gives scores: prompts that name people or hands, numbers of faces and hands in --prompts LIST.jsonl, or \
+     --reference (docs/evaluate.md)";
+
+/// The sentence of a metric's definition that says which pictures have no score.
+fn unscored(metric: &Metric) -> &str {
+    metric.about.split("; ").find(|part| part.starts_with("no score")).unwrap_or("no score")
+}
+
+/// A difference in words, of a comparison of `pairs` pairs.
+fn sentence(difference: &Difference, metric: &Metric, pairs: usize) -> String {
+    let Some(mean) = difference.mean else {
+        return match pairs {
+            0 => "no difference, without pairs".into(),
+            n => format!("no difference, none of {n} pairs has both scores ({})", unscored(metric)),
+        };
+    };
+    let verdict = verdict(difference, metric.better);
     let interval = difference
         .corrected
         .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", signed(low), signed(high)));

@@ -2,10 +2,11 @@
 //! first.
 
 use anyhow::bail;
-use fairhuman_evaluate::{Better, Difference, Level, Picture};
+use fairhuman_evaluate::{Better, Difference, Level, Picture, Range};
 use fairhuman_report::{Grid, Report, Row, Table, html as report_html};
 
 use super::outcome::{Measured, Outcome, number, signed, verdict};
+use super::pairing;
 use super::sets::Distance;
 use crate::cli::Evaluate;
 use crate::machine;
@@ -55,15 +56,17 @@ fn summary(outcome: &Outcome, names: &[String]) -> Vec<String> {
             shown.join("; ")
         ));
     }
-    for (pairs, name) in outcome.pairs.iter().zip(&names[1..]) {
+    for (i, (pairs, name)) in outcome.pairs.iter().zip(&names[1..]).enumerate() {
         let (first, second) = (pairs.only_first.len(), pairs.only_second.len());
-        if first + second > 0 {
+        if first + second > 0 || pairs.by_name {
             said.push(format!(
-                "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same prompt and noise, and are in no difference.",
+                "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same {}, and are in no difference.",
                 pairs.pairs.len(),
-                names[0]
+                names[0],
+                pairing::by(pairs)
             ));
         }
+        said.extend(outcome.why_no_pairs(i).map(|why| format!("Why there are no pairs: {why}.")));
     }
     said
 }
@@ -95,9 +98,8 @@ fn levels(outcome: &Outcome, names: &[String]) -> Table {
 fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Table {
     let row = |m: &Measured| {
         let d: &Difference = &m.differences[i];
-        let corrected = d
-            .corrected
-            .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
+        let ends = |[low, high]: Range| format!("[{}, {}]", signed(low), signed(high));
+        let corrected = d.corrected.map_or_else(String::new, |range| format!(" {}", ends(range)));
         let [low, high] = d.win_interval;
         let wins = d.win_rate.map_or_else(
             || "-".into(),
@@ -117,19 +119,23 @@ fn differences(outcome: &Outcome, i: usize, (first, second): (&str, &str)) -> Ta
         vec![
             m.metric.name.clone(),
             d.mean.map_or_else(|| "-".into(), |mean| format!("{}{corrected}", signed(mean))),
+            d.percentile.map_or_else(|| "-".into(), ends),
             wins,
+            short(d.p),
             short(d.p_holm),
             verdict(d, m.metric.better).into(),
             if d.is_significant() { String::new() } else { number(d.detectable) },
             format!("{} of {} prompts{unscored}", d.pairs, d.prompts),
         ]
     };
-    let columns = ["", "difference", "won", "p", "verdict", "detectable", "pairs"];
+    let columns =
+        ["", "difference", "by percentiles", "won", "p", "p by Holm", "verdict", "detectable", "pairs"];
     Table {
         title: format!("{second} beside {first}"),
         text: format!(
-            "Mean difference {second} - {first} over prompts with its corrected 95 % interval (BCa); share of prompts that {second} wins, ties apart, with \
-             Wilson's interval; p of the sign test by Holm over all rows. Where no difference is shown: the least one that would have been found four times of five."
+            "Mean difference {second} - {first} over prompts with its corrected 95 % interval (BCa), and the interval by percentiles; share of prompts that {second} \
+             wins, ties apart, with Wilson's interval; p of the sign test, and by Holm's correction over all rows, which decides the verdict. Where no difference is \
+             shown: the least one that would have been found four times of five."
         ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: outcome.measured.iter().map(row).collect(),
@@ -218,7 +224,8 @@ fn pairs(
     Ok(Some(Grid {
         title: format!("Pairs by {}", measured.metric.name),
         text: format!(
-            "Pictures of the same prompt and noise: first those that {} gains most, last those that it loses most.",
+            "Pictures of the same {}: first those that {} gains most, last those that it loses most.",
+            pairing::by(&outcome.pairs[i]),
             names.1
         ),
         columns: vec![names.0.to_owned(), names.1.to_owned()],

@@ -11,9 +11,9 @@ use fairhuman_evaluate::sets::{
 };
 use fairhuman_evaluate::{Better, Metric, Picture, PictureSet, Truth, difference_of_units, level_of_units};
 
-use super::advance;
 use super::judges::Judges;
 use super::outcome::{JudgeRecord, Measured};
+use super::{advance, note_damaged};
 use crate::cli::{Evaluate, JudgeChoice};
 use crate::meter::Meter;
 
@@ -49,13 +49,14 @@ pub fn measure<B: Backend>(
     judges: &Judges,
     sets: &[PictureSet],
     options: &Evaluate,
-    (kept, stop): (&Path, &AtomicBool),
+    (file, stop): (&Path, &AtomicBool),
 ) -> anyhow::Result<Option<OfSets>> {
     let mut found = OfSets::default();
     if !judges.choices().iter().any(JudgeChoice::is_of_sets) {
         return Ok(Some(found));
     }
-    let mut kept = KeptFeatures::open(kept)?;
+    let mut kept = KeptFeatures::open(file)?;
+    note_damaged(file, kept.damaged());
     let reference = options.reference.as_deref().map(|folder| PictureSet::open(folder, None)).transpose()?;
     // One rule for all sets: where regions should be, if that is known of every picture, else where they are
     // found.

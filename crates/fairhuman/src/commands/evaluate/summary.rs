@@ -4,6 +4,7 @@ use fairhuman_evaluate::RESAMPLES;
 use serde_json::{Map, Value, json};
 
 use super::outcome::Outcome;
+use super::pairing;
 use super::sets::Distance;
 
 /// The file's text.
@@ -25,6 +26,8 @@ pub fn text(outcome: &Outcome) -> String {
             "first": outcome.sets[0].folder.display().to_string(),
             "second": outcome.sets[i + 1].folder.display().to_string(),
             "pairs": pairs.pairs.len(),
+            "paired_by": pairing::by(pairs),
+            "why_no_pairs": outcome.why_no_pairs(i),
             "only_first": pairs.only_first,
             "only_second": pairs.only_second,
             "differences": differences,

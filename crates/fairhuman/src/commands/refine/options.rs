@@ -10,10 +10,9 @@ use fairhuman_diffusion::vae::VaeConfig;
 use fairhuman_files::sha256_hex;
 use fairhuman_refine::{Filter, Kind, ModelSize, Order};
 use fairhuman_vision::files;
-use fairhuman_vision::skeleton::Style;
 use serde_json::{Value, json};
 
-use crate::cli::{ControlStyle, ModelChoice, Refine, RegionKind, RegionOrder};
+use crate::cli::{ModelChoice, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
 use crate::commands::sample::made_with::Hashes;
 use crate::commands::sample::{self, control::Wanted};
@@ -85,14 +84,6 @@ fn lcm(a: usize, b: usize) -> usize {
     a / gcd(a, b) * b
 }
 
-pub fn style(style: ControlStyle) -> Style {
-    match style {
-        ControlStyle::Classic => Style::Classic,
-        ControlStyle::Thin => Style::Thin,
-        ControlStyle::Xinsir => Style::Xinsir,
-    }
-}
-
 pub fn filter(options: &Refine) -> Filter {
     let kind = |kind: &RegionKind| match kind {
         RegionKind::Face => Kind::Face,
@@ -149,7 +140,7 @@ pub fn settings(
         })
     };
     Ok(json!({
-        "version": 1,
+        "version": 2,
         "model": about_model(&options.model, model),
         "loras": hashes.loras(loras),
         "controls": hashes.controls(controls, 0),

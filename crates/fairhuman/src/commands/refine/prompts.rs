@@ -1,8 +1,6 @@
 //! A prompt for each region, and the prompt that a picture brings.
 
-use std::path::Path;
-
-use fairhuman_pictures::png_texts;
+use fairhuman_files::MARK;
 use fairhuman_refine::{Kind, Region};
 use serde_json::Value;
 
@@ -42,28 +40,25 @@ impl Lists {
     }
 }
 
-/// The prompt that a picture file was made of, by the texts that `fairhuman sample` or A1111 write into PNG
-/// files.
-pub fn of_file(file: &Path, bytes: &[u8]) -> Option<String> {
-    if file.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")) {
-        return None;
-    }
-    let texts = png_texts(bytes);
+/// The prompt that a picture was made of, by the texts that `fairhuman sample`, A1111 or this command wrote
+/// into its file.
+pub fn of_texts(texts: &[(String, String)]) -> Option<String> {
     let text = |key: &str| texts.iter().find(|(keyword, _)| keyword == key).map(|(_, text)| text.as_str());
-    let ours = text("fairhuman").and_then(|json| serde_json::from_str::<Value>(json).ok());
-    if let Some(prompt) = ours.as_ref().and_then(|json| json["prompt"].as_str()) {
-        return Some(prompt.to_owned());
-    }
-    let parameters = text("parameters")?;
-    let end = ["\nNegative prompt:", "\nSteps:"].iter().filter_map(|mark| parameters.find(mark)).min();
-    Some(parameters[..end.unwrap_or(parameters.len())].trim().to_owned())
+    let ours = text(MARK).and_then(|json| serde_json::from_str::<Value>(json).ok()).unwrap_or_default();
+    let sampled = ours["prompt"].as_str().map(str::to_owned);
+    let refined = || Some(ours["refined"].as_array()?.last()?["prompt"].as_str()?.to_owned());
+    let parameters = text("parameters").map(|parameters| {
+        let end = ["\nNegative prompt:", "\nSteps:"].iter().filter_map(|mark| parameters.find(mark)).min();
+        parameters[..end.unwrap_or(parameters.len())].trim().to_owned()
+    });
+    sampled.or(parameters).or_else(refined)
 }
 
 #[cfg(test)]
 mod tests {
     use fairhuman_refine::{Kind, Rect, Region};
 
-    use super::Lists;
+    use super::{Lists, of_texts};
 
     fn assigned(faces: &[&str], hands: &[&str], kinds: &[Kind]) -> Vec<Option<String>> {
         let bounds = Rect { x0: 0.0, y0: 0.0, x1: 9.0, y1: 9.0 };
@@ -87,5 +82,20 @@ mod tests {
         assert_eq!(assigned(&["a [SEP] [PROMPT], b"], &[], &kinds)[2], Some("scene, b".into()));
         assert_eq!(assigned(&["[SEP]c"], &[], &[Face, Face]), texts(&["scene", "c"]));
         assert_eq!(assigned(&["[SKIP][SEP]c"], &[], &[Face, Face]), [None, Some("c".into())]);
+    }
+
+    #[test]
+    fn a_picture_brings_the_prompt_that_it_was_made_of() {
+        let of = |texts: &[(&str, &str)]| {
+            let texts: Vec<_> = texts.iter().map(|&(key, text)| (key.to_owned(), text.to_owned())).collect();
+            of_texts(&texts)
+        };
+        let parameters = ("parameters", "a cat\nNegative prompt: b\nSteps: 3");
+        let refined = ("fairhuman", r#"{"refined": [{"prompt": "first"}, {"prompt": "second"}]}"#);
+        let sampled = ("fairhuman", r#"{"prompt": "a dog", "refined": [{"prompt": "first"}]}"#);
+        assert_eq!(of(&[parameters, sampled]).as_deref(), Some("a dog"));
+        assert_eq!(of(&[refined, parameters]).as_deref(), Some("a cat"));
+        assert_eq!(of(&[refined]).as_deref(), Some("second"));
+        assert_eq!(of(&[("fairhuman", "no JSON"), ("Comment", "a cat")]), None);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use fairhuman_files::{sha256_hex, write_atomically};
-use fairhuman_refine::{Mode, Verdict};
+use fairhuman_files::{MARK, sha256_hex, write_atomically};
+use fairhuman_refine::Verdict;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::work::{Judged, Plan};
+use super::plan::{Plan, Task};
+use super::work::Judged;
 
 /// A refined picture. It is written when everything else of the picture is there: what has one is done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,9 +33,22 @@ pub struct Record {
 }
 
 impl Record {
-    /// The text of the picture's file: all but the time and the file's own digest, so that the same result
-    /// has the same bytes, and of the run's `settings` the networks.
-    pub fn text(&self, settings: &Value) -> Value {
+    /// The texts of the refined picture's file: those of the original, so that it still says what it was
+    /// made of. This record is added to the list `refined` of those under our mark, which come first, because
+    /// the mark is looked for at the beginning of a file.
+    pub fn texts(&self, original: Vec<(String, String)>, settings: &Value) -> Vec<(String, String)> {
+        let own = original.iter().find(|(keyword, _)| keyword == MARK);
+        let own = own.and_then(|(_, text)| serde_json::from_str::<Map<String, Value>>(text).ok());
+        let mut made = own.unwrap_or_default();
+        let before = made.get("refined").and_then(Value::as_array).cloned().unwrap_or_default();
+        made.insert("refined".into(), before.into_iter().chain([self.told(settings)]).collect());
+        let others = original.into_iter().filter(|(keyword, _)| keyword != MARK);
+        [(MARK.to_owned(), Value::from(made).to_string())].into_iter().chain(others).collect()
+    }
+
+    /// All but the time and the file's own digest, so that the same result has the same bytes, and of the
+    /// run's `settings` the networks.
+    fn told(&self, settings: &Value) -> Value {
         let mut value = json!(self);
         if let Some(fields) = value.as_object_mut() {
             fields.shift_remove("seconds");
@@ -72,7 +86,7 @@ pub struct RegionRecord {
 /// The regions of a plan, with their verdicts where there are some.
 pub fn regions(plan: &Plan, judged: &[Judged], with_control: bool) -> Vec<RegionRecord> {
     let corners = |r: fairhuman_refine::Rect| [r.x0, r.y0, r.x1, r.y1].map(|v| (v * 10.0).round() / 10.0);
-    let region = |(i, task): (usize, &super::work::Task)| {
+    let region = |(i, task): (usize, &Task)| {
         let tile = &plan.sheets[task.place.0].tiles[task.place.1];
         let judged = judged.get(i);
         RegionRecord {
@@ -90,15 +104,6 @@ pub fn regions(plan: &Plan, judged: &[Judged], with_control: bool) -> Vec<Region
     plan.tasks.iter().enumerate().map(region).collect()
 }
 
-/// The name of a mode in reports.
-pub fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Whole => "whole",
-        Mode::Crops => "crops",
-        Mode::Mosaic => "mosaic",
-    }
-}
-
 /// The record that an earlier run left, if it is of this file with these settings and its picture is there,
 /// whole.
 pub fn done(file: &Path, out: &Path, sha256: &str, settings: &str) -> Option<Record> {
@@ -110,11 +115,19 @@ pub fn done(file: &Path, out: &Path, sha256: &str, settings: &str) -> Option<Rec
 }
 
 /// Numbers of regions by verdict.
-pub fn counts(records: &[Record]) -> [(Verdict, usize); 4] {
+fn counts(records: &[Record]) -> [(Verdict, usize); 4] {
     let all = || records.iter().flat_map(|record| &record.regions);
     [Verdict::Kept, Verdict::Lost, Verdict::Worse, Verdict::Unchecked].map(|verdict| {
         (verdict, all().filter(|region| region.verdict.as_deref() == Some(verdict.name())).count())
     })
+}
+
+/// The same in words; nothing where nothing was painted.
+pub fn verdicts(records: &[Record]) -> String {
+    let counts = counts(records);
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
+    counts.join(", ")
 }
 
 /// Writes `report.json`.

@@ -9,8 +9,8 @@ use fairhuman_vision::detect::{DetectOptions, Detections, Instance};
 use fairhuman_vision::pipeline::Pipeline;
 use fairhuman_vision::skeleton::Skeleton;
 use image::{GrayImage, RgbImage};
-use serde::Deserialize;
 
+use super::listed::{self, Listed};
 use crate::cli::Refine;
 use crate::commands::{drawn_pose, mask_file};
 
@@ -40,26 +40,6 @@ pub enum Source {
     Masks(PathBuf),
 }
 
-/// A region of a file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listed {
-    kind: ListedKind,
-    #[serde(rename = "box")]
-    bounds: [f64; 4],
-    #[serde(default)]
-    points: Vec<[f64; 2]>,
-    prompt: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ListedKind {
-    Face,
-    Hand,
-    Other,
-}
-
 impl Source {
     /// That which the options name.
     pub fn open(options: &Refine) -> anyhow::Result<Self> {
@@ -70,24 +50,7 @@ impl Source {
                 Ok(Self::Masks(masks.clone()))
             }
             (Some(folder), None) if folder.is_dir() => dataset(folder),
-            (Some(file), None) => {
-                let bytes = fairhuman_files::read(file).with_context(|| file.display().to_string())?;
-                let listed: BTreeMap<String, Vec<Listed>> = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{}: not a list of regions for each picture", file.display()))?;
-                for (picture, region) in
-                    listed.iter().flat_map(|(name, list)| list.iter().map(move |r| (name, r)))
-                {
-                    let [x0, y0, x1, y1] = region.bounds;
-                    let numbers = region.bounds.iter().chain(region.points.iter().flatten());
-                    ensure!(
-                        x0 < x1 && y0 < y1 && numbers.into_iter().all(|v| v.is_finite()),
-                        "{}, {picture}: box {:?}: expected left, top, right and bottom in pixels",
-                        file.display(),
-                        region.bounds
-                    );
-                }
-                Ok(Self::Listed(listed))
-            }
+            (Some(file), None) => Ok(Self::Listed(listed::read(file)?)),
         }
     }
 
@@ -161,18 +124,6 @@ impl Source {
                 })
             }
         }
-    }
-}
-
-impl Listed {
-    fn region(&self) -> Region {
-        let [x0, y0, x1, y1] = self.bounds;
-        let kind = match self.kind {
-            ListedKind::Face => Kind::Face,
-            ListedKind::Hand => Kind::Hand,
-            ListedKind::Other => Kind::Other,
-        };
-        Region { kind, bounds: Rect { x0, y0, x1, y1 }, points: self.points.clone(), score: None }
     }
 }
 
@@ -251,9 +202,9 @@ fn around(points: &[[f64; 2]]) -> Option<Rect> {
     boxes.reduce(|a, b| a.union(&b))
 }
 
-/// Hands with 21 points, as skeletons have them.
+/// Hands whose landmarks are known.
 fn skeleton_of(regions: &[Region]) -> Skeleton {
-    let hands = regions.iter().filter(|region| region.kind == Kind::Hand && region.points.len() == 21);
+    let hands = regions.iter().filter(|region| region.kind == Kind::Hand && !region.points.is_empty());
     let hands = hands.map(|region| region.points.iter().map(|p| p.map(|v| v as f32)).collect());
     Skeleton { hands: hands.collect(), ..Skeleton::default() }
 }

@@ -5,7 +5,7 @@ use fairhuman_vision::sheet::{escaped, link};
 use image::imageops::{FilterType, crop_imm, replace, resize};
 use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 
-use super::record::{Record, counts};
+use super::record::{Record, verdicts};
 
 /// Longer side of a whole picture.
 const WHOLE: u32 = 320;
@@ -32,8 +32,7 @@ pub fn strip(before: &RgbImage, after: &RgbImage, mask: &GrayImage, regions: &[&
         replace(&mut strip, &small, i64::from(i as u32 * (w + GAP)), 0);
     }
     for (r, region) in regions.iter().take(MOST).enumerate() {
-        let box_ = region.context(1.5);
-        let part = square(&box_, (width, height));
+        let part = pixels(&region.context(1.5), (width, height));
         for (i, picture) in all.iter().enumerate() {
             let crop = crop_imm(*picture, part.0, part.1, part.2, part.3).to_image();
             let longer = part.2.max(part.3).max(1);
@@ -47,7 +46,7 @@ pub fn strip(before: &RgbImage, after: &RgbImage, mask: &GrayImage, regions: &[&
 }
 
 /// Whole pixels of a box, moved inside the picture: x, y, width, height.
-fn square(bounds: &Rect, picture: (u32, u32)) -> (u32, u32, u32, u32) {
+fn pixels(bounds: &Rect, picture: (u32, u32)) -> (u32, u32, u32, u32) {
     let inside = bounds.moved_inside(picture);
     let (x, y) = (inside.x0.floor() as u32, inside.y0.floor() as u32);
     let end = |edge: f64, last: u32| (edge.ceil() as u32).min(last);
@@ -58,16 +57,12 @@ fn square(bounds: &Rect, picture: (u32, u32)) -> (u32, u32, u32, u32) {
 /// The page: what was skipped, then a figure for each picture.
 pub fn html(records: &[Record], skipped: &[(String, String)], dry: bool) -> String {
     let title = if dry { "Regions" } else { "Before, after, mask" };
-    let list: Vec<String> = counts(records)
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
-        .collect();
+    let verdicts = verdicts(records);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"generator\" content=\"fairhuman {}\">\n<title>{title}</title>\n<style>{STYLE}</style></head><body>\n<h1>{title}: {} pictures</h1>\n<p>Each row shows the picture before, after, and in white what was painted; below, each region. Regions: {}. Lost (not found any more) and worse ones (lower by more than 0.1) keep their original.</p>\n",
         env!("CARGO_PKG_VERSION"),
         records.len(),
-        if list.is_empty() { "none painted".into() } else { list.join(", ") },
+        if verdicts.is_empty() { "none painted" } else { &verdicts },
     );
     if !skipped.is_empty() {
         page += &format!("<h2>{} skipped</h2>\n<ul>\n", skipped.len());
