@@ -52,7 +52,10 @@ mod tests {
 
     use super::*;
 
-    fn set(pictures: &[(&str, Option<&str>, Option<(u64, u64)>)]) -> PictureSet {
+    /// A picture's name, prompt and noise.
+    type Row<'a> = (&'a str, Option<&'a str>, Option<(u64, u64)>);
+
+    fn set(pictures: &[Row<'_>]) -> PictureSet {
         let picture = |&(name, prompt, noise): &(&str, Option<&str>, Option<(u64, u64)>)| Picture {
             file: Path::new("folder").join(name),
             name: name.into(),
