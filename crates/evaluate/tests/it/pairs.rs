@@ -4,8 +4,11 @@ use fairhuman_evaluate::{Expected, PictureSet, pair_up, pairs};
 
 use crate::sets::{folder, picture};
 
-/// Folders of pictures, by names and what they carry.
-fn sets<const N: usize>(folders: [&[(&str, Option<(&str, u64, u64)>)]; N]) -> [PictureSet; N] {
+/// A picture's name, and the prompt, seed and index that it carries.
+type About = (&'static str, Option<(&'static str, u64, u64)>);
+
+/// Folders of pictures.
+fn sets<const N: usize>(folders: [&[About]; N]) -> [PictureSet; N] {
     let root = folder();
     let mut number = 0;
     folders.map(|pictures| {

@@ -52,11 +52,11 @@ mod tests {
 
     use super::*;
 
-    /// A picture's name, prompt and noise.
-    type Row<'a> = (&'a str, Option<&'a str>, Option<(u64, u64)>);
+    /// Name, prompt and noise.
+    type About = (&'static str, Option<&'static str>, Option<(u64, u64)>);
 
-    fn set(pictures: &[Row<'_>]) -> PictureSet {
-        let picture = |&(name, prompt, noise): &(&str, Option<&str>, Option<(u64, u64)>)| Picture {
+    fn set(pictures: &[About]) -> PictureSet {
+        let picture = |&(name, prompt, noise): &About| Picture {
             file: Path::new("folder").join(name),
             name: name.into(),
             prompt: prompt.map(str::to_owned),
