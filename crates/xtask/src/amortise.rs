@@ -1,6 +1,7 @@
-//! `xtask amortise`: fair weights for steps that make no Gram matrix, replayed from the logs of runs that made one in
-//! every step. It compares what the steps between could be given: the weights of an average of the Gram matrices
-//! (the program's way), an average of the exact steps' weights, and the memory that has been best so far.
+//! `xtask amortise`: fair weights for steps that make no Gram matrix, replayed from the logs of runs that
+//! made one in every step. It compares what the steps between could be given: the weights of an average of
+//! the Gram matrices (the program's way), an average of the exact steps' weights, and the memory that has
+//! been best so far.
 
 use std::path::{Path, PathBuf};
 

@@ -46,7 +46,8 @@ enum Command {
     /// Fine-tune with each weighting, several times, and tabulate held-out losses (hours); the same command
     /// again goes on
     Evidence(evidence::Evidence),
-    /// Replay the Gram matrices of exact runs as if only every N-th had been made, and say how far the weights are off
+    /// Replay the Gram matrices of exact runs as if only every N-th had been made, and say how far the
+    /// weights are off
     Amortise(amortise::Amortise),
     /// Kill, damage, interrupt and starve runs, and count what ended as promised
     #[cfg(unix)]

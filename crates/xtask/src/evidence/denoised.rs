@@ -36,8 +36,8 @@ fn arms() -> impl Iterator<Item = &'static Arm> {
 }
 
 impl Place {
-    /// Makes the pictures of a run, or of the base model, and returns their squared errors: sums of each picture
-    /// everywhere, in faces, in hands, and outside both. Pictures that are there stay.
+    /// Makes the pictures of a run, or of the base model, and returns their squared errors: sums of each
+    /// picture everywhere, in faces, in hands, and outside both. Pictures that are there stay.
     pub(super) fn denoise(&self, world: &World, run: Option<(&Arm, u64)>) -> anyhow::Result<Vec<[f64; K]>> {
         let out = pictures(world, run);
         if !self.is_denoised(&out) {

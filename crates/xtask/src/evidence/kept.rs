@@ -1,6 +1,6 @@
-//! Results that are kept with the project: the held-out losses of each run, picture by picture, a line for each run
-//! in a file for each world. A machine that has none of the runs makes the same tables from them, and goes on with
-//! the runs that are missing.
+//! Results that are kept with the project: the held-out losses of each run, picture by picture, a line for
+//! each run in a file for each world. A machine that has none of the runs makes the same tables from them,
+//! and goes on with the runs that are missing.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -119,7 +119,8 @@ impl Kept {
         Ok(())
     }
 
-    /// The outcomes of an arm, of the seeds 1, 2, ... before the first that is missing: pairs are of the same seeds.
+    /// The outcomes of an arm, of the seeds 1, 2, ... before the first that is missing: pairs are of the same
+    /// seeds.
     pub fn outcomes(&self, kind: Kind, arm: &Arm) -> anyhow::Result<Vec<Outcome>> {
         let Some(before) = self.line(kind, None, 0) else { return Ok(Vec::new()) };
         let runs = (1..).map_while(|seed| self.line(kind, Some(arm), seed));

@@ -1,7 +1,8 @@
 //! `xtask evidence`: what weightings do, over worlds of drawn people, with the same steps, pictures and noise
 //! for all, several seeds, and held-out losses of each picture. The tables go into docs/evidence.md.
 //!
-//! The runs stay in `runs/evidence`, their results in docs/evidence; the same command again makes those that are missing.
+//! The runs stay in `runs/evidence`, their results in docs/evidence; the same command again makes those that
+//! are missing.
 
 mod denoised;
 mod figure;
@@ -42,8 +43,8 @@ pub(crate) struct Evidence {
     /// The folder of the runs [default: runs/evidence, or runs/evidence-quick]
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
-    /// The folder of the results that are kept, a file for each world [default: docs/evidence, or beside the runs with
-    /// --quick]
+    /// The folder of the results that are kept, a file for each world [default: docs/evidence, or beside the
+    /// runs with --quick]
     #[arg(long, value_name = "DIR")]
     kept: Option<PathBuf>,
     /// Also write the tables to this Markdown file, between `<!-- evidence:begin -->` and `<!-- evidence:end
