@@ -80,12 +80,6 @@ fn ensure_used(path: &Path, said: [(&str, bool); 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails where there is no autoencoder at `path`.
-fn ensure_there(key: &str, path: &Path) -> anyhow::Result<()> {
-    ensure!(path.exists(), "{key}: {}: there is no such file or folder", path.display());
-    Ok(())
-}
-
 /// A place in the user's cache that is another one for another model, other parts and other settings.
 fn place(kind: &str, model: &Path, parts: &[Option<&Path>], settings: &str) -> anyhow::Result<PathBuf> {
     let out = cache::folder().unwrap_or_else(|| std::env::temp_dir().join("fairhuman")).join(kind);
@@ -104,12 +98,9 @@ pub fn is_builtin(path: &Path) -> bool {
 pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
     let base = choice.base.as_deref().map(|base| folder(base, Asked::default())).transpose()?;
     let ModelChoice { prediction, clip_skip, .. } = *choice;
-    if let Some(vae) = &choice.vae {
-        ensure_there("--vae", vae)?;
-    }
     let asked = Asked { base: base.as_deref(), prediction, vae: choice.vae.as_deref(), clip_skip };
     let Some(model) = &choice.model else { return folder(&cache::builtin_model()?, asked) };
-    // What is not there at all is told by its reader.
+    // A file that is not there is told by its reader.
     if model.exists() || is_builtin(model) {
         ensure_used(model, [("--base", base.is_some()), ("--prediction", prediction.is_some())])?;
     }
@@ -169,7 +160,7 @@ pub fn of_recipe(model: &mut Model) -> anyhow::Result<()> {
     let base = base.map_err(|error| under("model.base", error))?;
     let vae = model.vae.as_mut().map(|vae| located("model.vae", vae)).transpose()?;
     if let Some(vae) = &vae {
-        ensure_there("model.vae", vae)?;
+        ensure!(vae.exists(), "model.vae: {}: there is no such file or folder", vae.display());
     }
     let (prediction, clip_skip) = (model.prediction, model.clip_skip);
     let asked = Asked { base: base.as_deref(), prediction, vae: vae.as_deref(), clip_skip };

@@ -84,7 +84,7 @@ fn paths_that_lead_nowhere_and_keys_that_do_nothing_are_told_by_their_key() {
     let error = world.fails(&[&sample[..], &["--base", "tiny"]].concat());
     assert!(error.contains("--base: it is for a checkpoint file"), "{error}");
     let error = world.fails(&[&sample[..], &["--vae", "x"]].concat());
-    assert!(error.contains("--vae: x: there is no such file or folder"), "{error}");
+    assert!(error.contains("the autoencoder, x: there is no such file or folder"), "{error}");
 }
 
 #[test]

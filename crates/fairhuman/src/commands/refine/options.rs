@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use fairhuman_diffusion::control::ControlConfig;
 use fairhuman_diffusion::generate;
 use fairhuman_diffusion::pipeline::ModelFolder;
@@ -16,6 +16,7 @@ use crate::cli::{ModelChoice, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
 use crate::commands::sample::made_with::Hashes;
 use crate::commands::sample::{self, control::Wanted};
+use crate::commands::there::ensure_there;
 use crate::model_path;
 
 /// A picture to be refined.
@@ -30,7 +31,7 @@ pub struct Job {
 /// The pictures, each with a file for its result.
 pub fn jobs(options: &Refine) -> anyhow::Result<Vec<Job>> {
     let place = &options.pictures;
-    ensure!(place.exists(), "{}: there is no such picture or folder", place.display());
+    ensure_there(&[("the pictures", place.as_path())])?;
     if place.is_file() {
         let name = place.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8")?;
         let file = Path::new(name).with_extension("png").to_string_lossy().into_owned();

@@ -45,10 +45,7 @@ impl Source {
     pub fn open(options: &Refine) -> anyhow::Result<Self> {
         match (&options.regions, &options.masks) {
             (None, None) => Ok(Self::Detectors),
-            (_, Some(masks)) => {
-                ensure!(masks.exists(), "{}: there is no such file or folder", masks.display());
-                Ok(Self::Masks(masks.clone()))
-            }
+            (_, Some(masks)) => Ok(Self::Masks(masks.clone())),
             (Some(folder), None) if folder.is_dir() => dataset(folder),
             (Some(file), None) => Ok(Self::Listed(listed::read(file)?)),
         }
