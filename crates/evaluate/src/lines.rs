@@ -33,10 +33,10 @@ impl Lines {
         if path.exists() {
             let text = fairhuman_files::read(path).map_err(EvaluateError::io(path))?;
             let text = String::from_utf8_lossy(&text);
-            let mut is_ours = text.trim().is_empty();
+            // An empty file, and one whose only line was cut, may be an evaluation's that was begun.
+            let mut is_ours = BEGIN.starts_with(text.trim());
             for line in text.lines().filter(|line| !line.is_empty()) {
-                // The very first line may be one that was cut.
-                is_ours |= line.starts_with(BEGIN) || BEGIN.starts_with(line);
+                is_ours |= line.starts_with(BEGIN);
                 damaged += usize::from(!opened(line).is_some_and(|object| take(&object)));
             }
             if !is_ours {

@@ -58,10 +58,14 @@ impl FileHashes {
         Self { path, known, changed: damaged, damaged }
     }
 
-    /// A note for a person, where the file was found damaged.
+    /// A note for a person, where the file was found damaged. That of an earlier version has no digest.
     pub fn note(&self) -> Option<String> {
         let path = self.path.display();
-        self.damaged.then(|| format!("{path} was damaged and is made again: the model's files are read anew"))
+        self.damaged.then(|| {
+            format!(
+                "{path} was damaged, or of an earlier version, and is made again: the model's files are read anew"
+            )
+        })
     }
 
     /// BLAKE3 hash of a file's content, in hexadecimal digits.

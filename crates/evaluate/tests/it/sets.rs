@@ -174,9 +174,11 @@ fn a_score_is_made_once_until_its_picture_changes() {
         assert_eq!(std::fs::read_to_string(&file).expect("scores"), text);
     }
 
-    std::fs::write(&file, "a letter to my aunt\n").expect("written");
-    assert!(Scores::open(&file).err().expect("foreign").to_string().contains("holds no scores"));
-    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "a letter to my aunt\n");
+    for foreign in ["a letter to my aunt\n", "{\n  \"name\": \"my aunt\"\n}\n"] {
+        std::fs::write(&file, foreign).expect("written");
+        assert!(Scores::open(&file).err().expect("foreign").to_string().contains("holds no scores"));
+        assert_eq!(std::fs::read_to_string(&file).expect("still there"), foreign);
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Work for Evaluating<'_> {
 fn note_damaged(file: &Path, lines: usize) {
     if lines > 0 {
         let count = units::count(lines as u64, "line");
-        errln!("note: {}: {count} cut or altered: made again", file.display());
+        errln!("note: {}: {count} cut or altered, or of an earlier version: made again", file.display());
     }
 }
 
