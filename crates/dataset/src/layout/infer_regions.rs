@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::table::nearest;
 use super::{detect, json, kohya, list_in};
 use crate::picture_files::{entries, holds_pictures};
 use crate::spec::{DatasetSpec, Layout, Region};
@@ -99,8 +100,8 @@ fn folders(root: &Path) -> Vec<String> {
     folders.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect()
 }
 
-/// The columns of JSON lines, those that half of the lines have (another may be a misspelling), or of a CSV
-/// file's header.
+/// The columns of JSON lines, or of a CSV file's header. Of lines that differ: those that half of them have,
+/// and the first line's others, unless one is a misspelling of those.
 fn columns(text: &[u8]) -> Vec<String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut lines = text.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
@@ -113,10 +114,15 @@ fn columns(text: &[u8]) -> Vec<String> {
         let names = String::from_utf8_lossy(first);
         return names.split(',').map(|n| n.trim().trim_matches('"').to_owned()).collect();
     };
-    let (mut counts, mut all) = (BTreeMap::new(), 0);
-    for line in [of_first].into_iter().chain(lines.filter_map(keys)) {
+    let (mut counts, mut all) = (BTreeMap::<String, usize>::new(), 0);
+    for line in [of_first.clone()].into_iter().chain(lines.filter_map(keys)) {
         all += 1;
         line.into_iter().for_each(|name| *counts.entry(name).or_insert(0) += 1);
     }
-    counts.into_iter().filter(|(_, count)| 2 * count >= all).map(|(name, _)| name).collect()
+    let common: Vec<&str> =
+        counts.iter().filter(|(_, count)| 2 * **count >= all).map(|(name, _)| name.as_str()).collect();
+    let is_slip = |name: &str| nearest(name, common.iter().copied(), &[]).is_some();
+    let others = of_first.iter().map(String::as_str);
+    let others = others.filter(|&name| !common.contains(&name) && !is_slip(name));
+    common.iter().copied().chain(others).map(str::to_owned).collect()
 }

@@ -86,7 +86,11 @@ pub(super) fn missing_column<'a>(
 
 /// The one of the keys that nobody asks for which is nearest to a name, if it is near: of four letters one
 /// may be wrong.
-fn nearest<'a>(name: &str, keys: impl Iterator<Item = &'a str>, regions: &[Region]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    keys: impl Iterator<Item = &'a str>,
+    regions: &[Region],
+) -> Option<&'a str> {
     let free: BTreeSet<&str> = keys.filter(|key| regions.iter().all(|region| region.mask != *key)).collect();
     let (distance, key) = free.into_iter().map(|key| (strsim::damerau_levenshtein(key, name), key)).min()?;
     (4 * distance <= name.chars().count()).then_some(key)

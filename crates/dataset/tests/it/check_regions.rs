@@ -82,6 +82,11 @@ fn a_misspelt_column_is_told_with_the_one_that_is_meant_and_hides_no_other_regio
     let text = check::text(&report);
     assert!(text.contains("line 1: ") && text.contains("is \"mask_hnad\" a misspelling"), "{text}");
     assert_eq!((report.regions[0].pictures, report.regions[1].pictures), (3, 3), "{text}");
+    // A column that most lines leave out is no slip: they are told to say that there is none.
+    let (first, rest) = list.split_once('\n').unwrap();
+    let rest = rest.replace(",\"mask_hand\":\"m.png\"", "");
+    put(&dir, "metadata.jsonl", format!("{first}\n{rest}"));
+    assert_eq!(check::infer_regions(dir.path(), &spec), [region("face"), region("hand")]);
 }
 
 #[test]
