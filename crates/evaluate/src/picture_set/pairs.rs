@@ -105,8 +105,8 @@ pub fn pairs(first: &PictureSet, second: &PictureSet) -> Pairs {
     }
 }
 
-/// Pairs the pictures of the first set with those of each other one. Pictures that carry no prompt get that
-/// of their namesake, and what it promises: both are to be judged by the same.
+/// Pairs the pictures of the first set with those of each other one. Pictures of the others that carry no
+/// prompt get that of their namesake in the first, and what it promises: both are to be judged by the same.
 pub fn pair_up(sets: &mut [PictureSet]) -> Vec<Pairs> {
     let Some((first, others)) = sets.split_first_mut() else { return Vec::new() };
     let pair = |other: &mut PictureSet| {

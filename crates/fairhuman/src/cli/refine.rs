@@ -21,7 +21,7 @@ Examples:
   fairhuman refine photo.jpg --out refined --model models/sdxl \\
       --lora people.safetensors --hand-prompt \"an open hand\" \\
       --face-prompt \"a smiling woman [SEP] a man with a beard\"
-  fairhuman refine photo.jpg --out refined --model models/sdxl \
+  fairhuman refine photo.jpg --out refined --model models/sdxl \\
       --masks hand.png --prompt \"an open hand\"
 
 Without --model the built-in model paints, which knows drawn people at 96 pixels and nothing else.

@@ -58,13 +58,15 @@ fn summary(outcome: &Outcome, names: &[String]) -> Vec<String> {
     }
     for (i, (pairs, name)) in outcome.pairs.iter().zip(&names[1..]).enumerate() {
         let (first, second) = (pairs.only_first.len(), pairs.only_second.len());
-        if first + second > 0 || pairs.by_name {
+        if first + second > 0 {
             said.push(format!(
                 "{} pairs; {first} pictures of {} and {second} of {name} have no partner of the same {}, and are in no difference.",
                 pairs.pairs.len(),
                 names[0],
                 pairing::by(pairs)
             ));
+        } else if pairs.by_name {
+            said.push(format!("{} pairs of {} and {name}, by file name.", pairs.pairs.len(), names[0]));
         }
         said.extend(outcome.why_no_pairs(i).map(|why| format!("Why there are no pairs: {why}.")));
     }

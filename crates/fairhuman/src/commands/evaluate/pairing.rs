@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use fairhuman_evaluate::{Pairs, PictureSet};
 
+use crate::units::count;
+
 /// The property that the pairs have in common.
 pub fn by(pairs: &Pairs) -> &'static str {
     if pairs.by_name { "file name" } else { "prompt and noise" }
@@ -16,9 +18,9 @@ pub fn why_none(sets: [&PictureSet; 2], names: [&str; 2]) -> String {
         let prompts = pictures.iter().filter(|picture| picture.prompt.is_some()).count();
         let noises = pictures.iter().filter(|picture| picture.noise.is_some()).count();
         format!(
-            "{} has {} pictures, {prompts} with a prompt, {noises} with seed and index",
+            "{} has {}, {prompts} with a prompt, {noises} with seed and index",
             names[i],
-            pictures.len()
+            count(pictures.len() as u64, "picture")
         )
     });
     let prompts = sets.map(|set| -> BTreeSet<&str> {
@@ -35,7 +37,8 @@ pub fn why_none(sets: [&PictureSet; 2], names: [&str; 2]) -> String {
             "no prompt is in both: make pictures of the same prompts, or name them by --prompts".into()
         }
         (true, _) => format!(
-            "{shared} prompts are in both, and no two of their pictures have the same seed and index: make both with the same --seed and --index"
+            "both have {}, and no two of their pictures have the same seed and index: make both with the same --seed and --index",
+            count(shared as u64, "prompt")
         ),
     };
     format!(
@@ -83,12 +86,12 @@ mod tests {
         for (second, expected) in [
             (&plain, "no prompt is known in b,"),
             (&other, "no prompt is in both"),
-            (&reseeded, "1 prompts are in both, and no two of their pictures have the same seed"),
+            (&reseeded, "both have 1 prompt, and no two of their pictures have the same seed"),
         ] {
             assert!(fairhuman_evaluate::pairs(&sampled, second).pairs.is_empty());
             let said = why_none([&sampled, second], ["a", "b"]);
             assert!(said.contains("a has 2 pictures, 2 with a prompt, 2 with seed and index"), "{said}");
-            assert!(said.contains("b has 1 pictures") && said.contains(expected), "{said}");
+            assert!(said.contains("b has 1 picture,") && said.contains(expected), "{said}");
         }
     }
 }
