@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fairhuman_files::{Kind, ensure_ours};
 use fairhuman_pictures::names;
 use image::{DynamicImage, ImageFormat};
 
@@ -72,9 +73,10 @@ fn is_dataset(folder: &Path) -> bool {
     folder.join("metadata.jsonl").is_file() && folder.join("annotations").is_dir()
 }
 
-/// True if a folder holds the pictures of the page beside it, which show those that `refine` was given.
+/// True if a folder holds the pictures of our page beside it, which show those that `refine` was given.
 fn is_of_a_page(folder: &Path) -> bool {
-    folder.ends_with("sheet") && folder.with_file_name("index.html").is_file()
+    let page = folder.with_file_name("index.html");
+    folder.ends_with("sheet") && page.is_file() && ensure_ours(&page, Kind::Page).is_ok()
 }
 
 /// The caption in the `.txt` file beside a photograph: the first line that is not blank, as training reads
@@ -154,7 +156,22 @@ pub fn link(from: &Path, to: &Path) -> Result<(), FilesError> {
 
 #[cfg(test)]
 mod tests {
-    use super::link;
+    use super::{link, photographs};
+
+    #[test]
+    fn only_pictures_of_a_page_that_this_program_made_are_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        std::fs::create_dir(path.join("sheet")).expect("a folder");
+        std::fs::write(path.join("sheet/a.png"), b"a picture").expect("a picture");
+        let found = |page: &str| {
+            std::fs::write(path.join("index.html"), page).expect("a page");
+            photographs(path, &path.join("out")).expect("a list")
+        };
+        assert_eq!(found("<!doctype html><title>My aunt</title>"), ["sheet/a.png"]);
+        let ours = "<!doctype html><meta name=\"generator\" content=\"fairhuman 0.1.0\">";
+        assert!(found(ours).is_empty());
+    }
 
     #[test]
     fn linking_a_photograph_to_itself_or_again_keeps_it() {
