@@ -108,7 +108,7 @@ pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
 }
 
 /// The model as the command line names it, for what is written down: the folder that [`chosen`] finds may be
-/// one of a cache.
+/// one of a cache. (Of a name on the Hub this is where it was downloaded to.)
 pub fn named(choice: &ModelChoice) -> PathBuf {
     choice.model.clone().unwrap_or_else(|| BUILTIN.into())
 }
