@@ -167,7 +167,9 @@ pub fn get(source: &Source, folder: &Path, progress: &mut dyn FnMut(Progress)) -
     fairhuman_files::make_folder(folder).map_err(io(folder))?;
     match source {
         Source::Wheel(wheel) => {
-            let file = fairhuman_files::open(wheel).map_err(io(wheel))?;
+            let no_file =
+                |e: std::io::Error| ModelsError::Wheel { wheel: wheel.clone(), reason: e.to_string() };
+            let file = fairhuman_files::open(wheel).map_err(no_file)?;
             unpack(file, wheel, folder, progress)
         }
         Source::Index(index) => {

@@ -10,7 +10,6 @@ use fairhuman_hub::{Name, Progress};
 use fairhuman_vision::models::{self, Progress as Detectors, Source, VERSION};
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 
-use super::there::ensure_there;
 use crate::cache;
 use crate::cli::{GetModels, Models, ModelsAction};
 use crate::hub;
@@ -41,10 +40,7 @@ pub fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 fn get(options: &GetModels) -> anyhow::Result<ExitCode> {
     let folder = folder(options.models.as_deref())?;
     let source = match &options.wheel {
-        Some(wheel) => {
-            ensure_there(&[("the wheel", wheel)])?;
-            Source::Wheel(wheel.clone())
-        }
+        Some(wheel) => Source::Wheel(wheel.clone()),
         None => Source::Index(options.index.clone()),
     };
     let bar = bar();

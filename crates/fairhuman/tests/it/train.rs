@@ -229,6 +229,7 @@ fn mistakes_are_told_with_the_file_and_what_to_do() {
     assert!(error.contains("absent.toml"), "{error}");
     assert_eq!(world.run(&["trian"]).status.code(), Some(2));
 
+    world.recipe("recipe.toml", &[]);
     let error = world.fails(&["train", "recipe.toml", "--threads", "513"]);
     assert!(error.contains("513 threads: expected at most 512"), "{error}");
 
