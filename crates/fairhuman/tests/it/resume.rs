@@ -286,6 +286,7 @@ fn a_run_that_would_write_where_it_reads_is_refused_and_nothing_is_lost() {
     let error = world.fails(&["train", "own/recipe.toml", "--out", "own"]);
     assert!(error.contains("is the recipe"), "{error}");
     assert_eq!(world.bytes("p/model/unet/diffusion_pytorch_model.safetensors"), before);
+    std::fs::write(world.path("x.safetensors"), b"").unwrap();
     let error = world.fails(&["merge", "--model", "p/model", "--lora", "x.safetensors", "--out", "p/model"]);
     assert!(error.contains("is the model"), "{error}");
 }
