@@ -9,8 +9,8 @@ use fairhuman_engine::{AdamW, AdamWState};
 
 /// Bytes of gradients that are joined.
 const GROUP: usize = 64 << 20;
-/// Products that are summed in f32 before they are added in f64. With 4,096 a processor with AVX2 was off by 4e-6 where
-/// all products are alike.
+/// Products that are summed in f32 before they are added in f64. With 4,096 a processor with AVX2 was off by
+/// 4e-6 where all products are alike.
 const CHUNK: i64 = 512;
 
 /// Neighbours that together take at most `most`; what takes more stands alone.

@@ -16,6 +16,9 @@ pub(super) struct Picture {
     pub after: [f64; K],
 }
 
+/// Sums of squared errors of each held-out picture.
+type Squares = Vec<[f64; K]>;
+
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
@@ -24,14 +27,14 @@ pub(super) struct Outcome {
 }
 
 /// The squared errors of each held-out picture before training, if the run measured them, and after it.
-pub(super) fn squares(events: &[Value]) -> anyhow::Result<(Option<Vec<[f64; K]>>, Vec<[f64; K]>)> {
+pub(super) fn squares(events: &[Value]) -> anyhow::Result<(Option<Squares>, Squares)> {
     let looks: Vec<&Value> = events.iter().filter(|event| event["event"] == "validation").collect();
     let first = looks.first().filter(|look| look["step"] == 0);
     let last = looks.last().filter(|look| look["step"] != 0).context("no losses after training")?;
     Ok((first.map(|look| of_pictures(look)).transpose()?, of_pictures(last)?))
 }
 
-fn of_pictures(look: &Value) -> anyhow::Result<Vec<[f64; K]>> {
+fn of_pictures(look: &Value) -> anyhow::Result<Squares> {
     let pictures = look["pictures"].as_array().context("no losses of single pictures")?;
     let one = |picture: &Value| -> anyhow::Result<[f64; K]> {
         let mut squares = [0.0; K];
