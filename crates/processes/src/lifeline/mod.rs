@@ -64,6 +64,8 @@ struct State {
     waiting: Option<(u64, f64)>,
     /// The same of each peer, as told by it.
     peers: Vec<PeerState>,
+    /// True once process 0 has told the others of the loss.
+    told: bool,
     /// True once process 0 has this process's error.
     noted: bool,
     /// True once this process takes no more part.
@@ -94,6 +96,7 @@ impl Lifeline {
             reached: 0,
             waiting: None,
             peers: vec![PeerState { reached: 0, heard: now, left: false }; peers.len()],
+            told: false,
             noted: false,
             closed: false,
         };
@@ -174,8 +177,10 @@ impl Lifeline {
 
     /// Ends with an error of this process. True if process 0 has it and tells it.
     pub fn fail(&self, text: &str) -> bool {
-        if let Some(lost) = &self.0.state().lost {
-            return lost.is_told;
+        if self.0.state().lost.is_some() {
+            // Process 0 tells the others first: they would take its own end for the loss.
+            let state = self.0.wait(FAREWELL, |state| state.told || self.0.own.rank != 0);
+            return state.lost.as_ref().is_some_and(|lost| lost.is_told);
         }
         if self.0.own.rank != 0 {
             self.0.send_all(&Message::Failed(text.to_owned()));
@@ -250,6 +255,7 @@ impl Shared {
             let message = Message::Lost(u32::try_from(rank).unwrap_or(u32::MAX), text);
             let others = (0..self.peers.len()).filter(|&peer| self.peers[peer].who.rank != rank);
             others.for_each(|peer| self.send(peer, &message));
+            self.change(|state| state.told = true);
         }
     }
 }
