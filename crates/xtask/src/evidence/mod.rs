@@ -98,7 +98,10 @@ pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
     if !options.report_only {
         train(&place, &worlds)?;
     }
-    let found: Vec<Found> = worlds.into_iter().map(|world| read(&place, world)).collect::<Result<_, _>>()?;
+    let mut found: Vec<Found> =
+        worlds.into_iter().map(|world| read(&place, world)).collect::<Result<_, _>>()?;
+    // A world without results yet says nothing, and regret is over those that have some.
+    found.retain(|world| !world.rows.is_empty());
     let mut text = tables::text(&found, size.resamples);
     if let Some(file) = &options.out {
         let images = file.parent().unwrap_or(Path::new("")).join("images");

@@ -76,12 +76,8 @@ impl Place {
             if let Some(before) = before {
                 kept.add(Kind::Losses, None, None, &before)?;
             }
-            let weights = if arm.name == REFERENCE {
-                Some(self.mean_weights(&run_of(world, arm, seed))?)
-            } else {
-                None
-            };
-            kept.add(Kind::Losses, run, weights, &after)?;
+            let weights = (arm.name == REFERENCE).then(|| self.mean_weights(&run_of(world, arm, seed)));
+            kept.add(Kind::Losses, run, weights.transpose()?, &after)?;
         }
         if is_shown(arm) && !kept.has(Kind::Denoised, run) {
             self.train(world, arm, seed, kept)?;

@@ -12,7 +12,7 @@ use super::{Found, Row};
 /// All tables.
 pub(super) fn text(found: &[Found], resamples: usize) -> String {
     let mut text = String::new();
-    for world in found.iter().filter(|world| !world.rows.is_empty()) {
+    for world in found {
         let pictures = world.rows[0].runs[0].pictures.len();
         let _ = writeln!(
             text,
