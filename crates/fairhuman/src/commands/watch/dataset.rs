@@ -21,7 +21,7 @@ const MOST: usize = 200;
 const SMALL: u32 = 320;
 const LARGE: u32 = 1600;
 
-/// Time that a save waits for another one, and between its tries.
+/// Time that a save waits for that of another process, and between its tries.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -39,6 +39,8 @@ pub struct Dataset {
     runs: Vec<PathBuf>,
     /// Opened at the first request; replaced when it is changed.
     editor: Mutex<Option<Arc<Editor>>>,
+    /// Held by a save of this page while it writes. The next one waits for it however slow the disk is.
+    turn: Mutex<()>,
 }
 
 /// The place of a page.
@@ -69,7 +71,7 @@ const CONFLICT: &str = "409 Conflict";
 impl Dataset {
     /// The dataset that a run trains on, as its recipe says.
     pub fn of_run(run: PathBuf, runs: Vec<PathBuf>) -> Self {
-        Self { source: Source::Run(run), runs, editor: Mutex::new(None) }
+        Self { source: Source::Run(run), runs, editor: Mutex::new(None), turn: Mutex::new(()) }
     }
 
     /// A dataset, and runs that may train on it. It is opened now.
@@ -79,7 +81,7 @@ impl Dataset {
     pub fn open(spec: DatasetSpec, regions: Vec<Region>, runs: Vec<PathBuf>) -> anyhow::Result<Self> {
         let editor = Editor::open(Path::new(""), &spec, &regions)?;
         let editor = Mutex::new(Some(Arc::new(editor)));
-        Ok(Self { source: Source::Known(Box::new(spec), regions), runs, editor })
+        Ok(Self { source: Source::Known(Box::new(spec), regions), runs, editor, turn: Mutex::new(()) })
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Arc<Editor>>> {
@@ -162,6 +164,7 @@ impl Dataset {
         if let Some(warning) = self.training(editor.root()).filter(|_| !sent.anyway) {
             return in_words("428 Precondition Required", &warning);
         }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = match lock(editor.root()) {
             Ok(lock) => lock,
             Err(error @ LockError::InUse(_)) => return in_words(CONFLICT, &error.to_string()),
@@ -197,8 +200,7 @@ impl Dataset {
     }
 }
 
-/// Locks a dataset's folder: other browsers and `annotate` write the same files. One that saves is waited
-/// for.
+/// Locks a dataset's folder: other pages and `annotate` write the same files. One that saves is waited for.
 fn lock(root: &Path) -> Result<FolderLock, LockError> {
     let begin = Instant::now();
     loop {
