@@ -44,8 +44,16 @@ pub fn reads(recipe: &Recipe) -> impl Iterator<Item = (&'static str, &Path)> {
 
 /// The settings of their sampling.
 pub(crate) fn settings(samples: &Samples) -> Settings {
-    let &Samples { sampler, steps, guidance, width, height, seed, .. } = samples;
-    Settings { sampler, steps, guidance, width: width as usize, height: height as usize, seed }
+    let &Samples { sampler, steps, guidance, guidance_rescale, width, height, seed, .. } = samples;
+    Settings {
+        sampler,
+        steps,
+        guidance,
+        guidance_rescale,
+        width: width as usize,
+        height: height as usize,
+        seed,
+    }
 }
 
 impl<B: Backend> Previews<B> {

@@ -2,6 +2,7 @@
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
+use super::guidance::guided;
 use super::guide::{Ready, Texts};
 use super::{Picture, Settings, zeros_for_negative};
 use crate::net::ModelError;
@@ -16,6 +17,8 @@ pub(super) struct Conditions<'a, B: Backend> {
     size: [f32; 6],
     /// The guidance scale, where there is guidance.
     guidance: Option<f64>,
+    /// See [`Settings::guidance_rescale`].
+    rescale: f64,
     guides: Vec<Ready<'a, B>>,
 }
 
@@ -74,6 +77,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
             // As large as the original, nothing cropped.
             size: [height, width_of_picture, 0.0, 0.0, height, width_of_picture],
             guidance,
+            rescale: settings.guidance_rescale,
             guides: guides.collect::<Result<_, _>>()?,
         })
     }
@@ -115,9 +119,8 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let prediction = parts.unet.forward(&mut tape, &input)?;
         let prediction = backend.read(prediction.value());
         let Some(scale) = self.guidance else { return Ok(prediction) };
-        let (negative, prompt) = prediction.split_at(prediction.len() / 2);
-        let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
-        Ok(negative.iter().zip(prompt).map(guided).collect())
+        let halves = prediction.split_at(prediction.len() / 2);
+        Ok(guided(halves, pictures, scale, self.rescale))
     }
 }
 

@@ -86,10 +86,8 @@ fn sample_latents<B: Backend>(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
     let (h, w) = latent_size(parts.vae, settings)?;
-    let Settings { sampler, guidance, seed, .. } = *settings;
-    if !guidance.is_finite() {
-        return Err(GenerateError::Guidance(guidance));
-    }
+    let Settings { sampler, seed, .. } = *settings;
+    settings.check_guidance()?;
     if pictures.is_empty() {
         return Ok(Vec::new());
     }

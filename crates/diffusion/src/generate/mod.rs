@@ -5,6 +5,7 @@
 
 mod autoencode;
 mod conditions;
+mod guidance;
 mod guide;
 mod inpaint;
 mod latents;
@@ -96,7 +97,7 @@ pub fn validate_size(
 ) -> Result<(), GenerateError> {
     cells(reduction, settings)?;
     latents::trajectory(folder, schedule, settings)?;
-    if settings.guidance.is_finite() { Ok(()) } else { Err(GenerateError::Guidance(settings.guidance)) }
+    settings.check_guidance()
 }
 
 /// `one` of every picture and its part of `x`, as many at a time as the backend runs; the first error there

@@ -35,8 +35,15 @@ fn world() -> World {
     World { backend, pipeline, golden: WeightFiles::open_file(&golden).unwrap(), _folder: model }
 }
 
-const SETTINGS: Settings =
-    Settings { sampler: Sampler::Ddim, steps: 4, guidance: 3.0, width: 20, height: 12, seed: 0 };
+const SETTINGS: Settings = Settings {
+    sampler: Sampler::Ddim,
+    steps: 4,
+    guidance: 3.0,
+    guidance_rescale: 0.0,
+    width: 20,
+    height: 12,
+    seed: 0,
+};
 
 impl World {
     fn network(&self, name: &str) -> Control<Cpu> {

@@ -26,8 +26,15 @@ struct World {
     blanked: Vec<f32>,
 }
 
-const SETTINGS: Settings =
-    Settings { sampler: Sampler::Ddim, steps: 5, guidance: 3.0, width: 18, height: 12, seed: 0 };
+const SETTINGS: Settings = Settings {
+    sampler: Sampler::Ddim,
+    steps: 5,
+    guidance: 3.0,
+    guidance_rescale: 0.0,
+    width: 18,
+    height: 12,
+    seed: 0,
+};
 
 impl World {
     /// The small model, with its U-Net or the one for inpainting.
@@ -155,8 +162,15 @@ fn sdxl_is_inpainted_as_by_diffusers_pipeline() {
     let clean = generate::encode(&backend, &pipeline.vae, &pixels).unwrap();
     let mask = generate::latent_mask(&values("mask"), (64, 48), 8);
     let inpainting = Inpainting { clean: &clean, mask: &mask, blanked: None, strength: 0.6 };
-    let settings =
-        Settings { sampler: Sampler::Ddim, steps: 5, guidance: 7.5, width: 64, height: 48, seed: 0 };
+    let settings = Settings {
+        sampler: Sampler::Ddim,
+        steps: 5,
+        guidance: 7.5,
+        guidance_rescale: 0.0,
+        width: 64,
+        height: 48,
+        seed: 0,
+    };
     let pictures = [Picture {
         prompt: "a photo of a woman waving with an open hand".into(),
         negative: Some("blurry, extra fingers".into()),

@@ -32,8 +32,15 @@ fn world() -> World {
     World { backend, pipeline }
 }
 
-const SETTINGS: Settings =
-    Settings { sampler: Sampler::UniPc, steps: 4, guidance: 7.5, width: 64, height: 48, seed: 3 };
+const SETTINGS: Settings = Settings {
+    sampler: Sampler::UniPc,
+    steps: 4,
+    guidance: 7.5,
+    guidance_rescale: 0.0,
+    width: 64,
+    height: 48,
+    seed: 3,
+};
 
 fn picture(prompt: &str, negative: Option<&str>, index: u64) -> Picture {
     Picture { prompt: prompt.into(), negative: negative.map(Into::into), index }
@@ -122,7 +129,15 @@ fn stable_diffusion_2_that_predicts_v_gives_the_pictures_of_diffusers() {
         |name: String, channels| channels_last(&golden.get_any_shape(&name).unwrap().to_f32(), channels);
     let pictures = [picture("a photo of a woman waving with an open hand", None, 0)];
     for sampler in [Sampler::Euler, Sampler::Heun] {
-        let settings = Settings { sampler, steps: 5, guidance: 3.0, width: 18, height: 12, seed: 0 };
+        let settings = Settings {
+            sampler,
+            steps: 5,
+            guidance: 3.0,
+            guidance_rescale: 0.0,
+            width: 18,
+            height: 12,
+            seed: 0,
+        };
         let (params, noise) = (Params::default(), get("noise".into(), 4));
         let latents = generate::latents(
             &backend,
@@ -221,6 +236,29 @@ fn a_negative_prompt_counts_only_with_guidance() {
     assert_eq!(with(1.0, None), with(1.0, Some("blurry")));
     assert!(apart(&with(7.5, None), &with(7.5, Some("blurry"))) > 0.05);
     assert!(apart(&with(7.5, None), &with(7.5, Some(""))) > 0.05, "zeros are not the empty text");
+}
+
+#[test]
+fn rescaled_guidance_takes_contrast_back() {
+    let world = world();
+    let made = |guidance, guidance_rescale| {
+        let settings = Settings { guidance, guidance_rescale, ..SETTINGS };
+        let pictures = [picture("a man", None, 0), picture("a woman waves", None, 1)];
+        make(&world, &settings, &pictures)
+    };
+    let plain = made(7.5, 0.0);
+    for (a, b) in made(7.5, 0.7).iter().zip(&plain) {
+        assert!(apart(&a.pixels, &b.pixels) > 0.01);
+    }
+    assert_eq!(made(1.0, 0.7), made(1.0, 0.0), "without guidance there is nothing to take back");
+    // A picture is rescaled by itself, whatever it is made with.
+    let alone = Settings { guidance_rescale: 0.7, ..SETTINGS };
+    let alone = make(&world, &alone, &[picture("a woman waves", None, 1)]);
+    assert_eq!(alone[0], made(7.5, 0.7)[1]);
+    let settings = Settings { guidance_rescale: 1.5, ..SETTINGS };
+    let parts = world.pipeline.parts();
+    let error = generate::validate(parts.folder, parts.schedule, parts.vae, &settings).unwrap_err();
+    assert!(error.to_string().contains("rescale 1.5"), "{error}");
 }
 
 /// A LoRA file for the tiny model's U-Net and first text encoder whose factors are not zero.

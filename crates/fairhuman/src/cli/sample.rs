@@ -64,6 +64,10 @@ pub struct Sample {
     /// Guidance scale (CFG); 1 or less: without guidance, in half the time
     #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: f64,
+    /// Share of the contrast that guidance adds which is taken back, from 0 to 1: 0.7 for models with zero
+    /// terminal SNR, whose pictures it makes too harsh
+    #[arg(long, value_name = "PHI", default_value_t = 0.0, value_parser = share)]
+    pub guidance_rescale: f64,
     /// Sampler
     #[arg(long, value_name = "NAME", default_value_t, value_parser = sampler())]
     pub sampler: Sampler,

@@ -147,6 +147,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         sampler: options.sampler,
         steps: options.steps,
         guidance: options.guidance,
+        guidance_rescale: options.guidance_rescale,
         width,
         height,
         seed: options.seed,

@@ -90,8 +90,13 @@ const KEYS: [(&str, &[&str], &str); 48] = [
     ("seed", &WHOLE, "samples.seed = {}"),
 ];
 /// Numbers of `[samples]` that decide how much work there is.
-const SAMPLES: [(&str, &[&str]); 4] =
-    [("steps", &WHOLE), ("guidance", &REAL), ("width", &WHOLE), ("height", &WHOLE)];
+const SAMPLES: [(&str, &[&str]); 5] = [
+    ("steps", &WHOLE),
+    ("guidance", &REAL),
+    ("guidance_rescale", &REAL),
+    ("width", &WHOLE),
+    ("height", &WHOLE),
+];
 
 /// A recipe that trains in a moment, with one line replaced or added.
 fn recipe(line: &str) -> String {
@@ -178,7 +183,18 @@ const OPTIONS: [(&str, &[&str]); 8] = [
     ("train r.toml --out run --steps 1", &["steps", "record", "threads"]),
     (
         "sample --model tiny --prompt x --out p --width 64 --height 64 --steps 1",
-        &["!guidance", "steps", "width", "height", "seed", "index", "count", "batch", "threads"],
+        &[
+            "!guidance",
+            "!guidance-rescale",
+            "steps",
+            "width",
+            "height",
+            "seed",
+            "index",
+            "count",
+            "batch",
+            "threads",
+        ],
     ),
     ("sample --model tiny --prompt x --out p --lora file", &["!lora-weight"]),
     ("replay --model tiny --inputs file --outputs o", &["repeat", "threads"]),

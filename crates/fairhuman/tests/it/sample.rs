@@ -127,6 +127,7 @@ fn mistakes_are_answered_with_what_to_do() {
         (&[&prompt[..], &["--strength", "0.5"]].concat(), "--init"),
         (&[&prompt[..], &["--index", "18446744073709551615", "--count", "2"]].concat(), "--index"),
         (&[&prompt[..], &["--sampler", "ddim", "--guidance", "nan"]].concat(), "guidance NaN"),
+        (&[&prompt[..], &["--guidance-rescale", "1.5"]].concat(), "--guidance-rescale"),
     ] {
         let said = place.fails(extra);
         assert!(said.contains(expected), "{extra:?}: {said}");

@@ -29,6 +29,8 @@ pub struct Samples {
     pub steps: usize,
     /// Scale of guidance.
     pub guidance: f64,
+    /// Share in which the contrast that guidance adds is taken back.
+    pub guidance_rescale: f64,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
@@ -62,6 +64,7 @@ pub(super) fn samples(
         sampler: sampler.unwrap_or_default(),
         steps: raw.steps.unwrap_or(30),
         guidance: raw.guidance.unwrap_or(7.5),
+        guidance_rescale: raw.guidance_rescale.unwrap_or(0.0),
         width: raw.width.unwrap_or(width),
         height: raw.height.unwrap_or(height),
         seed: raw.seed.unwrap_or(0),
@@ -78,6 +81,7 @@ pub(super) fn samples(
     problems.check(samples.every > 0, "samples.every", "at least 1", samples.every);
     problems.within(1..=bounds::SAMPLING_STEPS, "samples.steps", samples.steps);
     problems.within(-bounds::GUIDANCE..=bounds::GUIDANCE, "samples.guidance", samples.guidance);
+    problems.within(0.0..=1.0, "samples.guidance_rescale", samples.guidance_rescale);
     problems.within(1..=bounds::SIDE, "samples.width", samples.width);
     problems.within(1..=bounds::SIDE, "samples.height", samples.height);
     samples

@@ -38,8 +38,15 @@ pub fn grids(
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Vec<Grid>>> {
     let size = fairhuman_builtin::SIZE;
-    let settings =
-        Settings { sampler: Sampler::UniPc, steps, guidance: 4.0, width: size, height: size, seed: 0 };
+    let settings = Settings {
+        sampler: Sampler::UniPc,
+        steps,
+        guidance: 4.0,
+        guidance_rescale: 0.0,
+        width: size,
+        height: size,
+        seed: 0,
+    };
     let wanted: Vec<Picture> =
         PROMPTS.iter().zip(0..).map(|(prompt, index)| picture(prompt, index)).collect();
     let again = Again::load(people, held_out)?;

@@ -165,6 +165,7 @@ pub fn settings(
         "strength": options.denoising_strength,
         "steps": options.steps,
         "guidance": options.guidance,
+        "guidance_rescale": options.guidance_rescale,
         "sampler": options.sampler.name(),
         "size": [options.inpaint_width, options.inpaint_height],
         "seed": options.seed,

@@ -131,6 +131,7 @@ impl<B: Backend> Refiner<'_, B> {
             sampler: self.options.sampler,
             steps: self.options.steps,
             guidance: self.options.guidance,
+            guidance_rescale: self.options.guidance_rescale,
             width,
             height,
             seed: self.options.seed,

@@ -62,6 +62,9 @@ impl About<'_> {
              Model: {}",
             stem(&model_path::named(self.model))
         ));
+        if self.settings.guidance_rescale > 0.0 {
+            text.push_str(&format!(", CFG rescale: {}", self.settings.guidance_rescale));
+        }
         if let Some((_, strength)) = self.init {
             text.push_str(&format!(", Denoising strength: {strength}"));
         }
@@ -106,6 +109,7 @@ impl About<'_> {
             "sampler": sampler.name(),
             "steps": steps,
             "guidance": guidance,
+            "guidance_rescale": self.settings.guidance_rescale,
             "width": width,
             "height": height,
             "init": self.init.map(|(file, _)| shown(file)),
