@@ -16,7 +16,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::{marked, ours};
@@ -37,6 +37,9 @@ pub(crate) struct Evidence {
     /// Only these worlds, by name
     #[arg(long, value_name = "WORLD", value_delimiter = ',')]
     only: Vec<String>,
+    /// Train only this arm, by its name in the tables; again for more
+    #[arg(long, value_name = "ARM", conflicts_with = "report_only")]
+    arm: Vec<String>,
     /// Train nothing: tables of the results that are kept
     #[arg(long)]
     report_only: bool,
@@ -94,9 +97,13 @@ pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
     let kept = options.kept.clone().unwrap_or(kept);
     let place = Place { binary, folder, model, kept, size };
 
+    let known = |name: &String| plan::ARMS.iter().any(|arm| arm.name == name);
+    if let Some(name) = options.arm.iter().find(|name| !known(name)) {
+        bail!("--arm {name}: expected one of {}", plan::ARMS.map(|arm| arm.name).join("; "));
+    }
     let worlds: Vec<&World> = size.worlds().iter().filter(|world| wanted(options, world)).collect();
     if !options.report_only {
-        train(&place, &worlds)?;
+        train(&place, &worlds, &options.arm)?;
     }
     let mut found: Vec<Found> =
         worlds.into_iter().map(|world| read(&place, world)).collect::<Result<_, _>>()?;
@@ -131,8 +138,10 @@ fn wanted(options: &Evidence, world: &World) -> bool {
 }
 
 /// The few arms first, in the worlds that have all of them, then in the others; then the rest of the arms.
-/// Within each part seed by seed, so that what is there at any time is balanced.
-fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
+/// Within each part seed by seed, so that what is there at any time is balanced. Only the arms that are
+/// named, if any are.
+fn train(place: &Place, worlds: &[&World], only: &[String]) -> anyhow::Result<()> {
+    let wanted = |arm: &Arm| only.is_empty() || only.iter().any(|name| name == arm.name);
     let mut all = Vec::new();
     for &world in worlds {
         place.draw(world)?;
@@ -146,7 +155,7 @@ fn train(place: &Place, worlds: &[&World]) -> anyhow::Result<()> {
         for of in [Arms::All, Arms::Claim] {
             for seed in 1..=place.size.seeds {
                 for (world, kept) in all.iter_mut().filter(|(world, _)| world.arms == of) {
-                    for arm in place.size.arms(world).filter(|arm| arm.from == arms) {
+                    for arm in place.size.arms(world).filter(|arm| arm.from == arms && wanted(arm)) {
                         make(place, world, arm, seed, kept)?;
                     }
                 }
