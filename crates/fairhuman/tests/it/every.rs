@@ -91,6 +91,17 @@ fn a_recorded_step_has_the_weightings_memory() {
     }
 }
 
+/// GradDrop draws signs in the order of the parameters, which a replay has in the network's order, too.
+#[test]
+fn a_recorded_step_of_graddrop_draws_the_same_signs_again() {
+    let world = World::new(&[(STEPS, "steps = 3\nweighting = { kind = \"graddrop\" }")]);
+    world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
+    let folder = "run/record/step-00000003";
+    let inputs = format!("{folder}/inputs.safetensors");
+    world.ok(&["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "out"]);
+    assert_agrees(&world.path("out"), &world.path(format!("{folder}/expected.safetensors")), 1e-6);
+}
+
 #[test]
 fn a_weighting_that_needs_no_products_makes_them_for_the_log_alone() {
     let world = World::new(&[(STEPS, "steps = 12\nweighting = { kind = \"linear\" }")]);
