@@ -238,7 +238,7 @@ fn way_back(differences: &[Difference]) -> String {
     match (decay, differences.len()) {
         (None, _) => "put the values back ".into(),
         (Some(Difference { before, .. }), count) => format!(
-            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`) ",
+            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`; after it the rate is 0) ",
             if count > 1 { "put the values back and " } else { "" }
         ),
     }

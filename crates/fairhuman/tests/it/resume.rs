@@ -361,8 +361,14 @@ fn a_decay_that_followed_the_steps_is_told_what_to_write() {
     // That is what goes on.
     let decay = "schedule = { decay = \"cosine\", decay_steps = 6 }\ncheckpoints =";
     world.recipe("longer.toml", &[("steps = 6", "steps = 8"), ("checkpoints =", decay)]);
-    world.ok(&["train", "longer.toml", "--out", "run"]);
+    let output = world.run(&["train", "longer.toml", "--out", "run"]);
     assert_eq!(world.steps("run").len(), 8);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the rate is 0 after step 6"), "{said}");
+    // So it is with --steps beyond the recipe's own.
+    let output = world.run(&["train", "recipe.toml", "--out", "beyond", "--steps", "7"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("up to step 7, changes nothing"), "{said}");
     // Other values are to be put back, too.
     let both = [
         ("steps = 6", "steps = 9"),

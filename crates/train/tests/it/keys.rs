@@ -180,5 +180,8 @@ fn rates_beyond_every_use_are_noted() {
     assert!(notes("optimizer.learning_rate = 0")[0].contains("next to nothing"));
     assert!(notes("optimizer.weight_decay = 100")[0].contains("weight_decay"));
     assert!(notes("schedule.warmup = 10")[0].contains("it never gets to 0.0001"));
+    assert_eq!(notes("schedule = { decay = \"cosine\", decay_steps = 10 }"), [""; 0]);
+    assert_eq!(notes("schedule = { decay_steps = 7 }"), [""; 0], "a constant rate has no end");
+    assert!(notes("schedule = { decay = \"linear\", decay_steps = 7 }")[0].contains("0 after step 7"));
     assert!(notes("dataset.captions.dropout = 0.9")[0].contains("left out"));
 }
