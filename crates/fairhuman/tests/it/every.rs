@@ -154,6 +154,20 @@ fn another_runs_weights_are_replayed_in_order_or_shuffled() {
         assert!(original.iter().any(of), "{row:?}");
     }
 
+    // The other run may move, but weights that are not those of the beginning are noticed.
+    std::fs::rename(world.path("mpd"), world.path("moved")).unwrap();
+    let moved = weighting("kind = \"replay\", run = \"moved\", every = 1, shuffle = true");
+    world.recipe("recipe.toml", &[(STEPS, &moved)]);
+    world.ok(&["train", "recipe.toml", "--out", "shuffled"]);
+    let log = String::from_utf8(world.bytes("moved/events.jsonl")).unwrap();
+    let shorter: String =
+        log.lines().filter(|line| !line.contains("\"step\":6,")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(world.path("moved/events.jsonl"), shorter).unwrap();
+    let error = world.fails(&["train", "recipe.toml", "--out", "shuffled"]);
+    assert!(error.contains("weighting.digest") && error.contains("log of weighting.run"), "{error}");
+    std::fs::write(world.path("moved/events.jsonl"), log).unwrap();
+    std::fs::rename(world.path("moved"), world.path("mpd")).unwrap();
+
     let refused = |text: &str| {
         world.recipe("recipe.toml", &[(STEPS, &weighting(text))]);
         world.fails(&["train", "recipe.toml", "--out", "refused"])

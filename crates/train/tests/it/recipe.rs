@@ -285,6 +285,12 @@ fn a_recipe_may_grow_in_steps_and_differ_in_nothing_that_is_learnt() {
     let longer = with("threads = 3\ncheckpoints.every = 7").replace("steps = 10", "steps = 20");
     assert_eq!(differences(&before, &longer).unwrap(), []);
 
+    // Held-out losses at other noise are other numbers.
+    let drawn = |draws: u64| with(&format!("validation = {{ share = 0.1, draws = {draws} }}"));
+    let found: Vec<String> =
+        differences(&drawn(4), &drawn(1)).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["validation.draws: 4 -> 1"]);
+
     let other =
         with("optimizer.learning_rate = 0.5\nmin_snr_gamma = 5.0").replace("scale = 5.0", "scale = 4.0");
     let found: Vec<String> = differences(&before, &other).unwrap().iter().map(ToString::to_string).collect();
