@@ -151,6 +151,9 @@ fn an_unknown_key_is_told_with_its_line_and_the_one_that_was_meant() {
         ("min_bucket_reso = 256", 1, "here it is `min_side` in [geometry.buckets]"),
         ("num_repeats = 10", 1, "here it is `repeats` in [[dataset.folders]]"),
         ("[train]\nsteps = 4", 6, "keys of training come before the first [table]"),
+        // Tables whose names are another trainer's keys.
+        ("[checkpoint]\nevery = 4", 6, "did you mean `checkpoints`?"),
+        ("[scheduler]\nwarmup = 4", 6, "did you mean `schedule`?"),
         // Nothing like it.
         ("[schedule]\nzzzzzzzz = 4", 7, "known are `decay`"),
     ] {
