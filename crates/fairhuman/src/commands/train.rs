@@ -45,7 +45,9 @@ fn run_in(crew: &Crew, options: &Train) -> anyhow::Result<ExitCode> {
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);
-    ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
+    if !folder::is_own_recipe(&recipe.out, &options.recipe) {
+        ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
+    }
     crew.settle(&mut recipe)?;
     let memory = crew.share_of(Memory::of(recipe.device), recipe.device);
     memory::settle_gradients(&mut recipe, memory);

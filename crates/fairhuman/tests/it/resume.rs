@@ -397,3 +397,21 @@ fn commands_do_not_wait_for_what_is_no_file() {
         assert!(String::from_utf8_lossy(&said).contains("no file"), "{arguments:?}");
     }
 }
+
+/// The recipe that a run has written goes on with it, and repeats it in another folder.
+#[test]
+fn a_runs_own_recipe_is_one_to_train_with() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    for run in ["parts", "whole"] {
+        world.ok(&["check", &format!("{run}/recipe.toml")]);
+    }
+    world.ok(&["train", "parts/recipe.toml"]);
+    assert_same_run(&world, "whole", "parts");
+    assert_eq!(world.files("parts"), world.files("whole"));
+    world.ok(&["train", "whole/recipe.toml", "--out", "again"]);
+    assert_same_run(&world, "whole", "again");
+    let error = world.fails(&["train", "parts"]);
+    assert!(error.contains("parts/recipe.toml"), "{error}");
+}
