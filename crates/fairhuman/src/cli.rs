@@ -149,7 +149,7 @@ Examples:
   mpirun -n 4 fairhuman train people.toml   # four processes, one run
 
 Ctrl-C saves and leaves after the step in progress (twice: leaves at once). The run folder holds the resolved \
-recipe, events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder. \
+recipe (which this command takes, too, in the same folder), events.jsonl with everything of every step, checkpoints, and the LoRA file or the whole model folder. \
 A step's `weights` in it are as the method gives them (times `factor` they multiply the gradients); the screen and \
 TensorBoard show them divided by their sum, as the fixed weights that `fairhuman report` prints are.
 

@@ -234,11 +234,14 @@ impl TrainError {
 /// The change of a recipe that gives the old values back. The end of a decay is the last step where the
 /// recipe does not set it, so the way back may be a key that was never there.
 fn way_back(differences: &[Difference]) -> String {
+    if differences.iter().any(|difference| difference.key == "weighting.digest") {
+        return "put the values back (weighting.digest: the log of weighting.run as it was) ".into();
+    }
     let decay = differences.iter().find(|difference| difference.key == "schedule.decay_steps");
     match (decay, differences.len()) {
         (None, _) => "put the values back ".into(),
         (Some(Difference { before, .. }), count) => format!(
-            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`) ",
+            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`; after it the rate is 0) ",
             if count > 1 { "put the values back and " } else { "" }
         ),
     }

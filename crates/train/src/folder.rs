@@ -67,7 +67,11 @@ impl RunFolder {
         step: u64,
     ) -> Result<(Self, Resumed), TrainError> {
         let file = self::recipe(path);
-        let text = format!("{RECIPE_BEGINNING}: every default is written out.\n\n{}", recipe.to_toml());
+        let text = format!(
+            "{RECIPE_BEGINNING}: every default is written out. Its paths are relative to the folder that\n\
+             # `fairhuman train` was run in, where `fairhuman train` takes this file, too.\n\n{}",
+            recipe.to_toml()
+        );
         write_atomically(&file, text.as_bytes()).map_err(|source| TrainError::Io { path: file, source })?;
         let file = path.join(EVENTS);
         let (log, resumed) =
@@ -126,7 +130,7 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
         return taken(events, "tells of a run whose checkpoints are gone");
     }
     let recipe_file = recipe.out.join(RECIPE);
-    let is_ours = |text: String| text.starts_with(RECIPE_BEGINNING);
+    let is_ours = |text: String| is_resolved(&text);
     if exists(&recipe_file) && !fairhuman_files::read_to_string(&recipe_file).is_ok_and(is_ours) {
         return taken(recipe_file, "is no recipe that a run wrote");
     }
@@ -146,6 +150,20 @@ pub fn ensure_new(recipe: &Recipe) -> Result<(), TrainError> {
 pub fn ensure_folders(recipe: &Recipe) -> Result<(), TrainError> {
     let folders = [recipe.out.clone(), recipe.cache.clone(), checkpoints(&recipe.out)];
     folders.iter().try_for_each(|path| fairhuman_files::ensure_no_file(path).map_err(TrainError::NoFolder))
+}
+
+/// True for the text of a recipe that a run wrote.
+pub fn is_resolved(recipe: &str) -> bool {
+    recipe.starts_with(RECIPE_BEGINNING)
+}
+
+/// True if a recipe is the one that the run in a folder wrote: it may be read, and written again.
+pub fn is_own_recipe(run: &Path, path: &Path) -> bool {
+    let is_there = match (path.canonicalize(), recipe(run).canonicalize()) {
+        (Ok(path), Ok(own)) => path == own,
+        _ => false,
+    };
+    is_there && fairhuman_files::read_to_string(path).is_ok_and(|text| is_resolved(&text))
 }
 
 /// Where the resolved recipe of a run is.

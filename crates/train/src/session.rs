@@ -169,7 +169,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
             trained_values: self.model.params.values(),
             truncated_captions: self.data.truncated_captions(),
             first_losses: self.resumed.first_losses.clone(),
-            notes: [self.notes.clone(), self.recipe.notes(), self.data.notes()].concat(),
+            notes: [self.notes.clone(), self.recipe.notes_until(until), self.data.notes()].concat(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: machine.to_owned(),
         })

@@ -26,8 +26,7 @@ impl<B: Backend> Layers<B> {
         component: &str,
         files: &[(&LoraFile, f32)],
     ) -> Result<Vec<AdaptedModule>, ModelError> {
-        let sites: BTreeMap<String, Site> =
-            self.sites().map(|(name, site)| (name.to_owned(), site)).collect();
+        let sites: Vec<(String, Site)> = self.sites().map(|(name, site)| (name.to_owned(), site)).collect();
         let mut parts: BTreeMap<&str, Vec<(&LoraModule, f32)>> = BTreeMap::new();
         for (file, weight) in files {
             for (path, module) in &file.modules {
@@ -37,21 +36,24 @@ impl<B: Backend> Layers<B> {
             }
         }
         let mut adapted = Vec::new();
-        for (name, modules) in parts {
-            let Some(&site) = sites.get(name) else {
-                return Err(ModelError::lora(format!(
-                    "the file has the module {component}.{name}, which this network lacks; is it for another base model?"
-                )));
-            };
+        // In the network's order, as `add_lora` has it: what a step draws at random follows the order of the
+        // parameters.
+        for (name, site) in sites {
+            let Some(modules) = parts.remove(name.as_str()) else { continue };
             for (module, _) in &modules {
-                check(&self.plan, name, site, module)?;
+                check(&self.plan, &name, site, module)?;
             }
             let (pair, scale) = self.join(site, &modules);
             let rank = pair.rank;
-            let (down, up) = self.put(backend, params, prefix, name, site, pair, scale)?;
-            adapted.push(AdaptedModule { module: name.into(), down, up, rank, alpha: scale * rank as f32 });
+            let (down, up) = self.put(backend, params, prefix, &name, site, pair, scale)?;
+            adapted.push(AdaptedModule { module: name, down, up, rank, alpha: scale * rank as f32 });
         }
-        Ok(adapted)
+        match parts.into_keys().next() {
+            None => Ok(adapted),
+            Some(name) => Err(ModelError::lora(format!(
+                "the file has the module {component}.{name}, which this network lacks; is it for another base model?"
+            ))),
+        }
     }
 
     fn join(&self, site: Site, modules: &[(&LoraModule, f32)]) -> (Pair, f32) {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use fairhuman_engine::Backend;
 use fairhuman_files::ensure_apart;
 use fairhuman_torch::Torch;
+use fairhuman_train::error::TrainError;
 use fairhuman_train::events::{Event, Reason};
 use fairhuman_train::folder;
 use fairhuman_train::group::Group;
@@ -44,7 +45,9 @@ fn run_in(crew: &Crew, options: &Train) -> anyhow::Result<ExitCode> {
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);
-    ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
+    if !folder::is_own_recipe(&recipe.out, &options.recipe) {
+        ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
+    }
     crew.settle(&mut recipe)?;
     let memory = crew.share_of(Memory::of(recipe.device), recipe.device);
     memory::settle_gradients(&mut recipe, memory);
@@ -182,6 +185,9 @@ fn run_on<B: Backend>(
     match &trained {
         _ if group.rank() > 0 => {}
         Ok(summary) => on_end::run(recipe, on_end::status(summary), summary.step),
+        // The run has not ended: another process is at it, and would be ended by a command that turns the
+        // machine off.
+        Err(error) if matches!(error.downcast_ref(), Some(TrainError::InUse { .. })) => {}
         Err(_) => on_end::run(recipe, "failed", folder::last_step(&recipe.out)),
     }
     let summary = trained?;

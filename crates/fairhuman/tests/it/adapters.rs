@@ -96,6 +96,12 @@ fn training_begins_with_what_a_lora_has_learnt() {
     world.recipe("recipe.toml", &[("optimizer.learning_rate = 1e-3", "optimizer.learning_rate = 2e-3")]);
     let error = world.fails(&["train", "recipe.toml", "--out", "first"]);
     assert!(error.contains("lora.from = \"first/lora.safetensors\""), "{error}");
+    // A run that has begun has its values in its checkpoints: the file may go, and the key with it.
+    std::fs::remove_file(world.path("first/lora.safetensors")).unwrap();
+    let without = "lora = { rank = 2, alpha = 7.0, targets = [\"attention\", \"conv\"] }";
+    world.recipe("second.toml", &[(LORA, without), ("steps = 6", "steps = 7")]);
+    world.ok(&["train", "second.toml", "--out", "second"]);
+    assert_eq!(world.steps("second").len(), 7);
 }
 
 #[test]

@@ -91,6 +91,17 @@ fn a_recorded_step_has_the_weightings_memory() {
     }
 }
 
+/// GradDrop draws signs in the order of the parameters, which a replay has in the network's order, too.
+#[test]
+fn a_recorded_step_of_graddrop_draws_the_same_signs_again() {
+    let world = World::new(&[(STEPS, "steps = 3\nweighting = { kind = \"graddrop\" }")]);
+    world.ok(&["train", "recipe.toml", "--out", "run", "--record", "3"]);
+    let folder = "run/record/step-00000003";
+    let inputs = format!("{folder}/inputs.safetensors");
+    world.ok(&["replay", "--model", "tiny", "--inputs", &inputs, "--outputs", "out"]);
+    assert_agrees(&world.path("out"), &world.path(format!("{folder}/expected.safetensors")), 1e-6);
+}
+
 #[test]
 fn a_weighting_that_needs_no_products_makes_them_for_the_log_alone() {
     let world = World::new(&[(STEPS, "steps = 12\nweighting = { kind = \"linear\" }")]);
@@ -142,6 +153,20 @@ fn another_runs_weights_are_replayed_in_order_or_shuffled() {
         };
         assert!(original.iter().any(of), "{row:?}");
     }
+
+    // The other run may move, but weights that are not those of the beginning are noticed.
+    std::fs::rename(world.path("mpd"), world.path("moved")).unwrap();
+    let moved = weighting("kind = \"replay\", run = \"moved\", every = 1, shuffle = true");
+    world.recipe("recipe.toml", &[(STEPS, &moved)]);
+    world.ok(&["train", "recipe.toml", "--out", "shuffled"]);
+    let log = String::from_utf8(world.bytes("moved/events.jsonl")).unwrap();
+    let shorter: String =
+        log.lines().filter(|line| !line.contains("\"step\":6,")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(world.path("moved/events.jsonl"), shorter).unwrap();
+    let error = world.fails(&["train", "recipe.toml", "--out", "shuffled"]);
+    assert!(error.contains("weighting.digest") && error.contains("log of weighting.run"), "{error}");
+    std::fs::write(world.path("moved/events.jsonl"), log).unwrap();
+    std::fs::rename(world.path("moved"), world.path("mpd")).unwrap();
 
     let refused = |text: &str| {
         world.recipe("recipe.toml", &[(STEPS, &weighting(text))]);

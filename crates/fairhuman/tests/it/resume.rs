@@ -361,8 +361,14 @@ fn a_decay_that_followed_the_steps_is_told_what_to_write() {
     // That is what goes on.
     let decay = "schedule = { decay = \"cosine\", decay_steps = 6 }\ncheckpoints =";
     world.recipe("longer.toml", &[("steps = 6", "steps = 8"), ("checkpoints =", decay)]);
-    world.ok(&["train", "longer.toml", "--out", "run"]);
+    let output = world.run(&["train", "longer.toml", "--out", "run"]);
     assert_eq!(world.steps("run").len(), 8);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the rate is 0 after step 6"), "{said}");
+    // So it is with --steps beyond the recipe's own.
+    let output = world.run(&["train", "recipe.toml", "--out", "beyond", "--steps", "7"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("up to step 7, changes nothing"), "{said}");
     // Other values are to be put back, too.
     let both = [
         ("steps = 6", "steps = 9"),
@@ -390,4 +396,22 @@ fn commands_do_not_wait_for_what_is_no_file() {
         let said = [&output.stdout[..], &output.stderr].concat();
         assert!(String::from_utf8_lossy(&said).contains("no file"), "{arguments:?}");
     }
+}
+
+/// The recipe that a run has written goes on with it, and repeats it in another folder.
+#[test]
+fn a_runs_own_recipe_is_one_to_train_with() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "whole"]);
+    world.ok(&["train", "recipe.toml", "--out", "parts", "--steps", "3"]);
+    for run in ["parts", "whole"] {
+        world.ok(&["check", &format!("{run}/recipe.toml")]);
+    }
+    world.ok(&["train", "parts/recipe.toml"]);
+    assert_same_run(&world, "whole", "parts");
+    assert_eq!(world.files("parts"), world.files("whole"));
+    world.ok(&["train", "whole/recipe.toml", "--out", "again"]);
+    assert_same_run(&world, "whole", "again");
+    let error = world.fails(&["train", "parts"]);
+    assert!(error.contains("parts/recipe.toml"), "{error}");
 }

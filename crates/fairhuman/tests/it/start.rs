@@ -27,7 +27,9 @@ fn refused(world: &World, words: &str) {
 fn what_training_refuses_at_its_start_does_not_pass_the_check() {
     let world = World::new(&[]);
     world.ok(&["check", "recipe.toml"]);
+    let nothing = "dataset = { path = \"people\", folders = [{ path = \"images\", weight = 0.0 }] }";
     for (from, to, words) in [
+        ("dataset.path = \"people\"", nothing, "every picture that is trained on has weight 0"),
         (MODEL, "model.path = \"models/nope\"", "there is no such folder"),
         (LORA, "lora.targets = [\"to_z\"]", "\"to_z\" names no linear layer"),
         (SIZE, "width = 60, height = 64", "60"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fairhuman_files::FolderLock;
+
 use crate::world::World;
 
 const LOG: &str =
@@ -157,6 +159,11 @@ fn a_command_is_run_when_training_ends_however_it_ends() {
     std::fs::remove_file(world.path("people/images/00001.png")).unwrap();
     world.fails(&["train", "recipe.toml", "--out", "other"]);
     assert!(String::from_utf8(world.bytes("told")).unwrap().ends_with("failed 0 other\n"));
+    // A run that another process trains has not ended.
+    let _training = FolderLock::take(&world.path("runs/recipe")).unwrap();
+    let before = world.bytes("told");
+    assert!(world.fails(&["train", "recipe.toml"]).contains("in use"));
+    assert_eq!(world.bytes("told"), before);
     let world = World::new(&[("steps = 6", "steps = 1\non_end.command = [\"./absent\"]")]);
     let output = world.run(&["train", "recipe.toml"]);
     let error = String::from_utf8(output.stderr).unwrap();

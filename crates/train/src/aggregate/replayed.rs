@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fairhuman_fairness::{Observation, Solution};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Key;
 use crate::events::{self, Event};
 use crate::random::{Purpose, permutation, stream};
 
@@ -21,6 +22,10 @@ pub struct Replay {
     /// True: they come in a random order, another one in each round; a function of the seed.
     #[serde(default)]
     pub shuffle: bool,
+    /// Digest of the other run's weights, by which a run that goes on knows that they are still the same.
+    /// Resolved recipes have it; default: that of the weights that are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// The coefficients of each of its steps, in order; none for absent objectives.
     #[serde(skip)]
     steps: Arc<Vec<Vec<Option<f64>>>>,
@@ -57,7 +62,14 @@ impl Replay {
         if steps.is_empty() {
             return Err(format!("{} has no step with weights", self.run.display()));
         }
-        self.steps = Arc::new(steps);
+        let found = digest(&steps);
+        if let Some(expected) = self.digest.as_ref().filter(|expected| **expected != found) {
+            let run = self.run.display();
+            return Err(format!(
+                "the weights of {run} have the digest {found}, expected {expected}: its log has changed"
+            ));
+        }
+        (self.digest, self.steps) = (Some(found), Arc::new(steps));
         Ok(())
     }
 
@@ -88,4 +100,10 @@ impl Replay {
         let weights: Vec<f64> = weights.iter().map(|w| w.unwrap_or_default()).collect();
         Ok(Solution::given(seen.gram, &weights, 1.0))
     }
+}
+
+fn digest(steps: &[Vec<Option<f64>>]) -> String {
+    // JSON has null for absent objectives, and all digits of the others.
+    let text = serde_json::to_vec(steps).unwrap_or_default();
+    Key::new("replayed weights").with(&text).digits()
 }

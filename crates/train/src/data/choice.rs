@@ -28,6 +28,10 @@ pub(crate) fn choose_training(
         let text = format!("all {} pictures are held out: none is left to train on", dataset.len());
         return Err(DataError::Problem(text));
     }
+    if training.iter().all(|&i| dataset.item(i).weight == 0.0) {
+        let text = "dataset.folders: every picture that is trained on has weight 0: nothing would be learnt";
+        return Err(DataError::Problem(text.into()));
+    }
     Ok((training, held_out))
 }
 

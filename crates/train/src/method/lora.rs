@@ -46,7 +46,8 @@ pub struct Table {
     /// starts at zero.
     pub init: Option<Init>,
     /// A LoRA file of the same model, by any program, that training begins with in place of fresh values; its
-    /// rank must be the recipe's. Default: none.
+    /// rank must be the recipe's. Default: none. It is read for the first step alone: a run that goes on has
+    /// its values in its checkpoints, so the file may then move, and the key may go.
     pub from: Option<PathBuf>,
     /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
     /// `["kohya"]`.
@@ -97,7 +98,7 @@ impl Settings for Lora {
     const WRITES: &'static [&'static str] = &["lora.safetensors", "lora_peft.safetensors"];
     const RECORDS: bool = true;
     const LEARNING_RATE: f64 = 1e-4;
-    const FREE_KEYS: &'static [&'static str] = &["formats"];
+    const FREE_KEYS: &'static [&'static str] = &["formats", "from"];
     type Table = Table;
     type Network<B: Backend> = Adapted<B>;
 

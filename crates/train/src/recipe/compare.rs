@@ -6,8 +6,10 @@ use super::Device;
 use crate::method::MethodSettings;
 
 /// Keys that may change when a run is resumed, because they do not change what is learnt: how long, where,
-/// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model and dataset may
-/// change with the folders: the model's files and the dataset's list are compared themselves.)
+/// how fast; nor do the keys of `[samples]` and those that methods name. (The paths of model, dataset and
+/// replayed run may change with the folders: the model's files, the dataset's list and the digest of the
+/// weights are compared themselves. `validation.draws` may not: held-out losses at other noise are other
+/// numbers, and a curve of both would show a change that nothing has learnt.)
 const FREE: [&str; 20] = [
     "steps",
     "device",
@@ -20,13 +22,13 @@ const FREE: [&str; 20] = [
     "model.base",
     "model.vae",
     "dataset.path",
+    "weighting.run",
     "checkpoints.every",
     "checkpoints.keep",
     "log.tensorboard",
     "on_end.command",
     "stop_after_bad_steps",
     "validation.every",
-    "validation.draws",
     "validation.pictures",
     "validation.at_start",
 ];

@@ -1,7 +1,8 @@
 //! Recipes: what a run is, as data.
 //!
 //! [`RawRecipe`] is the file as written, [`Recipe`] the same with every default filled in and every value
-//! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file.
+//! checked. The resolved recipe is printed and saved in the run folder; it is itself a valid recipe file,
+//! whose paths are relative to the folder that `train` was run in.
 
 pub mod bounds;
 mod compare;
@@ -39,7 +40,7 @@ use crate::step::Plan;
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file cannot be read.
-    #[error("cannot read the recipe {}: {source}{}", path.display(), beginning(path))]
+    #[error("cannot read the recipe {}: {source}{}", path.display(), way_on(path, source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -70,14 +71,19 @@ pub enum RecipeError {
     },
 }
 
-/// A way to a recipe, where a path names none.
-fn beginning(path: &Path) -> String {
+/// A way to a recipe, where a path names none or another program has written it.
+fn way_on(path: &Path, source: &std::io::Error) -> String {
+    let of_run = crate::folder::recipe(path);
     match (path.is_dir(), path.exists()) {
+        (true, _) if of_run.is_file() => format!("; the recipe of the run in it is {}", of_run.display()),
         (true, _) => format!(
             "; a recipe is a TOML file, and `fairhuman init {}` writes one for a dataset",
             path.display()
         ),
         (false, false) => "; `fairhuman init DATASET` writes one".to_owned(),
+        (false, true) if source.kind() == std::io::ErrorKind::InvalidData => {
+            "; recipes are UTF-8: save it as such".to_owned()
+        }
         (false, true) => String::new(),
     }
 }

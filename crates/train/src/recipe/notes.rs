@@ -6,6 +6,7 @@ use fairhuman_fairness::weighting::Normalise;
 use super::Recipe;
 use crate::aggregate::Rule;
 use crate::objective::Objective;
+use crate::rate::Decay;
 
 /// A rate that is this many times a method's usual one teaches nothing but noise.
 const FAR_ABOVE: f64 = 100.0;
@@ -19,7 +20,24 @@ const DROPOUT: f32 = 0.5;
 impl Recipe {
     /// Notes for a person about settings that may not do what they seem to.
     pub fn notes(&self) -> Vec<String> {
-        [self.of_scales(), self.of_rates()].concat()
+        self.notes_until(self.steps)
+    }
+
+    /// The same for a run that goes on to step `last`, where that is beyond the recipe's own last step.
+    pub fn notes_until(&self, last: u64) -> Vec<String> {
+        [self.of_scales(), self.of_rates(), self.of_end(last.max(self.steps))].concat()
+    }
+
+    /// Steps that come after the end of a decay.
+    fn of_end(&self, last: u64) -> Vec<String> {
+        let end = self.schedule.decay_steps;
+        let is_still = self.schedule.decay != Decay::Constant && end < last;
+        let note = || {
+            format!(
+                "schedule.decay_steps: the rate is 0 after step {end}: what comes after it, up to step {last}, changes nothing"
+            )
+        };
+        is_still.then(note).into_iter().collect()
     }
 
     /// Scales that alpha-fair weights turn around.

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer, Error, ValueDeserializer};
 use super::resolve::resolve;
 use super::unknown::unknown_keys;
 use super::{RawRecipe, Recipe, RecipeError};
+use crate::folder;
 use crate::method::MethodSettings;
 use crate::problems::Problems;
 
@@ -33,12 +34,14 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
         RecipeError::Syntax { path: path.into(), problem: in_words(&e.to_string()) }
     };
     let mut problems = Problems::default();
-    let base = path.parent().unwrap_or(Path::new(""));
+    // A run's own recipe has its paths as they were found from the folder that `train` was run in.
+    let own_folder = path.parent().filter(|_| !folder::is_resolved(text));
+    let base = own_folder.unwrap_or(Path::new(""));
     let mut document = DeTable::parse(text).map_err(syntax)?;
     let method = take_method(document.get_mut(), base, &mut problems).map_err(syntax)?;
     let raw = RawRecipe::deserialize(Deserializer::from(document)).map_err(syntax)?;
     let values = |problems| RecipeError::Values { path: path.into(), problems };
-    resolve(raw, method, path, problems).map_err(values)
+    resolve(raw, method, (path, base), problems).map_err(values)
 }
 
 /// Takes `method` and the tables of all methods out of a recipe; tables of other methods are problems.
@@ -65,10 +68,13 @@ fn take_method(
     MethodSettings::read(name, own, base, problems)
 }
 
-/// A message in which the types of whole numbers are ranges.
+/// A message in which the types of numbers are words, and those of whole numbers ranges.
 fn in_words(problem: &str) -> String {
+    let problem = ["f32", "f64"].iter().fold(problem.to_owned(), |text, name| {
+        text.replace(&format!("expected {name}"), "expected a number")
+    });
     let types = [("u32", u64::from(u32::MAX)), ("u64", u64::MAX), ("usize", usize::MAX as u64)];
-    types.into_iter().fold(problem.to_owned(), |text, (name, most)| {
+    types.into_iter().fold(problem, |text, (name, most)| {
         text.replace(&format!("expected {name}"), &format!("expected a whole number from 0 to {most}"))
     })
 }

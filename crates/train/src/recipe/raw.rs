@@ -110,7 +110,8 @@ pub struct Log {
 }
 
 /// `[on_end]`: run by `fairhuman train` when it ends, however it ends, in the current folder. The environment
-/// has `RUN` (the run folder), `STATUS` (`done`, `stopped` or `failed`) and `STEP` (steps done).
+/// has `RUN` (the run folder), `STATUS` (`done`, `stopped` or `failed`) and `STEP` (steps done). Not run by a
+/// command that is refused because another process trains in the run folder: that run has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnEnd {

@@ -17,15 +17,15 @@ use crate::objective::Objective;
 use crate::problems::Problems;
 use crate::rate::Schedule;
 
-/// Fills in the defaults and checks every value. `path` is the recipe's file: relative paths are relative to
-/// its folder, and the run folder is named after it.
+/// Fills in the defaults and checks every value. `path` is the recipe's file, which the run folder is named
+/// after; relative paths are relative to `base`.
 ///
 /// # Errors
 /// One line per problem, with the key, what was expected and what was found.
 pub(super) fn resolve(
     raw: RawRecipe,
     method: MethodSettings,
-    path: &Path,
+    (path, base): (&Path, &Path),
     mut problems: Problems,
 ) -> Result<Recipe, Vec<String>> {
     let (mut dataset, region_scale) = (raw.dataset, method.region_scale());
@@ -38,7 +38,17 @@ pub(super) fn resolve(
         dataset.default_caption.get_or_insert_default();
         dataset.allow_empty_captions = true;
     }
-    let base = path.parent().unwrap_or(Path::new(""));
+    let model = &raw.model;
+    for (key, path) in [
+        ("out", raw.out.as_deref()),
+        ("cache", raw.cache.as_deref()),
+        ("model.path", Some(&*model.path)),
+        ("model.base", model.base.as_deref()),
+        ("model.vae", model.vae.as_deref()),
+        ("dataset.path", Some(&*dataset.path)),
+    ] {
+        check_path(key, path, &mut problems);
+    }
     let name = path.file_stem().map_or_else(|| PathBuf::from("run"), PathBuf::from);
     let out = raw.out.map_or_else(|| Path::new("runs").join(name), |out| base.join(out));
     let cache = raw.cache.map_or_else(|| out.join("cache"), |cache| base.join(cache));
@@ -97,6 +107,14 @@ pub(super) fn resolve(
     check(&recipe, &mut problems);
     recipe.method.check(&recipe, &mut problems);
     problems.finish(recipe)
+}
+
+/// An empty path would be the recipe's own folder, and one that begins with `~` a folder of that name in it.
+fn check_path(key: &str, path: Option<&Path>, problems: &mut Problems) {
+    let Some(path) = path else { return };
+    problems.check(!path.as_os_str().is_empty(), key, "a path", "an empty text");
+    let expected = "a path without `~`, which only shells replace";
+    problems.check(!path.starts_with("~"), key, expected, path.display());
 }
 
 fn objective(raw: RawObjective, region_scale: f64) -> Objective {

@@ -63,7 +63,9 @@ impl Search<'_> {
                     let line = 1 + self.text[..key.span().start].matches('\n').count();
                     let table =
                         if path.is_empty() { String::new() } else { format!(" in {}", self.title(path)) };
-                    let advice = self.advice(name, path);
+                    let is_table = matches!(value.get_ref(), DeValue::Table(_));
+                    let advice = self.near_table(name, path).filter(|_| is_table);
+                    let advice = advice.unwrap_or_else(|| self.advice(name, path));
                     self.found.push(format!("line {line}: unknown key `{name}`{table}: {advice}"));
                 }
                 None => {}
@@ -77,6 +79,19 @@ impl Search<'_> {
             DeValue::Array(list) => list.iter().for_each(|entry| self.value(entry.get_ref(), node, path)),
             _ => {}
         }
+    }
+
+    /// The table that is meant by one whose name differs in a letter, such as `[checkpoint]`: other trainers'
+    /// keys of that name are no tables.
+    fn near_table(&self, name: &str, table: &str) -> Option<String> {
+        let is_here = |key: &&str| key.rsplit_once('.').map_or("", |(parent, _)| parent) == table;
+        let mut tables =
+            self.keys.iter().filter_map(|key| key.rsplit_once('.')).map(|(key, _)| key).filter(is_here);
+        let near = tables.find_map(|key| {
+            let last = key.rsplit('.').next()?;
+            (strsim::damerau_levenshtein(last, name) == 1).then_some(last)
+        });
+        near.map(|key| format!("did you mean `{key}`?"))
     }
 
     /// Where the key is that was meant.

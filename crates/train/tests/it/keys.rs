@@ -151,6 +151,9 @@ fn an_unknown_key_is_told_with_its_line_and_the_one_that_was_meant() {
         ("min_bucket_reso = 256", 1, "here it is `min_side` in [geometry.buckets]"),
         ("num_repeats = 10", 1, "here it is `repeats` in [[dataset.folders]]"),
         ("[train]\nsteps = 4", 6, "keys of training come before the first [table]"),
+        // Tables whose names are another trainer's keys.
+        ("[checkpoint]\nevery = 4", 6, "did you mean `checkpoints`?"),
+        ("[scheduler]\nwarmup = 4", 6, "did you mean `schedule`?"),
         // Nothing like it.
         ("[schedule]\nzzzzzzzz = 4", 7, "known are `decay`"),
     ] {
@@ -180,5 +183,8 @@ fn rates_beyond_every_use_are_noted() {
     assert!(notes("optimizer.learning_rate = 0")[0].contains("next to nothing"));
     assert!(notes("optimizer.weight_decay = 100")[0].contains("weight_decay"));
     assert!(notes("schedule.warmup = 10")[0].contains("it never gets to 0.0001"));
+    assert_eq!(notes("schedule = { decay = \"cosine\", decay_steps = 10 }"), [""; 0]);
+    assert_eq!(notes("schedule = { decay_steps = 7 }"), [""; 0], "a constant rate has no end");
+    assert!(notes("schedule = { decay = \"linear\", decay_steps = 7 }")[0].contains("0 after step 7"));
     assert!(notes("dataset.captions.dropout = 0.9")[0].contains("left out"));
 }

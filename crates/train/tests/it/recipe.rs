@@ -285,6 +285,12 @@ fn a_recipe_may_grow_in_steps_and_differ_in_nothing_that_is_learnt() {
     let longer = with("threads = 3\ncheckpoints.every = 7").replace("steps = 10", "steps = 20");
     assert_eq!(differences(&before, &longer).unwrap(), []);
 
+    // Held-out losses at other noise are other numbers.
+    let drawn = |draws: u64| with(&format!("validation = {{ share = 0.1, draws = {draws} }}"));
+    let found: Vec<String> =
+        differences(&drawn(4), &drawn(1)).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["validation.draws: 4 -> 1"]);
+
     let other =
         with("optimizer.learning_rate = 0.5\nmin_snr_gamma = 5.0").replace("scale = 5.0", "scale = 4.0");
     let found: Vec<String> = differences(&before, &other).unwrap().iter().map(ToString::to_string).collect();
@@ -307,4 +313,37 @@ fn a_decay_that_follows_the_steps_is_named_when_they_grow() {
     let found: Vec<String> =
         differences(&linear(10), &linear(20)).unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(found, ["schedule.decay_steps: 10 -> 20"]);
+}
+
+#[test]
+fn paths_that_would_be_another_folder_are_refused() {
+    for (key, path, words) in [
+        ("out", "", "out: expected a path, found an empty text"),
+        ("cache", "", "cache: expected a path, found an empty text"),
+        ("out", "~/runs/first", "out: expected a path without `~`"),
+        ("model.path", "~/models/sdxl", "model.path: expected a path without `~`"),
+        ("dataset.path", "~", "dataset.path: expected a path without `~`"),
+    ] {
+        let others: String =
+            SMALL.lines().filter(|line| !line.starts_with(key)).map(|l| format!("{l}\n")).collect();
+        let error = problems(&format!("{key} = {path:?}\n{others}"));
+        assert!(error.contains(words) && error.lines().count() == 2, "{error}");
+    }
+    assert!(parse(&SMALL.replace("../data/people", "../data/~people")).is_ok());
+}
+
+#[test]
+fn words_for_a_number_are_no_types_of_rust() {
+    assert!(problems(&format!("{SMALL}validation.share = \"10 %\"")).contains("expected a number"));
+}
+
+/// Its paths were found from the folder that the training ran in, not from the run folder.
+#[test]
+fn a_runs_own_recipe_has_its_paths_as_they_are() {
+    let text = parse(SMALL).unwrap().to_toml();
+    let of_run = format!("# The resolved recipe of this run: and more.\n\n{text}");
+    let again = Recipe::parse(Path::new("runs/small/recipe.toml"), &of_run).unwrap();
+    assert_eq!(again, parse(SMALL).unwrap());
+    let other = Recipe::parse(Path::new("runs/small/recipe.toml"), &text).unwrap();
+    assert_eq!(other.out, Path::new("runs/small/runs/small"));
 }
