@@ -38,8 +38,8 @@ are left. [SEP] separates prompts in one text, [PROMPT] is the picture's own, [S
 A JSON file of --regions names pictures by their paths in the folder, or by their file names: {\"photo.jpg\": [{\"kind\": \"hand\", \"box\": [412, 310, \
 470, 381]}]}, the box being left, top, right and bottom in pixels; kind is face, hand or other; prompt and points (of a hand 21) may be added.
 
-The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options. Files \
-that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
+The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options, masks or \
+weights. Files that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
 pub struct Refine {
     /// A picture, or a folder of pictures (PNG, JPEG, WebP; folders in it are searched too, the grid.png of
     /// `sample` is left out)

@@ -19,7 +19,7 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
-use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, write_atomically};
+use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, sha256_of, write_atomically};
 use fairhuman_pictures::png_texts;
 use fairhuman_refine::ModelSize;
 use fairhuman_vision::detect::Detections;
@@ -101,7 +101,9 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let _lock = FolderLock::take_for_a_while(&options.out)?;
     let stop = interrupt::flag_that_says("leaving after the picture in work");
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
-    let settings = settings(options, &model, (&loras, &controls))?;
+    let mut settings = settings(options, &model, (&loras, &controls))?;
+    // What nobody checked is refined again once there are detectors.
+    settings["checked"] = (finders.is_some() && !matches!(source, Source::Masks(_))).into();
     let refining = Refining {
         options,
         jobs: &jobs,
@@ -228,7 +230,12 @@ impl Refining<'_> {
                 .or_else(|| prompts::of_texts(&texts))
                 .unwrap_or_default(),
         };
-        let settings = sha256_hex(format!("{}\n{scene}", self.settings).as_bytes());
+        // A mask or annotation of its own decides the result as the options do.
+        let file = self.source.file(&job.name).map_err(|error| of_picture(format!("{error:#}")))?;
+        let own =
+            file.as_deref().map(sha256_of).transpose().map_err(|error| of_picture(error.to_string()))?;
+        let settings =
+            sha256_hex(format!("{}\n{scene}\n{}", self.settings, own.unwrap_or_default()).as_bytes());
         let record_file = out.join("records").join(format!("{}.json", job.name));
         if refiner.is_some()
             && let Some(record) = record::done(&record_file, out, &sha256, &settings)
