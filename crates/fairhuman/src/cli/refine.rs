@@ -7,7 +7,7 @@ use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
     Compute, ControlChoice, ControlStyle, LoraChoice, MOST_SAMPLING_STEPS, ModelChoice, RegionNetworks,
-    guidance, sampler, share, side, size,
+    guidance, sampler, seed, share, side, size,
 };
 
 /// `fairhuman refine`
@@ -136,7 +136,7 @@ pub struct Refine {
     #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub inpaint_height: Option<usize>,
     /// Seed of the noise, together with the picture's name and the region's number
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub seed: u64,
     /// Skip the zoom pass, which finds small faces and hands
     #[arg(long)]

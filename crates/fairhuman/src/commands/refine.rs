@@ -10,6 +10,7 @@ mod sheet;
 mod told;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +30,9 @@ use image::RgbImage;
 use serde_json::Value;
 
 use super::finders::Finders;
+use super::prompt_notes;
 use super::sample::control::{self, Wanted};
+use super::sample::init::no_step;
 use super::sample::{file, loras};
 use super::there::ensure_there;
 use crate::cli::Refine;
@@ -177,6 +180,13 @@ impl Refining<'_> {
         let (meter, out) = (Meter::new("pictures"), &self.options.out);
         fairhuman_files::make_folder(out).with_context(|| format!("cannot make {}", out.display()))?;
         let (mut records, mut skipped, mut worked) = (Vec::new(), Vec::new(), 0);
+        let mut told = BTreeSet::new();
+        let mut note = |note: String| {
+            if told.insert(note.clone()) {
+                meter.say(&format!("note: {note}"));
+            }
+        };
+        no_step(self.options.denoising_strength, self.options.steps).into_iter().for_each(&mut note);
         for (i, job) in self.jobs.iter().enumerate() {
             if self.stop.load(Ordering::SeqCst) {
                 break;
@@ -184,6 +194,13 @@ impl Refining<'_> {
             let done = self.one(job, refiner, &meter);
             let is_new = match done {
                 Ok((record, is_new)) => {
+                    let texts = record.regions.iter().map(|region| region.prompt.as_str());
+                    let texts = texts.chain(self.options.negative.as_deref()).filter(|_| is_new);
+                    prompt_notes::foreign(texts.clone()).into_iter().for_each(&mut note);
+                    if let Some(refiner) = refiner {
+                        let pipeline = refiner.pipeline;
+                        texts.filter_map(|text| prompt_notes::truncated(pipeline, text)).for_each(&mut note);
+                    }
                     records.push(record);
                     is_new
                 }

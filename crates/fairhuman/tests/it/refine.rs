@@ -208,6 +208,17 @@ fn a_dry_run_prints_order_and_prompts_and_paints_nothing() {
 }
 
 #[test]
+fn prompts_that_are_not_read_as_they_are_meant_are_told_once() {
+    let world = world();
+    let long = format!("(a man:1.2) {}", "waves, ".repeat(90));
+    let said = world.run(&arguments(&["--out", "out", "--regions", "regions.json", "--prompt", &long]));
+    let notes = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{notes}");
+    assert_eq!(notes.matches("its end is cut off: (a man:1.2) waves").count(), 1, "{notes}");
+    assert_eq!(notes.matches("\"(a man:1.2)\" in a prompt is read as words").count(), 1, "{notes}");
+}
+
+#[test]
 fn masks_say_what_is_refined() {
     let world = world();
     std::fs::create_dir(world.path("masks")).unwrap();
