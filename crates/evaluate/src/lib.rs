@@ -50,7 +50,9 @@ pub use comparison::{
 };
 pub use error::EvaluateError;
 pub use judge::{Better, Item, Judge, Metric};
-pub use picture_set::{Expected, Pairs, Picture, PictureSet, Prompts, pair_up, pairs, read_prompts, unit};
+pub use picture_set::{
+    Expected, METADATA, Pairs, Picture, PictureSet, Prompts, pair_up, pairs, prompt_lines, read_prompts, unit,
+};
 pub use preprocess::{Fit, preprocessed};
 pub use run::{Progress, score};
 pub use scores::{Score, Scores};

@@ -243,6 +243,12 @@ fn guidance(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A seed. Other programs take -1 for one by chance.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number from 0 to {}; none is drawn by chance", u64::MAX))
+}
+
 fn sampler() -> impl TypedValueParser<Value = Sampler> {
     PossibleValuesParser::new(Sampler::ALL.map(Sampler::name)).try_map(|name| name.parse::<Sampler>())
 }

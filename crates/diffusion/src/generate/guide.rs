@@ -31,7 +31,7 @@ pub struct Guide<'a, B: Backend> {
 
 impl<B: Backend> Guide<'_, B> {
     /// True if it runs in evaluation `i` of `n`.
-    fn runs(&self, (i, n): (usize, usize)) -> bool {
+    pub fn runs(&self, (i, n): (usize, usize)) -> bool {
         let share = |i: usize| i as f64 / n as f64;
         self.weight != 0.0 && share(i) >= self.span.0 && share(i + 1) <= self.span.1
     }

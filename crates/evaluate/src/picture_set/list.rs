@@ -1,5 +1,6 @@
 //! Lists: of pictures with what is known of them as JSON lines, or of prompts alone as lines of text.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
@@ -41,22 +42,52 @@ pub enum Prompts {
     Rows(Vec<Row>),
 }
 
-/// Reads a file of prompts: `.jsonl` lists pictures, of any other file every line is a prompt; empty lines
-/// and lines that begin with # do not count.
+/// Reads a file of prompts: `.jsonl` lists pictures, of any other file every line is a prompt.
 ///
 /// # Errors
-/// A file that cannot be read, lines that are not what they should be.
+/// A file that cannot be read or holds nothing, lines that are not what they should be.
 pub fn read_prompts(file: &Path) -> Result<Prompts, EvaluateError> {
     if file.extension().is_some_and(|ending| ending == "jsonl") {
-        return read_rows(file).map(Prompts::Rows);
+        let rows = read_rows(file)?;
+        return match rows.is_empty() {
+            true => Err(holds_none(file, "picture")),
+            false => Ok(Prompts::Rows(rows)),
+        };
     }
-    let text = fairhuman_files::read_to_string(file).map_err(EvaluateError::io(file))?;
+    prompt_lines(file).map(Prompts::Texts)
+}
+
+/// The prompts of a text file: a line each; empty lines and lines that begin with # do not count.
+///
+/// # Errors
+/// A file that cannot be read, is no UTF-8, or holds none.
+pub fn prompt_lines(file: &Path) -> Result<Vec<String>, EvaluateError> {
+    let text = text(file)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(Prompts::Texts(lines.map(str::to_owned).collect()))
+    let prompts: Vec<String> = lines.map(str::to_owned).collect();
+    if prompts.is_empty() { Err(holds_none(file, "prompt")) } else { Ok(prompts) }
+}
+
+fn holds_none(file: &Path, what: &str) -> EvaluateError {
+    let problem = format!("holds no {what}: expected one on every line");
+    EvaluateError::Weights { path: file.into(), problem }
+}
+
+/// The text of a file, without the mark that editors on Windows put before it.
+fn text(file: &Path) -> Result<String, EvaluateError> {
+    let bytes = fairhuman_files::read(file).map_err(EvaluateError::io(file))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let problem = "not UTF-8 text; save the file as UTF-8".into();
+        EvaluateError::List { file: file.into(), line, problem }
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 pub(super) fn read_rows(file: &Path) -> Result<Vec<Row>, EvaluateError> {
-    let text = fairhuman_files::read_to_string(file).map_err(EvaluateError::io(file))?;
+    let text = text(file)?;
+    let mut seen: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let row = |(i, line): (usize, &str)| {
         let fail = |problem: String| EvaluateError::List { file: file.into(), line: i + 1, problem };
@@ -69,7 +100,13 @@ pub(super) fn read_rows(file: &Path) -> Result<Vec<Row>, EvaluateError> {
         if let Some(path) = outside {
             return Err(fail(format!("\"{path}\" is no path inside the folder")));
         }
-        Ok(row)
+        match seen.insert((row.picture.clone(), row.prompt.clone()), i + 1) {
+            Some(line) => Err(fail(format!(
+                "\"{}\" is on line {line}, too, with the same prompt: it would count twice",
+                row.picture
+            ))),
+            None => Ok(row),
+        }
     };
     lines.map(row).collect()
 }

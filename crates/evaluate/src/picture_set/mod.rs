@@ -14,7 +14,7 @@ use image::RgbImage;
 use serde_json::Value;
 
 pub use expected::Expected;
-pub use list::{Prompts, read_prompts};
+pub use list::{Prompts, prompt_lines, read_prompts};
 pub use pairs::{Pairs, pair_up, pairs, unit};
 
 use crate::error::EvaluateError;
@@ -22,7 +22,7 @@ use crate::truth::Truth;
 use list::Row;
 
 /// The list that a drawn or annotated dataset holds.
-const METADATA: &str = "metadata.jsonl";
+pub const METADATA: &str = "metadata.jsonl";
 
 /// A picture that is evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,12 +83,14 @@ pub struct PictureSet {
     pub pictures: Vec<Picture>,
     /// Pictures that a list names and the folder lacks, and prompts of a list that no picture has.
     pub missing: Vec<String>,
+    /// Pictures that are not looked at because they carry no prompt and others do.
+    pub left_out: Vec<String>,
 }
 
 impl PictureSet {
     /// Reads what is in a folder. The pictures are those that `metadata.jsonl` in it lists, or `prompts`, or
-    /// all that are there. If some PNG files carry a prompt of `fairhuman sample`, those that do not (such as
-    /// grids) are no pictures of the folder.
+    /// all that are there. If some PNG files carry a prompt of `fairhuman sample`, those that do not are left
+    /// out: grids, and others.
     ///
     /// # Errors
     /// Folders and lists that cannot be read, a folder without pictures, prompts that cannot be dealt to
@@ -131,7 +133,7 @@ impl PictureSet {
             picture.keypoints = row.keypoints.as_ref().map(|file| folder.join(file));
             pictures.push(picture);
         }
-        Self { folder: folder.into(), pictures, missing }
+        Self { folder: folder.into(), pictures, missing, left_out: Vec::new() }
     }
 
     /// All pictures that are there, with what their files say.
@@ -146,11 +148,15 @@ impl PictureSet {
             }
         }
         names.sort();
-        let mut pictures = Vec::new();
+        let (mut pictures, mut left_out) = (Vec::new(), Vec::new());
         for name in &names {
             let file = folder.join(name);
             let bytes = fairhuman_files::read(&file).map_err(EvaluateError::io(&file))?;
             let text = png_texts(&bytes).into_iter().find(|(keyword, _)| keyword == MARK);
+            // Sheets of our own are known by their text.
+            if text.is_none() {
+                left_out.push(name.clone());
+            }
             let about =
                 text.and_then(|(_, text)| serde_json::from_str::<Value>(&text).ok()).unwrap_or_default();
             let mut picture = Picture::new(folder, name, about["prompt"].as_str().map(str::to_owned));
@@ -160,10 +166,11 @@ impl PictureSet {
             picture.controls = images.filter_map(Value::as_str).map(PathBuf::from).collect();
             pictures.push(picture);
         }
-        if pictures.iter().any(|picture| picture.prompt.is_some()) {
-            pictures.retain(|picture| picture.prompt.is_some());
+        match pictures.iter().any(|picture| picture.prompt.is_some()) {
+            true => pictures.retain(|picture| picture.prompt.is_some()),
+            false => left_out.clear(),
         }
-        Ok(Self { folder: folder.into(), pictures, missing: Vec::new() })
+        Ok(Self { folder: folder.into(), pictures, missing: Vec::new(), left_out })
     }
 
     /// Keeps the pictures whose prompts are listed, and notes prompts without a picture; deals the prompts to

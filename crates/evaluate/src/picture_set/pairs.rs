@@ -39,6 +39,10 @@ fn keyed(set: &PictureSet) -> BTreeMap<(String, u64, u64), usize> {
     keys
 }
 
+fn whole(picture: &Picture) -> Option<&str> {
+    Some(&picture.name)
+}
+
 /// The name of a picture's file, without its folder.
 fn file(picture: &Picture) -> Option<&str> {
     Path::new(&picture.name).file_name()?.to_str()
@@ -56,7 +60,7 @@ type Name = fn(&Picture) -> Option<&str>;
 /// differ are no pair.
 fn by_name(first: &PictureSet, second: &PictureSet) -> Vec<(usize, usize)> {
     let mut found: Vec<(usize, usize)> = Vec::new();
-    let ways: [(Name, Name); 4] = [(file, file), (file, stem), (stem, file), (stem, stem)];
+    let ways: [(Name, Name); 5] = [(whole, whole), (file, file), (file, stem), (stem, file), (stem, stem)];
     for (ours, theirs) in ways {
         let theirs = named(second, theirs, |j| found.iter().any(|pair| pair.1 == j));
         let ours = named(first, ours, |i| found.iter().any(|pair| pair.0 == i));
@@ -88,7 +92,8 @@ pub fn pairs(first: &PictureSet, second: &PictureSet) -> Pairs {
     let mut pairs: Vec<(usize, usize)> =
         ours.iter().filter_map(|(key, &i)| Some((i, *theirs.get(key)?))).collect();
     let mut is_by_name = false;
-    if pairs.is_empty() {
+    // The key of a picture without a prompt is its name.
+    if pairs.iter().all(|&(i, _)| first.pictures[i].prompt.is_none()) {
         pairs = by_name(first, second);
         is_by_name = !pairs.is_empty();
     }
@@ -113,7 +118,7 @@ pub fn pair_up(sets: &mut [PictureSet]) -> Vec<Pairs> {
         let found = pairs(first, other);
         for &(i, j) in found.pairs.iter().filter(|_| found.by_name) {
             let (own, picture) = (&first.pictures[i], &mut other.pictures[j]);
-            if picture.prompt.is_none() {
+            if picture.prompt.is_none() && own.prompt.is_some() {
                 picture.prompt.clone_from(&own.prompt);
                 (picture.faces, picture.hands) = (own.faces, own.hands);
             }

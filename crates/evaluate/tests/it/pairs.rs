@@ -47,6 +47,8 @@ fn endings_that_refine_changes_are_no_obstacle_and_names_that_several_have_are_n
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     let [photos, refined] = sets([&[("a.jpg", None), ("b.webp", None)], &[("a.png", None), ("b.png", None)]]);
     assert_eq!(names(&photos, &refined), [pair("a.jpg", "a.png"), pair("b.webp", "b.png")]);
+    let [photos, refined] = sets([&[("a.png", None), ("b.jpg", None)], &[("a.png", None), ("b.png", None)]]);
+    assert_eq!(names(&photos, &refined), [pair("a.png", "a.png"), pair("b.jpg", "b.png")]);
     let both: &[_] = &[("a.jpg", None), ("a.webp", None)];
     let [photos, refined] = sets([both, &[("a.jpg.png", None), ("a.webp.png", None)]]);
     let expected = [pair("a.jpg", "a.jpg.png"), pair("a.webp", "a.webp.png")];

@@ -75,7 +75,7 @@ fn pictures_of_one_noise_are_pairs_whatever_their_names_and_grids_are_no_picture
     picture(&b.join("y.png"), 31, Some(("a dog", 1, 2)));
     picture(&b.join("z.png"), 41, Some(("a dog", 2, 2)));
     let [a, b] = [&a, &b].map(|folder| PictureSet::open(folder, None).expect("pictures"));
-    assert_eq!(a.pictures.len(), 3);
+    assert_eq!((a.pictures.len(), &a.left_out), (3, &vec!["grid.png".to_owned()]));
     let found = pairs(&a, &b);
     assert_eq!(found.pairs, [(1, 0), (2, 1)]);
     assert_eq!((found.only_first, found.only_second), (vec!["0.png".into()], vec!["z.png".into()]));
@@ -117,6 +117,21 @@ fn what_a_list_names_and_nobody_has_is_missing() {
     std::fs::write(&list, "{\"picture\": \"../0.png\"}\n").expect("written");
     let error = read_prompts(&list).expect_err("outside").to_string();
     assert!(error.ends_with("line 1: \"../0.png\" is no path inside the folder"), "{error}");
+    for (content, expected) in [
+        (&b"{\"picture\": \"0.png\"}\n{\"picture\": \"0.png\"}\n"[..], "\"0.png\" is on line 1, too"),
+        (b"\n", "holds no picture"),
+        (b"{\"picture\": \"0.png\"}\n\xff\n", "line 2: not UTF-8"),
+    ] {
+        std::fs::write(&list, content).expect("written");
+        let error = read_prompts(&list).expect_err("no list").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // Windows' editors put a mark before the text.
+    std::fs::write(&list, "\u{feff}{\"picture\": \"0.png\"}\n").expect("written");
+    assert!(read_prompts(&list).is_ok());
+    let texts = root.path().join("prompts.txt");
+    std::fs::write(&texts, "\u{feff}# people\r\n\r\na cat\r\n").expect("written");
+    assert_eq!(read_prompts(&texts).expect("prompts"), Prompts::Texts(vec!["a cat".into()]));
     let empty = folder();
     let error = PictureSet::open(empty.path(), None).expect_err("empty").to_string();
     assert!(error.contains("no pictures (png, jpg"), "{error}");

@@ -8,7 +8,7 @@ use fairhuman_dataset::Region;
 
 use super::data::region;
 use super::networks::network;
-use super::{Compute, LoraChoice, ModelChoice, size};
+use super::{Compute, LoraChoice, ModelChoice, seed, size};
 
 /// `fairhuman evaluate`
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ pub struct Losses {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = size(1..=1000))]
     pub draws: usize,
     /// losses: seed of the noise; the same one gives all models the same noise
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub seed: u64,
     /// losses: samples of one pass
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = size(1..=u64::from(u16::MAX)))]

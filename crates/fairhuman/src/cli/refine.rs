@@ -7,7 +7,7 @@ use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
     Compute, ControlChoice, ControlStyle, LoraChoice, MOST_SAMPLING_STEPS, ModelChoice, RegionNetworks,
-    guidance, sampler, share, side, size,
+    guidance, sampler, seed, share, side, size,
 };
 
 /// `fairhuman refine`
@@ -38,8 +38,8 @@ are left. [SEP] separates prompts in one text, [PROMPT] is the picture's own, [S
 A JSON file of --regions names pictures by their paths in the folder, or by their file names: {\"photo.jpg\": [{\"kind\": \"hand\", \"box\": [412, 310, \
 470, 381]}]}, the box being left, top, right and bottom in pixels; kind is face, hand or other; prompt and points (of a hand 21) may be added.
 
-The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options. Files \
-that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
+The same command again continues an interrupted one, and refines again only pictures that changed or were refined with other options, masks or \
+weights. Files that cannot be read are listed and skipped. Exit code 1 if no picture could be refined, 130 if interrupted.")]
 pub struct Refine {
     /// A picture, or a folder of pictures (PNG, JPEG, WebP; folders in it are searched too, the grid.png of
     /// `sample` is left out)
@@ -140,7 +140,7 @@ pub struct Refine {
     #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub inpaint_height: Option<usize>,
     /// Seed of the noise, together with the picture's name and the region's number
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub seed: u64,
     /// Skip the zoom pass, which finds small faces and hands
     #[arg(long)]

@@ -7,7 +7,7 @@ use fairhuman_diffusion::sampler::Sampler;
 
 use super::{
     Compute, ControlChoice, LoraChoice, MOST_IN_BATCH, MOST_MADE, MOST_SAMPLING_STEPS, ModelChoice, guidance,
-    sampler, share, side, size, whole,
+    sampler, seed, share, side, size, whole,
 };
 
 /// `fairhuman sample`
@@ -31,7 +31,8 @@ Examples:
       --control-image pose.png --control-weight 0.8 --control-end 0.8 \\
       --prompt \"a woman waving\" --out pictures
 
-Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
+Prompts are plain words: weights such as (hat:1.2) and <lora:NAME:1> have no meaning in them, and what is longer than 77 tokens is cut off; \
+notes say so. Picture i is a function of the options, its prompt, the seed and i: the pictures before it do not matter, and \
 --index 7 --count 1 makes picture 7 of a longer run again. Every PNG file carries its settings as text \
 (\"parameters\", which other programs read too, and \"fairhuman\" as JSON). grid.png shows all with their prompts.")]
 pub struct Sample {
@@ -78,7 +79,7 @@ pub struct Sample {
     #[arg(long, value_name = "PIXELS", value_parser = side())]
     pub height: Option<usize>,
     /// Seed of the noise, together with a picture's index
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub seed: u64,
     /// Index of the first picture
     #[arg(long, value_name = "I", default_value_t = 0)]

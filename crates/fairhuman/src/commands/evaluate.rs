@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use fairhuman_engine::Backend;
-use fairhuman_evaluate::{Pairs, PictureSet, Progress, Prompts, Scores, pair_up, read_prompts, score};
+use fairhuman_evaluate::{
+    METADATA, Pairs, PictureSet, Progress, Prompts, Scores, pair_up, read_prompts, score,
+};
 use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, write_atomically};
 
 use crate::cli::{Evaluate, JudgeChoice};
@@ -74,6 +76,9 @@ fn sets(folders: &[PathBuf], prompts: Option<&Prompts>) -> anyhow::Result<Vec<Pi
             "{} is named twice: its pictures differ from themselves in nothing",
             folder.display()
         );
+        if matches!(prompts, Some(Prompts::Rows(_))) && folder.join(METADATA).is_file() {
+            errln!("note: {} is read by its own {METADATA}, and not by --prompts", folder.display());
+        }
         sets.push(PictureSet::open(folder, prompts)?);
     }
     Ok(sets)

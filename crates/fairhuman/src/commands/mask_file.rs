@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_pictures::{MAX_PIXELS, decode, read_header};
 use image::{DynamicImage, GrayImage};
 
@@ -15,7 +15,14 @@ pub fn read(file: &Path) -> anyhow::Result<GrayImage> {
     let header = read_header(Cursor::new(&bytes), bytes.len() as u64, MAX_PIXELS).with_context(named)?;
     let mut picture = decode(&bytes, &header, false).with_context(named)?.image;
     picture.apply_orientation(header.orientation);
-    Ok(gray(&picture))
+    let mask = gray(&picture);
+    // A mask of 0 and 1, as arrays have it, would paint nothing that anybody sees.
+    ensure!(
+        mask.pixels().map(|pixel| pixel.0[0]).max() != Some(1),
+        "{}: its brightest value is 1 of 255, which is black; a mask is white, 255, where something is done",
+        named()
+    );
+    Ok(mask)
 }
 
 fn gray(picture: &DynamicImage) -> GrayImage {

@@ -17,6 +17,7 @@ pub mod merge;
 pub mod models;
 pub mod people;
 mod png_names;
+mod prompt_notes;
 pub mod quickstart;
 pub mod refine;
 pub mod replay;

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_engine::Backend;
+use fairhuman_files::{Kind, ensure_ours};
 use fairhuman_people::{Style, write_dataset};
 use fairhuman_report::{Report, Run, html};
 use fairhuman_train::group::Single;
@@ -50,6 +51,8 @@ impl Work for Story<'_> {
 fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode> {
     let clock = clock::start();
     let out = &options.out;
+    let page = out.join("report.html");
+    ensure_ours(&page, Kind::Page)?;
     let model = cache::builtin_model()?;
     let recipes = recipes::write(out, options.steps)?;
     let stop = interrupt::flag();
@@ -97,7 +100,6 @@ fn tell(backend: &impl Backend, options: &Quickstart) -> anyhow::Result<ExitCode
         ("machine".into(), machine::description()),
         ("time".into(), units::duration(clock())),
     ];
-    let page = out.join("report.html");
     write_atomically(&page, html(&report).as_bytes())
         .with_context(|| format!("cannot write {}", page.display()))?;
 

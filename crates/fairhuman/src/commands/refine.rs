@@ -10,6 +10,7 @@ mod sheet;
 mod told;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use fairhuman_diffusion::control::Control;
 use fairhuman_diffusion::generate::{self, Rgb};
 use fairhuman_diffusion::pipeline::{ModelFolder, Pipeline};
 use fairhuman_engine::Backend;
-use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, write_atomically};
+use fairhuman_files::{FolderLock, Kind, ensure_apart, ensure_ours, sha256_hex, sha256_of, write_atomically};
 use fairhuman_pictures::png_texts;
 use fairhuman_refine::ModelSize;
 use fairhuman_vision::detect::Detections;
@@ -29,7 +30,9 @@ use image::RgbImage;
 use serde_json::Value;
 
 use super::finders::Finders;
+use super::prompt_notes;
 use super::sample::control::{self, Wanted};
+use super::sample::init::no_step;
 use super::sample::{file, loras};
 use super::there::ensure_there;
 use crate::cli::Refine;
@@ -101,7 +104,9 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     let _lock = FolderLock::take_for_a_while(&options.out)?;
     let stop = interrupt::flag_that_says("leaving after the picture in work");
     let resources = Resources { weight_cache: FILTER_CACHE, ..options.compute.into() };
-    let settings = settings(options, &model, (&loras, &controls))?;
+    let mut settings = settings(options, &model, (&loras, &controls))?;
+    // What nobody checked is refined again once there are detectors.
+    settings["checked"] = (finders.is_some() && !matches!(source, Source::Masks(_))).into();
     let refining = Refining {
         options,
         jobs: &jobs,
@@ -175,6 +180,13 @@ impl Refining<'_> {
         let (meter, out) = (Meter::new("pictures"), &self.options.out);
         fairhuman_files::make_folder(out).with_context(|| format!("cannot make {}", out.display()))?;
         let (mut records, mut skipped, mut worked) = (Vec::new(), Vec::new(), 0);
+        let mut told = BTreeSet::new();
+        let mut note = |note: String| {
+            if told.insert(note.clone()) {
+                meter.say(&format!("note: {note}"));
+            }
+        };
+        no_step(self.options.denoising_strength, self.options.steps).into_iter().for_each(&mut note);
         for (i, job) in self.jobs.iter().enumerate() {
             if self.stop.load(Ordering::SeqCst) {
                 break;
@@ -182,6 +194,13 @@ impl Refining<'_> {
             let done = self.one(job, refiner, &meter);
             let is_new = match done {
                 Ok((record, is_new)) => {
+                    let texts = record.regions.iter().map(|region| region.prompt.as_str());
+                    let texts = texts.chain(self.options.negative.as_deref()).filter(|_| is_new);
+                    prompt_notes::foreign(texts.clone()).into_iter().for_each(&mut note);
+                    if let Some(refiner) = refiner {
+                        let pipeline = refiner.pipeline;
+                        texts.filter_map(|text| prompt_notes::truncated(pipeline, text)).for_each(&mut note);
+                    }
                     records.push(record);
                     is_new
                 }
@@ -228,7 +247,12 @@ impl Refining<'_> {
                 .or_else(|| prompts::of_texts(&texts))
                 .unwrap_or_default(),
         };
-        let settings = sha256_hex(format!("{}\n{scene}", self.settings).as_bytes());
+        // A mask or annotation of its own decides the result as the options do.
+        let file = self.source.file(&job.name).map_err(|error| of_picture(format!("{error:#}")))?;
+        let own =
+            file.as_deref().map(sha256_of).transpose().map_err(|error| of_picture(error.to_string()))?;
+        let settings =
+            sha256_hex(format!("{}\n{scene}\n{}", self.settings, own.unwrap_or_default()).as_bytes());
         let record_file = out.join("records").join(format!("{}.json", job.name));
         if refiner.is_some()
             && let Some(record) = record::done(&record_file, out, &sha256, &settings)

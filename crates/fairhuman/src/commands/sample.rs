@@ -24,6 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::{MOST_MADE, Sample};
+use crate::commands::prompt_notes;
 use crate::commands::there::ensure_there;
 use crate::device::{self, Resources, Work};
 use crate::memory::{self, Memory};
@@ -152,7 +153,9 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         height,
         seed: options.seed,
     };
-    note_truncated(&pipeline, prompts, options.negative.as_deref());
+    let parts = pipeline.parts();
+    generate::validate(parts.folder, parts.schedule, parts.vae, &settings)?;
+    note_prompts(&pipeline, prompts, options.negative.as_deref());
     let batch = match options.batch {
         Some(batch) => usize::try_from(batch)?,
         None => generate::default_batch(backend, &pipeline.parts(), &settings)?,
@@ -182,7 +185,21 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
         Start::Noise => options.steps,
         _ => (options.strength * options.steps as f64) as usize,
     };
-    let mut screen = Screen::new(pictures.len(), settings.sampler.evaluations(steps));
+    if !matches!(start, Start::Noise) {
+        init::no_step(options.strength, options.steps).iter().for_each(|note| errln!("note: {note}"));
+    }
+    let evaluations = settings.sampler.evaluations(steps);
+    for (control, guide) in controls.iter().zip(&guides).filter(|(control, _)| control.weight != 0.0) {
+        if evaluations > 0 && !(0..evaluations).any(|i| guide.runs((i, evaluations))) {
+            let (named, (start, end)) = (control.named.display(), control.span);
+            let of = units::count(evaluations as u64, "evaluation");
+            errln!(
+                "note: {named} has no part in the pictures: none of {of} of the model lies between \
+                 --control-start {start} and --control-end {end}"
+            );
+        }
+    }
+    let mut screen = Screen::new(pictures.len(), evaluations);
     let prompt_of = |picture: &Picture| (picture.index - options.index) as usize / each;
     let mut first = 0;
     for batch in pictures.chunks(batch) {
@@ -241,19 +258,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
 fn prompts(options: &Sample) -> anyhow::Result<Vec<String>> {
     let mut prompts = options.prompt.clone();
     if let Some(path) = &options.prompts {
-        let bytes = fairhuman_files::read(path)
-            .with_context(|| format!("cannot read the prompts in {}", path.display()))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            anyhow::anyhow!("{}, line {line}: not UTF-8 text; save the file as UTF-8", path.display())
-        })?;
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let before = prompts.len();
-        prompts.extend(lines.filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned));
-        if prompts.len() == before {
-            bail!("{} holds no prompt: expected one on every line", path.display());
-        }
+        prompts.extend(fairhuman_evaluate::prompt_lines(path)?);
     }
     Ok(prompts)
 }
@@ -310,13 +315,12 @@ fn note_replaced(written: &[PathBuf], out: &Path) {
     }
 }
 
-/// Says which prompts are longer than the text encoders read.
-fn note_truncated<B: Backend>(pipeline: &Pipeline<B>, prompts: &[String], negative: Option<&str>) {
-    for prompt in prompts.iter().map(String::as_str).chain(negative) {
-        if pipeline.text.encoders.iter().any(|(tokenizer, _)| tokenizer.encode(prompt).truncated) {
-            let beginning: String = prompt.chars().take(60).collect();
-            errln!("note: longer than the text encoder reads, its end is cut off: {beginning}...");
-        }
+/// Says which prompts are not read as they are meant.
+fn note_prompts<B: Backend>(pipeline: &Pipeline<B>, prompts: &[String], negative: Option<&str>) {
+    let prompts = prompts.iter().map(String::as_str).chain(negative);
+    let truncated = prompts.clone().filter_map(|prompt| prompt_notes::truncated(pipeline, prompt));
+    for note in prompt_notes::foreign(prompts).into_iter().chain(truncated) {
+        errln!("note: {note}");
     }
 }
 

@@ -80,7 +80,11 @@ fn pictures_follow_control_networks_and_say_so() {
     };
     assert!(with(&zero, &[]).0 == plain, "an untrained ControlNet changes nothing");
     assert!(with(&xl, &["--control-weight", "0"]).0 == plain);
-    assert!(with(&net, &["--control-start", "0.6", "--control-end", "0.7"]).0 == plain);
+    let never = ["--control-start", "0.6", "--control-end", "0.7"];
+    assert!(with(&net, &never).0 == plain);
+    let never = [&["--width", "64", "--control", &net, "--control-image", "a.png"], &never[..]].concat();
+    let said = place.command(&never).output().unwrap().stderr;
+    assert!(String::from_utf8_lossy(&said).contains("net has no part in the pictures"));
     let (followed, about) = with(&net, &["--control-weight", "0.5", "--control-end", "0.5"]);
     assert!(followed != plain);
     let line = "ControlNet 0: \"Model: net, Weight: 0.5, Guidance Start: 0, Guidance End: 0.5\"";

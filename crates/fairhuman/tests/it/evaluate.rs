@@ -89,6 +89,12 @@ fn two_folders_are_compared_on_one_page_and_nothing_is_scored_twice() {
     assert_eq!(std::fs::read_to_string(world.path("out/scores.jsonl")).unwrap(), scores);
     let said = world.fails(&[&words[..], &["--model", "builtin"]].concat());
     assert!(said.contains("--losses"), "{said}");
+    let list = "{\"picture\": \"images/00000.png\", \"prompt\": \"a cat\"}\n";
+    std::fs::write(world.path("list.jsonl"), list).unwrap();
+    let output =
+        world.run(&["evaluate", "soft", "--judge", "drawn", "--prompts", "list.jsonl", "--out", "own"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("soft is read by its own metadata.jsonl, and not by --prompts"), "{said}");
     let said = world.fails(&[&words[..], &["--sort", "beauty"]].concat());
     assert!(said.contains("expected one of drawn.face"), "{said}");
 }

@@ -83,6 +83,9 @@ fn masks_that_do_not_fit_are_told() {
     GrayImage::new(40, 32).save(world.path("mask.png")).unwrap();
     let said = world.fails(&[&SAMPLE[..], &["--out", "out"]].concat());
     assert!(said.contains("mask.png has 40x32 pixels, picture.png 40x33"), "{said}");
+    GrayImage::from_pixel(40, 33, Luma([1])).save(world.path("mask.png")).unwrap();
+    let said = world.fails(&[&SAMPLE[..], &["--out", "out"]].concat());
+    assert!(said.contains("mask.png: its brightest value is 1 of 255"), "{said}");
     let said = world.run(&["sample", "--prompt", "a", "--mask", "mask.png", "--out", "out"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("--init"));
 }

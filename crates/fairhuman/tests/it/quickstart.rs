@@ -57,6 +57,17 @@ fn quickstart_tells_the_story_from_its_own_figures() {
 }
 
 #[test]
+fn a_page_of_somebody_else_is_left_alone() {
+    let world = World::empty();
+    std::fs::create_dir(world.path("quickstart")).unwrap();
+    std::fs::write(world.path("quickstart/report.html"), "mine").unwrap();
+    let error = world.fails(&SMALL);
+    assert!(error.contains("report.html is there already"), "{error}");
+    assert_eq!(world.files("quickstart"), ["report.html"], "nothing was begun");
+    assert_eq!(world.bytes("quickstart/report.html"), b"mine");
+}
+
+#[test]
 fn the_builtin_model_is_what_sample_uses_without_a_model() {
     let world = World::empty();
     let folder = world.ok(&["models", "builtin"]);

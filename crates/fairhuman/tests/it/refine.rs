@@ -139,6 +139,31 @@ fn a_run_goes_on_where_it_was_and_does_again_what_changed() {
 }
 
 #[test]
+fn what_other_masks_or_another_model_changed_is_refined_again() {
+    let world = world();
+    let mask = |x: u32| {
+        let mask = GrayImage::from_fn(120, 90, |i, j| Luma([255 * u8::from(i.abs_diff(x) + j < 40)]));
+        mask.save(world.path("masks/a.png")).unwrap();
+    };
+    std::fs::create_dir(world.path("masks")).unwrap();
+    std::fs::remove_file(world.path("in/b.png")).unwrap();
+    mask(30);
+    let run = || world.ok(&arguments(&["--out", "out", "--masks", "masks"]));
+    assert!(run().contains("1 done now, 0 kept"));
+    assert!(run().contains("0 done now, 1 kept"));
+    mask(70);
+    assert!(run().contains("1 done now, 0 kept"), "another mask of the same name");
+    // A model that was trained further lies where the one before it lay.
+    let unet = world.path("tiny/unet/diffusion_pytorch_model.safetensors");
+    let (bytes, written) = (std::fs::read(&unet).unwrap(), unet.metadata().unwrap().modified().unwrap());
+    std::fs::write(&unet, bytes).unwrap();
+    let later = written + std::time::Duration::from_secs(1);
+    std::fs::File::options().write(true).open(&unet).unwrap().set_modified(later).unwrap();
+    assert!(run().contains("1 done now, 0 kept"), "another model of the same name");
+    assert!(run().contains("0 done now, 1 kept"));
+}
+
+#[test]
 fn a_region_does_not_depend_on_other_pictures_regions_of_other_places_or_their_prompts() {
     let world = world();
     let run = |out: &str, more: &[&str]| {
@@ -180,6 +205,17 @@ fn a_dry_run_prints_order_and_prompts_and_paints_nothing() {
     assert!(notes.contains("2 hand at 70,50 20x16") && notes.contains(": a fist"), "{notes}");
     assert!(notes.contains("3 hand at 100,10 4x4") && notes.contains(": an open hand"), "{notes}");
     assert_eq!(world.files("out"), ["index.html", "sheet/a.png.jpg", "sheet/b.png.jpg"]);
+}
+
+#[test]
+fn prompts_that_are_not_read_as_they_are_meant_are_told_once() {
+    let world = world();
+    let long = format!("(a man:1.2) {}", "waves, ".repeat(90));
+    let said = world.run(&arguments(&["--out", "out", "--regions", "regions.json", "--prompt", &long]));
+    let notes = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{notes}");
+    assert_eq!(notes.matches("its end is cut off: (a man:1.2) waves").count(), 1, "{notes}");
+    assert_eq!(notes.matches("\"(a man:1.2)\" in a prompt is read as words").count(), 1, "{notes}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn mistakes_are_answered_with_what_to_do() {
         (&["--out", "out"][..], "--prompts <FILE>"),
         (&["--prompts", "nowhere.txt", "--out", "out"], "nowhere.txt"),
         (&["--prompts", "latin1.txt", "--out", "out"], "latin1.txt, line 2: not UTF-8"),
-        (&["--prompts", "empty.txt", "--out", "out"], "empty.txt holds no prompt"),
+        (&["--prompts", "empty.txt", "--out", "out"], "empty.txt: holds no prompt"),
         (&[&prompt[..], &["--sampler", "plms"]].concat(), "unipc"),
         (&[&prompt[..], &["--lora-weight", "0.5"]].concat(), "0 --lora and 1 --lora-weight"),
         (&[&prompt[..], &["--lora", "no.safetensors"]].concat(), "no.safetensors"),
@@ -128,6 +128,7 @@ fn mistakes_are_answered_with_what_to_do() {
         (&[&prompt[..], &["--index", "18446744073709551615", "--count", "2"]].concat(), "--index"),
         (&[&prompt[..], &["--sampler", "ddim", "--guidance", "nan"]].concat(), "guidance NaN"),
         (&[&prompt[..], &["--guidance-rescale", "1.5"]].concat(), "--guidance-rescale"),
+        (&[&prompt[..], &["--seed", "-1"]].concat(), "none is drawn by chance"),
     ] {
         let said = place.fails(extra);
         assert!(said.contains(expected), "{extra:?}: {said}");
@@ -201,6 +202,23 @@ fn pictures_begin_with_another_one_as_much_as_the_strength_says() {
 }
 
 #[test]
+fn what_has_no_effect_is_told() {
+    let place = Place::new();
+    image::RgbImage::new(64, 48).save(place.path("a.png")).unwrap();
+    let said = |extra: &[&str]| {
+        let output = place.command(&[&["--out", "out"], extra].concat()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let foreign = said(&["--prompt", "a (red hat:1.2) --n blurry", "--prompt", "a man <lora:hats:1>"]);
+    for part in ["\"(red hat:1.2)\"", "\"--n\"", "\"<lora:hats:1>\""] {
+        assert!(foreign.contains(&format!("note: {part} in a prompt")), "{foreign}");
+    }
+    let weak = ["--prompt", "a man", "--init", "a.png", "--strength"];
+    assert!(said(&[&weak[..], &["0.4"]].concat()).contains("--steps 3 would be enough for one"));
+    assert!(!said(&[&weak[..], &["0.5"]].concat()).contains("would be enough"));
+}
+
+#[test]
 fn results_lie_in_no_folder_that_is_read_and_nothing_is_said_to_be_replaced_in_vain() {
     let place = Place::new();
     std::fs::create_dir(place.path("own")).unwrap();
@@ -223,7 +241,8 @@ fn results_lie_in_no_folder_that_is_read_and_nothing_is_said_to_be_replaced_in_v
     assert!(!said(&model).contains("replaced"));
     // What ends before a picture is made replaces none.
     std::fs::create_dir(place.path("other")).unwrap();
-    let failed = said(&["--model", "other"]);
-    assert!(failed.contains("error") && !failed.contains("replaced"), "{failed}");
+    for failed in [said(&["--model", "other"]), said(&[&model[..], &["--guidance", "nan"]].concat())] {
+        assert!(failed.contains("error") && !failed.contains("replaced"), "{failed}");
+    }
     assert!(said(&model).contains("2 files of an earlier command in out will be replaced"));
 }

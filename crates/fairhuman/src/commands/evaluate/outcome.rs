@@ -110,7 +110,11 @@ impl Outcome {
                 0 => String::new(),
                 n => format!(", {n} missing, such as {:?}", set.missing[0]),
             };
-            outln!("{name}: {} pictures{missing}", set.pictures.len());
+            let left_out = match set.left_out.len() {
+                0 => String::new(),
+                n => format!(", {n} left out that carry no prompt, such as {:?}", set.left_out[0]),
+            };
+            outln!("{name}: {} pictures{missing}{left_out}", set.pictures.len());
         }
         for (i, (other, pairs)) in names.iter().skip(1).zip(&self.pairs).enumerate() {
             let by = if pairs.by_name { ", by file name" } else { "" };

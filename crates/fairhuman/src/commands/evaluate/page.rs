@@ -10,7 +10,7 @@ use super::pairing;
 use super::sets::Distance;
 use crate::cli::Evaluate;
 use crate::machine;
-use crate::units::short;
+use crate::units::{self, short};
 
 /// The page's text.
 ///
@@ -54,6 +54,13 @@ fn summary(outcome: &Outcome, names: &[String]) -> Vec<String> {
             "{} that {name} should have are missing, such as: {}.",
             set.missing.len(),
             shown.join("; ")
+        ));
+    }
+    for (set, name) in outcome.sets.iter().zip(names).filter(|(set, _)| !set.left_out.is_empty()) {
+        said.push(format!(
+            "{} of {name} carry no prompt, as others do, and are left out, such as: {}.",
+            units::count(set.left_out.len() as u64, "picture"),
+            set.left_out[0]
         ));
     }
     for (i, (pairs, name)) in outcome.pairs.iter().zip(&names[1..]).enumerate() {

@@ -74,6 +74,7 @@ mod tests {
             folder: "folder".into(),
             pictures: pictures.iter().map(picture).collect(),
             missing: vec![],
+            left_out: vec![],
         }
     }
 

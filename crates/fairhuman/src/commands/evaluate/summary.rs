@@ -9,7 +9,7 @@ use super::sets::Distance;
 
 /// The file's text.
 pub fn text(outcome: &Outcome) -> String {
-    let folder = |set: &fairhuman_evaluate::PictureSet| json!({"folder": set.folder.display().to_string(), "pictures": set.pictures.len(), "missing": set.missing});
+    let folder = |set: &fairhuman_evaluate::PictureSet| json!({"folder": set.folder.display().to_string(), "pictures": set.pictures.len(), "missing": set.missing, "left_out": set.left_out});
     let judges: Vec<Value> = outcome
         .judges
         .iter()

@@ -1,5 +1,6 @@
 //! The command line's options in the words of the libraries.
 
+use std::fs::{DirEntry, Metadata};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -105,8 +106,8 @@ pub fn filter(options: &Refine) -> Filter {
     }
 }
 
-/// The model as it was named, and what tells it from another one of that name: the length of its index, and
-/// the name of the folder that was made of it, which is another one when a file was changed.
+/// The model as it was named, and what tells it from another one of that name: lengths and times of its files,
+/// and the name of the folder that was made of it, which is another one when a file was changed.
 fn about_model(choice: &ModelChoice, folder: &Path) -> Value {
     let named = model_path::named(choice);
     let shown = |path: &PathBuf| path.display().to_string();
@@ -117,9 +118,24 @@ fn about_model(choice: &ModelChoice, folder: &Path) -> Value {
         "prediction": choice.prediction,
         "vae": choice.vae.as_ref().map(shown),
         "clip_skip": choice.clip_skip,
-        "bytes": std::fs::metadata(folder.join("model_index.json")).map(|data| data.len()).ok(),
+        "files": stamps(folder),
         "made": made,
     })
+}
+
+/// Lengths and times of the files of a model folder's parts: where a model was trained further, its weights
+/// have taken the place of others of the same names. As one digest.
+fn stamps(folder: &Path) -> String {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries(folder).flat_map(|part| entries(&part.path()));
+    let stamp = |file: DirEntry| {
+        // Snapshots of the Hub are links.
+        let about = std::fs::metadata(file.path()).ok().filter(Metadata::is_file)?;
+        Some(format!("{} {} {:?}", file.path().display(), about.len(), about.modified().ok()))
+    };
+    let mut stamps: Vec<String> = files.filter_map(stamp).collect();
+    stamps.sort();
+    sha256_hex(stamps.join("\n").as_bytes())
 }
 
 /// All that decides the result of a picture, besides the picture: what is refined with other settings is
@@ -141,7 +157,7 @@ pub fn settings(
         })
     };
     Ok(json!({
-        "version": 2,
+        "version": 3,
         "model": about_model(&options.model, model),
         "loras": hashes.loras(loras),
         "controls": hashes.controls(controls, 0),

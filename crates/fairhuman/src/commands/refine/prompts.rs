@@ -48,6 +48,8 @@ pub fn of_texts(texts: &[(String, String)]) -> Option<String> {
     let sampled = ours["prompt"].as_str().map(str::to_owned);
     let refined = || Some(ours["refined"].as_array()?.last()?["prompt"].as_str()?.to_owned());
     let parameters = text("parameters").map(|parameters| {
+        // Where there was no prompt, the text begins with what follows it.
+        let parameters = format!("\n{parameters}");
         let end = ["\nNegative prompt:", "\nSteps:"].iter().filter_map(|mark| parameters.find(mark)).min();
         parameters[..end.unwrap_or(parameters.len())].trim().to_owned()
     });
@@ -95,6 +97,9 @@ mod tests {
         let sampled = ("fairhuman", r#"{"prompt": "a dog", "refined": [{"prompt": "first"}]}"#);
         assert_eq!(of(&[parameters, sampled]).as_deref(), Some("a dog"));
         assert_eq!(of(&[refined, parameters]).as_deref(), Some("a cat"));
+        for without in ["Negative prompt: b\nSteps: 3", "Steps: 3, Sampler: Euler a"] {
+            assert_eq!(of(&[("parameters", without)]).as_deref(), Some(""), "{without}");
+        }
         assert_eq!(of(&[refined]).as_deref(), Some("second"));
         assert_eq!(of(&[("fairhuman", "no JSON"), ("Comment", "a cat")]), None);
     }

@@ -59,6 +59,26 @@ impl Source {
         }
     }
 
+    /// The file of a picture's regions alone: its mask, its annotation, its key points. None where one file is
+    /// that of all pictures, or nothing is known of this one.
+    pub fn file(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
+        match self {
+            Self::Detectors | Self::Listed(_) => Ok(None),
+            Self::Dataset(folder, points) => {
+                let annotation = folder.join("annotations").join(format!("{name}.json"));
+                Ok(Some(annotation).filter(|file| file.is_file()).or_else(|| points.get(last(name)).cloned()))
+            }
+            Self::Masks(path) if !path.is_dir() => Ok(Some(path.clone())),
+            Self::Masks(path) => [format!("{name}.png"), name.to_owned()]
+                .into_iter()
+                .map(|name| path.join(name))
+                .chain([path.join(Path::new(name).with_extension("png"))])
+                .find(|file| file.is_file())
+                .with_context(|| format!("no mask in {}", path.display()))
+                .map(Some),
+        }
+    }
+
     /// The regions of a picture, `name` being its path in the folder of pictures.
     pub fn find(
         &self,
@@ -82,30 +102,19 @@ impl Source {
                 let skeleton = skeleton_of(&regions);
                 Ok(Found { prompts, people: people_in(&regions), skeleton, regions, mask: None })
             }
-            Self::Dataset(folder, points) => {
-                let annotation = folder.join("annotations").join(format!("{name}.json"));
-                if annotation.is_file() {
+            Self::Dataset(_, points) => match self.file(name)? {
+                Some(file) if points.get(last(name)) == Some(&file) => Ok(drawn(drawn_pose::read(&file)?)),
+                Some(annotation) => {
                     let bytes = fairhuman_files::read(&annotation)
                         .with_context(|| annotation.display().to_string())?;
                     let found: Detections = serde_json::from_slice(&bytes)
                         .with_context(|| format!("{}: not an annotation", annotation.display()))?;
-                    return Ok(detected(&found));
+                    Ok(detected(&found))
                 }
-                match points.get(last(name)) {
-                    Some(file) => Ok(drawn(drawn_pose::read(file)?)),
-                    None => Ok(Found::default()),
-                }
-            }
+                None => Ok(Found::default()),
+            },
             Self::Masks(path) => {
-                let file = match path.is_dir() {
-                    false => path.clone(),
-                    true => [format!("{name}.png"), name.to_owned()]
-                        .into_iter()
-                        .map(|name| path.join(name))
-                        .chain([path.join(Path::new(name).with_extension("png"))])
-                        .find(|file| file.is_file())
-                        .with_context(|| format!("no mask in {}", path.display()))?,
-                };
+                let file = self.file(name)?.unwrap_or_else(|| path.clone());
                 let mask = mask_file::read(&file)?;
                 if mask.dimensions() != picture.dimensions() {
                     let ((w, h), (of_picture, high)) = (mask.dimensions(), picture.dimensions());

@@ -12,6 +12,18 @@ use image::RgbImage;
 
 use crate::units;
 
+/// A note where so little of the trajectory is walked that it is no step.
+pub fn no_step(strength: f64, steps: usize) -> Option<String> {
+    let is_none = strength > 0.0 && strength * (steps as f64) < 1.0;
+    let enough = (1.0 / strength).ceil();
+    is_none.then(|| {
+        format!(
+            "nothing is painted: a strength of {strength} is less than one of {steps} steps; --steps {enough} \
+             would be enough for one"
+        )
+    })
+}
+
 /// The picture file of each prompt: one for all, or a folder's by order of name.
 pub fn one_for_each(path: &Path, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
