@@ -38,10 +38,6 @@ impl GramWeighting for AlignedMtl {
         Needs::GRAM
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         match self.scale {
             AlignedScale::Min => "Aligned-MTL".into(),

@@ -9,13 +9,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::check_within;
+use super::check::check_within;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::row_product;
 use crate::nonnegative::minimum;
-use crate::{Outcome, RIDGE};
-use crate::{Solution, WeightingError};
+use crate::{Outcome, RIDGE, Solution, WeightingError};
 
 /// An upper bound for Newton's method; about 6 are needed.
 const MAX_ITERATIONS: usize = 100;

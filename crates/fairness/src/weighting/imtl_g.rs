@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::solve_shifted;
-use crate::{Outcome, RIDGE};
-use crate::{Solution, WeightingError};
+use crate::{Outcome, RIDGE, Solution, WeightingError};
 
 /// Weights, some of them perhaps negative, with which all losses fall alike in relation to their gradients.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,10 +21,6 @@ pub struct ImtlG {}
 impl GramWeighting for ImtlG {
     fn needs(&self) -> Needs {
         Needs::GRAM
-    }
-
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
     }
 
     fn label(&self) -> String {
