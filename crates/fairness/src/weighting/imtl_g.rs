@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::solve_shifted;
-use crate::{Outcome, RIDGE, Solution, WeightingError};
+use crate::{RIDGE, Solution, WeightingError};
 
 /// Weights, some of them perhaps negative, with which all losses fall alike in relation to their gradients.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,10 +45,6 @@ impl GramWeighting for ImtlG {
         for (&i, share) in present.iter().zip(&shares) {
             weights[i] = share / total;
         }
-        let solution = Solution::given(seen.gram, &weights, n as f64);
-        Ok(match opposed {
-            Some(norm) if n > 0 => Solution { outcome: Outcome::Conflict { ridge, norm }, ..solution },
-            _ => solution,
-        })
+        Ok(Solution::given(seen.gram, &weights, n as f64).with_conflict(opposed, ridge))
     }
 }
