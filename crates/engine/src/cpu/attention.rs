@@ -317,7 +317,6 @@ pub(super) fn attention_vjp(
     tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
         let (n, h) = (index / heads, index % heads);
         if cpu.bf16 {
-            let saved = AttentionSaved { q, k, v, out, log_sum };
             // SAFETY: the head's columns of these lanes belong to this task alone.
             return unsafe { bf16::attend_vjp(cpu, g, saved, dims, (n, h), shared, &targets) };
         }
