@@ -1,11 +1,11 @@
 //! The U-Net's conditions beside the latents, and its guided prediction.
 
-use fairhuman_engine::{Backend, Params, Tape, Var};
+use fairhuman_engine::{Backend, Tape, Var};
 
+use super::batch::Batch;
 use super::guide::{Ready, Texts};
-use super::{Picture, Settings, zeros_for_negative};
+use super::{Picture, zeros_for_negative};
 use crate::net::ModelError;
-use crate::pipeline::Parts;
 use crate::unet::{Added, Residuals, TextContext, TextKeyValues, UNetInput};
 
 /// Texts, sizes and control images of a batch: of guided pictures first all negatives, then all prompts.
@@ -24,13 +24,8 @@ type Encoded = (Vec<f32>, Vec<f32>);
 
 impl<'a, B: Backend> Conditions<'a, B> {
     /// Encodes the texts of `pictures`, each text once, and what control images need.
-    pub fn new(
-        backend: &B,
-        parts: &Parts<'a, B>,
-        params: &Params<B>,
-        settings: &Settings,
-        pictures: &[Picture],
-    ) -> Result<Self, ModelError> {
+    pub fn new(batch: Batch<'_, 'a, B>) -> Result<Self, ModelError> {
+        let Batch { backend, parts, params, settings, pictures } = batch;
         let guidance = Some(settings.guidance).filter(|&scale| scale > 1.0);
         let negative = |picture: &Picture| match (&picture.negative, zeros_for_negative(parts.folder)) {
             (None, true) => None,
@@ -65,7 +60,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let (shape, values) = ([n, tokens, width], text.concat());
         let text = backend.tensor(&shape, &values);
         let texts = Texts { shape, values: &values, guided: guidance.is_some() };
-        let ready = |guide| Ready::new(backend, params, guide, settings, pictures, &texts);
+        let ready = |guide| Ready::new(batch, guide, &texts);
         let guides = parts.guides.iter().filter(|guide| guide.weight != 0.0).map(ready);
         Ok(Self {
             text: parts.unet.cache_text(backend, params, &text)?,
@@ -82,13 +77,12 @@ impl<'a, B: Backend> Conditions<'a, B> {
     /// network. `seen` are channels that the U-Net alone is given behind those of `x`.
     pub fn predict(
         &self,
-        backend: &B,
-        parts: &Parts<'_, B>,
-        params: &Params<B>,
+        batch: Batch<'_, '_, B>,
         shape: &[usize; 4],
         (x, seen): (&[f32], Option<&[f32]>),
         (timestep, at): (f64, (usize, usize)),
     ) -> Result<Vec<f32>, ModelError> {
+        let Batch { backend, parts, params, .. } = batch;
         let &[pictures, h, w, channels] = shape;
         let n = self.samples;
         let mut tape = Tape::inference(backend, params);

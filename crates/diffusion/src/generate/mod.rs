@@ -4,6 +4,7 @@
 //! on (seed, index) alone, so it is the same whatever other pictures are made before or beside it.
 
 mod autoencode;
+mod batch;
 mod conditions;
 mod guide;
 mod inpaint;
@@ -19,6 +20,8 @@ pub use inpaint::{Inpainting, blank, inpaint, inpaint_latents, inpaints, latent_
 pub use latents::latents;
 pub use lora::attach_loras;
 pub use settings::{GenerateError, MAX_SIDE, Picture, Progress, Rgb, Settings};
+
+use batch::Batch;
 
 use crate::config_check::Config;
 use crate::net::{Init, random};
@@ -40,10 +43,9 @@ pub fn generate<B: Backend>(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let (h, w) = latent_size(parts.vae, settings)?;
-    let length = h * w * parts.vae.config().latent_channels;
-    let noise: Vec<f32> =
-        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let latents = latents(backend, parts, params, settings, pictures, &noise, progress)?;
+    let batch = Batch { backend, parts, params, settings, pictures };
+    let noise = batch.noise(h * w * parts.vae.config().latent_channels);
+    let latents = latents::from_noise(batch, &noise, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 
@@ -63,11 +65,9 @@ pub fn image_to_image<B: Backend>(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let (clean, strength) = start;
-    let length = clean.len() / pictures.len().max(1);
-    let noise: Vec<f32> =
-        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let start = (clean, noise.as_slice(), strength);
-    let latents = latents::latents_from(backend, parts, params, settings, pictures, start, None, progress)?;
+    let batch = Batch { backend, parts, params, settings, pictures };
+    let noise = batch.noise(clean.len() / pictures.len().max(1));
+    let latents = latents::from_latents(batch, (clean, &noise, strength), None, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 
@@ -117,18 +117,11 @@ pub fn initial_noise(seed: u64, index: u64, length: usize) -> Vec<f32> {
     random::draw(seed, &format!("initial noise of picture {index}"), length, Init::Normal(1.0))
 }
 
-/// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net.
+/// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net times
+/// `reduction`, the autoencoder's pixels for each cell of the latents.
 ///
 /// # Errors
 /// Configurations that cannot be read.
-pub fn default_size<B: Backend>(parts: &Parts<'_, B>) -> Result<(usize, usize), GenerateError> {
-    nominal_size(parts.folder, parts.vae.config().reduction())
-}
-
-/// The same of a model folder whose autoencoder has `reduction` pixels for each cell of the latents.
-///
-/// # Errors
-/// As [`default_size`].
 pub fn nominal_size(folder: &ModelFolder, reduction: usize) -> Result<(usize, usize), GenerateError> {
     let mut config = Config::read(&folder.unet().join("config.json"))?;
     let usual = match folder.family {
