@@ -21,7 +21,7 @@ pub enum Control<B: Backend> {
     Adapter(Box<Adapter<B>>),
 }
 
-/// A control network of somebody else: frozen, or in training.
+/// A borrowed control network, frozen or in training.
 pub enum ControlRef<'a, B: Backend> {
     /// A ControlNet.
     ControlNet(&'a ControlNet<B>),

@@ -2,10 +2,11 @@
 
 use fairhuman_engine::{Backend, Tape, Var};
 
+use super::Picture;
 use super::batch::Batch;
 use super::guide::{Ready, Texts};
-use super::{Picture, zeros_for_negative};
 use crate::net::ModelError;
+use crate::pipeline::{Family, ModelFolder};
 use crate::unet::{Added, Residuals, TextContext, TextKeyValues, UNetInput};
 
 /// Texts, sizes and control images of a batch: of guided pictures first all negatives, then all prompts.
@@ -113,6 +114,11 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let guided = |(&u, &c): (&f32, &f32)| (f64::from(u) + scale * (f64::from(c) - f64::from(u))) as f32;
         Ok(negative.iter().zip(prompt).map(guided).collect())
     }
+}
+
+/// True if SDXL's zeros stand for an absent negative prompt.
+fn zeros_for_negative(folder: &ModelFolder) -> bool {
+    folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
 }
 
 /// Channels of two maps of as many cells, behind each other.

@@ -38,8 +38,8 @@ pub struct Inpainting<'a> {
     pub strength: f64,
 }
 
-/// Paints a part of pictures anew. The rest comes back as the autoencoder shows it: whoever wants the same
-/// pixels pastes.
+/// Paints a part of pictures anew. The rest has been through the autoencoder, too: paste the result into the
+/// picture where its own pixels are to stay.
 ///
 /// # Errors
 /// See [`GenerateError`].

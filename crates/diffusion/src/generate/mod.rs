@@ -99,19 +99,6 @@ pub fn validate_size(
     if settings.guidance.is_finite() { Ok(()) } else { Err(GenerateError::Guidance(settings.guidance)) }
 }
 
-/// `one` of every picture and its part of `x`, as many at a time as the backend runs; the first error there
-/// is, in the order of the pictures.
-fn concurrently<B: Backend, T: Send>(
-    backend: &B,
-    pictures: &[Picture],
-    x: &[f32],
-    one: impl Fn(&Picture, &[f32]) -> Result<T, GenerateError> + Send + Sync,
-) -> Result<Vec<T>, GenerateError> {
-    let parts = x.chunks_exact((x.len() / pictures.len().max(1)).max(1));
-    let made = backend.side_by_side(pictures.iter().zip(parts).collect(), |(picture, x)| one(picture, x));
-    made.into_iter().collect()
-}
-
 /// The noise N(0, 1) that a picture starts from: `length` values for its latents `[h, w, C]`.
 pub fn initial_noise(seed: u64, index: u64, length: usize) -> Vec<f32> {
     random::draw(seed, &format!("initial noise of picture {index}"), length, Init::Normal(1.0))
@@ -132,8 +119,8 @@ pub fn nominal_size(folder: &ModelFolder, reduction: usize) -> Result<(usize, us
     Ok((sides[1] * reduction, sides[0] * reduction))
 }
 
-/// Pictures to make at a time where nobody says: as many as the backend runs side by side where it prefers
-/// that, else one.
+/// Pictures to make at a time by default: as many as the backend runs side by side where it prefers that,
+/// else one.
 ///
 /// # Errors
 /// Sizes that have no latents.
@@ -149,11 +136,6 @@ pub fn default_batch<B: Backend>(
 /// Values of the U-Net's widest activation (cells times channels) for one picture.
 fn widest_activation<B: Backend>(parts: &Parts<'_, B>, (h, w): (usize, usize)) -> usize {
     h * w * parts.unet.config().channels[0]
-}
-
-/// True if SDXL's zeros stand for an absent negative prompt.
-fn zeros_for_negative(folder: &ModelFolder) -> bool {
-    folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
 }
 
 fn latent_size<B: Backend>(
