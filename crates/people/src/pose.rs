@@ -162,7 +162,7 @@ pub fn choose(dice: &mut Dice, framing: Framing, crowd: bool) -> Pose {
     }
 }
 
-/// What the hands do, where this stance and framing allow it.
+/// An action of the hands that this stance and framing allow.
 fn choose_action(dice: &mut Dice, stance: Stance, framing: Framing, crowd: bool) -> Action {
     use Action::*;
     match (stance, framing) {

@@ -9,8 +9,8 @@ use crate::net::ModelError;
 /// Tensors added to a U-Net's activations as they are, already scaled; gradients flow into them. Empty by
 /// default: nothing is added.
 pub struct Residuals<B: Backend> {
-    /// ControlNet: one for each skip, in the order of the down path. Added after the down path, which does not
-    /// see them.
+    /// ControlNet: one for each skip, in the order of the down path. Added after the down path, which does
+    /// not see them.
     pub skips: Vec<Var<B>>,
     /// ControlNet: added to the output of the mid block.
     pub mid: Option<Var<B>>,
