@@ -16,6 +16,7 @@ mod vocabulary;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fairhuman_files::PartialFolder;
 pub use vocabulary::clip_merges;
 
 /// Path and content of every file of a folder.
@@ -78,24 +79,17 @@ fn unpack_files(files: Files, name: &str, cache: &Path) -> io::Result<PathBuf> {
     if is_whole(files, &folder) {
         return Ok(folder);
     }
-    std::fs::create_dir_all(cache)?;
-    // Removed when this function returns, unless it was renamed.
-    let unfinished =
-        tempfile::Builder::new().prefix(&format!("{name}-")).suffix(".partial").tempdir_in(cache)?;
-    let partial = unfinished.path().join("files");
+    let partial = PartialFolder::new(&folder)?;
     for (path, content) in files {
-        let path = partial.join(path);
-        std::fs::create_dir_all(path.parent().unwrap_or(&partial))?;
+        let path = partial.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(partial.path()))?;
         std::fs::write(path, content)?;
     }
-    if let Err(error) = std::fs::rename(&partial, &folder) {
-        // Another process was faster, or the folder is there and damaged.
-        if !is_whole(files, &folder) {
-            std::fs::remove_dir_all(&folder).map_err(|_| error)?;
-            std::fs::rename(&partial, &folder)?;
-        }
+    match partial.replace() {
+        // Another process was faster.
+        Err(_) if is_whole(files, &folder) => Ok(folder),
+        replaced => replaced.map(|()| folder),
     }
-    Ok(folder)
 }
 
 /// True if every file is in the folder with its expected content.

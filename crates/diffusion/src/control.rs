@@ -21,7 +21,7 @@ pub enum Control<B: Backend> {
     Adapter(Box<Adapter<B>>),
 }
 
-/// A control network of somebody else: frozen, or in training.
+/// A borrowed control network, frozen or in training.
 pub enum ControlRef<'a, B: Backend> {
     /// A ControlNet.
     ControlNet(&'a ControlNet<B>),
@@ -119,25 +119,24 @@ pub fn kind(path: &Path) -> Result<ControlKind, ModelError> {
 pub(crate) fn layout(files: &WeightFiles) -> Result<Layout, ModelError> {
     let path = files.path();
     let any = |part: &str| files.names().any(|name| name.contains(part));
-    let refused = |what: &str| Err(folder(path, &format!("is {what}, which is not supported")));
-    match () {
-        () if any("lora_controlnet") => refused("a Control-LoRA"),
-        () if any("lllite") => refused("a ControlNet-LLLite"),
-        () if files.contains("difference") => {
-            refused("the difference of a ControlNet from a model's weights")
-        }
-        () if files.contains("controlnet_cond_embedding.conv_in.weight") => Ok(Layout::ControlNet),
-        () if any("zero_convs.0.0.weight") => Ok(Layout::Cldm),
-        () if files.contains("adapter.body.0.resnets.0.block1.weight") => {
-            Ok(Layout::Adapter(AdapterNames::Diffusers))
-        }
-        () if any("body.0.block1.weight") || any("body.0.body.0.block1.weight") => {
-            Ok(Layout::Adapter(AdapterNames::Tencent))
-        }
-        () => {
-            let expected = "holds neither a ControlNet nor a T2I-Adapter, by the names of its tensors";
-            Err(folder(path, expected))
-        }
+    let unsupported = [
+        (any("lora_controlnet"), "a Control-LoRA"),
+        (any("lllite"), "a ControlNet-LLLite"),
+        (files.contains("difference"), "the difference of a ControlNet from a model's weights"),
+    ];
+    if let Some((_, what)) = unsupported.into_iter().find(|(found, _)| *found) {
+        return Err(folder(path, &format!("is {what}, which is not supported")));
+    }
+    if files.contains("controlnet_cond_embedding.conv_in.weight") {
+        Ok(Layout::ControlNet)
+    } else if any("zero_convs.0.0.weight") {
+        Ok(Layout::Cldm)
+    } else if files.contains("adapter.body.0.resnets.0.block1.weight") {
+        Ok(Layout::Adapter(AdapterNames::Diffusers))
+    } else if any("body.0.block1.weight") || any("body.0.body.0.block1.weight") {
+        Ok(Layout::Adapter(AdapterNames::Tencent))
+    } else {
+        Err(folder(path, "holds neither a ControlNet nor a T2I-Adapter, by the names of its tensors"))
     }
 }
 
@@ -208,69 +207,79 @@ impl ControlConfig {
         reduction: usize,
         (width, height): (usize, usize),
     ) -> Result<(), ModelError> {
-        let another = |what: &str, found: String, expected: String| {
-            let problem = format!("is for another model: {what} {found}, the model needs {expected}");
-            Err(folder(path, &problem))
-        };
-        let multiple = match self {
-            Self::ControlNet(c) => c.reduction(),
-            Self::Adapter(c) => c.downscale,
-        };
-        let size = (height / reduction, width / reduction);
         match self {
-            Self::ControlNet(_) if multiple != reduction => {
-                return another("pixels for each cell", multiple.to_string(), reduction.to_string());
-            }
-            Self::ControlNet(c) => {
-                let e = &c.encoder;
-                for (what, found, expected) in [
-                    ("control images of channels", c.hint_inputs, 3),
-                    ("latents of channels", e.in_channels, unet.out_channels),
-                    ("text of width", e.text_width, unet.text_width),
-                    ("added conditions", usize::from(e.added.is_some()), usize::from(unet.added.is_some())),
-                ] {
-                    if found != expected {
-                        return another(what, found.to_string(), expected.to_string());
-                    }
-                }
-                let (found, expected) = (residual_shapes(e, size).0, residual_shapes(unet, size).0);
-                if found != expected {
-                    let shown = |list: &[[usize; 3]]| {
-                        list.iter().map(|s| s[2].to_string()).collect::<Vec<_>>().join(" ")
-                    };
-                    return another("residuals of channels", shown(&found), shown(&expected));
-                }
-            }
-            Self::Adapter(_) if width % multiple != 0 || height % multiple != 0 => {
-                let near = |side: usize| match side / multiple * multiple {
-                    0 => multiple.to_string(),
-                    below if below == side => side.to_string(),
-                    below => format!("{below} or {}", below + multiple),
-                };
-                let problem = format!(
-                    "{width}x{height} pixels: this T2I-Adapter needs sides that are multiples of {multiple}; \
-                     the nearest are {} wide and {} high",
-                    near(width),
-                    near(height)
-                );
-                return Err(folder(path, &problem));
-            }
-            Self::Adapter(c) => {
-                let (found, (_, expected)) = (c.feature_shapes((height, width)), residual_shapes(unet, size));
-                let blocks = unet.channels.len();
-                let fits = (blocks..=expected.len()).contains(&found.len())
-                    && found.iter().zip(&expected).all(|(a, b)| a == b);
-                if !fits {
-                    return another(
-                        "features of height, width and channels",
-                        format!("{found:?}"),
-                        format!("{expected:?}"),
-                    );
-                }
-            }
+            Self::ControlNet(config) => check_controlnet(config, path, unet, reduction, (width, height)),
+            Self::Adapter(config) => check_adapter(config, path, unet, reduction, (width, height)),
         }
-        Ok(())
     }
+}
+
+fn check_controlnet(
+    config: &ControlNetConfig,
+    path: &Path,
+    unet: &UNetConfig,
+    reduction: usize,
+    (width, height): (usize, usize),
+) -> Result<(), ModelError> {
+    let encoder = &config.encoder;
+    let added = [&encoder.added, &unet.added].map(|added| usize::from(added.is_some()));
+    for (what, found, expected) in [
+        ("pixels for each cell", config.reduction(), reduction),
+        ("control images of channels", config.hint_inputs, 3),
+        ("latents of channels", encoder.in_channels, unet.out_channels),
+        ("text of width", encoder.text_width, unet.text_width),
+        ("added conditions", added[0], added[1]),
+    ] {
+        if found != expected {
+            return Err(for_another_model(path, what, &found.to_string(), &expected.to_string()));
+        }
+    }
+    let size = (height / reduction, width / reduction);
+    let [found, expected] = [encoder, unet].map(|unet| residual_shapes(unet, size).0);
+    if found != expected {
+        let channels =
+            |shapes: &[[usize; 3]]| shapes.iter().map(|s| s[2].to_string()).collect::<Vec<_>>().join(" ");
+        let (found, expected) = (channels(&found), channels(&expected));
+        return Err(for_another_model(path, "residuals of channels", &found, &expected));
+    }
+    Ok(())
+}
+
+fn check_adapter(
+    config: &AdapterConfig,
+    path: &Path,
+    unet: &UNetConfig,
+    reduction: usize,
+    (width, height): (usize, usize),
+) -> Result<(), ModelError> {
+    let multiple = config.downscale;
+    if width % multiple != 0 || height % multiple != 0 {
+        let near = |side: usize| match side / multiple * multiple {
+            0 => multiple.to_string(),
+            below if below == side => side.to_string(),
+            below => format!("{below} or {}", below + multiple),
+        };
+        let problem = format!(
+            "{width}x{height} pixels: this T2I-Adapter needs sides that are multiples of {multiple}; \
+             the nearest are {} wide and {} high",
+            near(width),
+            near(height)
+        );
+        return Err(folder(path, &problem));
+    }
+    let found = config.feature_shapes((height, width));
+    let (_, expected) = residual_shapes(unet, (height / reduction, width / reduction));
+    let fits = (unet.channels.len()..=expected.len()).contains(&found.len())
+        && found.iter().zip(&expected).all(|(a, b)| a == b);
+    if !fits {
+        let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+        return Err(for_another_model(path, "features of height, width and channels", &found, &expected));
+    }
+    Ok(())
+}
+
+fn for_another_model(path: &Path, what: &str, found: &str, expected: &str) -> ModelError {
+    folder(path, &format!("is for another model: {what} {found}, the model needs {expected}"))
 }
 
 /// Refuses names of files by which A1111 and ComfyUI would take a network for another kind.

@@ -148,24 +148,7 @@ impl NoiseSchedule {
                 return Err(config.wrong("trained_betas", expected, betas.len()));
             }
             Some(betas) => betas,
-            None => match form.as_str() {
-                "linear" => linspace(beta_start, beta_end, steps).collect(),
-                "scaled_linear" => {
-                    let ends = [("beta_start", beta_start), ("beta_end", beta_end)];
-                    if let Some((key, beta)) = ends.into_iter().find(|(_, beta)| *beta < 0.0) {
-                        return Err(config.wrong(key, "a beta of at least 0", beta));
-                    }
-                    linspace(beta_start.sqrt(), beta_end.sqrt(), steps).map(|b| b * b).collect()
-                }
-                "squaredcos_cap_v2" => squared_cosine(steps),
-                other => {
-                    return Err(config.unsupported(
-                        "beta_schedule",
-                        other,
-                        "linear, scaled_linear, squaredcos_cap_v2",
-                    ));
-                }
-            },
+            None => betas(&config, &form, (beta_start, beta_end), steps)?,
         };
         // A beta of 1 leaves no signal; only the rescaling below may end there.
         if let Some(t) = betas.iter().position(|b| !(0.0..1.0).contains(b)) {
@@ -270,6 +253,27 @@ impl NoiseSchedule {
             Prediction::Velocity => snr.min(gamma) / (snr + 1.0),
             Prediction::Sample => snr.min(gamma),
         }
+    }
+}
+
+/// The betas of a schedule by its name in diffusers, from the first to the last.
+fn betas(
+    config: &Config,
+    form: &str,
+    (start, end): (f64, f64),
+    steps: usize,
+) -> Result<Vec<f64>, ConfigError> {
+    match form {
+        "linear" => Ok(linspace(start, end, steps).collect()),
+        "scaled_linear" => {
+            let ends = [("beta_start", start), ("beta_end", end)];
+            match ends.into_iter().find(|(_, beta)| *beta < 0.0) {
+                Some((key, beta)) => Err(config.wrong(key, "a beta of at least 0", beta)),
+                None => Ok(linspace(start.sqrt(), end.sqrt(), steps).map(|b| b * b).collect()),
+            }
+        }
+        "squaredcos_cap_v2" => Ok(squared_cosine(steps)),
+        other => Err(config.unsupported("beta_schedule", other, "linear, scaled_linear, squaredcos_cap_v2")),
     }
 }
 

@@ -21,13 +21,6 @@ pub enum WeightRef<'a, B: Backend> {
     Trained(&'a B::Tensor),
 }
 
-impl<B: Backend> Clone for WeightRef<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<B: Backend> Copy for WeightRef<'_, B> {}
-
 /// Use of a frozen weight, and its layout in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightLayout {
@@ -49,13 +42,6 @@ pub struct LowRank<'a, B: Backend> {
     pub scale: f32,
 }
 
-impl<B: Backend> Clone for LowRank<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<B: Backend> Copy for LowRank<'_, B> {}
-
 /// Terms added to a product's result `[N, ..., O]` in the same pass.
 pub struct Epilogue<'a, B: Backend> {
     /// Bias, `[O]`.
@@ -65,13 +51,6 @@ pub struct Epilogue<'a, B: Backend> {
     /// A residual of the result's own shape.
     pub residual: Option<&'a B::Tensor>,
 }
-
-impl<B: Backend> Clone for Epilogue<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<B: Backend> Copy for Epilogue<'_, B> {}
 
 impl<B: Backend> Default for Epilogue<'_, B> {
     fn default() -> Self {
@@ -131,12 +110,35 @@ pub struct Affine<'a, B: Backend> {
     pub eps: f32,
 }
 
-impl<B: Backend> Clone for Affine<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
+/// Tensors that attention keeps for its backward pass.
+pub struct AttentionSaved<'a, B: Backend> {
+    /// Queries `[N, T, C]`.
+    pub q: &'a B::Tensor,
+    /// Keys `[N, S, C]`.
+    pub k: &'a B::Tensor,
+    /// Values `[N, S, C]`.
+    pub v: &'a B::Tensor,
+    /// The result `[N, T, C]`.
+    pub out: &'a B::Tensor,
+    /// Log-denominators `[N, heads, T]`.
+    pub log_sum: &'a B::Tensor,
 }
-impl<B: Backend> Copy for Affine<'_, B> {}
+
+/// `derive` would ask for `B: Copy`, which no backend is; these only hold references.
+macro_rules! copy {
+    ($($name:ident)+) => {
+        $(
+            impl<B: Backend> Clone for $name<'_, B> {
+                fn clone(&self) -> Self {
+                    *self
+                }
+            }
+            impl<B: Backend> Copy for $name<'_, B> {}
+        )+
+    };
+}
+
+copy! { WeightRef LowRank Epilogue Affine AttentionSaved }
 
 /// The operations. See the module's documentation for the conventions.
 pub trait Backend: Send + Sync + Sized + 'static {
@@ -287,7 +289,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     // --- normalisation ---------------------------------------------------------------------------------
 
     /// Group normalisation (Wu & He 2018) of `x [N, ..., C]` over positions and `C / groups` channels, then
-    /// SiLU if asked; also the means and reciprocal deviations, `[N, groups, 2]`.
+    /// SiLU if asked; also the means and reciprocal standard deviations, `[N, groups, 2]`.
     fn group_norm(
         &self,
         x: &Self::Tensor,
@@ -295,7 +297,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         affine: Affine<'_, Self>,
         silu: bool,
     ) -> (Self::Tensor, Self::Tensor);
-    /// `g [L, ..., C] -> [L, ..., C]`.
+    /// `g [L, ..., C] -> [L, ..., C]`; `saved` is x and the statistics that [`Backend::group_norm`] returned.
     fn group_norm_vjp(
         &self,
         g: &Self::Tensor,
@@ -305,7 +307,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         lanes: &Lanes,
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
-    /// Gradients of gamma and beta, `[K, C]` each.
+    /// Gradients of gamma and beta, `[K, C]` each, from the same.
     fn group_norm_vjp_params(
         &self,
         g: &Self::Tensor,
@@ -314,10 +316,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
         silu: bool,
         lanes: &Lanes,
     ) -> (Self::Tensor, Self::Tensor);
-    /// Layer normalisation (Ba et al. 2016) over the last dimension of `x [N, ..., C]`; also means and
-    /// reciprocal deviations, `[rows, 2]`.
+    /// Layer normalisation (Ba et al. 2016) over the last dimension of `x [N, ..., C]`; also the mean and
+    /// reciprocal standard deviation of each row, `[rows, 2]`.
     fn layer_norm(&self, x: &Self::Tensor, affine: Affine<'_, Self>) -> (Self::Tensor, Self::Tensor);
-    /// `g [L, ..., C] -> [L, ..., C]`.
+    /// `g [L, ..., C] -> [L, ..., C]`; `saved` is x and the statistics that [`Backend::layer_norm`] returned.
     fn layer_norm_vjp(
         &self,
         g: &Self::Tensor,
@@ -326,7 +328,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         lanes: &Lanes,
         acc: Option<Self::Tensor>,
     ) -> Self::Tensor;
-    /// Gradients of gamma and beta, `[K, C]` each.
+    /// Gradients of gamma and beta, `[K, C]` each, from the same.
     fn layer_norm_vjp_params(
         &self,
         g: &Self::Tensor,
@@ -338,8 +340,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     // --- attention -------------------------------------------------------------------------------------
 
     /// Scaled dot-product attention (Vaswani et al. 2017) of `q [N, T, C]` over `k, v [N, S, C]`, `heads`
-    /// heads of `C / heads` channels side by side; `causal` hides later positions. Also the logarithm of each
-    /// softmax denominator, `[N, heads, T]`.
+    /// heads of `C / heads` channels side by side; `causal` hides later positions. The result is `[N, T, C]`;
+    /// also the logarithm of each softmax denominator, `[N, heads, T]`.
     fn attention(
         &self,
         q: &Self::Tensor,
@@ -348,8 +350,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
         heads: usize,
         causal: bool,
     ) -> (Self::Tensor, Self::Tensor);
-    /// Cotangents of q, k and v, from the saved inputs, output and log-denominators. The probabilities of a
-    /// (sample, head) are recomputed once for all its lanes.
+    /// Cotangents of q, k and v, `[L, T, C]` and twice `[L, S, C]`, from the output's, `g [L, T, C]`. The
+    /// probabilities of a (sample, head) are recomputed once for all its lanes.
     fn attention_vjp(
         &self,
         g: &Self::Tensor,
@@ -412,7 +414,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Inner products of `K` objectives' gradients, given as one `[K, ...]` for each parameter: row-major
     /// `K x K`, summed over all parameters and accumulated in f64; empty if there are no parameters.
     fn gram(&self, grads: &[&Self::Tensor]) -> Vec<f64>;
-    /// `sum_k coefficients[k] * grads[k]` for each parameter: `[K, ...] -> [...]`.
+    /// `sum_k coefficients[k] * grad[k]` for the gradients of each parameter: `[K, ...] -> [...]`.
     fn combine(&self, grads: &[&Self::Tensor], coefficients: &[f64]) -> Vec<Self::Tensor>;
     /// The Euclidean norm of all values of all tensors, accumulated in f64.
     fn norm(&self, tensors: &[&Self::Tensor]) -> f64;
@@ -422,18 +424,4 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Exponential moving averages: `average = decay * average + (1 - decay) * value` for each parameter.
     /// Averages that others share are copied first. If there is no memory for that, nothing is changed.
     fn ema(&self, averages: &mut [&mut Self::Tensor], values: &[&Self::Tensor], decay: f64);
-}
-
-/// Tensors that attention keeps for its backward pass.
-pub struct AttentionSaved<'a, B: Backend> {
-    /// Queries `[N, T, C]`.
-    pub q: &'a B::Tensor,
-    /// Keys `[N, S, C]`.
-    pub k: &'a B::Tensor,
-    /// Values `[N, S, C]`.
-    pub v: &'a B::Tensor,
-    /// The result `[N, T, C]`.
-    pub out: &'a B::Tensor,
-    /// Log-denominators `[N, heads, T]`.
-    pub log_sum: &'a B::Tensor,
 }

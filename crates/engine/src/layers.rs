@@ -84,7 +84,7 @@ pub struct Conv2d<B: Backend> {
     pub weight: Weight<B>,
     /// `[O]`.
     pub bias: Option<PerChannel<B>>,
-    /// WeightRef, stride and padding.
+    /// Kernel size, stride and padding.
     pub geometry: ConvParams,
     /// LoRA.
     pub adapter: Option<Box<ConvAdapter<B>>>,

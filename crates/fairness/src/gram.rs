@@ -250,7 +250,7 @@ impl Gram {
     }
 
     fn refuse_indefinite(&self) -> Result<(), GramError> {
-        let present: Vec<usize> = (0..self.k()).filter(|&i| !self.absent[i]).collect();
+        let present = self.present();
         let n = present.len();
         let mut matrix = self.cosines_of(&present);
         for i in 0..n {

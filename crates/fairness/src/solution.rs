@@ -68,6 +68,15 @@ impl Solution {
         Solution { rates, weights, factor, absent, outcome, iterations: 0, residual: 0.0 }
     }
 
+    /// The same weights, reported as those of a conflict where unit gradients have a vanishing combination,
+    /// whose norm `opposed` is.
+    pub(crate) fn with_conflict(self, opposed: Option<f64>, ridge: f64) -> Solution {
+        match opposed {
+            Some(norm) => Solution { outcome: Outcome::Conflict { ridge, norm }, ..self },
+            None => self,
+        }
+    }
+
     /// The K coefficients of the gradients in the parameters' gradient: the weights times the factor.
     pub fn combination(&self) -> Vec<f64> {
         self.weights.iter().map(|w| self.factor * w).collect()

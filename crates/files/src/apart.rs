@@ -57,11 +57,14 @@ pub fn ensure_apart(written: &[PathBuf], read: &[(&str, &Path)]) -> Result<(), O
         let Ok(real) = real_path(target) else { continue };
         for (what, source) in read {
             let Ok(other) = real_path(source) else { continue };
-            let relation = match () {
-                () if real == other => Relation::Is,
-                () if other.starts_with(&real) => Relation::Holds,
-                () if real.starts_with(&other) => Relation::LiesIn,
-                () => continue,
+            let relation = if real == other {
+                Relation::Is
+            } else if other.starts_with(&real) {
+                Relation::Holds
+            } else if real.starts_with(&other) {
+                Relation::LiesIn
+            } else {
+                continue;
             };
             let (written, read) = (target.clone(), source.to_path_buf());
             return Err(Overlap { written, relation, what: (*what).to_owned(), read });

@@ -124,7 +124,48 @@ pub fn choose(dice: &mut Dice, framing: Framing, crowd: bool) -> Pose {
     } else {
         dice.weighted(&[(0.52, Stance::Stand), (0.2, Stance::Walk), (0.18, Stance::Sit), (0.1, Stance::Jump)])
     };
-    let action = match (stance, framing) {
+    let action = choose_action(dice, stance, framing, crowd);
+    let both = match action {
+        ThumbsUp | Peace => dice.chance(0.35),
+        ArmsUp | Hips | Behind => true,
+        _ => false,
+    };
+    let active = dice.pick(&Side::BOTH);
+    let mut arms = Side::BOTH.map(|side| {
+        if action != Rest && (both || side == active) {
+            doing(dice, action, framing)
+        } else {
+            resting(dice, stance, close)
+        }
+    });
+    let turn = if matches!(stance, Stance::Walk | Stance::Sit) {
+        dice.sign() * dice.between(0.5, 0.9)
+    } else {
+        dice.about(0.0, 0.6)
+    };
+    if stance == Stance::Walk {
+        swing_arms(dice, &mut arms, turn.signum());
+    }
+    Pose {
+        stance,
+        action,
+        both,
+        arms,
+        turn,
+        tilt: dice.about(0.0, 7.0),
+        lean: match stance {
+            Stance::Walk => turn.signum() * dice.between(1.0, 5.0),
+            Stance::Sit => -turn.signum() * dice.between(0.0, 4.0),
+            _ => dice.about(0.0, 3.0),
+        },
+        stride: dice.between(0.8, 1.2),
+    }
+}
+
+/// An action of the hands that this stance and framing allow.
+fn choose_action(dice: &mut Dice, stance: Stance, framing: Framing, crowd: bool) -> Action {
+    use Action::*;
+    match (stance, framing) {
         (Stance::Jump, _) => ArmsUp,
         (_, Framing::Full) => loop {
             let action = dice.weighted(&[
@@ -178,51 +219,20 @@ pub fn choose(dice: &mut Dice, framing: Framing, crowd: bool) -> Pose {
             (0.9, Chin),
             (1.2, Palm),
         ]),
-    };
-    let both = match action {
-        ThumbsUp | Peace => dice.chance(0.35),
-        ArmsUp | Hips | Behind => true,
-        _ => false,
-    };
-    let active = dice.pick(&Side::BOTH);
-    let mut arms = Side::BOTH.map(|side| {
-        if action != Rest && (both || side == active) {
-            doing(dice, action, framing)
-        } else {
-            resting(dice, stance, close)
-        }
-    });
-    let turn = if matches!(stance, Stance::Walk | Stance::Sit) {
-        dice.sign() * dice.between(0.5, 0.9)
-    } else {
-        dice.about(0.0, 0.6)
-    };
-    if stance == Stance::Walk {
-        // The arms swing against each other along the way.
-        let swing = dice.between(14.0, 26.0);
-        for (side, arm) in Side::BOTH.into_iter().zip(&mut arms) {
-            if let Arm::Angles(upper, fore) = &mut arm.arm
-                && *fore < 40.0
-            {
-                let forward = side.sign() * turn.signum();
-                *upper = if forward > 0.0 { swing } else { swing * 0.8 };
-                *fore = if forward > 0.0 { swing + 22.0 } else { swing * 0.8 - 6.0 };
-            }
-        }
     }
-    Pose {
-        stance,
-        action,
-        both,
-        arms,
-        turn,
-        tilt: dice.about(0.0, 7.0),
-        lean: match stance {
-            Stance::Walk => turn.signum() * dice.between(1.0, 5.0),
-            Stance::Sit => -turn.signum() * dice.between(0.0, 4.0),
-            _ => dice.about(0.0, 3.0),
-        },
-        stride: dice.between(0.8, 1.2),
+}
+
+/// Hanging arms swing against each other along the way, which goes to the side of this sign.
+fn swing_arms(dice: &mut Dice, arms: &mut [ArmPose; 2], way: f32) {
+    let swing = dice.between(14.0, 26.0);
+    for (side, arm) in Side::BOTH.into_iter().zip(arms) {
+        if let Arm::Angles(upper, fore) = &mut arm.arm
+            && *fore < 40.0
+        {
+            let forward = side.sign() * way > 0.0;
+            *upper = if forward { swing } else { swing * 0.8 };
+            *fore = if forward { swing + 22.0 } else { swing * 0.8 - 6.0 };
+        }
     }
 }
 

@@ -62,6 +62,26 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    fn check(&self) -> Result<(), PeopleError> {
+        let &Self { count, size, figures, near, .. } = self;
+        let wrong = |option, found, expected: String| Err(PeopleError::Option { option, found, expected });
+        if count == 0 {
+            return wrong("count", count, "at least 1".into());
+        }
+        if !(1..=MOST_FIGURES).contains(&figures) {
+            return wrong("figures", figures.into(), format!("from 1 to {MOST_FIGURES}"));
+        }
+        if near > 100 {
+            return wrong("near", near.into(), "from 0 to 100, of a hundred".into());
+        }
+        if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
+            return wrong("size", size.into(), format!("from {MIN_SIZE} to {MAX_SIZE} pixels"));
+        }
+        Ok(())
+    }
+}
+
 fn most_figures() -> u32 {
     MOST_FIGURES
 }
@@ -164,21 +184,7 @@ pub fn write_dataset(
     out: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Summary, PeopleError> {
-    if options.count == 0 {
-        return Err(PeopleError::Option { option: "count", found: 0, expected: "at least 1".into() });
-    }
-    if !(1..=MOST_FIGURES).contains(&options.figures) {
-        let expected = format!("from 1 to {MOST_FIGURES}");
-        return Err(PeopleError::Option { option: "figures", found: options.figures.into(), expected });
-    }
-    if options.near > 100 {
-        let expected = "from 0 to 100, of a hundred".into();
-        return Err(PeopleError::Option { option: "near", found: options.near.into(), expected });
-    }
-    if !(MIN_SIZE..=MAX_SIZE).contains(&options.size) {
-        let expected = format!("from {MIN_SIZE} to {MAX_SIZE} pixels");
-        return Err(PeopleError::Option { option: "size", found: options.size.into(), expected });
-    }
+    options.check()?;
     claim(out, options)?;
     for folder in ["images", "masks/face", "masks/hand", "keypoints"] {
         let path = out.join(folder);

@@ -107,11 +107,14 @@ impl Tile {
 pub fn choose_mode(regions: &[Region], people: usize, picture: (u32, u32)) -> Mode {
     let parts = regions.iter().filter(|region| region.kind != Kind::Other);
     let share: f64 = parts.map(|region| region.share(picture)).sum();
-    match () {
-        () if share <= 0.01 => Mode::Crops,
-        () if people <= 2 && share > 0.1 => Mode::Whole,
-        () if people >= 5 => Mode::Crops,
-        () => Mode::Mosaic,
+    if share <= 0.01 {
+        Mode::Crops
+    } else if people <= 2 && share > 0.1 {
+        Mode::Whole
+    } else if people >= 5 {
+        Mode::Crops
+    } else {
+        Mode::Mosaic
     }
 }
 

@@ -9,7 +9,7 @@ pub enum Kind {
     Face,
     /// A hand.
     Hand,
-    /// Anything else that somebody marked.
+    /// Any other region that was marked.
     Other,
 }
 
@@ -35,8 +35,8 @@ impl Kind {
         }
     }
 
-    /// Share of the picture's area above which a region is left as it is, where nobody says otherwise: models
-    /// draw large faces well (an eighth in the paper's refiner).
+    /// Share of the picture's area above which a region is left as it is, unless a filter says otherwise:
+    /// models draw large faces well (an eighth in the paper's refiner).
     pub fn max_share(self) -> f64 {
         match self {
             Self::Face => 0.125,
@@ -52,9 +52,9 @@ pub struct Region {
     pub kind: Kind,
     /// Bounding box; may leave the picture.
     pub bounds: Rect,
-    /// Landmarks (x, y); none if nothing knows them.
+    /// Landmarks (x, y); empty where the detector gives none.
     pub points: Vec<[f64; 2]>,
-    /// Confidence of what found it, from 0 to 1; none if a person said so.
+    /// The detector's confidence, from 0 to 1; none for a region that a person marked.
     pub score: Option<f64>,
 }
 
@@ -85,7 +85,7 @@ pub enum Order {
 /// Which regions are refined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    /// Least score; of regions without one nothing is asked.
+    /// Least score; regions without one pass.
     pub min_score: f64,
     /// Kinds.
     pub kinds: Vec<Kind>,

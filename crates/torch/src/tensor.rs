@@ -36,7 +36,7 @@ fn bytes_of(values: &Handle) -> Arc<Bytes> {
 }
 
 impl Tensor {
-    /// A tensor of values that nobody else has; values with gaps are copied.
+    /// A tensor of values of its own; values with gaps are copied.
     pub(crate) fn new(values: Handle) -> Self {
         let values = values.dense();
         let bytes = bytes_of(&values);
@@ -93,7 +93,7 @@ impl Tensor {
         Self::new(operators::clone(&self.0.values))
     }
 
-    /// Says that the values of this tensor, which nobody shares, were written to.
+    /// Says that the values of this tensor, which are not shared, were written to.
     pub(crate) fn changed(&mut self) {
         let inner = Arc::get_mut(&mut self.0).expect("values that nobody shares");
         inner.converted = OnceLock::new();

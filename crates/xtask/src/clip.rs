@@ -1,7 +1,7 @@
 //! `xtask clip`: CLIP scores of the same pictures by `fairhuman evaluate` and by transformers, timed in turn.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -10,27 +10,17 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::measurements::median;
-use crate::python::Python;
-use crate::{machine, ours};
+use crate::sides::Sides;
+use crate::{ours, sides};
 
 /// `xtask clip`
 #[derive(Debug, Args)]
 pub(crate) struct Clip {
-    /// Repeats of the comparison, transformers and ours in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    pairs: u16,
+    #[command(flatten)]
+    sides: sides::Options,
     /// Pictures that are scored
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(8..))]
     pictures: u16,
-    /// Threads on both sides [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=512))]
-    threads: Option<u16>,
-    /// A Python that has PyTorch and transformers already, in place of .venv
-    #[arg(long, value_name = "FILE")]
-    python: Option<PathBuf>,
-    /// A fairhuman that is built already, to measure in place of this source's
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
 }
 
 const PROMPT: &str = "a portrait of a woman with long red hair who waves with an open hand";
@@ -41,15 +31,7 @@ const SIDE: &str = "512";
 
 /// Runs both in turn, and prints what was found.
 pub(crate) fn run(options: &Clip) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
-    let python = match &options.python {
-        Some(program) => Python::given(&root, program),
-        None => Python::pinned(&root)?.context("transformers' side needs Python 3 with venv")?,
-    };
-    let threads = options.threads.map_or_else(machine::cores, usize::from);
-    let folder = root.join("target/clip");
-    std::fs::create_dir_all(&folder)?;
+    let Sides { python, binary, threads, folder } = options.sides.open("clip")?;
     let model = folder.join("model");
     if !model.join("model.safetensors").is_file() {
         eprintln!("making CLIP ViT-L/14 with random weights");
@@ -62,8 +44,8 @@ pub(crate) fn run(options: &Clip) -> anyhow::Result<()> {
 
     let mut rates: Vec<[f64; 3]> = Vec::new();
     let mut worst = 0.0f64;
-    for pair in 1..=options.pairs {
-        eprintln!("pair {pair} of {}", options.pairs);
+    for pair in 1..=options.sides.pairs {
+        eprintln!("pair {pair} of {}", options.sides.pairs);
         let (few, _) = score(&binary, &folder, FEW, threads)?;
         let (all, found) = score(&binary, &folder, options.pictures, threads)?;
         let pictures = folder.join(options.pictures.to_string()).join("images");
@@ -81,7 +63,7 @@ pub(crate) fn run(options: &Clip) -> anyhow::Result<()> {
     }
     let middle = |i: usize| median(rates.iter().map(|rate| rate[i]).collect()).unwrap_or(f64::NAN);
     println!("CLIP ViT-L/14, {} pictures of {SIDE} x {SIDE} pixels, f32", options.pictures);
-    println!("{threads} threads; {} pairs of runs in turn", options.pairs);
+    println!("{threads} threads; {} pairs of runs in turn", options.sides.pairs);
     println!(
         "transformers, seconds a picture: {:.3} one at a time, {:.3} in batches of 8",
         middle(1),

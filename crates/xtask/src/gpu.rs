@@ -77,8 +77,8 @@ struct Script {
 
 /// Runs all parts.
 pub(crate) fn run(options: &Gpu) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
+    let root = xtask::root()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?;
     let folder = root.join("target/gpu");
     std::fs::create_dir_all(&folder)?;
     let sizes = if options.small { &SMALL } else { &SDXL };

@@ -18,6 +18,7 @@ mod refine_evidence;
 mod report;
 mod sampling;
 mod scale;
+mod sides;
 mod small_model;
 mod speed;
 mod step;
@@ -57,30 +58,13 @@ enum Command {
     /// Run and measure everything on a card: conformance, steps of SDXL, pictures, training (8 minutes)
     Gpu(gpu::Gpu),
     /// Time `fairhuman sample` beside diffusers, alternating, and compare the pictures
-    Sampling(Sampling),
+    Sampling(sides::Options),
     /// Time `fairhuman evaluate --judge clip=` beside transformers, alternating, and compare the scores
     Clip(clip::Clip),
     /// Time training by several processes of this machine, and model its cost on many
     Scale(scale::Scale),
     /// Count the faces, hands, eyes and gestures in a folder of drawn or sampled people
     Judge(judge::Options),
-}
-
-/// `xtask sampling`
-#[derive(Debug, Args)]
-struct Sampling {
-    /// Repeats of the comparison, diffusers and ours in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    pairs: u16,
-    /// Threads on both sides [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=512))]
-    threads: Option<u16>,
-    /// A Python that has PyTorch and diffusers already, in place of .venv
-    #[arg(long, value_name = "FILE")]
-    python: Option<PathBuf>,
-    /// A fairhuman that is built already, to measure in place of this source's
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
 }
 
 /// `xtask small-model`

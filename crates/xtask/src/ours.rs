@@ -17,8 +17,13 @@ pub(crate) struct Variant {
     pub profile: bool,
 }
 
+/// The given binary, or that of this source, which is built.
+pub(crate) fn binary(given: Option<&Path>, root: &Path) -> anyhow::Result<PathBuf> {
+    given.map_or_else(|| build(root), |given| Ok(given.to_owned()))
+}
+
 /// Builds the binary and says where it is.
-pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--release", "-p", "fairhuman", "--message-format=json-render-diagnostics"];
     let output = Command::new(cargo)

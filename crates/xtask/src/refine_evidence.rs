@@ -51,8 +51,8 @@ struct Drawing {
 
 /// Damages, refines, measures, and prints the table.
 pub(crate) fn run(options: &RefineEvidence) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
+    let root = xtask::root()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?;
     let at = |name: &str| options.out.join(name);
     let people = options.people.to_string();
     // In the style of quickstart's people, with a seed of its own: nobody trained on these.

@@ -1,7 +1,7 @@
 //! `xtask sampling`: the same pictures by `fairhuman sample` and by diffusers, from the same noise, timed in
 //! turn.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -9,8 +9,8 @@ use fairhuman_diffusion::generate::initial_noise;
 use serde_json::{Value, json};
 
 use crate::measurements::median;
-use crate::python::Python;
-use crate::{Sampling, machine, ours};
+use crate::sides::Sides;
+use crate::{ours, sides};
 
 /// Pictures of a run.
 const PROMPTS: [&str; 4] = [
@@ -25,17 +25,9 @@ const STEPS: usize = 30;
 const GUIDANCE: f64 = 7.5;
 
 /// Runs both in turn, and prints what was found.
-pub(crate) fn run(options: &Sampling) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
-    let python = match &options.python {
-        Some(program) => Python::given(&root, program),
-        None => Python::pinned(&root)?.context("diffusers' side needs Python 3 with venv")?,
-    };
-    let threads = options.threads.map_or_else(machine::cores, usize::from);
-    let folder = root.join("target/sampling");
-    std::fs::create_dir_all(&folder)?;
-    let model = PathBuf::from(ours::run(Command::new(&binary).args(["models", "builtin"]))?.trim());
+pub(crate) fn run(options: &sides::Options) -> anyhow::Result<()> {
+    let Sides { python, binary, threads, folder } = options.open("sampling")?;
+    let model = ours::builtin_model(&binary)?;
     let (job, noise) = (folder.join("job.json"), folder.join("noise.safetensors"));
     let size = SIDE.0;
     let text =

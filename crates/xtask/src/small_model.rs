@@ -2,7 +2,6 @@
 //! the people, makes a random model, trains its autoencoder, in four parts, its U-Net and text encoders, in
 //! four, then both once more on people drawn larger, and last a ControlNet that follows their poses.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -33,8 +32,8 @@ const STEPS: [&str; 18] = [
 
 /// Runs what is not done yet.
 pub(crate) fn run(options: &SmallModel) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
+    let root = xtask::root()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?;
     for step in STEPS {
         let words: Vec<_> = step.split(' ').collect();
         if words[0] == "init-model" && root.join("models/small-random/model_index.json").exists() {

@@ -1,7 +1,7 @@
 //! `xtask speed`: PyTorch and ours in turn, on the same steps, with the same threads.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -148,41 +148,12 @@ impl Bench {
     }
 }
 
-/// Measures everything and prints the report.
-pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let threads = options.threads.map_or_else(machine::cores, usize::from);
-    let python = match (&options.python, options.no_python) {
-        (_, true) => None,
-        (Some(program), _) => Some(Python::given(&root, program)),
-        (None, _) => Python::pinned(&root)?,
-    };
-    if python.is_none() {
-        eprintln!("without Python: only our side is measured");
-    }
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?;
-    let load = machine::load();
-    if load.is_some_and(|load| load > 0.5) {
-        eprintln!("other programs are busy (load {:.1}): the numbers will be off", load.unwrap_or_default());
-    }
-    let bench = Bench {
-        binary,
-        folder: root.join("target/speed"),
-        python,
-        threads,
-        pairs: options.pairs.map_or(if options.quick { 1 } else { 5 }, usize::from),
-        repeat: if options.quick { 2 } else { 5 },
-    };
+/// Runs by name, in the order in which they are made.
+type Works = Vec<(&'static str, Work)>;
 
-    let clock = || start.elapsed().as_secs_f64();
-    let mut peak = peak::measure(threads, &clock);
-    eprintln!("peak: {:.0} GFLOP/s ({})", peak.gflops, peak.instructions);
-    let cpu = Cpu::new(threads).context("cannot start the threads")?;
-    let operations = operations::measure(&cpu, if options.quick { 3 } else { 11 });
-    drop(cpu);
-    peak.gflops = peak.gflops.max(peak::measure(threads, &clock).gflops);
-
+/// The runs of the main workload, and of the others: PyTorch and ours in turn, so that both meet the same
+/// moods of the machine.
+fn works(threads: usize) -> (Works, Works) {
     let torch = |bf16, channels_last, plain| {
         Work::Torch(python::Variant { bf16, channels_last, plain, ..python::Variant::default() })
     };
@@ -192,7 +163,6 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         variant: ours::Variant { checkpointing, profile: false },
     };
     let all = || ours("inputs.safetensors", threads, false);
-    // PyTorch and ours in turn, so that both meet the same moods of the machine.
     let mut main = vec![
         (F32, torch(false, false, false)),
         (OURS, all()),
@@ -219,6 +189,45 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
         main.retain(|(_, work)| !bf16(work));
         other.retain(|(_, work)| !bf16(work));
     }
+    (main, other)
+}
+
+/// Measures everything and prints the report.
+pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let root = xtask::root()?;
+    let threads = options.threads.map_or_else(machine::cores, usize::from);
+    let python = match (&options.python, options.no_python) {
+        (_, true) => None,
+        (Some(program), _) => Some(Python::given(&root, program)),
+        (None, _) => Python::pinned(&root)?,
+    };
+    if python.is_none() {
+        eprintln!("without Python: only our side is measured");
+    }
+    let binary = ours::binary(options.binary.as_deref(), &root)?;
+    let load = machine::load();
+    if load.is_some_and(|load| load > 0.5) {
+        eprintln!("other programs are busy (load {:.1}): the numbers will be off", load.unwrap_or_default());
+    }
+    let bench = Bench {
+        binary,
+        folder: root.join("target/speed"),
+        python,
+        threads,
+        pairs: options.pairs.map_or(if options.quick { 1 } else { 5 }, usize::from),
+        repeat: if options.quick { 2 } else { 5 },
+    };
+
+    let clock = || start.elapsed().as_secs_f64();
+    let mut peak = peak::measure(threads, &clock);
+    eprintln!("peak: {:.0} GFLOP/s ({})", peak.gflops, peak.instructions);
+    let cpu = Cpu::new(threads).context("cannot start the threads")?;
+    let operations = operations::measure(&cpu, if options.quick { 3 } else { 11 });
+    drop(cpu);
+    peak.gflops = peak.gflops.max(peak::measure(threads, &clock).gflops);
+
+    let (main, other) = works(threads);
     let mut workloads = Vec::new();
     let mut differences = Vec::new();
     let mut least_memory = None;
@@ -228,8 +237,8 @@ pub(crate) fn run(options: &Speed) -> anyhow::Result<()> {
             continue;
         }
         differences.extend(bench.difference(&workload)?.map(|d| (workload, d)));
-        workloads
-            .push((workload, bench.runs(&workload, if workload.main { main.as_slice() } else { &other })?));
+        let works = if workload.main { &main } else { &other };
+        workloads.push((workload, bench.runs(&workload, works)?));
         if workload.main {
             let variant = ours::Variant::default();
             least_memory = bench.replay(&workload, "least.safetensors", (1, threads), variant)?.0.memory;

@@ -154,8 +154,8 @@ impl<B: Backend> Adapter<B> {
         let (net, c) = (&self.layers, &self.config);
         let d = c.downscale;
         match *B::shape(pixels) {
-            [n, h, w, 3] if n * h * w > 0 && h % d == 0 && w % d == 0 => {}
-            [n, h, w, inputs] if n * h * w > 0 && h % d == 0 && w % d == 0 && inputs == c.in_channels => {}
+            [n, h, w, inputs]
+                if n * h * w > 0 && h % d == 0 && w % d == 0 && (inputs == 3 || inputs == c.in_channels) => {}
             ref found => {
                 let expected = format!("[N, H, W, 3], H and W multiples of {d}");
                 return Err(ModelError::shape(MODEL, "control image", found, &expected));

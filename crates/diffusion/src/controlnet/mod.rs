@@ -102,10 +102,12 @@ pub fn check_files(path: &Path, unet: &Path) -> Result<(), ModelError> {
 
 /// Refuses kinds that are used, and not trained.
 fn check_trainable(path: &Path, config: &ControlNetConfig) -> Result<(), ModelError> {
-    let refused = match () {
-        () if config.union.is_some() => "is a ControlNetUnion",
-        () if config.global_pool => "has \"global_pool_conditions\"",
-        () => return Ok(()),
+    let refused = if config.union.is_some() {
+        "is a ControlNetUnion"
+    } else if config.global_pool {
+        "has \"global_pool_conditions\""
+    } else {
+        return Ok(());
     };
     let problem = format!(
         "{refused}: such networks are used, but not trained; train an ordinary ControlNet, or a new one, \

@@ -3,7 +3,7 @@
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
 use super::settings::check_finite;
-use super::{GenerateError, Picture, Rgb, Settings, concurrently, latent_size, widest_activation};
+use super::{GenerateError, Picture, Rgb, Settings, latent_size, widest_activation};
 use crate::net::ModelError;
 use crate::pipeline::Parts;
 use crate::vae::AutoencoderKl;
@@ -44,6 +44,19 @@ pub fn decode<B: Backend>(
         return concurrently(backend, pictures, latents, one);
     }
     pictures.iter().zip(latents.chunks_exact((h * w * channels).max(1))).map(|(p, x)| one(p, x)).collect()
+}
+
+/// `one` of every picture and its part of `x`, as many at a time as the backend runs; the first error there
+/// is, in the order of the pictures.
+fn concurrently<B: Backend, T: Send>(
+    backend: &B,
+    pictures: &[Picture],
+    x: &[f32],
+    one: impl Fn(&Picture, &[f32]) -> Result<T, GenerateError> + Send + Sync,
+) -> Result<Vec<T>, GenerateError> {
+    let parts = x.chunks_exact((x.len() / pictures.len().max(1)).max(1));
+    let made = backend.side_by_side(pictures.iter().zip(parts).collect(), |(picture, x)| one(picture, x));
+    made.into_iter().collect()
 }
 
 /// Clean latents `[N, h, w, C]`, as the U-Net has them, of pictures `[N, H, W, 3]` in [-1, 1]: the mean of

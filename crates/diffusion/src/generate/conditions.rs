@@ -1,12 +1,13 @@
 //! The U-Net's conditions beside the latents, and its guided prediction.
 
-use fairhuman_engine::{Backend, Params, Tape, Var};
+use fairhuman_engine::{Backend, Tape, Var};
 
+use super::Picture;
+use super::batch::Batch;
 use super::guidance::guided;
 use super::guide::{Ready, Texts};
-use super::{Picture, Settings, zeros_for_negative};
 use crate::net::ModelError;
-use crate::pipeline::Parts;
+use crate::pipeline::{Family, ModelFolder};
 use crate::unet::{Added, Residuals, TextContext, TextKeyValues, UNetInput};
 
 /// Texts, sizes and control images of a batch: of guided pictures first all negatives, then all prompts.
@@ -27,13 +28,8 @@ type Encoded = (Vec<f32>, Vec<f32>);
 
 impl<'a, B: Backend> Conditions<'a, B> {
     /// Encodes the texts of `pictures`, each text once, and what control images need.
-    pub fn new(
-        backend: &B,
-        parts: &Parts<'a, B>,
-        params: &Params<B>,
-        settings: &Settings,
-        pictures: &[Picture],
-    ) -> Result<Self, ModelError> {
+    pub fn new(batch: Batch<'_, 'a, B>) -> Result<Self, ModelError> {
+        let Batch { backend, parts, params, settings, pictures } = batch;
         let guidance = Some(settings.guidance).filter(|&scale| scale > 1.0);
         let negative = |picture: &Picture| match (&picture.negative, zeros_for_negative(parts.folder)) {
             (None, true) => None,
@@ -68,7 +64,7 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let (shape, values) = ([n, tokens, width], text.concat());
         let text = backend.tensor(&shape, &values);
         let texts = Texts { shape, values: &values, guided: guidance.is_some() };
-        let ready = |guide| Ready::new(backend, params, guide, settings, pictures, &texts);
+        let ready = |guide| Ready::new(batch, guide, &texts);
         let guides = parts.guides.iter().filter(|guide| guide.weight != 0.0).map(ready);
         Ok(Self {
             text: parts.unet.cache_text(backend, params, &text)?,
@@ -86,13 +82,12 @@ impl<'a, B: Backend> Conditions<'a, B> {
     /// network. `seen` are channels that the U-Net alone is given behind those of `x`.
     pub fn predict(
         &self,
-        backend: &B,
-        parts: &Parts<'_, B>,
-        params: &Params<B>,
+        batch: Batch<'_, '_, B>,
         shape: &[usize; 4],
         (x, seen): (&[f32], Option<&[f32]>),
         (timestep, at): (f64, (usize, usize)),
     ) -> Result<Vec<f32>, ModelError> {
+        let Batch { backend, parts, params, .. } = batch;
         let &[pictures, h, w, channels] = shape;
         let n = self.samples;
         let mut tape = Tape::inference(backend, params);
@@ -122,6 +117,11 @@ impl<'a, B: Backend> Conditions<'a, B> {
         let halves = prediction.split_at(prediction.len() / 2);
         Ok(guided(halves, pictures, scale, self.rescale))
     }
+}
+
+/// True if SDXL's zeros stand for an absent negative prompt.
+fn zeros_for_negative(folder: &ModelFolder) -> bool {
+    folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
 }
 
 /// Channels of two maps of as many cells, behind each other.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fairhuman_engine::{Backend, Params, Tape, Var};
 
-use super::{Picture, Settings};
+use super::Settings;
+use super::batch::Batch;
 use crate::control::ControlRef;
 use crate::controlnet::ControlNetInput;
 use crate::net::ModelError;
@@ -65,14 +66,12 @@ pub(super) struct Texts<'a> {
 
 impl<'a, B: Backend> Ready<'a, B> {
     pub fn new(
-        backend: &B,
-        params: &Params<B>,
+        batch: Batch<'_, '_, B>,
         guide: &'a Guide<'a, B>,
-        settings: &Settings,
-        pictures: &[Picture],
         texts: &Texts<'_>,
     ) -> Result<Self, ModelError> {
-        let Settings { width, height, .. } = *settings;
+        let Batch { backend, params, pictures, .. } = batch;
+        let Settings { width, height, .. } = *batch.settings;
         let (each, types) = (width * height * 3, guide.types.len().max(1));
         let mut values = vec![Vec::with_capacity(pictures.len() * each); types];
         for picture in pictures {

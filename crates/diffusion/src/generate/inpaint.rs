@@ -15,7 +15,8 @@
 
 use fairhuman_engine::{Backend, Params};
 
-use super::{GenerateError, Picture, Progress, Rgb, Settings, decode, initial_noise, latent_size, latents};
+use super::batch::Batch;
+use super::{GenerateError, Picture, Progress, Rgb, Settings, decode, latent_size, latents};
 use crate::net::ModelError;
 use crate::pipeline::Parts;
 use crate::sampler::Level;
@@ -37,8 +38,8 @@ pub struct Inpainting<'a> {
     pub strength: f64,
 }
 
-/// Paints a part of pictures anew. The rest comes back as the autoencoder shows it: whoever wants the same
-/// pixels pastes.
+/// Paints a part of pictures anew. The rest has been through the autoencoder, too: paste the result into the
+/// picture where its own pixels are to stay.
 ///
 /// # Errors
 /// See [`GenerateError`].
@@ -51,11 +52,9 @@ pub fn inpaint<B: Backend>(
     inpainting: &Inpainting<'_>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
-    let length = inpainting.clean.len() / pictures.len().max(1);
-    let noise: Vec<f32> =
-        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let latents =
-        inpaint_latents(backend, parts, params, settings, pictures, (inpainting, &noise), progress)?;
+    let batch = Batch { backend, parts, params, settings, pictures };
+    let noise = batch.noise(inpainting.clean.len() / pictures.len().max(1));
+    let latents = latents_of(batch, inpainting, &noise, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 
@@ -72,6 +71,16 @@ pub fn inpaint_latents<B: Backend>(
     (inpainting, noise): (&Inpainting<'_>, &[f32]),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
+    latents_of(Batch { backend, parts, params, settings, pictures }, inpainting, noise, progress)
+}
+
+fn latents_of<B: Backend>(
+    batch: Batch<'_, '_, B>,
+    inpainting: &Inpainting<'_>,
+    noise: &[f32],
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<f32>, GenerateError> {
+    let Batch { parts, settings, pictures, .. } = batch;
     let (h, w) = latent_size(parts.vae, settings)?;
     let cells = pictures.len() * h * w;
     let channels = parts.vae.config().latent_channels;
@@ -97,8 +106,7 @@ pub fn inpaint_latents<B: Backend>(
             return Err(ModelError::Input { model: "sampler", input, problem }.into());
         }
     };
-    let start = (clean, noise, strength);
-    latents::latents_from(backend, parts, params, settings, pictures, start, Some(kept), progress)
+    latents::from_latents(batch, (clean, noise, strength), Some(kept), progress)
 }
 
 /// True if a model was made for inpainting: its U-Net is given latents, a mask and the latents of a blanked

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fairhuman_engine::{Backend, Params};
 
+use super::batch::Batch;
 use super::conditions::Conditions;
 use super::inpaint::{Kept, inpaints};
 use super::settings::check_finite;
@@ -26,32 +27,37 @@ pub fn latents<B: Backend>(
     noise: &[f32],
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
-    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    from_noise(Batch { backend, parts, params, settings, pictures }, noise, progress)
+}
+
+/// See [`latents`].
+pub(super) fn from_noise<B: Backend>(
+    batch: Batch<'_, '_, B>,
+    noise: &[f32],
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<f32>, GenerateError> {
+    let trajectory = trajectory(batch.parts.folder, batch.parts.schedule, batch.settings)?;
     let x = noise.iter().map(|&v| (trajectory.initial * f64::from(v)) as f32).collect();
     let walk = Walk { steps: &trajectory.steps, x, kept: None };
-    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, walk, progress))?
+    batch.backend.attempt(|| sample_latents(batch, walk, progress))?
 }
 
 /// The same from the clean latents of other pictures, which get as much of `noise` as is left after the share
 /// 1 - `strength` of the trajectory.
-pub(super) fn latents_from<B: Backend>(
-    backend: &B,
-    parts: &Parts<'_, B>,
-    params: &Params<B>,
-    settings: &Settings,
-    pictures: &[Picture],
+pub(super) fn from_latents<B: Backend>(
+    batch: Batch<'_, '_, B>,
     (clean, noise, strength): (&[f32], &[f32], f64),
     kept: Option<Kept<'_>>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
-    let trajectory = trajectory(parts.folder, parts.schedule, settings)?;
+    let trajectory = trajectory(batch.parts.folder, batch.parts.schedule, batch.settings)?;
     let walked = (strength.clamp(0.0, 1.0) * trajectory.steps.len() as f64) as usize;
     let steps = &trajectory.steps[trajectory.steps.len() - walked..];
     let Some(first) = steps.first() else { return Ok(clean.to_vec()) };
     let Level { signal, noise: sigma, .. } = first.from;
     let mix = |(&z, &e): (&f32, &f32)| (signal * f64::from(z) + sigma * f64::from(e)) as f32;
     let walk = Walk { steps, x: clean.iter().zip(noise).map(mix).collect(), kept };
-    backend.attempt(|| sample_latents(backend, parts, params, settings, pictures, walk, progress))?
+    batch.backend.attempt(|| sample_latents(batch, walk, progress))?
 }
 
 /// Steps to take, where they begin, and what is kept on the way.
@@ -77,14 +83,11 @@ fn step_noise(seed: u64, index: u64, step: usize, length: usize) -> Vec<f32> {
 
 /// Clean latents at the end of a walk.
 fn sample_latents<B: Backend>(
-    backend: &B,
-    parts: &Parts<'_, B>,
-    params: &Params<B>,
-    settings: &Settings,
-    pictures: &[Picture],
+    batch: Batch<'_, '_, B>,
     Walk { steps, x, kept }: Walk<'_>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<f32>, GenerateError> {
+    let Batch { backend, parts, settings, pictures, .. } = batch;
     let (h, w) = latent_size(parts.vae, settings)?;
     let Settings { sampler, seed, .. } = *settings;
     settings.check_guidance()?;
@@ -108,13 +111,13 @@ fn sample_latents<B: Backend>(
             };
             let x = x[i * length..(i + 1) * length].to_vec();
             let kept = kept.as_ref().map(|kept| kept.of(i, pictures.len()));
-            let (picture, walk) = (std::slice::from_ref(picture), Walk { steps, x, kept });
-            sample_latents(backend, parts, params, settings, picture, walk, &mut progress)
+            let batch = Batch { pictures: std::slice::from_ref(picture), ..batch };
+            sample_latents(batch, Walk { steps, x, kept }, &mut progress)
         };
         let made = backend.side_by_side(pictures.iter().enumerate().collect(), one);
         return made.into_iter().collect::<Result<Vec<_>, _>>().map(|latents| latents.concat());
     }
-    let conditions = Conditions::new(backend, parts, params, settings, pictures)?;
+    let conditions = Conditions::new(batch)?;
     let shape = [pictures.len(), h, w, parts.vae.config().latent_channels];
     let prediction = parts.schedule.prediction();
     let (mut done, of) = (0, sampler.evaluations(steps.len()));
@@ -123,7 +126,7 @@ fn sample_latents<B: Backend>(
         let held = kept.as_ref().map(|kept| kept.noisy(x, level));
         let x = held.as_deref().unwrap_or(x);
         let seen = kept.as_ref().and_then(Kept::seen);
-        let p = conditions.predict(backend, parts, params, &shape, (x, seen), at)?;
+        let p = conditions.predict(batch, &shape, (x, seen), at)?;
         let (of_x, of_p) = level.clean(prediction);
         let clean: Vec<f32> =
             x.iter().zip(&p).map(|(&x, &p)| (of_x * f64::from(x) + of_p * f64::from(p)) as f32).collect();

@@ -4,6 +4,7 @@
 //! on (seed, index) alone, so it is the same whatever other pictures are made before or beside it.
 
 mod autoencode;
+mod batch;
 mod conditions;
 mod guidance;
 mod guide;
@@ -20,6 +21,8 @@ pub use inpaint::{Inpainting, blank, inpaint, inpaint_latents, inpaints, latent_
 pub use latents::latents;
 pub use lora::attach_loras;
 pub use settings::{GenerateError, MAX_SIDE, Picture, Progress, Rgb, Settings};
+
+use batch::Batch;
 
 use crate::config_check::Config;
 use crate::net::{Init, random};
@@ -41,10 +44,9 @@ pub fn generate<B: Backend>(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let (h, w) = latent_size(parts.vae, settings)?;
-    let length = h * w * parts.vae.config().latent_channels;
-    let noise: Vec<f32> =
-        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let latents = latents(backend, parts, params, settings, pictures, &noise, progress)?;
+    let batch = Batch { backend, parts, params, settings, pictures };
+    let noise = batch.noise(h * w * parts.vae.config().latent_channels);
+    let latents = latents::from_noise(batch, &noise, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 
@@ -64,11 +66,9 @@ pub fn image_to_image<B: Backend>(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Rgb>, GenerateError> {
     let (clean, strength) = start;
-    let length = clean.len() / pictures.len().max(1);
-    let noise: Vec<f32> =
-        pictures.iter().flat_map(|picture| initial_noise(settings.seed, picture.index, length)).collect();
-    let start = (clean, noise.as_slice(), strength);
-    let latents = latents::latents_from(backend, parts, params, settings, pictures, start, None, progress)?;
+    let batch = Batch { backend, parts, params, settings, pictures };
+    let noise = batch.noise(clean.len() / pictures.len().max(1));
+    let latents = latents::from_latents(batch, (clean, &noise, strength), None, progress)?;
     decode(backend, parts, settings, pictures, &latents)
 }
 
@@ -100,36 +100,16 @@ pub fn validate_size(
     settings.check_guidance()
 }
 
-/// `one` of every picture and its part of `x`, as many at a time as the backend runs; the first error there
-/// is, in the order of the pictures.
-fn concurrently<B: Backend, T: Send>(
-    backend: &B,
-    pictures: &[Picture],
-    x: &[f32],
-    one: impl Fn(&Picture, &[f32]) -> Result<T, GenerateError> + Send + Sync,
-) -> Result<Vec<T>, GenerateError> {
-    let parts = x.chunks_exact((x.len() / pictures.len().max(1)).max(1));
-    let made = backend.side_by_side(pictures.iter().zip(parts).collect(), |(picture, x)| one(picture, x));
-    made.into_iter().collect()
-}
-
 /// The noise N(0, 1) that a picture starts from: `length` values for its latents `[h, w, C]`.
 pub fn initial_noise(seed: u64, index: u64, length: usize) -> Vec<f32> {
     random::draw(seed, &format!("initial noise of picture {index}"), length, Init::Normal(1.0))
 }
 
-/// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net.
+/// The size that a model was made for, width and height in pixels: `sample_size` of its U-Net times
+/// `reduction`, the autoencoder's pixels for each cell of the latents.
 ///
 /// # Errors
 /// Configurations that cannot be read.
-pub fn default_size<B: Backend>(parts: &Parts<'_, B>) -> Result<(usize, usize), GenerateError> {
-    nominal_size(parts.folder, parts.vae.config().reduction())
-}
-
-/// The same of a model folder whose autoencoder has `reduction` pixels for each cell of the latents.
-///
-/// # Errors
-/// As [`default_size`].
 pub fn nominal_size(folder: &ModelFolder, reduction: usize) -> Result<(usize, usize), GenerateError> {
     let mut config = Config::read(&folder.unet().join("config.json"))?;
     let usual = match folder.family {
@@ -140,8 +120,8 @@ pub fn nominal_size(folder: &ModelFolder, reduction: usize) -> Result<(usize, us
     Ok((sides[1] * reduction, sides[0] * reduction))
 }
 
-/// Pictures to make at a time where nobody says: as many as the backend runs side by side where it prefers
-/// that, else one.
+/// Pictures to make at a time by default: as many as the backend runs side by side where it prefers that,
+/// else one.
 ///
 /// # Errors
 /// Sizes that have no latents.
@@ -157,11 +137,6 @@ pub fn default_batch<B: Backend>(
 /// Values of the U-Net's widest activation (cells times channels) for one picture.
 fn widest_activation<B: Backend>(parts: &Parts<'_, B>, (h, w): (usize, usize)) -> usize {
     h * w * parts.unet.config().channels[0]
-}
-
-/// True if SDXL's zeros stand for an absent negative prompt.
-fn zeros_for_negative(folder: &ModelFolder) -> bool {
-    folder.family == Family::Sdxl && folder.zeros_for_empty_prompt
 }
 
 fn latent_size<B: Backend>(

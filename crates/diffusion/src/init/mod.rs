@@ -98,6 +98,7 @@ fn fill<B: Backend>(
     folder: &Path,
 ) -> Result<(), ModelError> {
     let sizes = Sizes::of(preset);
+    let networks = Networks { backend, folder, dtype, seed };
     let tokens =
         |name: &str, pad| write_tokenizer(&folder.join(name), &preset::corpus(preset), preset::TOKENS, pad);
     let first = tokens("tokenizer", PadToken::EndOfText)?;
@@ -106,15 +107,15 @@ fn fill<B: Backend>(
         [("text_encoder", sizes.text_encoder(first)), ("text_encoder_2", sizes.text_encoder_2(second))]
     {
         let plan = crate::clip::plan(&ClipConfig::from_value(&folder.join(name), config.clone())?);
-        write_network(backend, folder, name, "model", &config, &plan, dtype, seed)?;
+        networks.write(name, "model", &config, &plan)?;
     }
     let stem = "diffusion_pytorch_model";
     let config = sizes.vae();
     let plan = crate::vae::plan(&VaeConfig::from_value(&folder.join("vae"), config.clone())?);
-    write_network(backend, folder, "vae", stem, &config, &plan, dtype, seed)?;
+    networks.write("vae", stem, &config, &plan)?;
     let config = sizes.unet();
     let plan = crate::unet::plan(&UNetConfig::from_value(&folder.join("unet"), config.clone())?);
-    write_network(backend, folder, "unet", stem, &config, &plan, dtype, seed)?;
+    networks.write("unet", stem, &config, &plan)?;
     let scheduler = folder.join("scheduler");
     std::fs::create_dir_all(&scheduler)
         .map_err(|source| ModelError::Io { path: scheduler.clone(), source })?;
@@ -123,26 +124,30 @@ fn fill<B: Backend>(
     Ok(())
 }
 
-fn write_network<B: Backend>(
-    backend: &B,
-    folder: &Path,
-    component: &str,
-    stem: &str,
-    config: &Value,
-    plan: &Plan,
+/// Where the random networks of a model are written, and their values.
+struct Networks<'a, B: Backend> {
+    backend: &'a B,
+    folder: &'a Path,
     dtype: DType,
     seed: u64,
-) -> Result<(), ModelError> {
-    let folder = folder.join(component);
-    let tensors = plan.tensors();
-    let stored = tensors.iter().map(|t| StoredTensor { name: t.name.clone(), shape: t.shape.clone(), dtype });
-    write_component(backend, &folder, stem, &stored.collect::<Vec<_>>(), |i| {
-        let tensor = &tensors[i];
-        let name = format!("{component}.{}", tensor.name);
-        Ok(narrow(&random::draw(seed, &name, tensor.shape.iter().product(), tensor.init), dtype))
-    })?;
-    write_json(&folder.join("config.json"), config)?;
-    Ok(())
+}
+
+impl<B: Backend> Networks<'_, B> {
+    /// Writes a component's folder: its `config.json`, and the tensors of its plan as `<stem>.safetensors`.
+    fn write(&self, component: &str, stem: &str, config: &Value, plan: &Plan) -> Result<(), ModelError> {
+        let &Self { backend, folder, dtype, seed } = self;
+        let folder = folder.join(component);
+        let tensors = plan.tensors();
+        let stored =
+            tensors.iter().map(|t| StoredTensor { name: t.name.clone(), shape: t.shape.clone(), dtype });
+        write_component(backend, &folder, stem, &stored.collect::<Vec<_>>(), |i| {
+            let tensor = &tensors[i];
+            let name = format!("{component}.{}", tensor.name);
+            Ok(narrow(&random::draw(seed, &name, tensor.shape.iter().product(), tensor.init), dtype))
+        })?;
+        write_json(&folder.join("config.json"), config)?;
+        Ok(())
+    }
 }
 
 fn index(preset: Preset) -> Value {

@@ -43,10 +43,10 @@ impl<B: Backend> Layers<B> {
             for (module, _) in &modules {
                 check(&self.plan, &name, site, module)?;
             }
-            let (pair, scale) = self.join(site, &modules);
-            let rank = pair.rank;
-            let (down, up) = self.put(backend, params, prefix, &name, site, pair, scale)?;
-            adapted.push(AdaptedModule { module: name, down, up, rank, alpha: scale * rank as f32 });
+            let pair = self.join(site, &modules);
+            let (down, up) = self.put(backend, params, prefix, (&name, site), &pair)?;
+            let (rank, alpha) = (pair.rank, pair.scale * pair.rank as f32);
+            adapted.push(AdaptedModule { module: name, down, up, rank, alpha });
         }
         match parts.into_keys().next() {
             None => Ok(adapted),
@@ -56,14 +56,14 @@ impl<B: Backend> Layers<B> {
         }
     }
 
-    fn join(&self, site: Site, modules: &[(&LoraModule, f32)]) -> (Pair, f32) {
+    fn join(&self, site: Site, modules: &[(&LoraModule, f32)]) -> Pair {
         let (inputs, outputs, kernel) = self.geometry(site);
         let (kh, kw) = kernel.unwrap_or((1, 1));
         let scale = |module: &LoraModule, weight: f32| weight * module.alpha / module.rank() as f32;
         let down = |m: &LoraModule| channels_last(&[m.rank(), inputs, kh, kw], &m.down.data).1;
         if let [(module, weight)] = modules {
-            let pair = Pair { rank: module.rank(), down: down(module), up: module.up.data.clone() };
-            return (pair, scale(module, *weight));
+            let (up, scale) = (module.up.data.clone(), scale(module, *weight));
+            return Pair { rank: module.rank(), down: down(module), up, scale };
         }
         let rank = modules.iter().map(|(m, _)| m.rank()).sum();
         let mut up = vec![0.0; outputs * rank];
@@ -77,7 +77,7 @@ impl<B: Backend> Layers<B> {
             }
             column += r;
         }
-        (Pair { rank, down: modules.iter().flat_map(|(m, _)| down(m)).collect(), up }, 1.0)
+        Pair { rank, down: modules.iter().flat_map(|(m, _)| down(m)).collect(), up, scale: 1.0 }
     }
 }
 

@@ -65,11 +65,12 @@ enum Site {
     Conv(usize),
 }
 
-/// A module's factors in the engine's layouts.
+/// A module's factors in the engine's layouts, and what their product is scaled by.
 struct Pair {
     rank: usize,
     down: Vec<f32>,
     up: Vec<f32>,
+    scale: f32,
 }
 
 /// True if a target, the end of a module's path, names this module.
@@ -158,23 +159,22 @@ impl<B: Backend> Layers<B> {
             };
             let drawn = random::draw(spec.seed, &module, spec.rank * fan_in, init);
             let down = channels_last(&[spec.rank, inputs, kh, kw], &drawn).1;
-            let pair = Pair { rank: spec.rank, down, up: vec![0.0; outputs * spec.rank] };
-            let scale = spec.alpha / spec.rank as f32;
-            let (down, up) = self.put(backend, params, prefix, &module, site, pair, scale)?;
+            let (up, scale) = (vec![0.0; outputs * spec.rank], spec.alpha / spec.rank as f32);
+            let pair = Pair { rank: spec.rank, down, up, scale };
+            let (down, up) = self.put(backend, params, prefix, (&module, site), &pair)?;
             adapted.push(AdaptedModule { module, down, up, rank: spec.rank, alpha: spec.alpha });
         }
         Ok(adapted)
     }
 
+    /// Puts a pair onto a layer; returns the parameters of A and B.
     fn put(
         &mut self,
         backend: &B,
         params: &mut Params<B>,
         prefix: &str,
-        module: &str,
-        site: Site,
-        pair: Pair,
-        scale: f32,
+        (module, site): (&str, Site),
+        pair: &Pair,
     ) -> Result<(ParamId, ParamId), ModelError> {
         let occupied = match site {
             Site::Linear(i) => self.linears[i].adapter.is_some(),
@@ -186,7 +186,7 @@ impl<B: Backend> Layers<B> {
             )));
         }
         let (inputs, outputs, kernel) = self.geometry(site);
-        let rank = pair.rank;
+        let &Pair { rank, scale, .. } = pair;
         let shape = match (site, kernel) {
             (Site::Conv(_), Some((kh, kw))) => vec![rank, kh, kw, inputs],
             _ => vec![rank, inputs],
@@ -250,11 +250,5 @@ impl<B: Backend> Layers<B> {
             file.modules.insert(format!("{component}.{}", adapted.module), module);
         }
         Ok(file)
-    }
-
-    /// Takes every LoRA off again. Their parameters stay where they are, unused.
-    pub fn remove_lora(&mut self) {
-        self.linears.iter_mut().for_each(|l| l.adapter = None);
-        self.convs.iter_mut().for_each(|c| c.adapter = None);
     }
 }

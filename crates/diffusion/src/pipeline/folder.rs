@@ -60,13 +60,13 @@ impl ModelFolder {
         let has = |name: &str| components.iter().any(|component| component == name);
         let class = index.string("_class_name")?.unwrap_or_default();
         let variant = |start: &str| class.strip_prefix(start).is_some_and(|rest| VARIANTS.contains(&rest));
-        let family = match () {
-            () if variant("StableDiffusionXL") => Family::Sdxl,
-            () if variant("StableDiffusion") => Family::Sd,
-            () => {
-                let supported = "StableDiffusionXLPipeline, StableDiffusionPipeline";
-                return Err(index.unsupported("_class_name", class, supported).into());
-            }
+        let family = if variant("StableDiffusionXL") {
+            Family::Sdxl
+        } else if variant("StableDiffusion") {
+            Family::Sd
+        } else {
+            let supported = "StableDiffusionXLPipeline, StableDiffusionPipeline";
+            return Err(index.unsupported("_class_name", class, supported).into());
         };
         let refines = index.bool("requires_aesthetics_score")?.unwrap_or(false);
         if family == Family::Sdxl && (refines || (!has("text_encoder") && has("text_encoder_2"))) {

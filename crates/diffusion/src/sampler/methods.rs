@@ -46,8 +46,9 @@ pub fn euler<E>(steps: &[Step], mut x: Vec<f32>, denoise: Denoise<'_, E>) -> Res
     Ok(x)
 }
 
-/// Euler's method that goes further down than the step, to sigma_down, and comes back up with fresh noise, so
-/// that the variance is right (k-diffusion's "ancestral" sampling; DDPM's ancestors at eta = 1).
+/// Euler's method to a lower level of noise than the step's, sigma_down, and fresh noise back up to the
+/// step's, so that the variance is right (k-diffusion's "ancestral" sampling with eta = 1, which takes DDPM's
+/// posterior variance).
 ///
 /// # Errors
 /// Errors of `denoise`.

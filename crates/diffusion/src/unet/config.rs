@@ -135,9 +135,8 @@ impl UNetConfig {
         let config = Self {
             in_channels: c.usize("in_channels")?.unwrap_or(4),
             out_channels: c.usize("out_channels")?.unwrap_or(4),
-            down_attends: attends(&mut c, "down_block_types", n, DOWN)?
-                .unwrap_or(vec![true, true, true, false]),
-            up_attends: attends(&mut c, "up_block_types", n, UP)?.unwrap_or(vec![false, true, true, true]),
+            down_attends: attends(&mut c, "down_block_types", n, DOWN, [true, true, true, false])?,
+            up_attends: attends(&mut c, "up_block_types", n, UP, [false, true, true, true])?,
             middle: !no_middle,
             middle_attends,
             depth,
@@ -159,13 +158,6 @@ impl UNetConfig {
             layers,
             channels,
         };
-        for (key, list) in
-            [("down_block_types", &config.down_attends), ("up_block_types", &config.up_attends)]
-        {
-            if list.len() != n {
-                return Err(c.wrong(key, format!("{n} blocks, as block_out_channels has"), list.len()));
-            }
-        }
         // The sinusoids' frequencies are divided by the difference.
         let narrowest =
             config.added.map_or(config.channels[0], |added| added.time_dim.min(config.channels[0]));
@@ -230,20 +222,23 @@ fn unsupported(c: &mut Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Which of `n` blocks attend; none where the key is absent (then there must be the default's four).
+/// True for each of `n` blocks that attends; `default` where the key is absent.
 fn attends(
     c: &mut Config,
     key: &str,
     n: usize,
     [plain, cross]: [&str; 2],
-) -> Result<Option<Vec<bool>>, ConfigError> {
-    let Some(types) = c.strings(key)? else { return Ok(None) };
-    if types.len() != n {
-        return Err(c.wrong(key, format!("{n} blocks, as block_out_channels has"), types.len()));
+    default: [bool; 4],
+) -> Result<Vec<bool>, ConfigError> {
+    let types = c.strings(key)?;
+    let found = types.as_ref().map_or(default.len(), Vec::len);
+    if found != n {
+        return Err(c.wrong(key, format!("{n} blocks, as block_out_channels has"), found));
     }
+    let Some(types) = types else { return Ok(default.to_vec()) };
     match types.iter().find(|t| *t != plain && *t != cross) {
         Some(other) => Err(c.unsupported(key, other, format!("{plain}, {cross}"))),
-        None => Ok(Some(types.iter().map(|t| t == cross).collect())),
+        None => Ok(types.iter().map(|t| t == cross).collect()),
     }
 }
 

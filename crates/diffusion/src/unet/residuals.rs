@@ -6,11 +6,11 @@ use fairhuman_engine::{Backend, Tape, Var};
 use super::encoder::{Encoded, plus};
 use crate::net::ModelError;
 
-/// Tensors added to a U-Net's activations, scaled by whoever made them; gradients flow into them. Empty by
+/// Tensors added to a U-Net's activations as they are, already scaled; gradients flow into them. Empty by
 /// default: nothing is added.
 pub struct Residuals<B: Backend> {
-    /// ControlNet: one for each skip, in the order of the down path. Added once the down path is done, which
-    /// so never sees them.
+    /// ControlNet: one for each skip, in the order of the down path. Added after the down path, which does
+    /// not see them.
     pub skips: Vec<Var<B>>,
     /// ControlNet: added to the output of the mid block.
     pub mid: Option<Var<B>>,

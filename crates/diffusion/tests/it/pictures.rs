@@ -367,7 +367,8 @@ fn refusals_name_what_is_wrong() {
 #[test]
 fn the_default_size_is_the_model_s_own() {
     let World { pipeline, .. } = world();
-    assert_eq!(generate::default_size(&pipeline.parts()).unwrap(), (256, 256));
+    let parts = pipeline.parts();
+    assert_eq!(generate::nominal_size(parts.folder, parts.vae.config().reduction()).unwrap(), (256, 256));
 }
 
 #[test]

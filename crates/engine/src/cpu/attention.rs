@@ -115,7 +115,7 @@ fn copy_transposed(from: Lhs<'_>, (rows, d): (usize, usize), out: &mut [f32], di
 /// Copies rows of `d` values, `distance` apart, to a head's columns of a result.
 ///
 /// # Safety
-/// The target must be valid for the rows, and nobody else may touch them meanwhile.
+/// The target must be valid for the rows, and no other thread may access them meanwhile.
 unsafe fn scatter_rows(data: &[f32], d: usize, distance: usize, to: &Target) {
     for (i, row) in data.chunks(distance).enumerate() {
         // SAFETY: row i of those for which the caller vouches.
@@ -250,24 +250,21 @@ pub(super) fn attention(
     let row = dims.row();
     let lengths = [transposed_len(dims, keys), keys * d, block * d, block * row];
     (0..samples * heads * shares).into_par_iter().with_max_len(1).for_each(|task| {
+        let (index, part) = (task / shares, task % shares);
+        let (n, h) = (index / heads, index % heads);
+        let part = part * share..queries.min((part + 1) * share);
         if cpu.bf16 {
-            let (index, part) = (task / shares, task % shares);
-            let (head, part) =
-                ((index / heads, index % heads), part * share..queries.min((part + 1) * share));
             // SAFETY: these queries of the head belong to this task alone.
-            return unsafe { bf16::attend(cpu, [q, k, v], dims, head, part, [&target, &logs]) };
+            return unsafe { bf16::attend(cpu, [q, k, v], dims, (n, h), part, [&target, &logs]) };
         }
         let mut scratch = Buffer::new(&cpu.pool, lengths.iter().sum());
         let [transposed, values, q_rows, scores] = parts(&mut scratch, lengths);
-        let (index, part) = (task / shares, task % shares);
-        let (n, h) = (index / heads, index % heads);
         transpose_head(dims, dims.of(k.data(), keys, n, h, 0), keys, transposed);
         copy_head(dims, dims.of(v.data(), keys, n, h, 0), keys, values, d);
         let values = Rhs::Dense(values, d);
         let transposed = Rhs::Panels { data: transposed, depth: d, start: 0 };
-        let end = queries.min((part + 1) * share);
-        for first in (part * share..end).step_by(block) {
-            let rows = block.min(end - first);
+        for first in part.clone().step_by(block) {
+            let rows = block.min(part.end - first);
             let scores = &mut scores[..rows * row];
             copy_head(dims, dims.of(q.data(), queries, n, h, first), rows, q_rows, d);
             let size = Size { m: rows, k: d, n: row };
@@ -286,6 +283,23 @@ pub(super) fn attention(
     (CpuTensor::new(q.shape(), out), CpuTensor::new(&[samples, heads, queries], log_sum))
 }
 
+/// Tasks of a backward pass: the index of a (sample, head), and lanes of that sample. A task takes all of
+/// them, which share the probabilities (one product of five); where heads are few for the threads, one lane
+/// per task finishes sooner.
+fn head_tasks(lanes: &Lanes, heads: usize, threads: usize) -> Vec<(usize, &[usize])> {
+    let samples = lanes.samples();
+    let most = (0..samples).map(|n| lanes.of_sample(n).len()).max().unwrap_or_default();
+    let turns = |tasks: usize| tasks.div_ceil(threads);
+    let together = turns(samples * heads) * (4 * most + 1) <= turns(lanes.len() * heads) * 5;
+    let mut tasks: Vec<(usize, &[usize])> = Vec::new();
+    for n in 0..samples {
+        for shared in lanes.of_sample(n).chunks(if together { most.max(1) } else { 1 }) {
+            tasks.extend((n * heads..(n + 1) * heads).map(|index| (index, shared)));
+        }
+    }
+    tasks
+}
+
 pub(super) fn attention_vjp(
     cpu: &Cpu,
     g: &CpuTensor,
@@ -296,28 +310,15 @@ pub(super) fn attention_vjp(
 ) -> [CpuTensor; 3] {
     let AttentionSaved { q, k, v, out, log_sum } = saved;
     let dims = Dims::new(q, k, heads, causal);
-    let Dims { samples, queries, keys, channels, .. } = dims;
+    let Dims { queries, keys, channels, .. } = dims;
     let (d, block) = (dims.head(), dims.block());
     let mut dq = Buffer::new(&cpu.pool, lanes.len() * queries * channels);
     let mut dk = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let mut dv = Buffer::new(&cpu.pool, lanes.len() * keys * channels);
     let targets = [&mut dq, &mut dk, &mut dv].map(|b| Target::new(b, channels));
-    // A task takes all lanes of a head, which share the probabilities (one product of five); where heads are
-    // few for the threads, one lane per task finishes sooner.
-    let most = (0..samples).map(|n| lanes.of_sample(n).len()).max().unwrap_or_default();
-    let turns = |tasks: usize| tasks.div_ceil(cpu.threads());
-    let together = turns(samples * heads) * (4 * most + 1) <= turns(lanes.len() * heads) * 5;
-    let mut tasks: Vec<(usize, &[usize])> = Vec::new();
-    for n in 0..samples {
-        let of = lanes.of_sample(n);
-        for shared in of.chunks(if together { most.max(1) } else { 1 }) {
-            tasks.extend((n * heads..(n + 1) * heads).map(|index| (index, shared)));
-        }
-    }
-    tasks.into_par_iter().with_max_len(1).for_each(|(index, shared)| {
+    head_tasks(lanes, heads, cpu.threads()).into_par_iter().with_max_len(1).for_each(|(index, shared)| {
         let (n, h) = (index / heads, index % heads);
         if cpu.bf16 {
-            let saved = AttentionSaved { q, k, v, out, log_sum };
             // SAFETY: the head's columns of these lanes belong to this task alone.
             return unsafe { bf16::attend_vjp(cpu, g, saved, dims, (n, h), shared, &targets) };
         }

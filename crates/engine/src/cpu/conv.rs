@@ -24,18 +24,13 @@ const TILE: usize = 96;
 /// Values of a position that are gathered at once.
 const DEPTH: usize = 384;
 
-/// An image batch `[N, H, W, C]` and the patches of it that output positions read.
+/// The patches of images `[N, H, W, C]` that output positions read.
 #[derive(Clone, Copy)]
 struct Patches<'a> {
-    data: &'a [f32],
-    height: usize,
-    width: usize,
+    images: Grid<'a>,
     channels: usize,
     kernel: (usize, usize),
     stride: usize,
-    top: isize,
-    left: isize,
-    out: (usize, usize),
 }
 
 impl Patches<'_> {
@@ -44,25 +39,24 @@ impl Patches<'_> {
     fn gather(&self, first: usize, count: usize, taps: std::ops::Range<usize>, buffer: &mut [f32]) {
         let c = self.channels;
         let row = taps.len() * c;
-        let (mut x, rest) = (first % self.out.1, first / self.out.1);
-        let (mut y, mut sample) = (rest % self.out.0, rest / self.out.0);
+        let Grid { data, height, width, top, left, out: (out_height, out_width), .. } = self.images;
+        let (mut x, rest) = (first % out_width, first / out_width);
+        let (mut y, mut sample) = (rest % out_height, rest / out_height);
         for line in buffer[..count * row].chunks_exact_mut(row) {
             for (tap, out) in taps.clone().zip(line.chunks_exact_mut(c)) {
-                let sy = (y * self.stride + tap / self.kernel.1) as isize - self.top;
-                let sx = (x * self.stride + tap % self.kernel.1) as isize - self.left;
-                let inside =
-                    (0..self.height as isize).contains(&sy) && (0..self.width as isize).contains(&sx);
-                if inside {
-                    let from = ((sample * self.height + sy as usize) * self.width + sx as usize) * c;
-                    out.copy_from_slice(&self.data[from..from + c]);
+                let sy = (y * self.stride + tap / self.kernel.1) as isize - top;
+                let sx = (x * self.stride + tap % self.kernel.1) as isize - left;
+                if (0..height as isize).contains(&sy) && (0..width as isize).contains(&sx) {
+                    let from = ((sample * height + sy as usize) * width + sx as usize) * c;
+                    out.copy_from_slice(&data[from..from + c]);
                 } else {
                     out.fill(0.0);
                 }
             }
             x += 1;
-            if x == self.out.1 {
+            if x == out_width {
                 (x, y) = (0, y + 1);
-                if y == self.out.0 {
+                if y == out_height {
                     (y, sample) = (0, sample + 1);
                 }
             }
@@ -73,13 +67,13 @@ impl Patches<'_> {
 /// The correlation `y [positions, O]` of every position's patch with a packed filter.
 fn correlate(
     patches: Patches<'_>,
-    samples: usize,
     panels: &Panels,
     outputs: usize,
     y: &mut [f32],
     epilogue: ProductEpilogue<'_>,
 ) {
-    let positions = samples * patches.out.0 * patches.out.1;
+    let images = patches.images;
+    let positions = images.samples * images.out.0 * images.out.1;
     let taps = patches.kernel.0 * patches.kernel.1;
     let group = (DEPTH / patches.channels).clamp(1, taps);
     let threads = rayon::current_num_threads();
@@ -185,23 +179,13 @@ pub(super) fn conv2d(
         winograd::convolve(&cpu.pool, grid, &filter, &mut y, add);
         return CpuTensor::new(&[samples, out.0, out.1, outputs], y);
     }
-    let patches = Patches {
-        data: x.data(),
-        height,
-        width,
-        channels,
-        kernel: geometry.kernel,
-        stride: geometry.stride,
-        top,
-        left,
-        out,
-    };
+    let patches = Patches { images: grid, channels, kernel: geometry.kernel, stride: geometry.stride };
     let panels = match weight {
         WeightRef::Frozen(w) => w.forward(&cpu.pool),
         WeightRef::Trained(w) => Held::Made(trained(w)),
     };
     let added = linear::product_epilogue(epilogue, outputs);
-    correlate(patches, samples, &panels, outputs, &mut y, added);
+    correlate(patches, &panels, outputs, &mut y, added);
     if let Some(shift) = epilogue.shift {
         linear::add_shift(&mut y, shift);
     }
@@ -269,19 +253,9 @@ pub(super) fn conv2d_vjp(
         WeightRef::Trained(w) => Held::Made(trained(w)),
     };
     if geometry.stride == 1 {
-        let patches = Patches {
-            data: g.data(),
-            height: out_height,
-            width: out_width,
-            channels: outputs,
-            kernel: geometry.kernel,
-            stride: 1,
-            top: grid.top,
-            left: grid.left,
-            out: (height, width),
-        };
+        let patches = Patches { images: grid, channels: outputs, kernel: geometry.kernel, stride: 1 };
         let epilogue = ProductEpilogue { accumulate, ..ProductEpilogue::default() };
-        correlate(patches, lanes, &panels, inputs, &mut dx, epilogue);
+        correlate(patches, &panels, inputs, &mut dx, epilogue);
     } else {
         let image = height * width * inputs;
         // Bands of input rows that about a tile of positions reads, the same for any number of threads.
@@ -376,17 +350,10 @@ pub(super) fn conv2d_vjp_params(
         let mut started = false;
         for lane in lanes.of_objective(objective) {
             let sample = lanes.sample(lane);
-            let patches = Patches {
-                data: &x.data()[sample * x.stride()..][..x.stride()],
-                height,
-                width,
-                channels: inputs,
-                kernel: geometry.kernel,
-                stride: geometry.stride,
-                top: geometry.pad[0] as isize,
-                left: geometry.pad[1] as isize,
-                out: (out_height, out_width),
-            };
+            let data = &x.data()[sample * x.stride()..][..x.stride()];
+            let images = Grid { data, samples: 1, ..grid };
+            let (kernel, stride) = (geometry.kernel, geometry.stride);
+            let patches = Patches { images, channels: inputs, kernel, stride };
             let g = &g.data()[lane * g.stride()..][..g.stride()];
             for first in (0..positions).step_by(tile) {
                 let count = tile.min(positions - first);

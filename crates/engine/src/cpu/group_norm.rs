@@ -227,10 +227,51 @@ fn finish(x: &[f32], a: &[f32], b: &[f32], rstd: &[f32], acc: Option<&[f32]>, ou
     }
 }
 
-/// Means and reciprocal deviations per channel.
-fn spread(stats: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
-    let per_group = width / (stats.len() / 2);
-    (0..width).map(|c| (stats[c / per_group * 2], stats[c / per_group * 2 + 1])).unzip()
+/// Means and reciprocal standard deviations per channel, of each sample.
+fn spreads(stats: &CpuTensor, width: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+    let groups = stats.shape()[1];
+    let per_group = width / groups;
+    let of_sample =
+        |stats: &[f32]| (0..width).map(|c| (stats[c / per_group * 2], stats[c / per_group * 2 + 1])).unzip();
+    stats.data().chunks_exact(groups * 2).map(of_sample).collect()
+}
+
+/// The sums of a lane's blocks, from those of each (sample, block), which hold one for every lane of the
+/// sample.
+fn sums_of_lane<'a>(
+    sums: &'a [Vec<BlockSums>],
+    lanes: &Lanes,
+    lane: usize,
+) -> impl Iterator<Item = &'a BlockSums> + Clone + use<'a> {
+    let (blocks, sample) = (sums.len() / lanes.samples(), lanes.sample(lane));
+    let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();
+    sums[sample * blocks..(sample + 1) * blocks].iter().map(move |lanes| &lanes[place])
+}
+
+/// `a` and `b` of [`finish`] for a lane, per channel: the means over each group of d and of d times the
+/// normalised values, from the sums of the lane's blocks.
+fn group_means<'a>(
+    sums: impl Iterator<Item = &'a BlockSums> + Clone,
+    (mean, rstd): &(Vec<f32>, Vec<f32>),
+    groups: usize,
+    positions: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let per_group = mean.len() / groups;
+    let size = (positions * per_group) as f64;
+    let (mut a, mut b) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
+    for group in 0..groups {
+        let channels = group * per_group..(group + 1) * per_group;
+        let (mut plain, mut weighted) = (0.0f64, 0.0f64);
+        for (s, w) in sums.clone() {
+            plain += s[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
+            weighted += w[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
+        }
+        for c in channels {
+            b[c] = (weighted / size) as f32 * rstd[c];
+            a[c] = (plain / size) as f32 - mean[c] * b[c];
+        }
+    }
+    (a, b)
 }
 
 pub(super) fn group_norm_vjp(
@@ -244,7 +285,6 @@ pub(super) fn group_norm_vjp(
 ) -> CpuTensor {
     let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
     let groups = stats.shape()[1];
-    let per_group = width / groups;
     let blocks = (stride / width).div_ceil(ROWS);
     let gamma = affine.gamma.data();
     let mut dx = Buffer::new(&cpu.pool, g.data().len());
@@ -253,10 +293,9 @@ pub(super) fn group_norm_vjp(
         let start = index * stride + block * ROWS * width;
         start..(start + ROWS * width).min((index + 1) * stride).min(data.len())
     };
-    let spreads: Vec<_> =
-        (0..samples).map(|n| spread(&stats.data()[n * groups * 2..][..groups * 2], width)).collect();
+    let spreads = spreads(stats, width);
     // Per (sample, block): for each lane of the sample, sums and weighted sums per channel.
-    let sums: Vec<Vec<(Vec<f32>, Vec<f32>)>> = (0..samples * blocks)
+    let sums: Vec<Vec<BlockSums>> = (0..samples * blocks)
         .into_par_iter()
         .map(|task| {
             let (sample, block) = (task / blocks, task % blocks);
@@ -285,30 +324,13 @@ pub(super) fn group_norm_vjp(
         })
         .collect();
     // dx = rstd * (d - mean(d) - normalised * mean(d * normalised)), means over the group.
-    let size = (stride / width * per_group) as f64;
     let acc = acc.as_ref();
     let lane_maps: Vec<(Vec<f32>, Vec<f32>)> = (0..lanes.len())
         .into_par_iter()
         .with_min_len(FEW.div_ceil(blocks * groups))
         .map(|lane| {
-            let sample = lanes.sample(lane);
-            let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();
-            let (mean, rstd) = &spreads[sample];
-            let (mut a, mut b) = (vec![0.0; width], vec![0.0; width]);
-            for group in 0..groups {
-                let channels = group * per_group..(group + 1) * per_group;
-                let (mut plain, mut weighted) = (0.0f64, 0.0f64);
-                for part in &sums[sample * blocks..(sample + 1) * blocks] {
-                    let (s, w) = &part[place];
-                    plain += s[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
-                    weighted += w[channels.clone()].iter().map(|&v| v as f64).sum::<f64>();
-                }
-                for c in channels {
-                    b[c] = (weighted / size) as f32 * rstd[c];
-                    a[c] = (plain / size) as f32 - mean[c] * b[c];
-                }
-            }
-            (a, b)
+            let of_lane = sums_of_lane(&sums, lanes, lane);
+            group_means(of_lane, &spreads[lanes.sample(lane)], groups, stride / width)
         })
         .collect();
     (0..lanes.len() * blocks).into_par_iter().for_each(|task| {
@@ -351,11 +373,9 @@ pub(super) fn group_norm_vjp_params(
     lanes: &Lanes,
 ) -> (CpuTensor, CpuTensor) {
     let (samples, width, stride) = (x.shape()[0], x.width(), x.stride());
-    let groups = stats.shape()[1];
     let maps = (affine.gamma.data(), affine.beta.data());
     let blocks = (stride / width).div_ceil(ROWS);
-    let spreads: Vec<_> =
-        (0..samples).map(|n| spread(&stats.data()[n * groups * 2..][..groups * 2], width)).collect();
+    let spreads = spreads(stats, width);
     // Per (sample, block), the sums of each lane of the sample.
     let sums: Vec<Vec<BlockSums>> = (0..samples * blocks)
         .into_par_iter()
@@ -379,9 +399,5 @@ pub(super) fn group_norm_vjp_params(
                 .collect()
         })
         .collect();
-    sum_lanes(cpu, width, lanes, |lane| {
-        let sample = lanes.sample(lane);
-        let place = lanes.of_sample(sample).iter().position(|&l| l == lane).unwrap_or_default();
-        sums[sample * blocks..(sample + 1) * blocks].iter().map(move |lanes| &lanes[place])
-    })
+    sum_lanes(cpu, width, lanes, |lane| sums_of_lane(&sums, lanes, lane))
 }

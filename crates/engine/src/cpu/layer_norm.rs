@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// Rows of a block.
 const ROWS: usize = 64;
 
-/// The (gamma, beta) gradients of a block of rows.
+/// Two sums per channel over a block of rows, such as the gradients of gamma and beta.
 pub(super) type BlockSums = (Vec<f32>, Vec<f32>);
 
 /// Sums of the (gamma, beta) gradients by objective, `[K, C]` each, from those of each lane's blocks.

@@ -187,7 +187,7 @@ impl OuterProducts<'_> {
     /// Computes a block of an objective's result: `m` rows from `row` on, `n` columns from `column` on.
     ///
     /// # Safety
-    /// The target must be valid for the block, and nobody else may touch it meanwhile.
+    /// The target must be valid for the block, and no other thread may access it meanwhile.
     unsafe fn block(
         &self,
         objective: usize,

@@ -32,7 +32,7 @@ pub(super) fn product(
 /// The product on the calling thread, into a part of C.
 ///
 /// # Safety
-/// `target` must be valid for `m` rows of `n` values, and nobody else may touch them meanwhile.
+/// `target` must be valid for `m` rows of `n` values, and no other thread may access them meanwhile.
 pub(super) unsafe fn product_into(
     a: Lhs<'_>,
     b: Rhs<'_>,

@@ -16,21 +16,21 @@ impl<'m, B: Backend> Tape<'m, B> {
         if !self.checkpointing || self.mode != Mode::Record {
             return segment(self, &inputs);
         }
-        let mut probe = self.sub_tape(Mode::Probe);
+        let mut probe = Tape {
+            observer: self.observer,
+            phase: self.phase,
+            mode: Mode::Probe,
+            ..Tape::new(self.backend, self.params, false)
+        };
         let local = probe.leaves_like(&inputs);
         let output = segment(&mut probe, &local);
         let tracked = output.tracked();
         self.result(output.value, tracked, || {
             Box::new(move |pull, g| {
                 let mut tape = Tape {
-                    backend: pull.backend,
-                    params: pull.params,
                     observer: pull.observer,
-                    watcher: None,
                     phase: Phase::Recompute,
-                    nodes: Vec::new(),
-                    mode: Mode::Record,
-                    checkpointing: false,
+                    ..Tape::new(pull.backend, pull.params, false)
                 };
                 let local = tape.leaves_like(&inputs);
                 let output = segment(&mut tape, &local);
@@ -45,19 +45,6 @@ impl<'m, B: Backend> Tape<'m, B> {
                 }
             })
         })
-    }
-
-    fn sub_tape(&self, mode: Mode) -> Self {
-        Tape {
-            backend: self.backend,
-            params: self.params,
-            observer: self.observer,
-            watcher: None,
-            phase: self.phase,
-            nodes: Vec::new(),
-            mode,
-            checkpointing: false,
-        }
     }
 
     /// Values of another tape on this one: tracked ones as leaves, a value given twice as one leaf.

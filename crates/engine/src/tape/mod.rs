@@ -215,6 +215,11 @@ impl<'m, B: Backend> Tape<'m, B> {
     }
 
     fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
+        self.observe_result(|_| op(), run)
+    }
+
+    /// For operations whose cost is known from their result.
+    fn observe_result<T>(&self, op: impl FnOnce(&T) -> Op, run: impl FnOnce(&'m B) -> T) -> T {
         observe(self.backend, self.observer, self.phase, op, run)
     }
 }
@@ -248,7 +253,7 @@ impl<'m, B: Backend> Pullback<'_, 'm, B> {
     }
 
     fn observe<T>(&self, op: impl FnOnce() -> Op, run: impl FnOnce(&'m B) -> T) -> T {
-        observe(self.backend, self.observer, Phase::Backward, op, run)
+        observe(self.backend, self.observer, Phase::Backward, |_| op(), run)
     }
 }
 
@@ -257,7 +262,7 @@ fn observe<'m, B: Backend, T>(
     backend: &'m B,
     observer: Option<&dyn Observer>,
     phase: Phase,
-    op: impl FnOnce() -> Op,
+    op: impl FnOnce(&T) -> Op,
     run: impl FnOnce(&'m B) -> T,
 ) -> T {
     let Some(observer) = observer else { return run(backend) };
@@ -265,7 +270,7 @@ fn observe<'m, B: Backend, T>(
     observer.begin();
     let value = run(backend);
     backend.synchronize();
-    observer.end(phase, op());
+    observer.end(phase, op(&value));
     value
 }
 

@@ -114,19 +114,6 @@ impl<'m, B: Backend> Tape<'m, B> {
             })
         })
     }
-
-    /// Like [`Tape::observe`], for operations whose size is known from their result.
-    fn observe_result(
-        &self,
-        op: impl FnOnce(&B::Tensor) -> Op,
-        run: impl FnOnce(&'m B) -> B::Tensor,
-    ) -> B::Tensor {
-        let Some(observer) = self.observer else { return run(self.backend) };
-        observer.begin();
-        let value = run(self.backend);
-        observer.end(self.phase, op(&value));
-        value
-    }
 }
 
 fn linear_flops(rows: usize, inputs: usize, outputs: usize, rank: usize) -> f64 {

@@ -5,6 +5,7 @@
 //! gradients of norm 1, hence untouched by their norms. The potential `1/2 z'Cz - sum log z` is
 //! self-concordant, so damped Newton converges from anywhere (Nesterov and Nemirovskii 1994, ch. 2).
 
+use super::CONFLICT_NORM;
 use crate::linalg::{row_product, solve_shifted};
 
 /// An upper bound, so that nothing can hang; the slowest matrix seen needed about 30.
@@ -25,9 +26,8 @@ pub(crate) struct Search {
     pub iterations: usize,
 }
 
-/// Damped Newton from equal z. `smallest_norm` is the norm below which a convex combination
-/// of unit gradients counts as zero.
-pub(crate) fn centre(cosines: &[f64], n: usize, smallest_norm: f64) -> Search {
+/// Damped Newton from equal z, for a row-major `n x n` matrix of cosines.
+pub(crate) fn centre(cosines: &[f64], n: usize) -> Search {
     let (mut z, mut step) = (vec![1.0; n], vec![0.0; n]);
     let (mut shift, mut scratch) = (vec![0.0; n], Vec::with_capacity(n * n));
     let mut norm: f64 = 1.0;
@@ -37,7 +37,7 @@ pub(crate) fn centre(cosines: &[f64], n: usize, smallest_norm: f64) -> Search {
         let quadratic: f64 = (0..n).map(|i| z[i] * row_product(cosines, &z, i)).sum();
         let total: f64 = z.iter().sum();
         norm = quadratic.max(0.0).sqrt() / total;
-        if norm < smallest_norm {
+        if norm < CONFLICT_NORM {
             return opposed(norm, iterations);
         }
         let radius = (n as f64 / quadratic).sqrt();

@@ -111,7 +111,7 @@ pub fn solve_with_priorities(
 
 /// The norm of a vanishing convex combination of unit gradients, where there is one.
 pub(crate) fn opposition(cosines: &[f64], n: usize) -> Option<f64> {
-    let search = centre(cosines, n, CONFLICT_NORM);
+    let search = centre(cosines, n);
     matches!(search.centre, Centre::Opposed).then_some(search.norm)
 }
 
@@ -166,7 +166,7 @@ fn fair(cosines: Vec<f64>, norms: &[f64], priorities: &[f64], alpha: f64) -> Nor
         for i in 0..n {
             ridged[i * n + i] += ridge;
         }
-        let search = centre(&ridged, n, CONFLICT_NORM);
+        let search = centre(&ridged, n);
         spent += search.iterations;
         // The norm of the gradients themselves, not of the ridged ones.
         let norm = *norm.get_or_insert(search.norm);

@@ -4,8 +4,8 @@
 //! eigenvalue (the paper) or their mean ("rmse" in the authors' code). Weights may be negative.
 //!
 //! Eigenvalues up to `K * 2^-23` of the largest are left out, as in the authors' code, which computes in f32:
-//! gradients in f32 know no more. An objective whose gradient is more than a few thousand times shorter than
-//! another's therefore has next to no weight.
+//! below that, f32 gradients hold nothing but rounding. An objective whose gradient is more than a few
+//! thousand times shorter than another's therefore has next to no weight.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::{GramWeighting, Needs, Observation, State};
 use crate::linalg::eigen;
 use crate::{Solution, WeightingError};
 
-/// Weights that make of the gradients orthogonal ones of equal length, and take their mean.
+/// The mean of the gradients after they are made orthogonal and equally long.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlignedMtl {
@@ -36,10 +36,6 @@ pub enum AlignedScale {
 impl GramWeighting for AlignedMtl {
     fn needs(&self) -> Needs {
         Needs::GRAM
-    }
-
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
     }
 
     fn label(&self) -> String {

@@ -13,40 +13,6 @@ pub(super) fn loss_decay() -> f64 {
     0.98
 }
 
-/// Refuses a decay outside of 0 (no memory) to below 1.
-pub(super) fn check_decay(decay: f64) -> Result<(), WeightingError> {
-    if (0.0..1.0).contains(&decay) {
-        return Ok(());
-    }
-    let problem = format!("loss_decay is {decay}; it must be from 0 (each step alone) to below 1");
-    Err(WeightingError::Parameter { name: "loss_decay", problem })
-}
-
-/// Refuses a parameter that is not positive and finite.
-pub(super) fn check_positive(name: &'static str, value: f64) -> Result<(), WeightingError> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    let problem = format!("{name} is {value}; it must be positive");
-    Err(WeightingError::Parameter { name, problem })
-}
-
-/// Refuses a value that lies outside of what anybody can mean: beyond it weights vanish, or are all that is
-/// left.
-pub(super) fn check_within(
-    name: &'static str,
-    value: f64,
-    least: f64,
-    most: f64,
-) -> Result<(), WeightingError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    // `Debug` writes 1e-300 in six characters.
-    let problem = format!("{name} is {value:?}; it must be {least:?} to {most:?}");
-    Err(WeightingError::Parameter { name, problem })
-}
-
 /// Refuses losses of present objectives that methods with ratios and logarithms cannot use.
 pub(super) fn check_losses(seen: &Observation<'_>) -> Result<(), WeightingError> {
     for i in seen.gram.present() {
@@ -124,16 +90,4 @@ impl FirstMeans {
         state.set("first.count", counts);
         Ok(FirstMeans { means, complete })
     }
-}
-
-/// `exp(x_i) / sum exp(x_j)` over the chosen objectives, 0 for the others.
-pub(super) fn softmax(x: &[f64], chosen: &[usize]) -> Vec<f64> {
-    let largest = chosen.iter().map(|&i| x[i]).fold(f64::NEG_INFINITY, f64::max);
-    let mut shares = vec![0.0; x.len()];
-    for &i in chosen {
-        shares[i] = libm::exp(x[i] - largest);
-    }
-    let total: f64 = shares.iter().sum();
-    shares.iter_mut().for_each(|share| *share /= if total > 0.0 { total } else { 1.0 });
-    shares
 }

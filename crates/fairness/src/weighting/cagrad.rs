@@ -9,13 +9,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::check_within;
+use super::check::check_within;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::row_product;
 use crate::nonnegative::minimum;
-use crate::{Outcome, RIDGE};
-use crate::{Solution, WeightingError};
+use crate::{RIDGE, Solution, WeightingError};
 
 /// An upper bound for Newton's method; about 6 are needed.
 const MAX_ITERATIONS: usize = 100;
@@ -68,10 +67,7 @@ impl GramWeighting for CaGrad {
             weights[i] = 1.0 / n as f64 + extra;
         }
         let solution = Solution { iterations, ..Solution::given(seen.gram, &weights, n as f64) };
-        Ok(match opposed {
-            Some(norm) if n > 0 => Solution { outcome: Outcome::Conflict { ridge: RIDGE, norm }, ..solution },
-            _ => solution,
-        })
+        Ok(solution.with_conflict(opposed, RIDGE))
     }
 }
 

@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{Averages, check_decay, loss_decay};
+use super::average::{Averages, loss_decay};
+use super::check::check_decay;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 

@@ -8,7 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{check_losses, check_positive, check_within, softmax};
+use super::average::check_losses;
+use super::check::{check_positive, check_within};
+use super::softmax::softmax;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 

@@ -9,7 +9,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::adam;
-use super::average::{check_losses, check_within, softmax};
+use super::average::check_losses;
+use super::check::{check_learning_rate, check_within};
+use super::softmax::softmax;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 
@@ -35,7 +37,7 @@ pub(super) fn gamma() -> f64 {
 
 /// Refuses settings that FAMO cannot learn its logits with.
 pub(super) fn check_settings(learning_rate: f64, gamma: f64) -> Result<(), WeightingError> {
-    check_within("learning_rate", learning_rate, 1e-9, 10.0)?;
+    check_learning_rate(learning_rate)?;
     check_within("gamma", gamma, 0.0, 1e3)
 }
 

@@ -7,11 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{Averages, check_decay, loss_decay};
+use super::average::{Averages, loss_decay};
+use super::check::check_decay;
+use super::famo::{check_settings, gamma, learning_rate, move_logits, weights};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
-
-use super::famo::{check_settings, gamma, learning_rate, move_logits, weights};
 
 /// FAMO whose logits follow averaged losses instead of a second evaluation of the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

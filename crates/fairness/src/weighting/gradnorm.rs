@@ -10,12 +10,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{Averages, check_decay, loss_decay};
+use super::adam::adam;
+use super::average::{Averages, FirstMeans, loss_decay};
+use super::check::{check_decay, check_learning_rate, check_positive, check_within};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
-
-use super::adam::adam;
-use super::average::{FirstMeans, check_positive, check_within};
 
 /// The smallest weight before they are scaled to their sum: a step of Adam could make one negative.
 const SMALLEST: f64 = 1e-3;
@@ -56,7 +55,7 @@ impl GramWeighting for GradNorm {
     }
 
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
+        check_learning_rate(self.learning_rate)?;
         check_positive("warmup", f64::from(self.warmup))?;
         check_decay(self.loss_decay)?;
         check_within("alpha", self.alpha, 0.0, 100.0)

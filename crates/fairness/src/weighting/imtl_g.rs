@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::alpha_fair::opposition;
 use crate::linalg::solve_shifted;
-use crate::{Outcome, RIDGE};
-use crate::{Solution, WeightingError};
+use crate::{RIDGE, Solution, WeightingError};
 
 /// Weights, some of them perhaps negative, with which all losses fall alike in relation to their gradients.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,10 +21,6 @@ pub struct ImtlG {}
 impl GramWeighting for ImtlG {
     fn needs(&self) -> Needs {
         Needs::GRAM
-    }
-
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
     }
 
     fn label(&self) -> String {
@@ -50,10 +45,6 @@ impl GramWeighting for ImtlG {
         for (&i, share) in present.iter().zip(&shares) {
             weights[i] = share / total;
         }
-        let solution = Solution::given(seen.gram, &weights, n as f64);
-        Ok(match opposed {
-            Some(norm) if n > 0 => Solution { outcome: Outcome::Conflict { ridge, norm }, ..solution },
-            _ => solution,
-        })
+        Ok(Solution::given(seen.gram, &weights, n as f64).with_conflict(opposed, ridge))
     }
 }

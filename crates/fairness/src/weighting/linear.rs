@@ -16,10 +16,6 @@ impl GramWeighting for Linear {
         Needs::NOTHING
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "plain sum".into()
     }

@@ -21,10 +21,6 @@ impl GramWeighting for Mgda {
         Needs::GRAM
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "MGDA".into()
     }

@@ -8,6 +8,8 @@
 
 mod adam;
 mod average;
+mod check;
+mod softmax;
 mod state;
 
 use serde::{Deserialize, Serialize};
@@ -58,8 +60,10 @@ trait GramWeighting {
     /// The parts of a step that it reads; it is the same whatever the others are.
     fn needs(&self) -> Needs;
 
-    /// Checks the parameters for a number of objectives.
-    fn validate(&self, objectives: usize) -> Result<(), WeightingError>;
+    /// Checks the parameters for a number of objectives; a method without parameters takes any.
+    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
+        Ok(())
+    }
 
     /// The method with its parameters, for reports: "fixed weights [1, 5]".
     fn label(&self) -> String;

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::check_within;
+use super::check::check_within;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
 

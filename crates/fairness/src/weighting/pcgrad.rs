@@ -22,10 +22,6 @@ impl GramWeighting for PcGrad {
         Needs::GRAM
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "PCGrad".into()
     }

@@ -23,10 +23,6 @@ impl GramWeighting for Rlw {
         Needs::NOTHING
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "random weights".into()
     }

@@ -8,11 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{Averages, check_decay, loss_decay};
+use super::average::{Averages, FirstMeans, loss_decay};
+use super::check::{check_decay, check_positive, check_within};
+use super::softmax::softmax;
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
-
-use super::average::{FirstMeans, check_positive, check_within, softmax};
 
 /// Weights of a smooth maximum over the objectives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

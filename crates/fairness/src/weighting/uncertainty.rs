@@ -6,12 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::average::{Averages, check_decay, loss_decay};
+use super::adam::adam;
+use super::average::{Averages, loss_decay};
+use super::check::{check_decay, check_learning_rate};
 use super::{GramWeighting, Needs, Observation, State};
 use crate::{Solution, WeightingError};
-
-use super::adam::adam;
-use super::average::check_within;
 
 /// Weights `exp(-s)` with learnt s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +34,7 @@ impl GramWeighting for Uncertainty {
     }
 
     fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        check_within("learning_rate", self.learning_rate, 1e-9, 10.0)?;
+        check_learning_rate(self.learning_rate)?;
         check_decay(self.loss_decay)
     }
 

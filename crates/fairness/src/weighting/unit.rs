@@ -16,10 +16,6 @@ impl GramWeighting for Unit {
         Needs::GRAM
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "unit gradients".into()
     }

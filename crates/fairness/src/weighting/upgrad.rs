@@ -20,10 +20,6 @@ impl GramWeighting for UpGrad {
         Needs::GRAM
     }
 
-    fn validate(&self, _objectives: usize) -> Result<(), WeightingError> {
-        Ok(())
-    }
-
     fn label(&self) -> String {
         "UPGrad".into()
     }

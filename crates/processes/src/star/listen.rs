@@ -116,61 +116,41 @@ fn hear(stream: &TcpStream) -> std::io::Result<Hello> {
     Ok(hello)
 }
 
-/// Takes callers until all are there.
-fn collect(
-    callers: &Receiver<Caller>,
-    group: &Group,
-    settings: &Settings,
-    address: &str,
-) -> Result<Others, JoinError> {
-    let mut patience = Patience::new(settings, settings.patience);
-    let mut there: BTreeMap<usize, Connections> = BTreeMap::new();
-    let mut refused: Vec<String> = Vec::new();
-    let mut refuse = |line: String| {
-        if refused.len() < MOST_TOLD {
-            (settings.tell)(&format!("note: refused a connection: {line}"));
-            refused.push(line);
-        }
-    };
-    loop {
+/// Process 0's side of the meeting: the processes that are there, and the callers that were refused.
+struct Meeting<'a> {
+    group: &'a Group,
+    settings: &'a Settings,
+    there: BTreeMap<usize, Connections>,
+    refused: Vec<String>,
+}
+
+impl Meeting<'_> {
+    /// The ranks that have not come with all their connections.
+    fn missing(&self) -> Vec<usize> {
         let is_whole =
-            |one: &Connections| one.lifeline.is_some() && (one.exchanges.is_some() || !group.exchanges);
-        let missing: Vec<usize> =
-            (1..group.size).filter(|rank| !there.get(rank).is_some_and(is_whole)).collect();
-        if missing.is_empty() {
-            break;
+            |one: &Connections| one.lifeline.is_some() && (one.exchanges.is_some() || !self.group.exchanges);
+        (1..self.group.size).filter(|rank| !self.there.get(rank).is_some_and(is_whole)).collect()
+    }
+
+    /// Notes a caller that was refused, and tells the user of the first few.
+    fn refuse(&mut self, line: String) {
+        if self.refused.len() < MOST_TOLD {
+            (self.settings.tell)(&format!("note: refused a connection: {line}"));
+            self.refused.push(line);
         }
-        patience.tell(|| {
-            let (few, others) = (missing.len(), group.size - 1);
-            let others = format!("{others} other process{}", if others == 1 { "" } else { "es" });
-            format!("rank 0 waits at {address} for {few} of {others}: {}", ranks(&missing))
-        });
-        let caller = match callers.recv_timeout(patience.pause()) {
-            Ok(caller) => caller,
-            Err(RecvTimeoutError::Timeout) if !patience.is_over() => continue,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let refused = match refused.is_empty() {
-                    true => String::new(),
-                    false => format!("; refused: {}", refused.join("; ")),
-                };
-                let (seconds, address) = (settings.patience, address.to_owned());
-                let error = JoinError::Missing { missing: ranks(&missing), seconds, address, refused };
-                tell_those_who_wait(lifelines(&there), &error.to_string());
-                return Err(error);
-            }
-        };
-        let (hello, stream) = match caller {
-            Caller::Known(hello, stream) => (hello, stream),
-            Caller::Unknown(from, problem) => {
-                refuse(format!("{from} is {problem}"));
-                continue;
-            }
-        };
+    }
+
+    /// Answers a caller, and takes its connection if it is of the group and has a place in it.
+    ///
+    /// # Errors
+    /// A process of the group that runs another program: there will be no group.
+    fn admit(&mut self, hello: Hello, stream: TcpStream) -> Result<(), JoinError> {
+        let (group, settings) = (self.group, self.settings);
         let answer = |answer: Answer| drop(answer.write(&mut &stream));
         if let Some(reason) = stranger(&hello, group) {
             answer(Answer::Refused(reason.clone()));
-            refuse(reason);
-            continue;
+            self.refuse(reason);
+            return Ok(());
         }
         if hello.program != settings.program {
             let error = JoinError::Unequal(format!(
@@ -181,10 +161,9 @@ fn collect(
                 short(&settings.program)
             ));
             answer(Answer::Refused(error.to_string()));
-            tell_those_who_wait(lifelines(&there), &error.to_string());
             return Err(error);
         }
-        let one = there.entry(hello.who.rank).or_default();
+        let one = self.there.entry(hello.who.rank).or_default();
         if [&one.lifeline, &one.exchanges].into_iter().flatten().any(socket::is_closed) {
             // It was ended while it waited, and was started again.
             *one = Connections::default();
@@ -198,14 +177,68 @@ fn collect(
             let first = one.who.as_ref().map(ToString::to_string).unwrap_or_default();
             let reason = format!("{} came after {first}: every process needs a rank of its own", hello.who);
             answer(Answer::Refused(reason.clone()));
-            refuse(reason);
-            continue;
+            self.refuse(reason);
+            return Ok(());
         }
         answer(Answer::Welcome(group.who.clone()));
         *place = Some(stream);
         one.who = Some(hello.who);
+        Ok(())
     }
-    Ok(there.into_values().filter_map(|one| Some((one.who?, one.lifeline?, one.exchanges))).collect())
+
+    /// The error of a group that has not come together in time.
+    fn gives_up(&self, missing: &[usize], address: &str) -> JoinError {
+        let refused = match self.refused.is_empty() {
+            true => String::new(),
+            false => format!("; refused: {}", self.refused.join("; ")),
+        };
+        let (seconds, address) = (self.settings.patience, address.to_owned());
+        JoinError::Missing { missing: ranks(missing), seconds, address, refused }
+    }
+}
+
+/// Takes callers until all are there; if there will be no group, tells those that wait.
+fn collect(
+    callers: &Receiver<Caller>,
+    group: &Group,
+    settings: &Settings,
+    address: &str,
+) -> Result<Others, JoinError> {
+    let mut meeting = Meeting { group, settings, there: BTreeMap::new(), refused: Vec::new() };
+    match take_all(&mut meeting, callers, address) {
+        Ok(()) => {
+            let all = meeting.there.into_values();
+            Ok(all.filter_map(|one| Some((one.who?, one.lifeline?, one.exchanges))).collect())
+        }
+        Err(error) => {
+            tell_those_who_wait(lifelines(&meeting.there), &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+fn take_all(meeting: &mut Meeting<'_>, callers: &Receiver<Caller>, address: &str) -> Result<(), JoinError> {
+    let settings = meeting.settings;
+    let mut patience = Patience::new(settings, settings.patience);
+    loop {
+        let missing = meeting.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        patience.tell(|| {
+            let (few, others) = (missing.len(), meeting.group.size - 1);
+            let others = format!("{others} other process{}", if others == 1 { "" } else { "es" });
+            format!("rank 0 waits at {address} for {few} of {others}: {}", ranks(&missing))
+        });
+        match callers.recv_timeout(patience.pause()) {
+            Ok(Caller::Known(hello, stream)) => meeting.admit(hello, stream)?,
+            Ok(Caller::Unknown(from, problem)) => meeting.refuse(format!("{from} is {problem}")),
+            Err(RecvTimeoutError::Timeout) if !patience.is_over() => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return Err(meeting.gives_up(&missing, address));
+            }
+        }
+    }
 }
 
 /// The reason for which a caller is of no group, or of another.

@@ -271,8 +271,8 @@ pub(crate) fn scale(a: &Handle, factor: f64) -> Handle {
     unsafe { Handle::from_raw(raw) }
 }
 
-/// Overwrites `out`, whoever shares its values, with `beta * summand + alpha * a b` for matrices. `summand`
-/// may be `out` itself; with `beta` 0 it is not read.
+/// Overwrites `out`, which other tensors may share, with `beta * summand + alpha * a b` for matrices.
+/// `summand` may be `out` itself; with `beta` 0 it is not read.
 pub(crate) fn add_product(
     out: &Handle,
     (beta, summand): (f64, &Handle),

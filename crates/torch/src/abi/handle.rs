@@ -13,7 +13,7 @@ pub(crate) struct Handle(RawTensor);
 
 // SAFETY: the reference counts behind a handle are atomic, its metadata does not change after it is made, and
 // libtorch's operators may be called from any thread. That nobody writes values while others read them is
-// upheld above, where only values that nobody shares are written in place.
+// upheld above, where only values that are not shared are written in place.
 unsafe impl Send for Handle {}
 // SAFETY: likewise.
 unsafe impl Sync for Handle {}
@@ -230,8 +230,8 @@ impl Handle {
         })
     }
 
-    /// Overwrites this tensor's values, whoever shares them, with those of another of its sizes: converted
-    /// where the types differ, and from any device.
+    /// Overwrites this tensor's values, which other tensors may share, with those of another of its sizes:
+    /// converted where the types differ, and from any device.
     pub(crate) fn fill_with(&self, source: &Handle) {
         assert_eq!(self.sizes(), source.sizes(), "sizes of a copy");
         // SAFETY: two handles.
@@ -239,7 +239,7 @@ impl Handle {
         super::call::check(status, "copy_", &[self, source]);
     }
 
-    /// Overwrites this tensor's values, whoever shares them, with zeros.
+    /// Overwrites this tensor's values, which other tensors may share, with zeros.
     pub(crate) fn fill_with_zeros(&self) {
         // SAFETY: a handle.
         let status = unsafe { (library().functions.aoti_torch_zero_)(self.0) };

@@ -153,7 +153,7 @@ impl Communicator {
         let sums = self.destinations(tensors, |owner| owner == self.rank);
         let stream = self.stream()?;
         // SAFETY: addresses of as many f32 values each on the communicator's device, whose stream this is.
-        // NCCL writes to `to` at the root only, where nobody shares it.
+        // NCCL writes to `to` at the root only, where it is not shared.
         self.grouped("ncclReduce", tensors, &sums, |Transfer { root, from, to, count }| unsafe {
             (self.functions.ncclReduce)(from, to, count, F32, SUM, root, self.raw, stream)
         })?;
@@ -170,7 +170,7 @@ impl Communicator {
         let copies = self.destinations(tensors, |owner| owner != self.rank);
         let stream = self.stream()?;
         // SAFETY: as in `reduce`. NCCL reads `from` at the root only and writes the same to `to` there, which
-        // changes nothing; elsewhere nobody shares `to`.
+        // changes nothing; elsewhere `to` is not shared.
         self.grouped("ncclBroadcast", tensors, &copies, |Transfer { root, from, to, count }| unsafe {
             (self.functions.ncclBroadcast)(from, to, count, F32, root, self.raw, stream)
         })?;
@@ -290,7 +290,7 @@ impl Drop for Communicator {
         if failed {
             self.abort();
         } else if !aborted {
-            // SAFETY: a communicator that was not aborted, and that nobody calls any more.
+            // SAFETY: a communicator that was not aborted, and that is no longer called.
             unsafe { (self.functions.ncclCommDestroy)(self.raw) };
         }
     }

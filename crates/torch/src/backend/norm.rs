@@ -28,7 +28,7 @@ fn statistic(stats: &Tensor, which: i64, sizes: &[i64]) -> Handle {
     stats.narrow(stats.sizes().len() - 1, which, 1).reshape(sizes)
 }
 
-/// Means and reciprocal deviations side by side, `[.., 2]`.
+/// Means and reciprocal standard deviations side by side, `[.., 2]`.
 fn together(mean: &Handle, rstd: &Handle, sizes: &[i64]) -> Tensor {
     let open = [sizes, &[1]].concat();
     Tensor::new(operators::cat(&[&mean.reshape(&open), &rstd.reshape(&open)], sizes.len()))
@@ -38,7 +38,7 @@ fn together(mean: &Handle, rstd: &Handle, sizes: &[i64]) -> Tensor {
 struct Parts {
     /// Normalised values of each sample, f32.
     normalised: Handle,
-    /// Reciprocal deviations `[N, 1, groups, 1]`.
+    /// Reciprocal standard deviations `[N, 1, groups, 1]`.
     rstd: Handle,
     /// Cotangent before SiLU, in f32 or the type of activations.
     g: Handle,

@@ -72,7 +72,7 @@ impl Torch {
         out
     }
 
-    /// `g W + acc` for a matrix `[O, I]`, in values that nobody shares.
+    /// `g W + acc` for a matrix `[O, I]`, in values that are not shared.
     pub(super) fn linear_vjp_values(&self, g: &Handle, weight: &Handle, acc: Option<Tensor>) -> Tensor {
         let sizes = g.sizes_with_last(weight.last());
         let Some(acc) = acc else {

@@ -90,7 +90,7 @@ pub(crate) fn attention_flash(q: &Handle, k: &Handle, v: &Handle, causal: bool) 
 /// Gradients for queries, keys and values of [`attention_flash`].
 pub(crate) fn attention_flash_backward(g: &Handle, kept: &Kept<'_>, causal: bool) -> [Handle; 3] {
     assert!(kept.log_sum.is_dense(), "log-denominators with gaps");
-    // Sequences of one length, and no dropout, whose seed nobody reads.
+    // Sequences of one length, and no dropout, whose seed is not read.
     let (none, seed) = (Handle::undefined(), no_seed(g));
     FLASH_BACKWARD.tensors(&[
         g.into(),

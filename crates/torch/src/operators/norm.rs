@@ -30,7 +30,7 @@ pub(crate) fn rsqrt(x: &Handle) -> Handle {
     RSQRT.tensor(&[x.into()])
 }
 
-/// Layer normalisation of the rows of a matrix: result, means, reciprocal deviations.
+/// Layer normalisation of the rows of a matrix: result, means, reciprocal standard deviations.
 pub(crate) fn layer_norm(x: &Handle, gamma: &Handle, beta: &Handle, eps: f64) -> [Handle; 3] {
     LAYER_NORM.tensors(&[x.into(), Arg::Ints(&[x.last()]), gamma.into(), beta.into(), Arg::Float(eps)])
 }

@@ -24,7 +24,8 @@ pub(crate) fn foreach_mul(tensors: &[&Handle], factor: &Handle) -> Vec<Handle> {
     }
 }
 
-/// Moves the values of `x`, whoever shares them, by `weight` (a tensor of no dimensions) of the way to `end`.
+/// Moves the values of `x`, which other tensors may share, by `weight` (a tensor of no dimensions) of the way
+/// to `end`.
 pub(crate) fn lerp_in_place(x: &Handle, end: &Handle, weight: &Handle) {
     LERP.call(&[x.into(), end.into(), weight.into()]);
 }
@@ -38,8 +39,8 @@ pub(crate) struct Updates<'a> {
     pub second: Vec<&'a Handle>,
 }
 
-/// One step of AdamW, which overwrites parameters and moments, whoever shares their values. `step`: its
-/// number, from 1, in f32 on the device.
+/// One step of AdamW, which overwrites parameters and moments, whose values other tensors may share. `step`:
+/// its number, from 1, in f32 on the device.
 pub(crate) fn fused_adamw(updates: &Updates<'_>, step: &Handle, constants: &AdamW) {
     let steps = vec![step; updates.params.len()];
     FUSED_ADAMW.call(&[

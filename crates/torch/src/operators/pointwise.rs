@@ -57,7 +57,7 @@ pub(crate) fn mul(a: &Handle, b: &Handle) -> Handle {
     MUL.tensor(&[a.into(), b.into()])
 }
 
-/// Writes a product into `out`, whoever shares its values.
+/// Writes a product into `out`, whose values other tensors may share.
 pub(crate) fn mul_into(out: &Handle, a: &Handle, b: &Handle) {
     MUL_OUT.call(&[a.into(), b.into(), out.into()]);
 }
@@ -82,7 +82,7 @@ pub(crate) fn gelu_backward(g: &Handle, x: &Handle, form: Gelu) -> Handle {
     GELU_BACKWARD.tensor(&[g.into(), x.into(), form.name()])
 }
 
-/// Writes `g` times the slope of GELU at `x` into `out`, whoever shares its values.
+/// Writes `g` times the slope of GELU at `x` into `out`, whose values other tensors may share.
 pub(crate) fn gelu_backward_into(out: &Handle, g: &Handle, x: &Handle, form: Gelu) {
     GELU_BACKWARD_OUT.call(&[g.into(), x.into(), form.name(), out.into()]);
 }

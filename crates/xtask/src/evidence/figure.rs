@@ -45,11 +45,9 @@ fn draw(text: &mut String, world: &Found, k: usize) {
     let x = |value: f64| MARGIN + (value - left) / (right - left) * (WIDTH - 1.5 * MARGIN);
     let y = |value: f64| HEIGHT - MARGIN - (value - low) / (high - low) * (HEIGHT - 1.7 * MARGIN);
 
-    for (name, value) in [("global", 0.0), (LOSSES[k], 0.0)] {
-        let line = match name {
-            "global" => format!("M{:.1} {:.1}V{:.1}", x(value), y(low), y(high)),
-            _ => format!("M{:.1} {:.1}H{:.1}", x(left), y(value), x(right)),
-        };
+    let vertical = format!("M{:.1} {:.1}V{:.1}", x(0.0), y(low), y(high));
+    let horizontal = format!("M{:.1} {:.1}H{:.1}", x(left), y(0.0), x(right));
+    for line in [vertical, horizontal] {
         let _ = writeln!(text, "<path d=\"{line}\" stroke=\"#ccc\" fill=\"none\"/>");
     }
     let _ = writeln!(

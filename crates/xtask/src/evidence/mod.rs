@@ -85,12 +85,12 @@ impl Found {
 
 /// Trains what is not done yet and writes the tables.
 pub(crate) fn run(options: &Evidence) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = xtask::root()?;
     let size = if options.quick { QUICK } else { WHOLE };
     let default = if options.quick { "runs/evidence-quick" } else { "runs/evidence" };
     let folder = options.runs.clone().unwrap_or_else(|| root.join(default));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?.canonicalize()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?.canonicalize()?;
     let model = ours::builtin_model(&binary)?;
     let folder = folder.canonicalize()?;
     let kept = if options.quick { folder.join("kept") } else { root.join("docs/evidence") };

@@ -98,8 +98,8 @@ pub(crate) fn run(options: &Faults) -> anyhow::Result<()> {
     for name in &options.only {
         ensure!(KINDS.iter().any(|kind| kind.0 == name), "there is no kind of fault {name:?}; see --help");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?.canonicalize()?;
+    let root = xtask::root()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?.canonicalize()?;
     let scene = Scene::new(&root, &binary)?;
     let mut counts = Vec::new();
     for (name, run, times) in KINDS {

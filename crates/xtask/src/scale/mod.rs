@@ -65,8 +65,8 @@ pub(crate) fn run(options: &Scale) -> anyhow::Result<()> {
     if options.model_only {
         return Ok(());
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let binary = options.binary.clone().map_or_else(|| ours::build(&root), Ok)?.canonicalize()?;
+    let root = xtask::root()?;
+    let binary = ours::binary(options.binary.as_deref(), &root)?.canonicalize()?;
     let folder = tempfile::tempdir()?;
     let steps = if options.quick { 12 } else { 100 };
     let place = Place { binary, folder: folder.path().to_owned(), steps };

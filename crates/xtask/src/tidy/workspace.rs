@@ -48,7 +48,7 @@ pub struct Workspace {
 impl Workspace {
     /// Reads the repository that this crate is part of.
     pub fn read() -> anyhow::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let root = crate::root()?;
         let mut sources = Vec::new();
         for folder in ["crates", "python"] {
             collect(&root, &root.join(folder), &mut sources)?;

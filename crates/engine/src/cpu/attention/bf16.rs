@@ -32,7 +32,7 @@ fn as_rows(cpu: &Cpu, dims: Dims, data: &[f32]) -> Packed {
 /// Queries `part` of a head of a sample: the outputs, and the log-denominators.
 ///
 /// # Safety
-/// The targets, of whole results, must be valid, and nobody else may access these queries of the head.
+/// The targets, of whole results, must be valid, and no other thread may access these queries of the head.
 pub(super) unsafe fn attend(
     cpu: &Cpu,
     [q, k, v]: [&CpuTensor; 3],
@@ -66,7 +66,7 @@ pub(super) unsafe fn attend(
 /// Cotangents of a head's queries, keys and values for some lanes of a sample.
 ///
 /// # Safety
-/// The targets, of whole results, must be valid, and nobody else may access the head's columns of these
+/// The targets, of whole results, must be valid, and no other thread may access the head's columns of these
 /// lanes.
 pub(super) unsafe fn attend_vjp(
     cpu: &Cpu,

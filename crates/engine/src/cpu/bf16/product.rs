@@ -13,8 +13,8 @@ const DEPTH: usize = 64;
 /// The product on the calling thread, into a part of C. A's rows must be contiguous.
 ///
 /// # Safety
-/// `target` must be valid for `m` rows of `n` values, and nobody else may touch them meanwhile. The operands
-/// must have the sizes given.
+/// `target` must be valid for `m` rows of `n` values, and no other thread may access them meanwhile. The
+/// operands must have the sizes given.
 pub(in crate::cpu) unsafe fn product_into(
     a: Lhs<'_>,
     b: Columns<'_>,

@@ -17,7 +17,7 @@ pub(super) enum Addend<'a> {
 /// `C = sums + bias + addend`: consecutive rows, up to 32 columns.
 ///
 /// # Safety
-/// The target must be valid for the rows and columns, and nobody else may access them meanwhile.
+/// The target must be valid for the rows and columns, and no other thread may access them meanwhile.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 pub(super) unsafe fn write_rows(
     sums: &[[f32; SIDE]],

@@ -97,7 +97,7 @@ impl Taps<'_> {
 }
 
 /// Transforms some rows (inputs) of one panel (16 outputs). To run it, the weight must hold all taps of the
-/// rows, and U all frequencies of them, which nobody else may access.
+/// rows, and U all frequencies of them, which no other thread may access.
 struct FilterRows<'a> {
     weight: &'a [f32],
     /// Rows of the weight from tap to tap, and from input to input.

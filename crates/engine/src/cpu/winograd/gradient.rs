@@ -111,7 +111,7 @@ fn add_products(
 }
 
 /// Transforms the cotangents of a run of tiles to rows of M, the cotangent of U ⊙ V, in all frequencies. To
-/// run it, M must have these rows, and nobody else may access them.
+/// run it, M must have these rows, and no other thread may access them.
 struct CotangentTiles<'a> {
     /// The cotangents, `[N, H', W', O]`; of the other fields only `out` is used.
     grid: Grid<'a>,
@@ -197,8 +197,8 @@ impl SimdKernel for CotangentTiles<'_> {
     }
 }
 
-/// Transforms dU to the nine taps of one output. To run it, the target must have these taps, and nobody else
-/// may access them.
+/// Transforms dU to the nine taps of one output. To run it, the target must have these taps, and no other
+/// thread may access them.
 struct FilterRow<'a> {
     du: &'a [f32],
     plane: usize,

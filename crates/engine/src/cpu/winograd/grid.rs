@@ -15,7 +15,7 @@ pub(in crate::cpu) fn plane(values: usize) -> usize {
     (values.div_ceil(LINE) | 1) * LINE
 }
 
-/// Images `[N, H, W, C]` and the tiles on them.
+/// Images `[N, H, W, C]` of a convolution, and Winograd's tiles on them.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Grid<'a> {
     pub data: &'a [f32],

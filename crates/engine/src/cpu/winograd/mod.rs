@@ -150,7 +150,7 @@ impl Stages<'_> {
     /// Takes `count` tiles from `first` on through all three stages, on all threads.
     ///
     /// # Safety
-    /// `v` and `m` must have `slots` for the tiles; nobody else may access these tiles of y.
+    /// `v` and `m` must have `slots` for the tiles; no other thread may access these tiles of y.
     unsafe fn together(&self, first: usize, count: usize, slots: Slots, v: &mut [f32], m: &mut [f32]) {
         let threads = rayon::current_num_threads();
         let (from, to) = (Target::new(v, self.filter.inputs), Target::new(m, self.filter.outputs));
@@ -182,7 +182,7 @@ impl Stages<'_> {
     /// Transforms `count` input tiles from `tile` on, to V's rows from `slot` on.
     ///
     /// # Safety
-    /// V must have these slots, and nobody else may access them.
+    /// V must have these slots, and no other thread may access them.
     unsafe fn input(&self, tile: usize, slot: usize, count: usize, slots: Slots, v: &Target) {
         let (channels, plane) = (self.filter.inputs, slots.v);
         // SAFETY: `InputTiles` writes these slots of V alone.
@@ -192,7 +192,7 @@ impl Stages<'_> {
     /// `M[f] = V[f] U[f]`, some rows of it.
     ///
     /// # Safety
-    /// M must have these rows, and nobody else may access them.
+    /// M must have these rows, and no other thread may access them.
     unsafe fn multiply(&self, f: usize, v: &[f32], rows: Range<usize>, slots: Slots, m: &Target) {
         let filter = self.filter;
         let a = Lhs::dense(&v[f * slots.v + rows.start * filter.inputs..], filter.inputs);
@@ -205,7 +205,7 @@ impl Stages<'_> {
     /// Transforms M's rows from `slot` on to `count` output tiles from `tile` on.
     ///
     /// # Safety
-    /// The tiles must lie in y, and nobody else may access them.
+    /// The tiles must lie in y, and no other thread may access them.
     unsafe fn output(&self, tile: usize, slot: usize, count: usize, slots: Slots, m: &[f32]) {
         let (channels, plane, y) = (self.filter.outputs, slots.m, self.target);
         let tiles = OutputTiles { grid: self.grid, tile, slot, count, plane, channels, m, y, add: self.add };

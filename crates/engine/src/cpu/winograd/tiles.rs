@@ -53,7 +53,7 @@ pub(super) fn row<V: Copy, const N: usize>([a, b, c, d, e, f]: &[[V; N]; IN], y:
 }
 
 /// Transforms a run of input tiles to rows of V, in all frequencies. To run it, V must have these rows, and
-/// nobody else may access them.
+/// no other thread may access them.
 pub(super) struct InputTiles<'a> {
     pub grid: Grid<'a>,
     /// First tile, and the slot it goes to.
@@ -80,7 +80,7 @@ impl InputTiles<'_> {
     /// Transforms one tile.
     ///
     /// # Safety
-    /// As for [`Vector`]; V must have this slot, and nobody else may access it.
+    /// As for [`Vector`]; V must have this slot, and no other thread may access it.
     #[inline(always)]
     unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
         let (grid, channels) = (self.grid, self.channels);
@@ -162,7 +162,7 @@ pub(super) unsafe fn frequencies_of<V: Vector>(
     }
 }
 
-/// Transforms rows of M to a run of output tiles. To run it, the tiles must lie in y, and nobody else may
+/// Transforms rows of M to a run of output tiles. To run it, the tiles must lie in y, and no other thread may
 /// access them.
 pub(super) struct OutputTiles<'a> {
     pub grid: Grid<'a>,
@@ -194,7 +194,8 @@ impl OutputTiles<'_> {
     /// Transforms one tile.
     ///
     /// # Safety
-    /// As for [`Vector`]; M must hold this slot, and the tile must lie in y, where nobody else may access it.
+    /// As for [`Vector`]; M must hold this slot, and the tile must lie in y, where no other thread may access
+    /// it.
     #[inline(always)]
     unsafe fn one<V: Vector>(&self, tile: usize, slot: usize) {
         let (grid, channels) = (self.grid, self.channels);

@@ -80,7 +80,7 @@ pub(super) unsafe fn begin() {
 /// # Safety
 /// [`available`] must be true.
 pub(super) unsafe fn end() {
-    // SAFETY: the instruction changes the tiles alone, which nobody else uses.
+    // SAFETY: the instruction changes the tiles alone, which no other code uses.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) }
 }
 

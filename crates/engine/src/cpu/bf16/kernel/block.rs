@@ -42,6 +42,6 @@ pub(in crate::cpu) struct Block {
 ///
 /// # Safety
 /// For every group, its 16 rows of `steps` lines can be read; for every panel, `16 * steps` lines; `sums` can
-/// be written, and nobody else accesses it meanwhile. The machine has the instructions that the function is
-/// compiled for, and [`super::Kernel::session`] has prepared this thread.
+/// be written, and no other thread accesses it meanwhile. The machine has the instructions that the function
+/// is compiled for, and [`super::Kernel::session`] has prepared this thread.
 pub(in crate::cpu) type BlockFn = unsafe fn(&Block);
