@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 pub(crate) use caption::{check as check_caption, first_line};
 use fairhuman_files::json;
+pub(crate) use files::unread as unread_folders;
 pub(crate) use locator::Locator;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity, Subject};
