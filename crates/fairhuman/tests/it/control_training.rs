@@ -60,7 +60,7 @@ fn lists_as_other_programs_write_them_get_control_images_as_training_reads_them(
     let list = "\u{feff}{\"image\":\"./images/a.png\",\"text\":\"x\"}\n{\"image\":\"images\\\\b.png\",\"text\":\"y\"}\n";
     std::fs::write(world.path("d/metadata.jsonl"), list).unwrap();
     let said = world.ok(&["control", "d", "--kind", "canny"]);
-    assert!(said.starts_with("2 control images") && said.contains("0 skipped"), "{said}");
+    assert!(said.starts_with("2 control images") && said.contains("0 pictures skipped"), "{said}");
     let list = String::from_utf8(world.bytes("d/metadata.jsonl")).unwrap();
     for name in ["a.png", "b.png"] {
         assert!(world.path("d/conditioning").join(name).is_file(), "{name}");
