@@ -49,6 +49,10 @@ impl Dataset {
                 }
             }
         }
+        // A check names these with all other files that nothing uses.
+        if layout == Layout::Files && spec.folders.is_empty() {
+            diagnostics.extend(layout::unread_folders(&decoder.root, &items));
+        }
         let count = diagnostics.count(Severity::Error);
         let (mut errors, diagnostics) = diagnostics.into_errors_and_rest();
         if count == 0 {

@@ -36,6 +36,15 @@ pub(crate) fn refuse(beginning: &[u8]) -> Result<(), Diagnostic> {
     }
 }
 
+/// The same of a list; also what is text in another encoding, as Excel and PowerShell write it.
+pub(crate) fn refuse_list(bytes: &[u8]) -> Result<(), Diagnostic> {
+    refuse(bytes)?;
+    match bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        true => Err(Diagnostic::new(Kind::List, "is UTF-16 text: save it as UTF-8")),
+        false => Ok(()),
+    }
+}
+
 /// The same of the file at `path`; a file that cannot be read is told elsewhere.
 pub(crate) fn refuse_file(path: &Path) -> Result<(), Diagnostic> {
     let mut beginning = Vec::new();

@@ -24,11 +24,13 @@ use std::sync::Arc;
 
 pub(crate) use caption::{check as check_caption, first_line};
 use fairhuman_files::json;
+pub(crate) use files::unread as unread_folders;
 pub(crate) use locator::Locator;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity, Subject};
 use crate::item::Item;
 use crate::paths::unreadable;
+use crate::source::MaskSource;
 use crate::spec::{DatasetSpec, Layout, Region};
 
 /// The message for a Parquet file in a build without its reader.
@@ -85,6 +87,21 @@ impl Listing {
     /// True if neither items nor errors were found.
     fn is_empty(&self) -> bool {
         self.items.is_empty() && self.errors().next().is_none()
+    }
+
+    /// Warns of masks that are their own pictures: a column or folder of pictures was named in place of one of
+    /// masks, and what is bright would be the region.
+    fn find_own_masks(&mut self, regions: &[Region]) {
+        for (r, region) in regions.iter().enumerate() {
+            let is_own = |item: &&Item| item.masks[r] == Some(MaskSource::Picture(item.source.clone()));
+            let mut own = self.items.iter().chain(&self.broken).filter(is_own);
+            let Some(first) = own.next() else { continue };
+            let (first, more) = (first.image.clone(), own.count());
+            let likewise = if more > 0 { format!("; likewise {more} more") } else { String::new() };
+            let text =
+                format!("is the picture itself, of which all that is bright would be the region{likewise}");
+            self.report(Subject::Mask(region.name.clone()), first, Diagnostic::new(Kind::Doubtful, text));
+        }
     }
 
     /// Names the regions that no picture has, unless an error explains it: a misspelt mask must not pass for
@@ -166,6 +183,7 @@ pub(crate) fn read(path: &Path, spec: &DatasetSpec, regions: &[Region]) -> Resul
     }
     apply_folders(&mut listing, spec);
     listing.find_regions(regions);
+    listing.find_own_masks(regions);
     Ok(listing)
 }
 

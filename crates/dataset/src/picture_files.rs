@@ -3,14 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use fairhuman_pictures::names::{OTHERS as OTHER_PICTURES, READ as PICTURES, extension};
+pub(crate) use fairhuman_pictures::names::{
+    COMPANION_ENDINGS, OTHERS as OTHER_PICTURES, READ as PICTURES, extension,
+};
 
 use crate::diagnostic::Diagnostic;
 use crate::paths::unreadable;
-
-/// Ends of the stems of masks and control images that lie beside a picture, whether or not a region asks for
-/// them.
-pub(crate) const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
 
 /// Folders of small versions and of what archives and network drives leave.
 const SIDE_FOLDERS: [&str; 3] = ["@eadir", "__macosx", "thumbnails"];

@@ -56,6 +56,12 @@ pub(crate) fn is_shaped_by_alpha(picture: &DynamicImage) -> bool {
 /// A mask's pixels, `[H, W]`: the brightest channel, so that a region may be painted in any strong colour, or
 /// the alpha channel of a mask that is drawn in black on nothing.
 pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Diagnostic> {
+    // In eight bits a small number of sixteen is 0, and would pass for absence.
+    let deep = match &picture {
+        DynamicImage::ImageLuma16(gray) => gray.iter().copied().max(),
+        DynamicImage::ImageRgb16(colours) => colours.iter().copied().max(),
+        _ => None,
+    };
     let values = match picture {
         DynamicImage::ImageLuma8(gray) => gray.into_raw(),
         shaped if is_shaped_by_alpha(&shaped) => alpha(&shaped).into_luma8().into_raw(),
@@ -65,14 +71,14 @@ pub(crate) fn mask(picture: DynamicImage) -> Result<Vec<u8>, Diagnostic> {
             rgb.as_chunks::<3>().0.iter().map(brightest).collect()
         }
     };
-    match values.iter().copied().max() {
-        Some(brightest @ 1..=127) => {
-            let text = format!(
-                "its brightest value is {brightest} of 255: a mask must be white (255) where the region is, all \
-                 black where there is none"
-            );
-            Err(Diagnostic::new(Kind::MaskDark, text))
-        }
-        _ => Ok(values),
+    let brightest = values.iter().copied().max().unwrap_or_default();
+    if brightest > 127 || brightest == 0 && deep.unwrap_or_default() == 0 {
+        return Ok(values);
     }
+    let (found, white) = deep.map_or((brightest.into(), 255), |deep| (deep, u16::MAX));
+    let text = format!(
+        "its brightest value is {found} of {white}: a mask must be white ({white}) where the region is, all black \
+         where there is none"
+    );
+    Err(Diagnostic::new(Kind::MaskDark, text))
 }

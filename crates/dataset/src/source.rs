@@ -105,6 +105,21 @@ pub enum Shape {
     Polygon(Vec<[f32; 2]>),
 }
 
+impl Shape {
+    /// Left, top, right and bottom of the box around it.
+    pub(crate) fn bounds(&self) -> [f32; 4] {
+        match self {
+            Shape::Box(edges) => *edges,
+            Shape::Polygon(corners) => corners.iter().fold(
+                [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY],
+                |[left, top, right, bottom], [x, y]| {
+                    [left.min(*x), top.min(*y), right.max(*x), bottom.max(*y)]
+                },
+            ),
+        }
+    }
+}
+
 impl Shapes {
     /// Draws the shapes white on black.
     pub(crate) fn draw(&self) -> GrayImage {

@@ -228,7 +228,8 @@ fn full() -> f32 {
 ///
 /// A region's mask ([`Region::mask`]) is one or several names joined by `+`. A name of the annotation's
 /// categories stands for their objects. Otherwise `face` and `hand` (and `lefthand`, `righthand`) are
-/// COCO-WholeBody's, or, where there are only COCO's 17 body points, an estimate from them.
+/// COCO-WholeBody's, or, where there are only body points, an estimate from them: by the names that their
+/// category has for them, without names COCO's 17.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CocoSpec {
@@ -239,12 +240,12 @@ pub struct CocoSpec {
     /// record, a text file beside the picture, or `default_caption`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub captions: Option<PathBuf>,
-    /// The pictures' folder. Default: found (the dataset's folder, `images`, `val2017` for
-    /// `..._val2017.json`).
+    /// The pictures' folder. Default: found (beside the annotation file, the dataset's folder, `images`,
+    /// `val2017` and `images/val2017` for `..._val2017.json`, `data`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
     /// The shape that is drawn: `"box"` (default) or `"points"`, the convex hull of the face's or hand's key
-    /// points (categories: their polygons).
+    /// points (categories: their polygons or run lengths).
     pub shape: CocoShape,
     /// Widening in pixels of a picture with 1024 pixels at its longer side, scaled with the size. Default 16,
     /// as in the paper.
@@ -270,10 +271,10 @@ impl Default for CocoSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CocoShape {
-    /// Its box.
+    /// Its box, or the box around its outline where it has none.
     #[default]
     Box,
-    /// The convex hull of its key points, or its polygons.
+    /// The convex hull of its key points, or its polygons or run lengths.
     Points,
 }
 

@@ -18,6 +18,9 @@ pub const OTHERS: [&str; 17] = [
 pub const ORIGINALS: [&str; 13] =
     ["arw", "cr2", "cr3", "dng", "ico", "nef", "orf", "pbm", "pgm", "ppm", "psd", "raf", "rw2"];
 
+/// Ends of the stems of masks and control images that lie beside a picture, as OneTrainer calls them.
+pub const COMPANION_ENDINGS: [&str; 2] = ["-masklabel", "-condlabel"];
+
 /// Number of bytes that [`content`] needs.
 pub const HEAD: usize = 32;
 

@@ -1,5 +1,6 @@
 //! File operations of a dataset: listing a folder's photographs, reading captions, atomic writing.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use fairhuman_files::{Kind, ensure_ours};
@@ -27,7 +28,7 @@ impl FilesError {
 const SHEETS: [&str; 2] = ["contact-sheet.png", "control-sheet.png"];
 
 /// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files, the dataset
-/// `out` itself and others of its kind. Formats that [`crate::photo`] cannot read are listed too, and
+/// `out` itself, others of its kind, and masks and control images beside the photographs. Formats that [`crate::photo`] cannot read are listed too, and
 /// pictures whose names do not say that they are some: both are skipped with a reason, not in silence.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
@@ -64,8 +65,19 @@ pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError>
             }
         }
     }
+    let stems: HashSet<String> = found.iter().map(|name| stem(name)).collect();
+    let is_beside = |name: &String| {
+        let own = stem(name);
+        names::COMPANION_ENDINGS.iter().any(|end| own.strip_suffix(end).is_some_and(|of| stems.contains(of)))
+    };
+    found.retain(|name| !is_beside(name));
     found.sort();
     Ok(found)
+}
+
+/// A name without its ending, in small letters.
+fn stem(name: &str) -> String {
+    Path::new(name).with_extension("").to_string_lossy().to_lowercase()
 }
 
 /// True if a folder is a dataset that `annotate` made: its pictures are no photographs.
@@ -87,7 +99,7 @@ pub fn caption(photo: &Path) -> Result<Option<String>, String> {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
                 let text = text.trim_start_matches('\u{feff}');
-                let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+                let line = text.split(['\n', '\r']).map(str::trim).find(|line| !line.is_empty());
                 Ok(line.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")))
             }
             Err(_) => Err(format!("its caption {} is not UTF-8", file.display())),
@@ -171,6 +183,19 @@ mod tests {
         assert_eq!(found("<!doctype html><title>My aunt</title>"), ["sheet/a.png"]);
         let ours = "<!doctype html><meta name=\"generator\" content=\"fairhuman 0.1.0\">";
         assert!(found(ours).is_empty());
+    }
+
+    #[test]
+    fn masks_and_control_images_beside_photographs_are_no_photographs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        std::fs::create_dir(path.join("more")).expect("a folder");
+        for name in ["a.jpg", "a-masklabel.png", "more/B.png", "more/b-condlabel.png", "c-masklabel.png"] {
+            std::fs::write(path.join(name), b"a picture").expect("a picture");
+        }
+        // One that belongs to no photograph may be one.
+        let found = photographs(path, &path.join("out")).expect("a list");
+        assert_eq!(found, ["a.jpg", "c-masklabel.png", "more/B.png"]);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::paths::{resolve, unreadable};
 use crate::spec::DatasetSpec;
 
+/// Ends of lines: old programs write a return alone.
+const LINE_ENDS: [char; 2] = ['\n', '\r'];
+
 /// A caption from a file of its own.
 pub(super) struct CaptionFile {
     pub text: String,
@@ -20,7 +23,7 @@ pub(super) struct CaptionFile {
 pub(super) fn read(root: &Path, name: &Path, spec: &DatasetSpec) -> Result<CaptionFile, Diagnostic> {
     let bytes = fairhuman_files::read(&resolve(root, name)?).map_err(|e| unreadable(&e))?;
     crate::foreign::refuse(&bytes)?;
-    let mut lines = utf8(&bytes)?.lines().filter(|line| !is_blank(line));
+    let mut lines = utf8(&bytes)?.split(LINE_ENDS).filter(|line| !is_blank(line));
     let text = check(lines.next().unwrap_or_default(), spec)?;
     Ok(CaptionFile { text, has_more_lines: lines.next().is_some() })
 }
@@ -31,13 +34,18 @@ pub(crate) fn first_line(before: &str, caption: &str) -> String {
         Some(rest) => ("\u{feff}", rest),
         None => ("", before),
     };
-    let mut lines: Vec<&str> = before.split('\n').collect();
-    let with_return = format!("{caption}\r");
-    match lines.iter_mut().find(|line| !is_blank(line)) {
-        Some(line) => *line = if line.ends_with('\r') { &with_return } else { caption },
-        None => return format!("{mark}{caption}\n"),
+    let mut lines = before.split_inclusive(LINE_ENDS);
+    let mut text = mark.to_owned();
+    for line in lines.by_ref() {
+        if !is_blank(line) {
+            let end = line.strip_suffix(LINE_ENDS).map_or("", |rest| &line[rest.len()..]);
+            text.extend([caption, end]);
+            text.extend(lines);
+            return text;
+        }
+        text.push_str(line);
     }
-    format!("{mark}{}", lines.join("\n"))
+    format!("{mark}{caption}\n")
 }
 
 /// Bytes as text, without a byte-order mark.
@@ -82,5 +90,23 @@ pub(super) fn warn_of_lines(listing: &mut Listing, folder: &Path, files: usize) 
     if files > 0 {
         let noun = if files == 1 { "caption file has" } else { "caption files have" };
         listing.warn(folder, format!("{files} {noun} several lines: the first one is the caption"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_line;
+
+    #[test]
+    fn only_the_line_that_counts_is_written_anew() {
+        for (before, after) in [
+            ("old", "new"),
+            ("\u{feff}\r\nold\r\nmore\r\n", "\u{feff}\r\nnew\r\nmore\r\n"),
+            ("old\rmore", "new\rmore"),
+            (" \n", "new\n"),
+            ("", "new\n"),
+        ] {
+            assert_eq!(first_line(before, "new"), after);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod faults;
 mod record;
+mod run_lengths;
+mod skeleton;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,12 +24,16 @@ use faults::Asked;
 pub(super) use record::Annotation;
 use record::{Captions, File, Id, Picture};
 
+/// Pictures that are looked for to find their folder.
+const LOOKED_FOR: usize = 100;
+
 /// Reads the annotation file at `path`, or the one that the recipe names in the folder `path`.
 pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Result<Listing, Diagnostic> {
     let problem = |file: &Path, error: Diagnostic| error.about(Subject::Dataset, file);
     let (root, list) = locate(path, &spec.coco)?;
     let hint = ": set `coco.annotations` to the annotation file, relative to the dataset's folder";
-    let file: File = read_json(&root, &list).map_err(|error| problem(&list, error.with_hint(hint)))?;
+    let mut file: File = read_json(&root, &list).map_err(|error| problem(&list, error.with_hint(hint)))?;
+    skeleton::order(&mut file.annotations, &file.categories);
     let mut listing = Listing::new(root, Layout::Coco);
     listing.used.push(list.clone());
     let captions = captions(&listing.root, &spec.coco)?;
@@ -54,9 +60,12 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             }
             None => {
                 if let Some(name) = parts.next().filter(|_| !people) {
+                    let mut known: Vec<&str> = names.keys().copied().collect();
+                    known.sort_unstable();
                     let text = format!(
-                        " (no annotation of this file has keypoints, or parts as COCO-WholeBody has them, from \
-                         which {name:?} could be told)"
+                        " (no annotation of this file has keypoints of a body, or parts as COCO-WholeBody has them, from \
+                         which {name:?} could be told; its categories are {})",
+                        known.join(", ")
                     );
                     listing.report(subject, &list, no_region(&text));
                 }
@@ -77,7 +86,11 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
             "there is no such folder: set `coco.images` to the pictures' folder, relative to the dataset's";
         return Err(problem(images, Diagnostic::new(Kind::Missing, text)));
     }
-    let folder = folder(&spellings, &list, &file, &spec.coco);
+    // What is left out need not be there.
+    let is_read = |picture: &&Picture| !spec.coco.annotated_only || of_picture.contains_key(&picture.id);
+    let looked_for: Vec<&str> =
+        file.images.iter().filter(is_read).filter_map(|p| p.file_name.as_deref()).take(LOOKED_FOR).collect();
+    let folder = folder(&mut listing, &spellings, &looked_for, &spec.coco);
     let mut with_more = 0;
     for picture in &file.images {
         // One without a name has been reported.
@@ -149,10 +162,14 @@ fn locate(path: PathBuf, spec: &CocoSpec) -> Result<(PathBuf, PathBuf), Diagnost
 
 fn read_json<T: DeserializeOwned>(root: &Path, file: &Path) -> Result<T, Diagnostic> {
     let bytes = fairhuman_files::read(&resolve(root, file)?).map_err(|e| unreadable(&e))?;
-    crate::foreign::refuse(&bytes)?;
+    crate::foreign::refuse_list(&bytes)?;
     serde_json::from_slice(&json::with_null(&bytes)).map_err(|e| {
         let hint = match bytes.trim_ascii_start().starts_with(b"[") {
-            true => " (a list of pictures has one JSON object per line, and is called .jsonl)",
+            true => " (a list of pictures has one JSON object per line, and is called .jsonl; of OneTrainer's concepts set \
+                     `path` to the folder)",
+            false if e.to_string().starts_with("missing field `images`") => {
+                " (sd-scripts' metadata is not read: its captions go into text files beside the pictures)"
+            }
             false => "",
         };
         Diagnostic::new(Kind::List, format!("is not a COCO annotation file: {e}{hint}"))
@@ -203,20 +220,31 @@ fn caption(
     }
 }
 
-/// The pictures' folder, relative to the dataset's.
-fn folder(spellings: &Spellings, list: &Path, file: &File, spec: &CocoSpec) -> PathBuf {
+/// The folder of the pictures with these names, relative to the dataset's: beside the list, or where CVAT
+/// (`images/default`), Ultralytics (`images/train2017`), FiftyOne (`data`) and COCO itself have them.
+fn folder(listing: &mut Listing, spellings: &Spellings, names: &[&str], spec: &CocoSpec) -> PathBuf {
     if let Some(folder) = &spec.images {
         return folder.clone();
     }
-    let Some(first) = file.images.iter().find_map(|picture| picture.file_name.as_ref()) else {
-        return PathBuf::new();
-    };
+    let Some(first) = names.first() else { return PathBuf::new() };
+    let list = listing.used[0].clone();
     let stem = list.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-    let year = stem.rsplit('_').next().unwrap_or_default();
-    let beside = list.parent().unwrap_or(Path::new(""));
-    let places = [beside, Path::new(""), Path::new("images"), Path::new(year)];
-    let holds = |p: &&Path| spellings.holds(p.join(first));
-    places.into_iter().find(holds).unwrap_or(Path::new("")).to_owned()
+    let subset = Path::new(stem.rsplit('_').next().unwrap_or_default());
+    let (beside, images) = (list.parent().unwrap_or(Path::new("")), Path::new("images"));
+    let of_subset = images.join(subset);
+    let places: [&Path; 6] = [beside, Path::new(""), images, subset, &of_subset, Path::new("data")];
+    let holds = |place: &&&Path| names.iter().any(|name| spellings.holds(place.join(name)));
+    if let Some(found) = places.iter().find(holds) {
+        return found.to_path_buf();
+    }
+    let folders: Vec<_> = places[2..].iter().map(|place| place.to_string_lossy()).collect();
+    let text = format!(
+        "its pictures, such as {first}, are neither beside it nor in {}: set `coco.images` to their folder, relative to \
+         the dataset's",
+        folders.join(", ")
+    );
+    listing.report(Subject::Dataset, &list, Diagnostic::new(Kind::Missing, text));
+    PathBuf::new()
 }
 
 /// The shapes of a region, widened, in a picture of the size (width, height).
@@ -233,7 +261,7 @@ fn shapes(
         for annotation in annotations {
             match categories.get(name) {
                 Some(ids) if ids.contains(&&annotation.category_id) => {
-                    found.extend(object(annotation, spec.shape));
+                    found.extend(object(annotation, spec));
                 }
                 Some(_) => {}
                 None => found.extend(whole_body::shapes(annotation, name, spec.shape)),
@@ -243,15 +271,17 @@ fn shapes(
     found.into_iter().map(|shape| whole_body::dilate(shape, dilate)).collect()
 }
 
-/// An annotated object: its box, or its polygons where it has any.
-fn object(annotation: &Annotation, shape: CocoShape) -> Vec<Shape> {
-    let polygons = match shape {
-        CocoShape::Points => annotation.segmentation.polygons(),
+/// An annotated object: its box, or its outline where it has one. Pixels of an outline that is widened become
+/// one convex shape, as polygons do.
+fn object(annotation: &Annotation, spec: &CocoSpec) -> Vec<Shape> {
+    let outline = match spec.shape {
+        CocoShape::Points => annotation.segmentation.shapes(),
         CocoShape::Box => Vec::new(),
     };
-    if !polygons.is_empty() {
-        return polygons.into_iter().map(Shape::Polygon).collect();
+    if !outline.is_empty() {
+        let pixels = outline.iter().any(|shape| matches!(shape, Shape::Box(_)));
+        return if pixels && spec.dilate > 0.0 { vec![whole_body::around(&outline)] } else { outline };
     }
-    let frame = annotation.bbox.as_deref().and_then(|frame| <[f32; 4]>::try_from(frame).ok());
+    let frame = annotation.frame().and_then(|frame| <[f32; 4]>::try_from(&*frame).ok());
     frame.and_then(whole_body::box_shape).into_iter().collect()
 }

@@ -3,7 +3,7 @@
 //! A name's stem is all of it before the *last* dot, so `a.1.png` and `a.2.png` are two names, `a.1` and
 //! `a.2`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +11,19 @@ use std::sync::Arc;
 use fairhuman_pictures::names::{ORIGINALS, disguised};
 
 use super::locator::Locator;
-use super::{Listing, caption};
+use super::{Listing, caption, kohya};
 use crate::captions::CaptionSpec;
 use crate::diagnostic::{Diagnostic, Kind, Subject};
 use crate::foreign;
 use crate::item::Item;
 use crate::paths::inside;
-use crate::picture_files::{COMPANION_ENDINGS, OTHER_PICTURES, entries, extension, is_picture};
+use crate::picture_files::{COMPANION_ENDINGS, OTHER_PICTURES, entries, extension, is_picture, walk};
 use crate::source::MaskSource;
 use crate::spec::{DatasetSpec, Layout, MissingMask, Region};
 use crate::spelling::{Folded, fold};
+
+/// Folders below a dataset's are looked at to this depth.
+const DEPTH_BELOW: usize = 2;
 
 /// The advice where a picture has no caption.
 const NO_CAPTION: &str =
@@ -100,9 +103,62 @@ pub(super) fn read(root: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         for (name, what) in names.iter().filter_map(|name| Some((name, foreign::by_name(name)?))).take(3) {
             text.push_str(&format!("; {} {what}", name.display()));
         }
+        if let Some(below) = named(below(&listing.root).into_iter()) {
+            text.push_str(&format!("; there are some in {below}: set `path` to it, or name it in `folders`"));
+        }
         return Err(Diagnostic::new(Kind::Recipe, text).about(Subject::Dataset, listing.root));
     }
     Ok(listing)
+}
+
+/// The folders below a dataset's that could be read as one; of kohya's folders `10_name` the one above.
+fn below(root: &Path) -> BTreeSet<PathBuf> {
+    let mut files = Vec::new();
+    walk(root, Path::new(""), DEPTH_BELOW, &mut files);
+    let is_read = |file: &&PathBuf| {
+        let extension = extension(file).unwrap_or_default();
+        is_picture(&extension) || extension == "parquet"
+    };
+    let folder = |file: &PathBuf| {
+        let own = file.parent()?;
+        let above = own.parent().filter(|_| kohya::is_numbered(own))?;
+        Some(if above.as_os_str().is_empty() { own } else { above }.to_owned())
+    };
+    let own = |file: &PathBuf| file.parent().map(Path::to_owned);
+    files.iter().filter(is_read).filter_map(|file| folder(file).or_else(|| own(file))).collect()
+}
+
+/// Warns of folders with pictures that are not read, because pictures lie above them, too.
+pub(crate) fn unread(root: &Path, items: &[Item]) -> Vec<Diagnostic> {
+    let mut files = Vec::new();
+    walk(root, Path::new(""), DEPTH_BELOW, &mut files);
+    // Masks and control images are called like their pictures, whether or not they are asked for.
+    let stems: HashSet<String> = items.iter().filter_map(|item| item.image.file_stem()).map(fold).collect();
+    let masks = items.iter().flat_map(|item| &item.masks).flatten().filter_map(MaskSource::path);
+    let controls = items.iter().filter_map(|item| Some(item.conditioning.as_ref()?.file()));
+    let used: HashSet<&Path> = masks.chain(controls).filter_map(Path::parent).collect();
+    let is_unread = |file: &&PathBuf| {
+        extension(file).is_some_and(|e| is_picture(&e))
+            && file.file_stem().is_some_and(|stem| !stems.contains(&fold(stem)))
+            && file.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !used.contains(folder))
+    };
+    let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
+    for folder in files.iter().filter(is_unread).filter_map(|file| file.parent()) {
+        *folders.entry(folder).or_insert(0) += 1;
+    }
+    let count: usize = folders.values().sum();
+    let Some(names) = named(folders.into_keys().map(Path::to_owned)) else { return Vec::new() };
+    let text = format!("{count} pictures in {names} are not read: name the folders in `folders`");
+    vec![Diagnostic::new(Kind::Doubtful, text).about(Subject::Dataset, "")]
+}
+
+/// The first of some folders, and how many more there are.
+fn named(mut folders: impl Iterator<Item = PathBuf>) -> Option<String> {
+    let first = folders.next()?;
+    Some(match folders.count() {
+        0 => first.display().to_string(),
+        more => format!("{} and {more} more", first.display()),
+    })
 }
 
 /// Adds the pictures in `folder`, which is relative to the dataset's.

@@ -158,7 +158,7 @@ fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Orig
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     inside(&listing.root, name).map_err(dataset)?;
     let bytes = fairhuman_files::read(list).map_err(|e| dataset(unreadable(&e)))?;
-    foreign::refuse(&bytes).map_err(dataset)?;
+    foreign::refuse_list(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // Within quotes a quotation mark stands twice, so that there is an even number of them; the reader would
     // take all that follows an open one for one field.
@@ -171,6 +171,12 @@ fn csv_rows(list: &Path, name: &Path, listing: &mut Listing) -> Result<Vec<(Orig
     let head =
         reader.byte_headers().map_err(|e| dataset(Diagnostic::new(Kind::List, e.to_string())))?.clone();
     let head: Vec<String> = head.iter().map(|h| String::from_utf8_lossy(h).trim().to_owned()).collect();
+    if let [only] = &head[..]
+        && let Some(separator) = [';', '\t'].into_iter().find(|separator| only.contains(*separator))
+    {
+        let text = format!("separates its columns by {separator:?}: save it with commas");
+        return Err(dataset(Diagnostic::new(Kind::List, text)));
+    }
     if let Some(twice) = head.iter().enumerate().find(|(i, h)| head[..*i].contains(h)) {
         return Err(dataset(Diagnostic::new(Kind::List, format!("the column {:?} stands twice", twice.1))));
     }

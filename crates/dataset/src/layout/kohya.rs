@@ -88,6 +88,12 @@ fn add(listing: &mut Listing, folder: &Path, rules: &FolderRules, spec: &Dataset
     add_folder(listing, folder, rules, spec, regions);
 }
 
+/// True if a folder is called `N_name`.
+pub(super) fn is_numbered(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split_once('_').is_some_and(|(number, _)| number.parse::<u64>().is_ok_and(|number| number > 0))
+}
+
 /// The folders called `N_name` in `root`: their names, N, and the words of the name.
 pub(super) fn folders(root: &Path) -> std::io::Result<Vec<(PathBuf, u64, String)>> {
     let mut found = Vec::new();

@@ -41,7 +41,7 @@ pub(super) fn rows(
     let dataset = |error: Diagnostic| error.about(Subject::Dataset, name);
     inside(&listing.root, name).map_err(dataset)?;
     let bytes = fairhuman_files::read(list).map_err(|e| dataset(unreadable(&e)))?;
-    crate::foreign::refuse(&bytes).map_err(dataset)?;
+    crate::foreign::refuse_list(&bytes).map_err(dataset)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
         let text = "is one JSON array: write one object per line instead (JSON Lines)";

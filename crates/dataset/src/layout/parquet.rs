@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-use super::imagefolder::aliases;
+use super::imagefolder::{SPLITS, aliases};
 use super::table::{Column, columns, missing_column};
 use super::{Listing, caption, shards};
 use crate::content::truncated;
@@ -44,6 +44,17 @@ pub(super) fn read(path: PathBuf, spec: &DatasetSpec, regions: &[Region]) -> Res
         let split = spec.split.as_deref().map_or(String::new(), |s| format!(" of the split {s:?}"));
         let text = format!("holds no Parquet file{split}, nor does its folder data");
         return Err(dataset(&listing.root, Diagnostic::new(Kind::Recipe, text)));
+    }
+    if spec.split.is_none() && tables.len() > 1 && !tables.iter().any(|table| is_of(table, "train")) {
+        let others: Vec<&str> = SPLITS
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| tables.iter().any(|t| is_of(t, name)))
+            .collect();
+        if others.len() > 1 {
+            let text = format!("has no table of the split train: those of {} are read", others.join(" and "));
+            listing.warn("", text);
+        }
     }
     for (table, text) in shards::incomplete(&tables) {
         listing.warn(table, text);
@@ -104,15 +115,19 @@ fn tables(root: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, Diagnostic> 
             found.extend(names.map(|n| Path::new(folder).join(n)));
         }
     }
-    let names = aliases(split.unwrap_or("train"));
-    let chosen = |table: &PathBuf| {
-        let stem = table.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        names.iter().any(|n| stem == *n || stem.strip_prefix(n).is_some_and(|rest| rest.starts_with('-')))
-    };
+    let chosen = |table: &PathBuf| is_of(table, split.unwrap_or("train"));
     if split.is_some() || found.iter().any(chosen) {
         found.retain(chosen);
     }
     Ok(found)
+}
+
+/// True if a table's name says that it is one of this split.
+fn is_of(table: &Path, split: &str) -> bool {
+    let stem = table.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    let begins =
+        |name: &&str| stem.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    aliases(split).iter().any(begins)
 }
 
 /// A column of pictures: the leaves with their bytes and their paths.

@@ -76,6 +76,15 @@ pub(super) fn dilate(shape: Shape, by: f32) -> Shape {
     }
 }
 
+/// The convex shape around the corners of boxes.
+pub(super) fn around(boxes: &[Shape]) -> Shape {
+    let corners = boxes.iter().flat_map(|shape| {
+        let [left, top, right, bottom] = shape.bounds();
+        [[left, top], [left, bottom], [right, top], [right, bottom]]
+    });
+    Shape::Polygon(hull(corners.collect()))
+}
+
 /// The convex hull (Andrew's monotone chain, 1979).
 fn hull(mut points: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
     points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));

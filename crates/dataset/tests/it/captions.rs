@@ -87,13 +87,14 @@ fn a_default_caption_stands_in_for_missing_ones() {
 #[test]
 fn of_a_caption_file_the_first_line_that_is_not_empty_counts() {
     let dir = TempDir::new().unwrap();
-    write_all(&dir, &["a.png", "b.png"]);
+    write_all(&dir, &["a.png", "b.png", "c.png"]);
     put(&dir, "a.txt", "\u{feff}\r\n  a woman waves \r\na person\r\n");
     put(&dir, "b.txt", "one line\n\n");
+    put(&dir, "c.txt", "as old programs end lines\ra person\r");
     let data = Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap();
     let found: Vec<_> = data.items().iter().map(|i| i.caption.as_str()).collect();
-    assert_eq!(found, ["a woman waves", "one line"]);
-    assert_eq!(messages(&data), ["1 caption file has several lines: the first one is the caption"]);
+    assert_eq!(found, ["a woman waves", "one line", "as old programs end lines"]);
+    assert_eq!(messages(&data), ["2 caption files have several lines: the first one is the caption"]);
 }
 
 #[test]

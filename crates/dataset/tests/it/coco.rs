@@ -285,3 +285,108 @@ fn pictures_without_a_size_or_of_the_same_id_are_errors() {
     let error = open(&format!("{good}, {{\"id\": 9, \"width\": 1, \"height\": 1}}"));
     assert!(error.contains("picture 9: it has no file_name"), "{error}");
 }
+
+#[test]
+fn run_lengths_are_drawn_and_an_outline_without_a_box_is_one() {
+    let with = |outline: &str, more: &str| {
+        format!(r#"{{"id": 5, "image_id": 7, "category_id": 3, "segmentation": {outline}{more}}}"#)
+    };
+    let runs = |counts: &str, more: &str| with(&format!(r#"{{"size": [32, 64], "counts": {counts}}}"#), more);
+    // The pixels of `BOX`, as a list and as pycocotools packs it.
+    let list = format!("[260, {} 8, 1556]", "8, 24, ".repeat(7));
+    for counts in [list.as_str(), "\"T88h00000000000000l_1\""] {
+        for shape in ["box", "points"] {
+            let found = gloves(&runs(counts, ""), &format!("coco.shape = \"{shape}\"")).unwrap();
+            assert_eq!(found, (Vec::new(), BOX.to_vec()), "{counts} {shape}");
+        }
+    }
+    let polygon = with("[[8, 4, 16, 4, 16, 12, 8, 12]]", "");
+    assert_eq!(gloves(&polygon, "").unwrap(), (Vec::new(), BOX.to_vec()));
+    let points = "coco.shape = \"points\"";
+    let (_, shapes) = gloves(&runs("\"T88h00000000000000`h0JfWO1[e0\"", ""), points).unwrap();
+    let two = [Shape::Box([40.0, 20.0, 41.0, 22.0]), Shape::Box([41.0, 20.0, 42.0, 23.0])];
+    assert_eq!(shapes, [&BOX[..], &two[..]].concat());
+    // What does not fill the picture, or is no such text.
+    for counts in ["\"T8\"", "[260, -1]", "[260, 1788.5]", "\"~\"", "\"P\"", "\"PPPPPPPPPPPPPPP0\"", "7"] {
+        let (warnings, shapes) = gloves(&runs(counts, r#", "bbox": [8, 4, 8, 8]"#), points).unwrap();
+        assert_eq!(shapes, BOX, "{counts}");
+        assert!(warnings[0].contains("annotation 5: its segmentation has neither a polygon"), "{warnings:?}");
+    }
+}
+
+#[test]
+fn run_lengths_that_are_widened_become_one_convex_shape() {
+    let list = ANNOTATIONS
+        .replace("[[56, 24, 64, 24, 64, 32]]", r#"{"size": [32, 64], "counts": "T88h00000000000000l_1"}"#);
+    let dir = dataset();
+    put(&dir, "annotations/people_val2017.json", list);
+    let text = "path = \"annotations/people_val2017.json\"\ncoco.shape = \"points\"";
+    let data = Dataset::open(dir.path(), &spec(text), &[Region::new("r", "glove")]).unwrap();
+    let geometry = GeometrySpec { width: 64, height: 32, ..GeometrySpec::default() };
+    let sample = data.load(0, &draw(&geometry, (64, 32), 0, 0, 0), 1, Wanted::ALL).unwrap();
+    let cells = &sample.masks[0].as_ref().unwrap().cells;
+    let found: Vec<_> = (0..64 * 32).filter(|i| cells[*i] == 1.0).map(|i| (i % 64, i / 64)).collect();
+    assert_eq!(found, filled(&[(7, 3, 17, 13)]));
+}
+
+#[test]
+fn key_points_are_taken_by_their_names_and_those_of_no_body_are_none() {
+    let open = |names: &str, points: &str| {
+        let dir = dataset();
+        let file = format!(
+            r#"{{"images": [{{"id": 7, "file_name": "val2017/a.png", "width": 64, "height": 32, "caption": "x"}}],
+                "categories": [{{"id": 1, "name": "person"{names}}}],
+                "annotations": [{{"id": 5, "image_id": 7, "category_id": 1, "keypoints": [{points}]}}]}}"#
+        );
+        put(&dir, "instances.json", file);
+        let text = "path = \"instances.json\"\ncoco.dilate = 0";
+        let data = Dataset::open(dir.path(), &spec(text), &[Region::new("hand", "hand")]);
+        data.map(|data| data.item(0).masks[0].clone()).map_err(|e| e.to_string())
+    };
+    // A forearm of 8 pixels from (44, 10) down: COCO's points 8 and 10 where they have no names.
+    let unnamed = format!("{}44, 10, 2, 0, 0, 0, 44, 18, 2", "0, 0, 0, ".repeat(8));
+    let expected = open("", &unnamed).unwrap();
+    assert!(
+        matches!(&expected, Some(MaskSource::Shapes(shapes)) if shapes.shapes.len() == 1),
+        "{expected:?}"
+    );
+    let named = r#", "keypoints": ["right_wrist", "Right Elbow", "head"]"#;
+    assert_eq!(open(named, "44, 18, 2, 44, 10, 2, 1, 1, 2"), Ok(expected));
+    assert!(open(named, "").unwrap_err().contains("no annotation of this file has keypoints of a body"));
+    let error = open(named, "44, 18, 44, 10, 1, 1").unwrap_err();
+    assert!(error.contains("annotation 5: its keypoints must be finite numbers, three for each"), "{error}");
+    // A hand's points; and more than a body has.
+    let finger = r#", "keypoints": ["wrist", "thumb1", "thumb2"]"#;
+    for (names, points) in [(finger, "44, 18, 2, 44, 10, 2, 1, 1, 2"), ("", &["3, 3, 2"; 21].join(", "))] {
+        let error = open(names, points).unwrap_err();
+        assert!(error.contains("no annotation of this file has keypoints of a body"), "{error}");
+        assert!(error.contains("its categories are person"), "{error}");
+    }
+}
+
+#[test]
+fn pictures_are_found_where_other_programs_put_them() {
+    let list = ANNOTATIONS.replace("\"width\": 64, \"height\": 32", "\"width\": 16, \"height\": 16");
+    for (file, folder) in [
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/instances_train2017.json", "images/train2017"),
+        ("labels.json", "data"),
+        ("train/_annotations.coco.json", "train"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        write_all_sized(&dir, &[&format!("{folder}/a.png"), &format!("{folder}/b.png")], 16, 16);
+        put(&dir, file, &list);
+        let data = Dataset::open(dir.path(), &spec(&format!("path = \"{file}\"")), &[]).unwrap();
+        assert_eq!(data.len(), 2, "{file}");
+    }
+    let dir = TempDir::new().unwrap();
+    write_all_sized(&dir, &["elsewhere/a.png", "elsewhere/b.png"], 16, 16);
+    put(&dir, "labels.json", &list);
+    let open = |more: &str| Dataset::open(dir.path(), &spec(&format!("path = \"labels.json\"{more}")), &[]);
+    let error = open("").unwrap_err().to_string();
+    assert!(
+        error.contains("such as a.png") && error.contains("set `coco.images` to their folder"),
+        "{error}"
+    );
+    assert!(open("\ncoco.images = \"elsewhere\"").is_ok());
+}

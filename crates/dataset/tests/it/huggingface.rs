@@ -276,3 +276,36 @@ fn files_are_named_for_what_they_are() {
     assert!(told.len() == 2 && told[0].contains("metadata1000.jsonl: is a list"), "{told:?}");
     assert!(told[1].contains("more.zip: is an archive"), "{told:?}");
 }
+
+#[test]
+fn lists_in_another_encoding_or_with_other_separators_are_told() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png"]);
+    let utf16 = |text: &str| -> Vec<u8> {
+        ["\u{feff}", text].concat().encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    for (name, bytes, told) in [
+        ("metadata.csv", b"file_name;text\na.png;x\n".to_vec(), "separates its columns by ';'"),
+        ("metadata.csv", b"file_name\ttext\na.png\tx\n".to_vec(), "separates its columns by '\\t'"),
+        ("metadata.csv", utf16("file_name,text\na.png,x\n"), "is UTF-16 text: save it as UTF-8"),
+        ("some.jsonl", utf16("{\"image\":\"a.png\",\"text\":\"x\"}\n"), "is UTF-16 text"),
+    ] {
+        put(&dir, name, bytes);
+        let error = Dataset::open(dir.path(), &spec(&format!("path = \"{name}\"")), &[]).unwrap_err();
+        assert_eq!(error.errors.len(), 1, "{error}");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn splits_that_are_read_in_place_of_train_are_named() {
+    let dir = TempDir::new().unwrap();
+    let copy = |name: &str| {
+        std::fs::copy(tables().join("people.parquet"), dir.path().join(name)).unwrap();
+        messages(&Dataset::open(dir.path(), &spec("path = \".\""), &[]).unwrap())
+    };
+    assert!(copy("validation-00000-of-00001.parquet").is_empty());
+    let told = copy("test-00000-of-00001.parquet");
+    assert!(told.len() == 1 && told[0].contains("those of validation and test are read"), "{told:?}");
+    assert!(copy("train-00000-of-00001.parquet").is_empty());
+}

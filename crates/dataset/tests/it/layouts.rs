@@ -1,6 +1,6 @@
 //! Both layouts give the same items; the published column names, editors' habits and awkward names are read.
 
-use crate::common::{Scene, plain, write, write_all};
+use crate::common::{Scene, messages, plain, write, write_all};
 use std::path::Path;
 
 use fairhuman_dataset::{
@@ -221,4 +221,24 @@ fn nan_and_infinity_of_pythons_json_matter_only_where_they_are_read() {
         assert!(error.contains(&format!("the column {column:?} must be text, but holds ")), "{error}");
         assert!(error.contains("NaN") || error.contains("-Infinity"), "{error}");
     }
+}
+
+#[test]
+fn pictures_in_folders_below_are_told_and_no_masks_among_them() {
+    let dir = TempDir::new().unwrap();
+    small(&dir, &["d/a.png", "d/sub/b.png", "d/sub/c.png", "d/masks/face/a.png", "d/masks/face/gone.png"]);
+    put(&dir, "d/a.txt", "x");
+    let open = |text: &str, regions: &[Region]| Dataset::open(dir.path(), &spec(text), regions);
+    let face = [Region::new("face", "masks/face")];
+    let told = messages(&open("path = \"d\"", &face).unwrap());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("2 pictures in sub are not read: name the folders in `folders`"), "{told:?}");
+    std::fs::remove_file(dir.path().join("d/a.png")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("d/masks")).unwrap();
+    let error = open("path = \"d\"", &[]).unwrap_err().to_string();
+    assert!(error.contains("; there are some in sub: set `path` to it"), "{error}");
+    // As kohya's programs lay out a training.
+    small(&dir, &["k/img/10_a man/1.png", "k/img/2_b/1.png"]);
+    let error = open("path = \"k\"", &[]).unwrap_err().to_string();
+    assert!(error.contains("; there are some in img: set `path` to it"), "{error}");
 }

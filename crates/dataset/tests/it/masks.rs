@@ -1,6 +1,6 @@
 //! Masks at latent resolution: thin ones survive, shares are exact, absence is absence.
 
-use crate::common::{plain, put, spec, write, write_all};
+use crate::common::{messages, plain, put, spec, write, write_all};
 use fairhuman_dataset::{Crop, Dataset, DatasetSpec, GeometrySpec, LatentMask, Region, Sample, Wanted, draw};
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
@@ -175,6 +175,41 @@ fn masks_written_as_zero_and_one_are_refused() {
     let error = load_in(&dir, (16, 16), &spec, None).unwrap_err();
     assert!(error.contains("metadata.jsonl line 1: mask of `thing` mask.png"), "{error}");
     assert!(error.contains("brightest value is 1 of 255"), "{error}");
+}
+
+#[test]
+fn sixteen_bit_masks_of_small_numbers_are_refused_and_do_not_pass_for_absence() {
+    let geometry = GeometrySpec { width: 16, height: 16, ..GeometrySpec::default() };
+    let load = |value: u16| {
+        let dir = TempDir::new().unwrap();
+        let value = |x, _| Luma([if x < 8 { value } else { 0u16 }]);
+        image::ImageBuffer::from_fn(16, 16, value).save(dir.path().join("mask.png")).unwrap();
+        load_in(&dir, (16, 16), &geometry, None)
+    };
+    for value in [1, 100, 255, 32_000] {
+        let error = load(value).unwrap_err();
+        assert!(error.contains(&format!("its brightest value is {value} of 65535")), "{error}");
+    }
+    assert!(load(0).unwrap().masks[0].is_none());
+    assert_eq!(only(&load(65_535).unwrap()).cells, [1.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn masks_that_are_their_own_pictures_are_told() {
+    let dir = TempDir::new().unwrap();
+    write_all(&dir, &["a.png", "b.png", "c.png"]);
+    let line =
+        |image: &str, mask: &str| format!(r#"{{"image":"{image}","text":"x","mask":"{mask}"}}"#) + "\n";
+    let told = |masks: [&str; 2]| {
+        put(&dir, "metadata.jsonl", line("a.png", masks[0]) + &line("b.png", masks[1]));
+        let data =
+            Dataset::open(dir.path(), &DatasetSpec::new("."), &[Region::new("thing", "mask")]).unwrap();
+        messages(&data)
+    };
+    assert!(told(["c.png", "a.png"]).is_empty());
+    let both = told(["a.png", "b.png"]);
+    assert!(both.len() == 1 && both[0].contains("mask of `thing` a.png: is the picture itself"), "{both:?}");
+    assert!(both[0].ends_with("likewise 1 more"), "{both:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `fairhuman control`: control images of pictures, for training a control network or for drawing with one.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -230,7 +230,8 @@ fn photo_job(options: &Control, name: &str) -> Job {
 
 fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
     let text = fairhuman_files::read_to_string(list).with_context(|| list.display().to_string())?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines =
+        text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {
             let value: Value =
@@ -245,14 +246,19 @@ fn read_list(list: &Path) -> anyhow::Result<Vec<Value>> {
 fn listed(options: &Control, line: &Value) -> anyhow::Result<Job> {
     let name = ["image", "file_name"].iter().find_map(|key| line[*key].as_str());
     let name = name.with_context(|| format!("this line of metadata.jsonl names no image: {line}"))?;
-    let relative = Path::new(name);
+    let mut relative = PathBuf::from(name);
+    if options.pictures.join(&relative).symlink_metadata().is_err() {
+        // Lists of other systems have backslashes.
+        relative = name.replace('\\', "/").into();
+    }
+    let relative: PathBuf = relative.components().filter(|part| *part != Component::CurDir).collect();
     ensure!(
-        relative.components().all(|part| matches!(part, std::path::Component::Normal(_))),
+        relative.components().all(|part| matches!(part, Component::Normal(_))),
         "metadata.jsonl: \"{name}\" lies outside the dataset's folder"
     );
-    let target = Path::new(FOLDER).join(relative.strip_prefix("images").unwrap_or(relative));
+    let target = Path::new(FOLDER).join(relative.strip_prefix("images").unwrap_or(&relative));
     let keypoints = line["keypoints"].as_str().map(|file| options.pictures.join(file));
-    Ok(Job { picture: options.pictures.join(name), target, keypoints })
+    Ok(Job { picture: options.pictures.join(relative), target, keypoints })
 }
 
 /// Writes the list with the column of control images.

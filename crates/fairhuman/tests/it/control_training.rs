@@ -50,6 +50,25 @@ fn skeletons_of_drawn_people_become_a_column_of_their_list() {
 }
 
 #[test]
+fn lists_as_other_programs_write_them_get_control_images_as_training_reads_them() {
+    let world = World::empty();
+    std::fs::create_dir_all(world.path("d/images")).unwrap();
+    for name in ["a.png", "b.png"] {
+        let picture = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 16 { 0 } else { 200 }; 3]));
+        picture.save(world.path("d/images").join(name)).unwrap();
+    }
+    let list = "\u{feff}{\"image\":\"./images/a.png\",\"text\":\"x\"}\n{\"image\":\"images\\\\b.png\",\"text\":\"y\"}\n";
+    std::fs::write(world.path("d/metadata.jsonl"), list).unwrap();
+    let said = world.ok(&["control", "d", "--kind", "canny"]);
+    assert!(said.starts_with("2 control images") && said.contains("0 pictures skipped"), "{said}");
+    let list = String::from_utf8(world.bytes("d/metadata.jsonl")).unwrap();
+    for name in ["a.png", "b.png"] {
+        assert!(world.path("d/conditioning").join(name).is_file(), "{name}");
+        assert!(list.contains(&format!("\"conditioning_image\":\"conditioning/{name}\"")), "{list}");
+    }
+}
+
+#[test]
 fn control_images_that_are_all_alike_are_told_by_check_and_when_training_starts() {
     let world = world("controlnet");
     let words = "all 10 are of one and the same colour";

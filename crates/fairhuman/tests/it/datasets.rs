@@ -1,7 +1,8 @@
 //! Datasets as people have them, trained on: buckets, repeats, weights, and captions that vary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fairhuman_train::events::Event;
 use serde_json::Value;
 
 use crate::world::World;
@@ -107,6 +108,34 @@ fn a_folders_weight_multiplies_its_squared_errors() {
     assert!(whole[0] > 0.0);
     for (whole, half) in whole.iter().zip(half) {
         assert!((0.5 * whole - half).abs() < 1e-9 * whole.abs(), "{whole} {half}");
+    }
+}
+
+#[test]
+fn a_picture_that_is_listed_twice_is_held_out_or_trained_on_and_never_both() {
+    let world = World::new(&[("steps = 6", "steps = 10"), ("every = 3", "every = 10")]);
+    let list = std::fs::read_to_string(world.path("people/metadata.jsonl")).unwrap();
+    let again = list.replace("\"text\":\"", "\"text\":\"again, ").replace("images/", "./images/");
+    assert!(again.contains("again, ") && again.contains("./images/"));
+    std::fs::write(world.path("people/metadata.jsonl"), format!("{list}{again}")).unwrap();
+    let plain = |name: &String| name.trim_start_matches("./").to_owned();
+    let first = list.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok()).unwrap();
+    let named = format!("validation = {{ samples = [{}], every = 10, draws = 2 }}", first["image"]);
+    world.recipe("named.toml", &[("steps = 6", "steps = 10"), (HELD_OUT, &named)]);
+    for (recipe, pictures) in [("recipe.toml", 2), ("named.toml", 1)] {
+        world.ok(&["train", recipe, "--out", recipe.trim_end_matches(".toml")]);
+        let run = recipe.trim_end_matches(".toml");
+        let held_out = world.events(run).into_iter().find_map(|event| match event {
+            Event::Start(start) => Some(start.held_out),
+            _ => None,
+        });
+        let held_out: Vec<String> = held_out.unwrap().iter().map(plain).collect();
+        let distinct: BTreeSet<&String> = held_out.iter().collect();
+        assert_eq!((distinct.len(), held_out.len()), (pictures, 2 * pictures), "{held_out:?}");
+        let trained: BTreeSet<String> =
+            world.steps(run).iter().flat_map(|step| step.samples.iter().map(plain)).collect();
+        assert_eq!(trained.len(), 10 - pictures, "{trained:?}");
+        assert!(held_out.iter().all(|name| !trained.contains(name)), "{held_out:?} {trained:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which pictures are trained on, in which order, and which are held out.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use fairhuman_dataset::Dataset;
 
@@ -35,26 +36,50 @@ pub(crate) fn choose_training(
     Ok((training, held_out))
 }
 
-/// Indices of the held-out samples, ascending.
+/// Indices of the held-out samples, ascending. A picture that is listed several times (with a caption each, or
+/// in two subsets) is held out with all its listings: trained on in one of them, it would not be unseen.
 fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<usize>, DataError> {
-    if let Some(names) = &recipe.validation.samples {
-        let find = |name: &PathBuf| {
-            dataset.items().iter().position(|item| item.image == *name).ok_or_else(|| {
-                let name = name.display();
-                DataError::Problem(format!(
-                    "validation.samples: the dataset has no picture \"{name}\"; names are as the dataset lists them, \
-                     such as \"{}\"",
-                    dataset.item(0).image.display()
-                ))
-            })
-        };
-        let mut list = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        list.sort_unstable();
-        list.dedup();
-        return Ok(list);
+    let pictures = listings(dataset);
+    let chosen: Vec<usize> = match &recipe.validation.samples {
+        Some(names) => {
+            let find = |name: &PathBuf| {
+                let is_named = |&i: &usize| dataset.item(i).image == *name;
+                pictures.iter().position(|listed| listed.iter().any(is_named)).ok_or_else(|| {
+                    let name = name.display();
+                    DataError::Problem(format!(
+                        "validation.samples: the dataset has no picture \"{name}\"; names are as the dataset lists them, \
+                         such as \"{}\"",
+                        dataset.item(0).image.display()
+                    ))
+                })
+            };
+            names.iter().map(find).collect::<Result<_, _>>()?
+        }
+        None => {
+            let share = recipe.validation.share.unwrap_or(0.0);
+            // A share that was asked for is at least one picture.
+            let count =
+                if share > 0.0 { ((share * pictures.len() as f64).round() as usize).max(1) } else { 0 };
+            held_out(recipe.validation.seed, pictures.len(), count)
+        }
+    };
+    let mut list: Vec<usize> = chosen.into_iter().flat_map(|picture| pictures[picture].clone()).collect();
+    list.sort_unstable();
+    list.dedup();
+    Ok(list)
+}
+
+/// The pictures in the order of the dataset, each as the indices under which it is listed.
+fn listings(dataset: &Dataset) -> Vec<Vec<usize>> {
+    let mut pictures: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<&Path, usize> = HashMap::new();
+    for (i, item) in dataset.items().iter().enumerate() {
+        let name = item.image.strip_prefix(".").unwrap_or(&item.image);
+        let picture = *known.entry(name).or_insert(pictures.len());
+        match pictures.get_mut(picture) {
+            Some(listed) => listed.push(i),
+            None => pictures.push(vec![i]),
+        }
     }
-    let share = recipe.validation.share.unwrap_or(0.0);
-    // A share that was asked for is at least one picture.
-    let count = if share > 0.0 { ((share * dataset.len() as f64).round() as usize).max(1) } else { 0 };
-    Ok(held_out(recipe.validation.seed, dataset.len(), count))
+    pictures
 }

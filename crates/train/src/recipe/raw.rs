@@ -229,7 +229,8 @@ pub struct RawCheckpoints {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawValidation {
-    /// Share of the pictures that are held out, chosen by the seed. Default 0: none.
+    /// Share of the pictures that are held out, chosen by the seed. Default 0: none. A picture that is listed
+    /// several times is held out with all its listings.
     pub share: Option<f64>,
     /// Held-out pictures by name, as the dataset lists them (`"images/0007.png"`); instead of `share`.
     pub samples: Option<Vec<PathBuf>>,

@@ -148,7 +148,8 @@ pub(super) fn find(file: &File, asked: &Asked, spec: &CocoSpec, list: &Path) -> 
             seen |= frame.is_some() || !annotation.body().is_empty();
         }
         if !asked.parts.is_empty() && annotation.body().iter().any(|value| !value.is_finite()) {
-            let text = "its keypoints must be finite numbers".to_owned();
+            let text =
+                "its keypoints must be finite numbers, three for each point of its category".to_owned();
             faults.add(What::NoNumbers, id.clone(), text);
         }
         if seen && picture.size().is_none() && sizeless.insert(&picture.id) {
@@ -175,7 +176,7 @@ struct About<'a> {
 
 /// Looks at an object's outline, and at its box where that is drawn.
 fn object(faults: &mut Faults, boxes: &mut Boxes, annotation: &Annotation, about: About<'_>) {
-    if let Segmentation::RunLengths { size } = &annotation.segmentation
+    if let Segmentation::RunLengths { size, .. } = &annotation.segmentation
         && let (Some((width, height)), [h, w]) = (about.picture.size(), &size[..])
         && (w.0, h.0) != (f64::from(width), f64::from(height))
     {
@@ -186,16 +187,16 @@ fn object(faults: &mut Faults, boxes: &mut Boxes, annotation: &Annotation, about
         faults.add(What::OtherSize, about.id.into(), text);
     }
     if about.spec.shape == CocoShape::Points {
-        if !annotation.segmentation.polygons().is_empty() {
+        if !annotation.segmentation.shapes().is_empty() {
             return;
         }
         if !matches!(annotation.segmentation, Segmentation::Missing) {
-            let text = "its segmentation has no polygon of three corners or more (run lengths are not read): \
-                        its box is drawn";
+            let text = "its segmentation has neither a polygon of three corners or more nor run lengths that fill its \
+                        picture: its box is drawn";
             faults.add(What::NoPolygons, about.id.into(), text.into());
         }
     }
-    boxes.look(faults, about, "bbox", annotation.bbox.as_deref());
+    boxes.look(faults, about, "bbox", annotation.frame().as_deref());
 }
 
 /// Boxes that are drawn, and those of them that seem to be in shares of their picture.

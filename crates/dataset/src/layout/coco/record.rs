@@ -5,12 +5,15 @@
 //! Every key that is used is a field: files have hundreds of megabytes, and a tree of values takes ten times
 //! as much.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::PARTS;
+use super::run_lengths::Counts;
+use crate::source::Shape;
 
 #[derive(Deserialize)]
 pub(super) struct File {
@@ -47,6 +50,28 @@ pub(super) struct Category {
     #[serde(default)]
     pub id: Id,
     pub name: String,
+    #[serde(default)]
+    keypoints: Names,
+}
+
+impl Category {
+    /// The names of its key points, in the order in which its annotations have them; none where they have no
+    /// names.
+    pub fn points(&self) -> &[String] {
+        match &self.keypoints {
+            Names::List(names) => names,
+            Names::Other(_) | Names::Missing => &[],
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Other(IgnoredAny),
+    #[default]
+    Missing,
 }
 
 /// One object or person.
@@ -65,7 +90,7 @@ pub(in crate::layout) struct Annotation {
     pub(super) segmentation: Segmentation,
     /// x, y and visibility of COCO's 17 body points.
     #[serde(default, deserialize_with = "numbers")]
-    keypoints: Option<Vec<f32>>,
+    pub(super) keypoints: Option<Vec<f32>>,
     // COCO-WholeBody's parts; see [`Annotation::part`].
     face_valid: Option<bool>,
     #[serde(default, deserialize_with = "numbers")]
@@ -109,6 +134,19 @@ impl Annotation {
         };
         let (frame, points) = (frame.as_deref(), points.as_deref());
         Some(BodyPart { valid: valid?, frame: frame.unwrap_or_default(), points: points.unwrap_or_default() })
+    }
+
+    /// Its box, or that around its outline where it has none.
+    pub(super) fn frame(&self) -> Option<Cow<'_, [f32]>> {
+        if let Some(frame) = &self.bbox {
+            return Some(frame.into());
+        }
+        let shapes = self.segmentation.shapes();
+        let [left, top, right, bottom] = shapes
+            .iter()
+            .map(Shape::bounds)
+            .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])?;
+        Some(vec![left, top, right - left, bottom - top].into())
     }
 
     /// True if it says anything about faces or hands.
@@ -291,8 +329,8 @@ impl<'de> Deserialize<'de> for Scalar {
 pub(super) enum Segmentation {
     /// Corners of polygons, x and y in turn.
     Polygons(Vec<Vec<Number>>),
-    /// Run lengths, which are not read, of a picture of this height and width.
-    RunLengths { size: Vec<Number> },
+    /// Run lengths of a picture of this height and width.
+    RunLengths { size: Vec<Number>, counts: Counts },
     /// Something else, which is not read.
     Other(IgnoredAny),
     /// Nothing.
@@ -301,8 +339,18 @@ pub(super) enum Segmentation {
 }
 
 impl Segmentation {
+    /// All that can be drawn: polygons, or the pixels that run lengths say, as boxes.
+    pub fn shapes(&self) -> Vec<Shape> {
+        let Segmentation::RunLengths { size, counts } = self else {
+            return self.polygons().into_iter().map(Shape::Polygon).collect();
+        };
+        let [height, width] = &size[..] else { return Vec::new() };
+        let size = width.side().zip(height.side());
+        size.and_then(|size| counts.boxes(size)).unwrap_or_default()
+    }
+
     /// The polygons of at least three corners.
-    pub fn polygons(&self) -> Vec<Vec<[f32; 2]>> {
+    fn polygons(&self) -> Vec<Vec<[f32; 2]>> {
         let Segmentation::Polygons(polygons) = self else { return Vec::new() };
         let whole = |values: &&Vec<Number>| {
             values.len() >= 6
