@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::ModelChoice;
+use super::{ModelChoice, Network};
 
 /// `fairhuman init-model`
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ pub struct Merge {
     pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE|NAME", required = true, value_parser = super::networks::network)]
-    pub lora: Vec<PathBuf>,
+    pub lora: Vec<Network>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = super::factor::<f32>)]
     pub lora_weight: Vec<f32>,
