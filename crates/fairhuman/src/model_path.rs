@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use fairhuman_builtin::clip_merges;
 use fairhuman_diffusion::pipeline::ModelFolder;
-use fairhuman_diffusion::single_file::{Changes, Missing, Predicts, write_folder, write_variant};
+use fairhuman_diffusion::single_file::{
+    Changes, Missing, Predicts, write_folder, write_variant, yaml_says_v,
+};
 use fairhuman_train::recipe::{Model, Prediction, Recipe};
 use fairhuman_train::size;
 
@@ -38,7 +40,9 @@ fn folder(path: &Path, asked: Asked<'_>) -> anyhow::Result<PathBuf> {
     let model = match is_checkpoint {
         false => model,
         true => {
-            let out = place("checkpoints", path, &[base, vae], &format!("{prediction:?}"))?;
+            // A file beside it that is written later has a say, too.
+            let settings = format!("{prediction:?} {}", yaml_says_v(path));
+            let out = place("checkpoints", path, &[base, vae], &settings)?;
             if !out.join("model_index.json").is_file() {
                 let merges = clip_merges()?;
                 let predicts = prediction.map(|prediction| match prediction {
