@@ -105,7 +105,8 @@ Example:
   fairhuman merge --model models/sdxl --lora runs/people/lora.safetensors \\
       --out models/people
 
-The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there. \
+The new folder is a whole model in diffusers' layout; every tensor keeps its type, and weights of a variant (fp16) get \
+plain names. It appears when all of it is there. \
 With a name that ends in .safetensors it is one checkpoint file, for A1111, ComfyUI and the model sites.")]
 pub struct Merge {
     #[command(flatten)]
