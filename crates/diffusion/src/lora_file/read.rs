@@ -107,7 +107,8 @@ pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result
         let fail =
             |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
         let config_fail = |problem| LoraFileError::Metadata { path: path.into(), problem };
-        let norms = parts.factors.contains_key(&Factor::OutputNorms);
+        let norms =
+            [Factor::OutputNorms, Factor::Norms].iter().any(|norms| parts.factors.contains_key(norms));
         let told = match (parts.factors.get(&Factor::Down), &peft) {
             (Some(down), Some(peft)) if parts.alpha.is_none() => {
                 let rank = down.shape.first().copied().unwrap_or(0);

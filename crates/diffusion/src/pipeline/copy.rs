@@ -86,8 +86,8 @@ fn fill(
     release_absent(model, &partial.join(INDEX))
 }
 
-/// Takes out of the index `copy` what it names and `model` has not: diffusers reads no folder that lacks a part
-/// of its index, and downloads leave parts such as the safety checker out.
+/// Takes out of the index `copy` what it names and `model` has not: diffusers reads no folder that lacks a
+/// part of its index, and downloads leave parts such as the safety checker out.
 fn release_absent(model: &ModelFolder, copy: &Path) -> Result<(), ModelError> {
     let absent = |name: &&String| !model.is_read(name) && !model.path.join(name).is_dir();
     let absent: Vec<&String> = model.components.iter().filter(absent).collect();
@@ -99,8 +99,8 @@ fn release_absent(model: &ModelFolder, copy: &Path) -> Result<(), ModelError> {
     Ok(write_json(copy, &index)?)
 }
 
-/// Weights that are a view of a checkpoint file become files of their own. Those of a variant get plain names:
-/// what replaces a component has them, and diffusers reads no folder that has some of both.
+/// Weights that are a view of a checkpoint file become files of their own. Those of a variant get plain
+/// names: what replaces a component has them, and diffusers reads no folder that has some of both.
 fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelError> {
     if !only_config && from.join(VIEW).is_file() {
         let files = WeightFiles::open(from)?;
