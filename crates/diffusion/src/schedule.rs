@@ -192,6 +192,11 @@ impl NoiseSchedule {
         &self.alphas_cumprod
     }
 
+    /// True if the last noise level holds nothing of the picture.
+    pub fn has_zero_snr(&self) -> bool {
+        self.alphas_cumprod.last().is_some_and(|&last| last < 1e-9)
+    }
+
     /// Coefficients (of z0, of eps) in zt = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps. Panics if t is out of
     /// range.
     pub fn noising(&self, t: usize) -> (f64, f64) {

@@ -31,7 +31,7 @@ pub use edit::Edit;
 pub use evaluate::{Evaluate, JudgeChoice, Losses};
 pub use init::{Aim, Init};
 pub use model::{ControlKind, Convert, Dtype, InitControl, InitModel, Merge, Preset};
-pub use networks::{ControlChoice, LoraChoice, ModelChoice, RegionNetworks};
+pub use networks::{ControlChoice, LoraChoice, ModelChoice, Network, RegionNetworks};
 pub use refine::{Refine, RefineMode, RegionKind, RegionOrder};
 pub use sample::Sample;
 pub use several::Several;

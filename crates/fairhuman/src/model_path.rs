@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use fairhuman_builtin::clip_merges;
 use fairhuman_diffusion::pipeline::ModelFolder;
-use fairhuman_diffusion::single_file::{Changes, Missing, Predicts, write_folder, write_variant};
+use fairhuman_diffusion::single_file::{
+    Changes, Missing, Predicts, write_folder, write_variant, yaml_says_v,
+};
 use fairhuman_train::recipe::{Model, Prediction, Recipe};
 use fairhuman_train::size;
 
 use crate::cache;
-use crate::cli::ModelChoice;
+use crate::cli::{ModelChoice, Network};
 use crate::hub;
 
 /// The name of the built-in model.
@@ -38,7 +40,9 @@ fn folder(path: &Path, asked: Asked<'_>) -> anyhow::Result<PathBuf> {
     let model = match is_checkpoint {
         false => model,
         true => {
-            let out = place("checkpoints", path, &[base, vae], &format!("{prediction:?}"))?;
+            // A file beside it that is written later has a say, too.
+            let settings = format!("{prediction:?} {}", yaml_says_v(path));
+            let out = place("checkpoints", path, &[base, vae], &settings)?;
             if !out.join("model_index.json").is_file() {
                 let merges = clip_merges()?;
                 let predicts = prediction.map(|prediction| match prediction {
@@ -96,10 +100,13 @@ pub fn is_builtin(path: &Path) -> bool {
 /// # Errors
 /// As [`folder`].
 pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
-    let base = choice.base.as_deref().map(|base| folder(base, Asked::default())).transpose()?;
+    let base = choice.base.as_ref().map(|base| folder(&base.path, Asked::default())).transpose()?;
     let ModelChoice { prediction, clip_skip, .. } = *choice;
-    let asked = Asked { base: base.as_deref(), prediction, vae: choice.vae.as_deref(), clip_skip };
-    let Some(model) = &choice.model else { return folder(&cache::builtin_model()?, asked) };
+    let vae = choice.vae.as_ref().map(|vae| &*vae.path);
+    let asked = Asked { base: base.as_deref(), prediction, vae, clip_skip };
+    let Some(Network { path: model, .. }) = &choice.model else {
+        return folder(&cache::builtin_model()?, asked);
+    };
     // A file that is not there is told by its reader.
     if model.exists() || is_builtin(model) {
         ensure_used(model, [("--base", base.is_some()), ("--prediction", prediction.is_some())])?;
@@ -108,9 +115,9 @@ pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
 }
 
 /// The model as the command line names it, for what is written down: the folder that [`chosen`] finds may be
-/// one of a cache. (Of a name on the Hub this is where it was downloaded to.)
+/// one of a cache.
 pub fn named(choice: &ModelChoice) -> PathBuf {
-    choice.model.clone().unwrap_or_else(|| BUILTIN.into())
+    choice.model.as_ref().map_or_else(|| BUILTIN.into(), |model| model.named.clone())
 }
 
 /// A settled model in words: `dream.safetensors (base models/sdxl)`.

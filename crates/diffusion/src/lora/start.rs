@@ -1,10 +1,12 @@
 //! A LoRA that training begins with: the factors of a file in the place of fresh ones.
 
+use std::collections::BTreeSet;
+
 use fairhuman_engine::{Backend, Params};
 
 use super::attach::check;
 use super::{AdaptedModule, LoraSpec, geometry, is_named, sites};
-use crate::lora_file::LoraFile;
+use crate::lora_file::{LoraFile, LoraModule};
 use crate::net::{Layers, ModelError, Plan, channels_last};
 
 /// Checks that a file's modules are among those that `spec` adapts in the network `component`, with its rank.
@@ -15,6 +17,13 @@ pub fn check_start(plan: &Plan, spec: &LoraSpec, component: &str, file: &LoraFil
     if let Some(path) = file.others.keys().next() {
         return Err(ModelError::lora(format!(
             "{path} has an adapter of another kind than LoRA: such files are used and merged, and not trained on"
+        )));
+    }
+    let ranks: BTreeSet<usize> = file.modules.values().map(LoraModule::rank).collect();
+    if let (Some(first), Some(last), true) = (ranks.first(), ranks.last(), ranks.len() > 1) {
+        return Err(ModelError::lora(format!(
+            "its modules have ranks from {first} to {last}, and training has one for all: bring them to one with the \
+             program that made the file, or merge it into the model and train on that"
         )));
     }
     for (path, module) in &file.modules {

@@ -157,15 +157,15 @@ impl PeftAlpha {
         Self { config: config.iter().map(|(k, v)| (format!("{component}.{k}"), v.clone())).collect() }
     }
 
-    /// The alpha that gives module `path` its scale, or `None` where the configuration states none.
-    pub(super) fn of(&self, path: &str, rank: usize) -> Result<Option<f32>, String> {
-        let Some((component, rest)) = path.split_once('.') else { return Ok(None) };
+    /// The alpha that gives module `path` its scale, or `None` where the configuration states none. `norms`
+    /// says whether the file has the norms of a DoRA for it.
+    pub(super) fn of(&self, path: &str, rank: usize, norms: bool) -> Result<Option<f32>, String> {
+        let Some((component, _)) = path.split_once('.') else { return Ok(None) };
         let key = |name: &str| self.config.get(&format!("{component}.{name}"));
         let truthy = |name: &str| matches!(key(name), Some(Value::Bool(true)));
-        if truthy("use_dora") {
+        if truthy("use_dora") && !norms {
             return Err(format!(
-                "{ADAPTER_KEY}: \"{component}.use_dora\" is true; {}",
-                super::advice("DoRA")
+                "{ADAPTER_KEY}: \"{component}.use_dora\" is true, but the file has no lora_magnitude_vector of {path}"
             ));
         }
         for (name, other) in [("peft_type", "LORA"), ("fan_in_fan_out", "false")] {
@@ -175,26 +175,40 @@ impl PeftAlpha {
                 return Err(format!("{ADAPTER_KEY}: \"{component}.{name}\" is {found}; expected {other}"));
             }
         }
-        let number = |value: &Value| match value {
-            Value::Null => Ok(None),
-            value => value.as_f64().map(Some).ok_or_else(|| {
-                format!("{ADAPTER_KEY}: an alpha of \"{component}\" is {value}; expected a number")
-            }),
-        };
-        let mut alpha = key("lora_alpha").map_or(Ok(None), number)?;
-        if let Some(Value::Object(patterns)) = key("alpha_pattern") {
+        let alpha = self.number(path, "lora_alpha", "alpha_pattern")?;
+        // Rank-stabilised LoRA divides by the root of the rank instead.
+        let stabilised = if truthy("use_rslora") { (rank as f64).sqrt() } else { 1.0 };
+        Ok(alpha.map(|a| (a * stabilised) as f32))
+    }
+
+    /// The scale of a LoHa or LoKr at `path`: alpha over the configuration's rank, which a LoKr's tensors
+    /// need not have. `None` where the configuration does not state both.
+    pub(super) fn scale_of(&self, path: &str) -> Result<Option<f32>, String> {
+        let alpha = self.number(path, "alpha", "alpha_pattern")?;
+        let rank = self.number(path, "r", "rank_pattern")?.filter(|rank| *rank > 0.0);
+        Ok(alpha.zip(rank).map(|(alpha, rank)| (alpha / rank) as f32))
+    }
+
+    /// The number under `key` of the component of `path`, or that of the first pattern that names the module.
+    fn number(&self, path: &str, key: &str, by_pattern: &str) -> Result<Option<f64>, String> {
+        let Some((component, rest)) = path.split_once('.') else { return Ok(None) };
+        let get = |name: &str| self.config.get(&format!("{component}.{name}"));
+        let mut found = get(key);
+        if let Some(Value::Object(patterns)) = get(by_pattern) {
             for (pattern, value) in patterns {
                 // PEFT: the pattern matches the end of the path, from a dot on.
                 let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{pattern})$"))
-                    .map_err(|e| format!("{ADAPTER_KEY}: alpha_pattern {pattern:?}: {e}"))?;
+                    .map_err(|e| format!("{ADAPTER_KEY}: {by_pattern} {pattern:?}: {e}"))?;
                 if regex.is_match(rest) {
-                    alpha = number(value)?;
+                    found = Some(value);
                     break;
                 }
             }
         }
-        // Rank-stabilised LoRA divides by the root of the rank instead.
-        let stabilised = if truthy("use_rslora") { (rank as f64).sqrt() } else { 1.0 };
-        Ok(alpha.map(|a| (a * stabilised) as f32))
+        let Some(value) = found.filter(|value| !value.is_null()) else { return Ok(None) };
+        value
+            .as_f64()
+            .map(Some)
+            .ok_or_else(|| format!("{ADAPTER_KEY}: {key} of \"{component}\" is {value}; expected a number"))
     }
 }

@@ -106,6 +106,14 @@ impl OtherModule {
         Ok(())
     }
 
+    /// Multiplies the change of a LoHa or LoKr, into one of its tensors; nothing of another kind.
+    pub(super) fn multiply(&mut self, scale: f32) {
+        let factor = [Hada1A, Kron1, Kron1A].into_iter().find(|factor| self.has(*factor));
+        if let Some(tensor) = factor.and_then(|factor| self.factors.get_mut(&factor)) {
+            tensor.data.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+
     /// Adds `weight` times the change of the bias, where there is one.
     ///
     /// # Errors

@@ -106,15 +106,22 @@ pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result
     for (name, mut parts) in parts {
         let fail =
             |problem: String| LoraFileError::Module { path: path.into(), module: name.clone(), problem };
+        let config_fail = |problem| LoraFileError::Metadata { path: path.into(), problem };
+        let norms =
+            [Factor::OutputNorms, Factor::Norms].iter().any(|norms| parts.factors.contains_key(norms));
         let told = match (parts.factors.get(&Factor::Down), &peft) {
-            (Some(down), Some(peft)) if parts.alpha.is_none() => peft
-                .of(&name, down.shape.first().copied().unwrap_or(0))
-                .map_err(|problem| LoraFileError::Metadata { path: path.into(), problem })?,
+            (Some(down), Some(peft)) if parts.alpha.is_none() => {
+                let rank = down.shape.first().copied().unwrap_or(0);
+                peft.of(&name, rank, norms).map_err(config_fail)?
+            }
             _ => None,
         };
         let alpha = parts.alpha.or(told);
         if !parts.is_pair() {
-            let module = OtherModule { factors: parts.factors, alpha };
+            let mut module = OtherModule { factors: parts.factors, alpha };
+            if let Some(peft) = peft.as_ref().filter(|_| alpha.is_none()) {
+                module.multiply(peft.scale_of(&name).map_err(config_fail)?.unwrap_or(1.0));
+            }
             check_other(&module).map_err(fail)?;
             lora.others.insert(name, module);
             continue;

@@ -5,10 +5,15 @@ use std::path::Path;
 
 use fairhuman_engine::WeightData;
 use fairhuman_files::PartialFolder;
+use serde_json::json;
 
 use super::ModelFolder;
+use crate::config_check::Config;
 use crate::net::ModelError;
-use crate::weights::{TensorBytes, VIEW, WeightFiles, write_safetensors};
+use crate::weights::{TensorBytes, VIEW, WeightFiles, variant_of, write_json, write_safetensors};
+
+/// A model folder's index.
+const INDEX: &str = "model_index.json";
 
 /// Makes the model folder `to` from `from`: every component that its index names is copied, but those
 /// `replaced` get their `config.json` and what `write` puts into them (told the component and its folder).
@@ -78,10 +83,24 @@ fn fill(
     for component in replaced {
         write(component, &partial.join(component))?;
     }
-    Ok(())
+    release_absent(model, &partial.join(INDEX))
 }
 
-/// Weights that are a view of a checkpoint file become files of their own.
+/// Takes out of the index `copy` what it names and `model` has not: diffusers reads no folder that lacks a
+/// part of its index, and downloads leave parts such as the safety checker out.
+fn release_absent(model: &ModelFolder, copy: &Path) -> Result<(), ModelError> {
+    let absent = |name: &&String| !model.is_read(name) && !model.path.join(name).is_dir();
+    let absent: Vec<&String> = model.components.iter().filter(absent).collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let mut index = Config::parse(&model.path.join(INDEX))?;
+    absent.into_iter().for_each(|name| index[name] = json!([null, null]));
+    Ok(write_json(copy, &index)?)
+}
+
+/// Weights that are a view of a checkpoint file become files of their own. Those of a variant get plain
+/// names: what replaces a component has them, and diffusers reads no folder that has some of both.
 fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelError> {
     if !only_config && from.join(VIEW).is_file() {
         let files = WeightFiles::open(from)?;
@@ -100,11 +119,13 @@ fn copy_files(from: &Path, to: &Path, only_config: bool) -> Result<(), ModelErro
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         write_safetensors(&to.join(format!("{stem}.safetensors")), &tensors.collect(), &metadata)?;
     }
+    let variant = variant_of(from);
     for entry in std::fs::read_dir(from).map_err(io(from))? {
         let path = entry.map_err(io(from))?.path();
         let name = path.file_name().unwrap_or_default();
         if path.is_file() && name != VIEW && (!only_config || name == "config.json") {
-            fairhuman_files::copy(&path, &to.join(name))?;
+            let plain = variant.as_ref().filter(|(file, _)| *file == path).map(|(_, plain)| plain.as_ref());
+            fairhuman_files::copy(&path, &to.join(plain.unwrap_or(name)))?;
         }
     }
     Ok(())

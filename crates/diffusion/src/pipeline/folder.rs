@@ -97,6 +97,13 @@ impl ModelFolder {
         Ok(Self { path: path.into(), family, zeros_for_empty_prompt, components })
     }
 
+    /// True for a component that is read here.
+    pub fn is_read(&self, component: &str) -> bool {
+        let texts = self.texts();
+        let mut folders = texts.iter().flat_map(|(tokenizer, encoder, _)| [tokenizer, encoder]);
+        matches!(component, "unet" | "vae" | "scheduler") || folders.any(|folder| folder.ends_with(component))
+    }
+
     /// The folder, its components and their files: any of them may be a link to another place.
     pub fn places(&self) -> Vec<PathBuf> {
         let entries = |folder: &Path| -> Vec<PathBuf> {

@@ -31,8 +31,11 @@ pub(super) struct Parts {
 /// The beginning of a U-Net's names.
 pub(super) const UNET: &str = "model.diffusion_model.";
 
+/// Width of SD 2.x's text embeddings.
+const SD2_TEXT: usize = 1024;
+
 /// Marks of files that hold something else, and what it is.
-const OTHERS: [(&str, &str); 18] = [
+const OTHERS: [(&str, &str); 20] = [
     ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3 model"),
     ("joint_blocks.", "a Stable Diffusion 3 model"),
     ("model.diffusion_model.double_blocks.", "a Flux model"),
@@ -47,6 +50,11 @@ const OTHERS: [(&str, &str); 18] = [
         "unet.down_blocks.",
         "weights of a U-Net with diffusers' names under \"unet.\", or a LoRA: name a LoRA with --lora",
     ),
+    (
+        "down_blocks.",
+        "a U-Net or ControlNet in diffusers' names: name the folder of the model or network that it belongs to",
+    ),
+    ("input_blocks.", "a U-Net without model.diffusion_model. before its tensors' names"),
     ("string_to_param", "an embedding (textual inversion)"),
     ("clip_l", "an embedding (textual inversion)"),
     ("edm_mean", "a model trained by EDM (Playground 2.5), whose noise schedule is not known here"),
@@ -70,7 +78,7 @@ pub(super) fn recognise(path: &Path, files: &WeightFiles) -> Result<Parts, Model
         |list: &[(&str, &'static str)]| list.iter().find(|(mark, _)| has(mark)).map(|(_, what)| *what);
     let unet = |name: &str| files.shape(&format!("{UNET}{name}"));
     // Marks that a whole model of another training has beside its U-Net.
-    if let Some(what) = marked(&OTHERS[13..15]) {
+    if let Some(what) = marked(&OTHERS[15..17]) {
         return refused(what);
     }
     let Some(first) = unet("input_blocks.0.0.weight") else {
@@ -116,7 +124,11 @@ pub(super) fn recognise(path: &Path, files: &WeightFiles) -> Result<Parts, Model
         ),
     };
     let texts: Vec<TextPart> = texts.into_iter().flatten().collect();
-    let is_sd2 = family == Family::Sd && texts.iter().any(|text| text.open_clip);
+    // A U-Net alone is told by the width of the text that it reads.
+    let reads = files.names().find(|name| name.starts_with(UNET) && name.ends_with(".attn2.to_k.weight"));
+    let is_wide = reads.and_then(|name| files.shape(name)?.get(1)) == Some(&SD2_TEXT);
+    let is_sd2 =
+        family == Family::Sd && (texts.iter().any(|text| text.open_clip) || (texts.is_empty() && is_wide));
     let vae = has("first_stage_model.").then_some("first_stage_model.");
     Ok(Parts { family, is_sd2, vae, texts })
 }

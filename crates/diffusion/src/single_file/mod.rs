@@ -24,7 +24,7 @@ use crate::vae::{self, VaeConfig};
 use crate::weights::{Part, VIEW, View, Viewed, WeightError, WeightFiles, write_json};
 use family::{Parts, TextPart, UNET, recognise};
 pub use names::open_clip as open_clip_name;
-pub use prediction::Predicts;
+pub use prediction::{Predicts, yaml_says_v};
 pub use variant::{Changes, write_variant};
 pub use write::{About, write_file};
 
@@ -54,6 +54,7 @@ pub struct Missing<'a> {
 /// A file that is no such checkpoint, by name; parts that it lacks; tensors that are missing, left over or of
 /// another shape.
 pub fn write_folder(file: &Path, missing: &Missing<'_>, out: &Path) -> Result<String, ModelError> {
+    let named = file;
     let file = file.canonicalize().map_err(|source| ModelError::Io { path: file.into(), source })?;
     let files = WeightFiles::open_file(&file)?;
     let parts = recognise(&file, &files)?;
@@ -62,7 +63,7 @@ pub fn write_folder(file: &Path, missing: &Missing<'_>, out: &Path) -> Result<St
         let problem = format!("is no base for {}: it is of another family", file.display());
         return Err(ModelError::Folder { path: base.path.clone(), problem });
     }
-    let prediction = prediction::of(&file, &files, &parts, missing.predicts);
+    let prediction = prediction::of(named, (&files, &parts), missing.predicts, base.as_ref())?;
     let io = |source| ModelError::Io { path: out.into(), source };
     let partial = PartialFolder::new(out).map_err(io)?;
     let checkpoint = Checkpoint { file: &file, files: &files, parts: &parts, base: base.as_ref() };

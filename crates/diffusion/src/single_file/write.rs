@@ -59,8 +59,7 @@ pub fn write_file(folder: &Path, to: &Path, about: &About) -> Result<(), ModelEr
         }
     }
     let is_v = schedule.prediction() == Prediction::Velocity;
-    let has_zero_snr = schedule.alphas_cumprod().last().is_some_and(|&last| last < 1e-9);
-    let markers = [("v_pred", is_v && model.family == Family::Sdxl), ("ztsnr", has_zero_snr)];
+    let markers = [("v_pred", is_v && model.family == Family::Sdxl), ("ztsnr", schedule.has_zero_snr())];
     for (name, _) in markers.into_iter().filter(|(_, is_set)| *is_set) {
         file.add(name.into(), vec![0], DType::F32, Content::Made(Vec::new()));
     }

@@ -61,6 +61,17 @@ fn is_variant(name: &str) -> bool {
     middle.is_some_and(|m| m.starts_with('.') && m.len() > 1 && !m[1..].contains('.') && !m.contains("-of-"))
 }
 
+/// The file of a variant that is read of `folder`, weights or their index, and its name without the variant;
+/// none where plain files are read.
+pub(crate) fn variant_of(folder: &Path) -> Option<(PathBuf, String)> {
+    let path = locate(folder).ok()?;
+    let name = path.file_name()?.to_str().filter(|name| is_variant(name))?;
+    let stem = STEMS.iter().find(|stem| name.starts_with(*stem))?;
+    let end = if name.ends_with(".json") { ".safetensors.index.json" } else { ".safetensors" };
+    let plain = format!("{stem}{end}");
+    Some((path, plain))
+}
+
 /// Opens the shards that an index names, each tensor from the shard that the index gives it.
 pub(super) fn open_index(path: &Path) -> Result<WeightFiles, WeightError> {
     let corrupt = |problem: String| WeightError::Corrupt { path: path.into(), problem };

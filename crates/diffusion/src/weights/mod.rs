@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairhuman_engine::{DType, WeightBytes, WeightData};
 
 pub use fairhuman_files::write_atomically;
+pub(crate) use files::variant_of;
 pub(crate) use view::transposed;
 pub use view::{Part, VIEW, View, Viewed};
 pub(crate) use write::sha256_of;

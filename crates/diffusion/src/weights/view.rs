@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use half::{bf16, f16};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, MappedFile, WeightError, WeightFiles};
+use super::{Entry, MappedFile, WeightError, WeightFiles, fp8};
 
 /// The name of such a file in a component's folder.
 pub const VIEW: &str = "weights.view.json";
@@ -89,8 +91,10 @@ impl WeightFiles {
             let Some(entry) = entries.get(&viewed.name) else {
                 return Err(WeightError::Missing { path: self.path, tensor: viewed.name.clone() });
             };
-            let scale = viewed.scale.as_ref().and_then(|name| entries.get(name));
-            let scale = scale.and_then(|scale| self.number(scale)).unwrap_or(1.0);
+            let scale = match viewed.scale.as_ref().filter(|_| fp8::is_fp8(entry.dtype)) {
+                Some(name) => self.number(name, entries.get(name))?,
+                None => 1.0,
+            };
             let part = part_of(&mut self, entry, viewed, scale).ok_or_else(|| WeightError::Shape {
                 path: self.files[entry.file].path.clone(),
                 tensor: viewed.name.clone(),
@@ -106,11 +110,24 @@ impl WeightFiles {
         Ok(Self { entries, ..self })
     }
 
-    /// The number that a tensor of one 32-bit float holds.
-    fn number(&self, entry: &Entry) -> Option<f32> {
-        let bytes = self.files[entry.file].map.bytes().get(entry.range.clone())?;
-        let is_float = entry.dtype == safetensors::Dtype::F32;
-        is_float.then(|| bytes.try_into().ok().map(f32::from_le_bytes)).flatten()
+    /// The number that scales a tensor's eight-bit values.
+    fn number(&self, name: &str, entry: Option<&Entry>) -> Result<f32, WeightError> {
+        let missing = || WeightError::Missing { path: self.path.clone(), tensor: name.into() };
+        let entry = entry.ok_or_else(missing)?;
+        let file = &self.files[entry.file];
+        match (entry.dtype, &file.map.bytes()[entry.range.clone()]) {
+            (Dtype::F32, &[a, b, c, d]) => Ok(f32::from_le_bytes([a, b, c, d])),
+            (Dtype::F16, &[a, b]) => Ok(f16::from_le_bytes([a, b]).to_f32()),
+            (Dtype::BF16, &[a, b]) => Ok(bf16::from_le_bytes([a, b]).to_f32()),
+            (dtype, _) => {
+                let shape = &entry.shape;
+                let problem = format!(
+                    "the scale \"{name}\" of eight-bit values is {dtype:?} of shape {shape:?}; expected one F32, F16 or BF16: \
+                     use the file from before it was quantised"
+                );
+                Err(WeightError::Corrupt { path: file.path.clone(), problem })
+            }
+        }
     }
 
     /// Enters bytes that were made of a file's as a file of their own: its index, and all of it.

@@ -90,6 +90,43 @@ fn weights_are_those_of_lycoris_and_peft() {
 }
 
 #[test]
+fn scales_of_pefts_configuration_count_for_all_of_its_adapters() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("adapter_model.safetensors");
+    let tensor = |shape: &[usize], value: f32| (shape.to_vec(), vec![value; shape.iter().product()]);
+    let change = |keys: &[(&str, &[usize])], config: &str| {
+        let own = |key: &str| format!("base_model.model.mid_block.attentions.0.proj_in.{key}");
+        write(&path, &keys.iter().map(|(key, shape)| (own(key), tensor(shape, 1.0))).collect());
+        std::fs::write(place.path().join("adapter_config.json"), config).unwrap();
+        let lora = read_lora(&path, &[MODULE.to_owned()], &layout()).unwrap();
+        let mut values = vec![0.0; 16];
+        lora.others[MODULE].apply(&mut values, &[4, 4], 1.0).unwrap();
+        values[0]
+    };
+    let loha: [(&str, &[usize]); 4] =
+        [("hada_w1_a", &[4, 1]), ("hada_w1_b", &[1, 4]), ("hada_w2_a", &[4, 1]), ("hada_w2_b", &[1, 4])];
+    assert_eq!(change(&loha, r#"{"peft_type": "LOHA", "r": 1, "alpha": 0.5}"#), 0.5);
+    // Neither factor of this LoKr is cut down to a rank: the configuration alone has it.
+    let lokr: [(&str, &[usize]); 2] = [("lokr_w1", &[2, 2]), ("lokr_w2", &[2, 2])];
+    assert_eq!(change(&lokr, r#"{"peft_type": "LOKR", "r": 8, "alpha": 2}"#), 0.25);
+    let pattern = r#"{"peft_type": "LOKR", "r": 8, "alpha": 2, "alpha_pattern": {"proj_in": 4}}"#;
+    assert_eq!(change(&lokr, pattern), 0.5);
+    assert_eq!(change(&lokr, "{}"), 1.0);
+    // A DoRA says so in its configuration; its rows have the length that is asked for, here 1.
+    let dora: [(&str, &[usize]); 2] = [("lora_A.weight", &[1, 4]), ("lora_B.weight", &[4, 1])];
+    let norms: (&str, &[usize]) = ("lora_magnitude_vector", &[4]);
+    let config = r#"{"peft_type": "LORA", "r": 1, "lora_alpha": 2, "use_dora": true}"#;
+    assert_close("dora", &[change(&[&dora[..], &[norms]].concat(), config)], &[0.5], 1e-6);
+    let plain = Tensors::from([
+        (format!("base_model.model.{}.lora_A.weight", &MODULE[5..]), tensor(&[1, 4], 1.0)),
+        (format!("base_model.model.{}.lora_B.weight", &MODULE[5..]), tensor(&[4, 1], 1.0)),
+    ]);
+    write(&path, &plain);
+    let error = read_lora(&path, &[MODULE.to_owned()], &layout()).unwrap_err().to_string();
+    assert!(error.contains("lora_magnitude_vector"), "{error}");
+}
+
+#[test]
 fn the_axis_of_a_dora_is_told_by_its_shape_also_of_a_square_weight() {
     let place = tempfile::tempdir().unwrap();
     for (shape, expected) in [

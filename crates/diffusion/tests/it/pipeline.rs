@@ -7,6 +7,7 @@ use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::{Family, ModelFolder, Pipeline, copy_model};
 use fairhuman_diffusion::unet::UNetConfig;
 use fairhuman_diffusion::vae::VaeConfig;
+use fairhuman_diffusion::weights::WeightFiles;
 use fairhuman_engine::{Backend, Cpu, DType, Params, Tape, Var};
 
 use crate::golden::{assert_close, channels_last, folder, get, open, tensor};
@@ -176,6 +177,8 @@ fn a_copied_model_has_every_folder_that_its_index_names_and_nothing_is_left_of_a
         serde_json::from_str(&std::fs::read_to_string(at("model/model_index.json")).unwrap()).unwrap();
     index["feature_extractor"] = serde_json::json!(["transformers", "CLIPImageProcessor"]);
     index["safety_checker"] = serde_json::json!([null, null]);
+    // Named, and not there, as in what was downloaded.
+    index["image_encoder"] = serde_json::json!(["transformers", "CLIPVisionModelWithProjection"]);
     std::fs::write(at("model/model_index.json"), index.to_string()).unwrap();
     for folder in ["feature_extractor", "safety_checker", "notes"] {
         std::fs::create_dir(at("model").join(folder)).unwrap();
@@ -195,11 +198,54 @@ fn a_copied_model_has_every_folder_that_its_index_names_and_nothing_is_left_of_a
         read("model/scheduler/scheduler_config.json")
     );
     assert!(!at("copy.v2/safety_checker").exists() && !at("copy.v2/notes").exists());
+    let copied: serde_json::Value = serde_json::from_slice(&read("copy.v2/model_index.json")).unwrap();
+    assert_eq!(copied["image_encoder"], serde_json::json!([null, null]));
+    assert_eq!(copied["feature_extractor"], index["feature_extractor"]);
 
     let fail = |_: &str, _: &std::path::Path| Err(ModelError::Lora { problem: "none".into() });
     assert!(copy_model(&at("model"), &at("copy.v2"), &["unet"], fail).is_err());
     assert_eq!(read("copy.v2/unet/diffusion_pytorch_model.safetensors"), b"new");
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "the model and its copy");
+}
+
+#[test]
+fn weights_of_a_variant_have_plain_names_in_a_copy() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    init_model(&Cpu::new(0).unwrap(), Preset::Tiny, DType::F16, 0, &at("model")).unwrap();
+    let rename =
+        |from: &str, to: &str| std::fs::rename(at("model").join(from), at("model").join(to)).unwrap();
+    rename("unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors");
+    rename("text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors");
+    // In shards: here one.
+    rename(
+        "vae/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.fp16-00001-of-00001.safetensors",
+    );
+    let files =
+        WeightFiles::open_file(&at("model/vae/diffusion_pytorch_model.fp16-00001-of-00001.safetensors"));
+    let map =
+        |name: &str| (name.to_owned(), "diffusion_pytorch_model.fp16-00001-of-00001.safetensors".into());
+    let map: serde_json::Map<_, _> = files.unwrap().names().map(map).collect();
+    let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+    std::fs::write(at("model/vae/diffusion_pytorch_model.safetensors.index.fp16.json"), index).unwrap();
+    // Beside plain weights it is another set of them.
+    std::fs::write(at("model/text_encoder_2/model.fp16.safetensors"), "half").unwrap();
+
+    copy_model(&at("model"), &at("copy"), &[], |_, _| Ok(())).unwrap();
+    for file in [
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors.index.json",
+        "text_encoder_2/model.safetensors",
+        "text_encoder_2/model.fp16.safetensors",
+    ] {
+        assert!(at("copy").join(file).is_file(), "{file}");
+    }
+    assert!(!at("copy/unet/diffusion_pytorch_model.fp16.safetensors").exists());
+    let unet = std::fs::read(at("copy/unet/diffusion_pytorch_model.safetensors")).unwrap();
+    assert!(unet == std::fs::read(at("model/unet/diffusion_pytorch_model.fp16.safetensors")).unwrap());
+    Pipeline::open(&Cpu::new(1).unwrap(), &at("copy")).unwrap();
 }
 
 #[test]

@@ -143,10 +143,55 @@ fn what_the_model_predicts_is_told_by_the_first_that_says_it() {
     let mut marked = sdxl;
     marked.insert("v_pred".into(), vec![0]);
     marked.insert("ztsnr".into(), vec![0]);
-    assert!(world.write(&marked).unwrap().contains("the marker v_pred"));
+    // A header that says otherwise is older than the marker.
+    let header = json!({"modelspec.prediction_type": "epsilon"});
+    assert!(world.write_with(&marked, &header, None).unwrap().contains("the marker v_pred"));
     let schedule = world.config("scheduler/scheduler_config.json");
     assert_eq!(schedule["rescale_betas_zero_snr"], json!(true));
     assert_eq!(schedule["timestep_spacing"], json!("trailing"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_yaml_file_is_found_beside_a_link_and_beside_the_file() {
+    let world = world();
+    let folder = world.path("links");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink("../model.safetensors", folder.join("link.safetensors")).unwrap();
+    write_zeros(&world.path("model.safetensors"), &list("keys-sdxl.deflate"), &json!({}));
+    let merges = [("a".to_owned(), "b</w>".to_owned())];
+    let missing = Missing { base: None, vae: None, predicts: None, merges: &merges };
+    let note = |name: &str| write_folder(&world.path(name), &missing, &world.path("out")).unwrap();
+    assert!(note("links/link.safetensors").contains("noise (epsilon)"));
+    let yaml = "model:\n  params:\n    parameterization: 'v'  # velocity\n";
+    std::fs::write(folder.join("link.yaml"), yaml).unwrap();
+    assert!(note("links/link.safetensors").contains("the .yaml file beside it"));
+    assert!(note("model.safetensors").contains("noise (epsilon)"));
+    std::fs::remove_file(folder.join("link.yaml")).unwrap();
+    std::fs::write(world.path("model.yaml"), yaml).unwrap();
+    assert!(note("links/link.safetensors").contains("the .yaml file beside it"));
+}
+
+#[test]
+fn a_u_net_alone_predicts_what_its_base_does() {
+    let world = world();
+    let (folder, whole) = (world.path("folder"), world.path("whole.safetensors"));
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sampler/sd"), &folder);
+    std::fs::create_dir_all(folder.join("tokenizer")).unwrap();
+    let about = About { title: "small".into(), date: "2026-01-01".into(), resolution: (64, 64) };
+    write_file(&folder, &whole, &about).unwrap();
+    let files = WeightFiles::open_file(&whole).unwrap();
+    let unet = files.names().filter(|name| name.starts_with("model.diffusion_model."));
+    let unet: Shapes = unet.map(|name| (name.to_owned(), files.shape(name).unwrap().to_vec())).collect();
+    write_zeros(&world.path("model.safetensors"), &unet, &json!({}));
+    let merges = [("a".to_owned(), "b</w>".to_owned())];
+    let note = |predicts| {
+        let missing = Missing { base: Some(&folder), vae: None, predicts, merges: &merges };
+        write_folder(&world.path("model.safetensors"), &missing, &world.path("out")).unwrap()
+    };
+    assert!(note(None).contains("velocity (v): its base does"));
+    assert_eq!(world.config("scheduler/scheduler_config.json")["prediction_type"], json!("v_prediction"));
+    assert!(note(Some(Predicts::Epsilon)).contains("noise (epsilon)"));
 }
 
 #[test]
@@ -242,6 +287,8 @@ fn what_is_no_such_checkpoint_is_named() {
         (one("joint_blocks.0.context_block.attn.qkv.weight"), "a Stable Diffusion 3 model"),
         (one("lora_unet_down_blocks_0.lora_down.weight"), "a LoRA: name it with --lora"),
         (one("control_model.zero_convs.0.0.weight"), "a ControlNet: name it with --control"),
+        (one("down_blocks.0.resnets.0.conv1.weight"), "a U-Net or LoRA in diffusers' names"),
+        (one("input_blocks.0.0.weight"), "a U-Net without model.diffusion_model."),
         (one("something.else"), "not known"),
         (without("first_stage_model."), "has no autoencoder"),
         (without("conditioner.embedders.1."), "has no text encoder"),

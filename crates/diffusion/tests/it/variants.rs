@@ -8,7 +8,7 @@ use fairhuman_diffusion::clip::ClipText;
 use fairhuman_diffusion::net::Trainable;
 use fairhuman_diffusion::single_file::{About, Changes, Missing, write_file, write_folder, write_variant};
 use fairhuman_diffusion::vae::AutoencoderKl;
-use fairhuman_diffusion::weights::{TensorBytes, WeightFiles, write_safetensors};
+use fairhuman_diffusion::weights::{Part, TensorBytes, Viewed, WeightFiles, write_safetensors};
 use fairhuman_engine::{Backend, Cpu, Params, Tape};
 use serde_json::{Map, Value, json};
 
@@ -143,6 +143,31 @@ fn eight_bit_checkpoints_are_read_with_and_without_scales() {
             let close = |(a, b): (&f32, &f32)| (a - b).abs() <= a.abs() / 15.0 + scale / 512.0;
             assert!(expected.to_f32().iter().zip(&found.to_f32()).all(close), "{name}");
         }
+    }
+}
+
+#[test]
+fn scales_of_eight_bit_values_have_any_type_of_float_and_are_one_number() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("small.safetensors");
+    let read = |dtype: &str, shape: Vec<usize>, bytes: Vec<u8>| {
+        let weight = ("w.weight".to_owned(), "F8_E4M3", vec![2], vec![0x38, 0x40]);
+        write_raw(&path, &[weight, ("w.scale_weight".into(), dtype, shape, bytes)]);
+        let (name, scale) = ("w.weight".to_owned(), Some("w.scale_weight".to_owned()));
+        let viewed = Viewed { name: name.clone(), shape: vec![2], part: Part::Whole, scale };
+        let files = WeightFiles::open_file(&path).unwrap().viewed(&BTreeMap::from([(name, viewed)]))?;
+        files.get_any_shape("w.weight").map(|data| data.to_f32())
+    };
+    for (dtype, bytes) in
+        [("F32", 0.5f32.to_le_bytes().to_vec()), ("F16", vec![0x00, 0x38]), ("BF16", vec![0x00, 0x3f])]
+    {
+        for shape in [vec![], vec![1]] {
+            assert_eq!(read(dtype, shape, bytes.clone()).unwrap(), [0.5, 1.0], "{dtype}");
+        }
+    }
+    for (dtype, bytes) in [("F32", vec![0; 8]), ("I16", vec![0; 4])] {
+        let error = read(dtype, vec![2], bytes).unwrap_err().to_string();
+        assert!(error.contains("w.scale_weight") && error.contains("[2]"), "{error}");
     }
 }
 

@@ -177,5 +177,5 @@ fn judge(text: &str) -> Result<JudgeChoice, String> {
 
 /// A path, or a name on the Hub.
 fn located(text: &str) -> Result<PathBuf, String> {
-    if Path::new(text).exists() { Ok(text.into()) } else { network(text) }
+    if Path::new(text).exists() { Ok(text.into()) } else { Ok(network(text)?.path) }
 }

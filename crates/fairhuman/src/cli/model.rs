@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::ModelChoice;
+use super::{ModelChoice, Network};
 
 /// `fairhuman init-model`
 #[derive(Debug, Args)]
@@ -105,14 +105,15 @@ Example:
   fairhuman merge --model models/sdxl --lora runs/people/lora.safetensors \\
       --out models/people
 
-The new folder is a whole model in diffusers' layout; every tensor keeps its type. It appears when all of it is there. \
+The new folder is a whole model in diffusers' layout; every tensor keeps its type, and weights of a variant (fp16) get \
+plain names. It appears when all of it is there. \
 With a name that ends in .safetensors it is one checkpoint file, for A1111, ComfyUI and the model sites.")]
 pub struct Merge {
     #[command(flatten)]
     pub model: ModelChoice,
     /// A LoRA file, by kohya, PEFT or diffusers; again for more
     #[arg(long, value_name = "FILE|NAME", required = true, value_parser = super::networks::network)]
-    pub lora: Vec<PathBuf>,
+    pub lora: Vec<Network>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = super::factor::<f32>)]
     pub lora_weight: Vec<f32>,

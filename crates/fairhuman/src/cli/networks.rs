@@ -11,6 +11,22 @@ use super::{factor, share};
 use crate::hub;
 use crate::model_path::BUILTIN;
 
+/// A network that the command line names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// As it was named, for what is written down: a name on the Hub stays one.
+    pub named: PathBuf,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Network {
+    /// Its name in words.
+    pub fn shown(&self) -> String {
+        self.named.display().to_string()
+    }
+}
+
 /// A model.
 #[derive(Debug, Clone, Args)]
 pub struct ModelChoice {
@@ -18,17 +34,17 @@ pub struct ModelChoice {
     /// of either on the Hugging Face Hub, once downloaded (`fairhuman models get`) [default: the built-in
     /// model]
     #[arg(long, value_name = "DIR|FILE|NAME", value_parser = network)]
-    pub model: Option<PathBuf>,
+    pub model: Option<Network>,
     /// For a checkpoint file: another model for the parts that it lacks, and for settings that shapes do not
     /// say
     #[arg(long, value_name = "DIR|FILE|NAME", requires = "model", value_parser = network)]
-    pub base: Option<PathBuf>,
+    pub base: Option<Network>,
     /// For a checkpoint file: what the model predicts, epsilon or v, where the file does not say
     #[arg(long, value_name = "KIND", requires = "model", value_parser = prediction)]
     pub prediction: Option<Prediction>,
     /// Another autoencoder: a folder, one file of it, or a model that has it
     #[arg(long, value_name = "DIR|FILE|NAME", value_parser = network)]
-    pub vae: Option<PathBuf>,
+    pub vae: Option<Network>,
     /// The layer of the text encoder that is read, from its end: 2 for most anime models of SD 1.x; not for
     /// SDXL
     #[arg(long, value_name = "N", value_parser = super::size(1..=fairhuman_train::recipe::bounds::CLIP_SKIP as u64))]
@@ -40,7 +56,7 @@ impl ModelChoice {
     pub fn read(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let named =
             [("the model", &self.model), ("the base model", &self.base), ("the autoencoder", &self.vae)];
-        named.into_iter().filter_map(|(what, path)| Some((what, path.as_deref()?)))
+        named.into_iter().filter_map(|(what, network)| Some((what, &*network.as_ref()?.path)))
     }
 }
 
@@ -49,19 +65,20 @@ impl ModelChoice {
 pub struct LoraChoice {
     /// A LoRA file, by kohya, PEFT or diffusers; again for more, which add up
     #[arg(long, value_name = "FILE|NAME", value_parser = network)]
-    pub lora: Vec<PathBuf>,
+    pub lora: Vec<Network>,
     /// Weight of the LoRA, once for each --lora [default: 1]
     #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = factor::<f32>)]
     pub lora_weight: Vec<f32>,
 }
 
 /// A path of a network, or its name on the Hub.
-pub(super) fn network(text: &str) -> Result<PathBuf, String> {
-    let path = Path::new(text);
-    match text {
-        BUILTIN => Ok(path.to_owned()),
-        _ => hub::located(path).map_err(|e| format!("{e:#}")),
-    }
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    let named = PathBuf::from(text);
+    let path = match text {
+        BUILTIN => named.clone(),
+        _ => hub::located(&named).map_err(|e| format!("{e:#}"))?,
+    };
+    Ok(Network { named, path })
 }
 
 pub(super) fn prediction(text: &str) -> Result<Prediction, String> {
@@ -94,7 +111,7 @@ pub struct ControlChoice {
     /// A ControlNet, ControlNetUnion or T2I-Adapter, a diffusers folder or one file, or builtin, the built-in
     /// model's own, which follows poses; again for more, whose effects add up
     #[arg(long, value_name = "FILE|DIR|NAME", value_parser = network)]
-    pub control: Vec<PathBuf>,
+    pub control: Vec<Network>,
     /// For a ControlNetUnion: the type of its control image, such as openpose, depth, hed, canny, normal,
     /// segment, tile, repaint, or its number from 0; several images of one network: again, or TYPE,TYPE. With
     /// several networks once for each --control, none for those that are no union

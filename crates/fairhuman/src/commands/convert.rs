@@ -62,7 +62,7 @@ pub fn write_checkpoint(folder: &Path, out: &Path) -> anyhow::Result<()> {
 /// is needed.
 pub fn note_base(folder: &Path, out: &Path, choice: &ModelChoice) {
     if !reads_alone(folder, out).unwrap_or(false) {
-        let base = choice.base.clone().unwrap_or_else(|| model_path::named(choice));
+        let base = choice.base.as_ref().map_or_else(|| model_path::named(choice), |base| base.named.clone());
         errln!(
             "note: such a file does not say all of this model, whose sizes or tokenizers are not those of SD 1.x, SD 2.x or SDXL: it is read \
              with --model {} --base {} (in a recipe `base` beside `path`)",

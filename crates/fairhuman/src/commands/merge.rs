@@ -9,7 +9,7 @@ use fairhuman_engine::Cpu;
 use fairhuman_files::ensure_apart;
 
 use super::convert::{ensure_new, is_file_name, note_base, write_checkpoint};
-use super::sample::loras;
+use super::sample::{lora_files, loras};
 use super::there::ensure_there;
 use crate::cli::Merge;
 use crate::model_path;
@@ -18,11 +18,11 @@ use crate::model_path;
 pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     let loras = loras(&options.lora, &options.lora_weight)?;
     let mut read: Vec<(&str, &Path)> = options.model.read().collect();
-    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.as_path())));
+    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", file.path.as_path())));
     ensure_there(&read)?;
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     let model = model_path::chosen(&options.model)?;
-    let cpu = Cpu::new(0).context("cannot start the threads")?;
+    let (loras, cpu) = (lora_files(&loras), Cpu::new(0).context("cannot start the threads")?);
     if is_file_name(&options.out) {
         ensure_new(&options.out)?;
         let beside = options.out.parent().filter(|folder| !folder.as_os_str().is_empty());

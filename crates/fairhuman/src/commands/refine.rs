@@ -11,7 +11,7 @@ mod told;
 mod work;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,9 +33,9 @@ use super::finders::Finders;
 use super::prompt_notes;
 use super::sample::control::{self, Wanted};
 use super::sample::init::no_step;
-use super::sample::{file, loras};
+use super::sample::{file, lora_files, loras};
 use super::there::ensure_there;
-use crate::cli::Refine;
+use crate::cli::{Network, Refine};
 use crate::device::{self, Resources, Work};
 use crate::interrupt::{self, INTERRUPTED};
 use crate::memory::{self, Memory};
@@ -71,9 +71,9 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
         ensure!(types.len() <= 1, "{}: {} types; {expected}", path.display(), types.len());
     }
     let mut read: Vec<(&str, &Path)> = vec![("the pictures", &options.pictures)];
-    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &**file)));
+    read.extend(loras.iter().map(|(file, _)| ("the LoRA file", &*file.path)));
     read.extend(options.model.read());
-    read.extend(options.networks.control.iter().map(|path| ("the control network", path.as_path())));
+    read.extend(controls.iter().map(|control| ("the control network", control.path.as_path())));
     read.extend(options.regions.iter().map(|path| ("the regions", path.as_path())));
     read.extend(options.masks.iter().map(|path| ("the masks", path.as_path())));
     ensure_there(&read)?;
@@ -87,7 +87,7 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     note_unknown(&source, &jobs);
     let model = model_path::chosen(&options.model)?;
     let folder = ModelFolder::open(&model)?;
-    let size = model_size(options, &folder)?;
+    let size = model_size(options, &folder, &controls)?;
     control::check(&controls, &folder, reduction(&folder)?, (size.width as usize, size.height as usize))?;
     let own = &options.finders;
     let asked_for = matches!(source, Source::Detectors) || own.faces.is_some() || own.hands.is_some();
@@ -135,7 +135,7 @@ struct Summary {
 struct Refining<'a> {
     options: &'a Refine,
     jobs: &'a [Job],
-    loras: &'a [(PathBuf, f32)],
+    loras: &'a [(Network, f32)],
     controls: &'a [control::Wanted],
     source: &'a Source,
     model: &'a Path,
@@ -154,12 +154,12 @@ impl Work for Refining<'_> {
             return self.all::<B>(None);
         }
         let mut pipeline = Pipeline::open(backend, self.model)?;
-        let params = generate::attach_loras(backend, &mut pipeline, self.loras)?;
+        let params = generate::attach_loras(backend, &mut pipeline, &lora_files(self.loras))?;
         let side = (self.size.width as usize, self.size.height as usize);
         memory::check_sampling(pipeline.parts().folder, side, 1, Memory::read())?;
         let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());
-        let load = |path: &PathBuf| Control::load(backend, path, &unet, reduction);
-        let networks = options.networks.control.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let load = |control: &Wanted| Control::load(backend, &control.path, &unet, reduction);
+        let networks = self.controls.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let refiner = Refiner {
             backend,
             pipeline: &pipeline,

@@ -23,7 +23,7 @@ use fairhuman_files::{Kind, MARK, ensure_apart, ensure_ours};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::{MOST_MADE, Sample};
+use crate::cli::{MOST_MADE, Network, Sample};
 use crate::commands::prompt_notes;
 use crate::commands::there::ensure_there;
 use crate::device::{self, Resources, Work};
@@ -53,7 +53,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let out = options.out.clone().unwrap_or_else(free_folder);
     let mut written: Vec<PathBuf> = pictures.iter().map(|p| out.join(file_name(p))).collect();
     written.push(out.join(GRID));
-    let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &**file)).collect();
+    let mut read: Vec<(&str, &Path)> = loras.iter().map(|(file, _)| ("the LoRA file", &*file.path)).collect();
     read.extend(options.model.read());
     read.extend(options.init.iter().map(|path| ("the picture of --init", path.as_path())));
     read.extend(inits.iter().map(|file| ("the picture of --init", file.as_path())));
@@ -110,7 +110,7 @@ struct Sampling<'a> {
     /// All files that are written.
     written: &'a [PathBuf],
     prompts: &'a [String],
-    loras: &'a [(PathBuf, f32)],
+    loras: &'a [(Network, f32)],
     pictures: &'a [Picture],
     controls: &'a [control::Wanted],
     /// The picture that those of each prompt begin with; none of all without `--init`.
@@ -143,7 +143,7 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let shown = canvas.as_ref().map_or((width, height), Canvas::shown);
     control::check(controls, &folder, reduction, (width, height))?;
     let mut pipeline = Pipeline::open(backend, &model)?;
-    let params = generate::attach_loras(backend, &mut pipeline, loras)?;
+    let params = generate::attach_loras(backend, &mut pipeline, &lora_files(loras))?;
     let settings = Settings {
         sampler: options.sampler,
         steps: options.steps,
@@ -275,7 +275,7 @@ fn inits(options: &Sample, prompts: usize) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// LoRA files with their weights.
-pub(super) fn loras(files: &[PathBuf], weights: &[f32]) -> anyhow::Result<Vec<(PathBuf, f32)>> {
+pub(super) fn loras(files: &[Network], weights: &[f32]) -> anyhow::Result<Vec<(Network, f32)>> {
     if !weights.is_empty() && weights.len() != files.len() {
         bail!(
             "{} --lora and {} --lora-weight: give a weight for each file, or none at all",
@@ -285,6 +285,11 @@ pub(super) fn loras(files: &[PathBuf], weights: &[f32]) -> anyhow::Result<Vec<(P
     }
     let weight = |i: usize| weights.get(i).copied().unwrap_or(1.0);
     Ok(files.iter().enumerate().map(|(i, file)| (file.clone(), weight(i))).collect())
+}
+
+/// The same by where they are.
+pub(super) fn lora_files(loras: &[(Network, f32)]) -> Vec<(PathBuf, f32)> {
+    loras.iter().map(|(file, weight)| (file.path.clone(), *weight)).collect()
 }
 
 fn pictures(options: &Sample, prompts: &[String]) -> anyhow::Result<Vec<Picture>> {

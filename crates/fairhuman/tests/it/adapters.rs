@@ -105,6 +105,29 @@ fn training_begins_with_what_a_lora_has_learnt() {
 }
 
 #[test]
+fn a_lora_of_several_ranks_is_no_beginning_and_says_so() {
+    let world = World::new(&[]);
+    let files = WeightFiles::open(&world.path("tiny/unet")).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
+    for (i, name) in files.names().filter(|name| name.ends_with(".to_q.weight")).take(3).enumerate() {
+        let (module, shape) = (name.trim_end_matches(".weight"), files.shape(name).unwrap());
+        tensors.push((format!("unet.{module}.lora_A.weight"), vec![i + 1, shape[1]]));
+        tensors.push((format!("unet.{module}.lora_B.weight"), vec![shape[0], i + 1]));
+    }
+    let zeros = vec![0.0; 4096];
+    let tensor = |shape: &'_ Vec<usize>| zeros[..shape.iter().product()].to_vec();
+    let values: Vec<Vec<f32>> = tensors.iter().map(|(_, shape)| tensor(shape)).collect();
+    let tensors = tensors.iter().zip(&values);
+    let tensors = tensors.map(|((name, shape), values)| (name.clone(), TensorBytes::f32(shape, values)));
+    write_safetensors(&world.path("ranks.safetensors"), &tensors.collect(), &BTreeMap::new()).unwrap();
+    world.recipe("recipe.toml", &[(LORA, "lora = { rank = 2, from = \"ranks.safetensors\" }")]);
+    for command in ["check", "train"] {
+        let error = world.fails(&[command, "recipe.toml"]);
+        assert!(error.contains("ranks from 1 to 3"), "{command}: {error}");
+    }
+}
+
+#[test]
 fn an_autoencoder_of_ones_own_is_taken_and_skips_of_sdxl_are_refused() {
     let world = World::new(&[("steps = 6", "steps = 1")]);
     world.ok(&["init-model", "--preset", "tiny", "--out", "other", "--seed", "5"]);

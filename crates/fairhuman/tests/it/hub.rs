@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Output;
 
+use fairhuman_pictures::png_texts;
+
 use crate::world::World;
 
 #[path = "../../../hub/tests/it/server.rs"]
@@ -49,6 +51,13 @@ fn a_name_on_the_hub_is_downloaded_once_and_then_stands_for_a_model() {
         let drawn = draw(model, out);
         assert!(drawn.status.success(), "{}", said(&drawn));
         assert_eq!(picture(out), picture("a"), "{model}");
+        // The picture names the model as the command did, not the place in the cache.
+        let texts = png_texts(&world.bytes(&format!("{out}/0000.png")));
+        let text = |key: &str| texts.iter().find(|(k, _)| k == key).map(|(_, text)| text.clone()).unwrap();
+        let about: serde_json::Value = serde_json::from_str(&text("fairhuman")).unwrap();
+        assert_eq!(about["model"], model);
+        let last = model.rsplit('/').next().unwrap();
+        assert!(text("parameters").contains(&format!("Model: {last},")), "{texts:?}");
     }
     for command in ["check", "train"] {
         let done = run(&world, &server.endpoint, &[command, "recipe.toml"]);

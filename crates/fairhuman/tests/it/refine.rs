@@ -288,6 +288,14 @@ fn control_networks_run_where_there_are_landmarks_and_nowhere_else() {
 }
 
 #[test]
+fn the_built_in_control_network_is_known_by_its_name() {
+    let world = world();
+    let builtin = ["--models", "none", "--control", "builtin", "--regions", "regions.json", "--steps", "2"];
+    world.ok(&[&["refine", "in", "--prompt", "a man", "--out", "out"][..], &builtin].concat());
+    assert!(String::from_utf8_lossy(&world.bytes("out/a.png")).contains("\"file\":\"builtin\""));
+}
+
+#[test]
 fn mistakes_are_answered_with_what_to_do() {
     let world = world();
     std::fs::write(world.path("wrong.json"), r#"{"a.png": [{"kind": "hand", "box": [9, 9, 3, 3]}]}"#)

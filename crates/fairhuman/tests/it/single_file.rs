@@ -76,6 +76,20 @@ fn folder_and_file_draw_the_same_picture_also_with_a_lora_merged_in() {
 }
 
 #[test]
+fn a_yaml_file_that_comes_later_is_not_too_late() {
+    let world = world();
+    let prediction = |out: &str| {
+        world.ok(&[&["convert", "--model"][..], &FILE, &["--out", out]].concat());
+        let schedule = world.bytes(&format!("{out}/scheduler/scheduler_config.json"));
+        let schedule: serde_json::Value = serde_json::from_slice(&schedule).unwrap();
+        schedule["prediction_type"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(prediction("before"), "epsilon");
+    std::fs::write(world.path("model.yaml"), "parameterization: \"v\"").unwrap();
+    assert_eq!(prediction("after"), "v_prediction");
+}
+
+#[test]
 fn a_run_on_a_file_goes_on_where_the_file_was_moved_and_not_with_another() {
     let world = world();
     let said = world.run(&["train", "recipe.toml", "--out", "whole"]);

@@ -21,8 +21,8 @@ use fairhuman_train::evaluation::{Evaluation, evaluate};
 use fairhuman_train::recipe::Recipe;
 use serde_json::{Value, json};
 
-use crate::cli::{Evaluate, Losses};
-use crate::commands::sample::loras;
+use crate::cli::{Evaluate, Losses, Network};
+use crate::commands::sample::{lora_files, loras};
 use crate::commands::there::ensure_there;
 use crate::device::{self, Work};
 use crate::interrupt::{self, INTERRUPTED};
@@ -37,7 +37,7 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     let weighted = loras(&losses.loras.lora, &losses.loras.lora_weight)?;
     let written = ["losses.jsonl", "summary.json", "report.html"].map(|name| options.out.join(name));
     let mut read: Vec<(&str, &Path)> = vec![("the dataset", dataset)];
-    read.extend(losses.loras.lora.iter().map(|file| ("the LoRA file", file.as_path())));
+    read.extend(losses.loras.lora.iter().map(|file| ("the LoRA file", file.path.as_path())));
     read.extend(losses.model.read());
     ensure_there(&read)?;
     ensure_apart(&written, &read)?;
@@ -49,7 +49,7 @@ pub fn run(options: &Evaluate) -> anyhow::Result<ExitCode> {
     let stop = interrupt::flag_that_says("leaving after the samples in work");
     let mut arms: Vec<(String, Vec<(PathBuf, f32)>)> = vec![("model".into(), Vec::new())];
     if !weighted.is_empty() {
-        arms.push(("with LoRA".into(), weighted));
+        arms.push(("with LoRA".into(), lora_files(&weighted)));
     }
     let mut found = Vec::new();
     for (name, loras) in &arms {
@@ -159,13 +159,13 @@ fn lines(found: &[(String, Evaluation)]) -> String {
 
 fn summary(options: &Evaluate, recipe: &Recipe, table: &Table) -> String {
     let losses = &options.losses;
-    let loras: Vec<Value> = losses.loras.lora.iter().map(|file| json!(file.display().to_string())).collect();
+    let loras: Vec<Value> = losses.loras.lora.iter().map(|file| json!(file.shown())).collect();
     let summary = json!({
         "fairhuman": env!("CARGO_PKG_VERSION"),
         "losses": "mean squared error of the prediction over the cells of the whole picture or of a region; background: what no region covers",
         "statistics": "95 % intervals by a bootstrap over pictures, by percentiles; change: relative to the model without LoRA, pictures and noise the same",
         "model": model_path::named(&losses.model).display().to_string(),
-        "base": losses.model.base.as_ref().map(|base| base.display().to_string()),
+        "base": losses.model.base.as_ref().map(Network::shown),
         "loras": loras,
         "lora_weights": losses.loras.lora_weight,
         "dataset": recipe.dataset.path.display().to_string(),

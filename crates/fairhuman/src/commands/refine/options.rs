@@ -13,7 +13,7 @@ use fairhuman_refine::{Filter, Kind, ModelSize, Order};
 use fairhuman_vision::files;
 use serde_json::{Value, json};
 
-use crate::cli::{ModelChoice, Refine, RegionKind, RegionOrder};
+use crate::cli::{ModelChoice, Network, Refine, RegionKind, RegionOrder};
 use crate::commands::png_names::png_names;
 use crate::commands::sample::made_with::Hashes;
 use crate::commands::sample::{self, control::Wanted};
@@ -57,10 +57,10 @@ pub fn reduction(folder: &ModelFolder) -> anyhow::Result<usize> {
 }
 
 /// The sizes that the model takes, and its control networks.
-pub fn model_size(options: &Refine, folder: &ModelFolder) -> anyhow::Result<ModelSize> {
+pub fn model_size(options: &Refine, folder: &ModelFolder, controls: &[Wanted]) -> anyhow::Result<ModelSize> {
     let reduction = reduction(folder)?;
     let mut multiple = reduction;
-    for path in &options.networks.control {
+    for Wanted { path, .. } in controls {
         if let ControlConfig::Adapter(config) = ControlConfig::read(path, &folder.unet(), reduction)? {
             multiple = lcm(multiple, config.downscale);
         }
@@ -110,13 +110,12 @@ pub fn filter(options: &Refine) -> Filter {
 /// and the name of the folder that was made of it, which is another one when a file was changed.
 fn about_model(choice: &ModelChoice, folder: &Path) -> Value {
     let named = model_path::named(choice);
-    let shown = |path: &PathBuf| path.display().to_string();
     let made = folder.file_name().filter(|_| folder != named).map(|name| name.to_string_lossy());
     json!({
-        "name": shown(&named),
-        "base": choice.base.as_ref().map(shown),
+        "name": named.display().to_string(),
+        "base": choice.base.as_ref().map(Network::shown),
         "prediction": choice.prediction,
-        "vae": choice.vae.as_ref().map(shown),
+        "vae": choice.vae.as_ref().map(Network::shown),
         "clip_skip": choice.clip_skip,
         "files": stamps(folder),
         "made": made,
@@ -143,7 +142,7 @@ fn stamps(folder: &Path) -> String {
 pub fn settings(
     options: &Refine,
     model: &Path,
-    (loras, controls): (&[(PathBuf, f32)], &[Wanted]),
+    (loras, controls): (&[(Network, f32)], &[Wanted]),
 ) -> anyhow::Result<Value> {
     let hashes = Hashes::new(loras, controls)?;
     let digest = |path: &Option<PathBuf>| -> anyhow::Result<Value> {

@@ -1,7 +1,7 @@
 //! The settings that a picture file carries: a text in the form that other programs read, and everything as
 //! JSON.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fairhuman_diffusion::generate::{Picture, Settings};
 use fairhuman_diffusion::sampler::Sampler;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::control::Wanted;
 use super::made_with::Hashes;
-use crate::cli::ModelChoice;
+use crate::cli::{ModelChoice, Network};
 use crate::model_path;
 
 /// The settings of a picture.
@@ -22,7 +22,7 @@ pub struct About<'a> {
     /// The model, as it was named.
     pub model: &'a ModelChoice,
     /// LoRA files and weights.
-    pub loras: &'a [(PathBuf, f32)],
+    pub loras: &'a [(Network, f32)],
     /// Hashes of LoRA files and control networks.
     pub hashes: &'a Hashes,
     /// Control networks, and the place of this picture's prompt among all.
@@ -70,7 +70,7 @@ impl About<'_> {
         }
         if !self.loras.is_empty() {
             let list: Vec<String> =
-                self.loras.iter().map(|(file, weight)| format!("{}: {weight}", stem(file))).collect();
+                self.loras.iter().map(|(file, weight)| format!("{}: {weight}", stem(&file.named))).collect();
             text.push_str(&format!(", Lora: \"{}\"", list.join(", ")));
         }
         for (i, control) in self.controls.0.iter().enumerate() {
@@ -96,9 +96,9 @@ impl About<'_> {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "model": model_path::named(self.model).display().to_string(),
-            "base": self.model.base.as_deref().map(shown),
+            "base": self.model.base.as_ref().map(Network::shown),
             "prediction": self.model.prediction,
-            "vae": self.model.vae.as_deref().map(shown),
+            "vae": self.model.vae.as_ref().map(Network::shown),
             "clip_skip": self.model.clip_skip,
             "loras": self.hashes.loras(self.loras),
             "controls": self.hashes.controls(controls, prompt),
@@ -124,8 +124,27 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The last part of a path, without its ending if it is a file's.
+/// The last part of a path, without its ending if it is a file's; what comes after a dot in a name on the
+/// Hub (`org/dream-1.5`) is no ending.
 fn stem(path: &Path) -> String {
-    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    let is_file = path.is_file() || path.extension().is_some_and(|end| end == "safetensors");
+    let name = if is_file { path.file_stem() } else { path.file_name() };
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_ending_of_a_file_is_left_out() {
+        for (path, expected) in [
+            ("models/dream.safetensors", "dream"),
+            ("org/dream-1.5", "dream-1.5"),
+            ("org/loras/style.v2.safetensors", "style.v2"),
+            ("builtin", "builtin"),
+        ] {
+            assert_eq!(stem(Path::new(path)), expected);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use fairhuman_engine::Backend;
 use super::init::{fitted, one_for_each};
 use super::inpaint::filled;
 use crate::cache;
-use crate::cli::{ControlChoice, Sample};
+use crate::cli::{ControlChoice, Network, Sample};
 use crate::model_path::is_builtin;
 
 /// A control network of the command line.
@@ -57,15 +57,15 @@ pub fn networks(options: &ControlChoice) -> anyhow::Result<Vec<Wanted>> {
          for a network that is no union",
         types.len()
     );
-    let one = |(i, named): (usize, &PathBuf)| {
+    let one = |(i, network): (usize, &Network)| {
         let start = options.control_start.get(i).copied().unwrap_or(0.0);
         let end = options.control_end.get(i).copied().unwrap_or(1.0);
         ensure!(start <= end, "--control-start {start} is after --control-end {end}");
         let weight = options.control_weight.get(i).copied().unwrap_or(1.0);
-        let path = if is_builtin(named) { cache::builtin_pose()? } else { named.clone() };
+        let Network { named, path } = network.clone();
+        let path = if is_builtin(&path) { cache::builtin_pose()? } else { path };
         let types = types.get(i).cloned().unwrap_or_default();
-        let (named, images) = (named.clone(), Vec::new());
-        Ok(Wanted { named, path, types, images, weight, span: (start, end), guess: false })
+        Ok(Wanted { named, path, types, images: Vec::new(), weight, span: (start, end), guess: false })
     };
     options.control.iter().enumerate().map(one).collect()
 }

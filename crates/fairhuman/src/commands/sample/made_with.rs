@@ -10,14 +10,16 @@ use fairhuman_files::sha256_of;
 use serde_json::{Value, json};
 
 use super::control::Wanted;
+use crate::cli::Network;
 
 /// SHA-256 of the files that are read of each network, by name.
 pub struct Hashes(BTreeMap<PathBuf, BTreeMap<String, String>>);
 
 impl Hashes {
     /// Reads the files.
-    pub fn new(loras: &[(PathBuf, f32)], controls: &[Wanted]) -> anyhow::Result<Self> {
-        let paths = loras.iter().map(|(path, _)| path).chain(controls.iter().map(|control| &control.path));
+    pub fn new(loras: &[(Network, f32)], controls: &[Wanted]) -> anyhow::Result<Self> {
+        let paths =
+            loras.iter().map(|(file, _)| &file.path).chain(controls.iter().map(|control| &control.path));
         let mut all = BTreeMap::new();
         for path in paths {
             if !all.contains_key(path) {
@@ -27,8 +29,8 @@ impl Hashes {
         Ok(Self(all))
     }
 
-    pub fn loras(&self, loras: &[(PathBuf, f32)]) -> Value {
-        let lora = |(path, weight): &(PathBuf, f32)| json!({"file": path.display().to_string(), "sha256": self.0.get(path), "weight": weight});
+    pub fn loras(&self, loras: &[(Network, f32)]) -> Value {
+        let lora = |(file, weight): &(Network, f32)| json!({"file": file.shown(), "sha256": self.0.get(&file.path), "weight": weight});
         loras.iter().map(lora).collect()
     }
 
