@@ -16,7 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use fairhuman_diffusion::weights::write_atomically;
-use fairhuman_files::{FolderLock, LockError, remove_leftovers};
+use fairhuman_files::{FolderLock, LockError, Overlap, ensure_apart, remove_leftovers};
 
 use crate::error::TrainError;
 use crate::events::{self, Event, EventLog, Resumed};
@@ -157,8 +157,20 @@ pub fn is_resolved(recipe: &str) -> bool {
     recipe.starts_with(RECIPE_BEGINNING)
 }
 
-/// True if a recipe is the one that the run in a folder wrote: it may be read, and written again.
-pub fn is_own_recipe(run: &Path, path: &Path) -> bool {
+/// Fails where a run would write over its recipe, the file at `path`. The run's own may be read and written
+/// again.
+///
+/// # Errors
+/// The file, and what would be written there.
+pub fn ensure_apart_of_recipe(run: &Recipe, path: &Path) -> Result<(), Overlap> {
+    match is_own_recipe(&run.out, path) {
+        true => Ok(()),
+        false => ensure_apart(&written(run), &[("the recipe", path)]),
+    }
+}
+
+/// True if a recipe is the one that the run in a folder wrote.
+fn is_own_recipe(run: &Path, path: &Path) -> bool {
     let is_there = match (path.canonicalize(), recipe(run).canonicalize()) {
         (Ok(path), Ok(own)) => path == own,
         _ => false,

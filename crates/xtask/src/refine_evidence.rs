@@ -84,7 +84,7 @@ pub(crate) fn run(options: &RefineEvidence) -> anyhow::Result<()> {
             "--mask-max-ratio",
             "1",
             "--mode",
-            "crops",
+            &options.mode,
         ];
         let drawn = at("drawn");
         let mut paths: Vec<(&str, &Path)> = vec![("--out", &out), ("--regions", &drawn)];

@@ -287,7 +287,7 @@ fn what_is_no_such_checkpoint_is_named() {
         (one("joint_blocks.0.context_block.attn.qkv.weight"), "a Stable Diffusion 3 model"),
         (one("lora_unet_down_blocks_0.lora_down.weight"), "a LoRA: name it with --lora"),
         (one("control_model.zero_convs.0.0.weight"), "a ControlNet: name it with --control"),
-        (one("down_blocks.0.resnets.0.conv1.weight"), "a U-Net or LoRA in diffusers' names"),
+        (one("down_blocks.0.resnets.0.conv1.weight"), "a U-Net or ControlNet in diffusers' names"),
         (one("input_blocks.0.0.weight"), "a U-Net without model.diffusion_model."),
         (one("something.else"), "not known"),
         (without("first_stage_model."), "has no autoencoder"),

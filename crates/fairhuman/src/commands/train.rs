@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use fairhuman_engine::Backend;
-use fairhuman_files::ensure_apart;
 use fairhuman_torch::Torch;
 use fairhuman_train::error::TrainError;
 use fairhuman_train::events::{Event, Reason};
@@ -45,9 +44,7 @@ fn run_in(crew: &Crew, options: &Train) -> anyhow::Result<ExitCode> {
     recipe.threads = options.threads.unwrap_or(recipe.threads);
     recipe.device = options.device.unwrap_or(recipe.device);
     recipe.precision = options.precision.or(recipe.precision);
-    if !folder::is_own_recipe(&recipe.out, &options.recipe) {
-        ensure_apart(&folder::written(&recipe), &[("the recipe", &options.recipe)])?;
-    }
+    folder::ensure_apart_of_recipe(&recipe, &options.recipe)?;
     crew.settle(&mut recipe)?;
     let memory = crew.share_of(Memory::of(recipe.device), recipe.device);
     memory::settle_gradients(&mut recipe, memory);

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use fairhuman_engine::Backend;
-use fairhuman_files::ensure_apart;
 use fairhuman_train::recipe::{Device, Recipe};
 use fairhuman_train::{folder, size, start};
 
@@ -30,8 +29,7 @@ pub fn check(path: &Path, recipe: &mut Recipe) -> Start {
         found.errors.push(chain(&error));
         return found;
     }
-    let written = folder::written(recipe);
-    found.errors.extend(ensure_apart(&written, &[("the recipe", path)]).err().map(|e| e.to_string()));
+    found.errors.extend(folder::ensure_apart_of_recipe(recipe, path).err().map(|e| e.to_string()));
     found.errors.extend(start::problems(recipe).iter().map(ToString::to_string));
     let Recipe { threads, precision, device, .. } = *recipe;
     // A CPU is always there, but may be asked for what it has not.
