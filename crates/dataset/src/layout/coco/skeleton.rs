@@ -32,12 +32,12 @@ pub(super) fn order(annotations: &mut [Annotation], categories: &[Category]) {
         let Some(points) = annotation.keypoints.as_mut().filter(|points| !points.is_empty()) else {
             continue;
         };
-        match orders.get(&annotation.category_id) {
-            Some((count, places)) if places.iter().all(Option::is_none) => {
-                if !LIKE_COCO.contains(count) {
-                    annotation.keypoints = None;
-                }
-            }
+        let named = orders.get(&annotation.category_id);
+        let says_nothing = |(count, places): &&(usize, [Option<usize>; BODY])| {
+            places.iter().all(Option::is_none) && LIKE_COCO.contains(count)
+        };
+        match named.filter(|order| !says_nothing(order)) {
+            Some((_, places)) if places.iter().all(Option::is_none) => annotation.keypoints = None,
             // There may be more than the names say, as where a whole body's points follow the body's.
             Some((count, _)) if points.len() < 3 * count || !points.len().is_multiple_of(3) => {
                 *points = vec![f32::NAN];
