@@ -89,8 +89,8 @@ impl Listing {
         self.items.is_empty() && self.errors().next().is_none()
     }
 
-    /// Warns of masks that are their own pictures: a column or folder of pictures was named in place of one of
-    /// masks, and what is bright would be the region.
+    /// Warns of masks that are their own pictures: a column or folder of pictures was named in place of one
+    /// of masks, and what is bright would be the region.
     fn find_own_masks(&mut self, regions: &[Region]) {
         for (r, region) in regions.iter().enumerate() {
             let is_own = |item: &&Item| item.masks[r] == Some(MaskSource::Picture(item.source.clone()));

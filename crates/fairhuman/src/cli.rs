@@ -243,10 +243,10 @@ fn guidance(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A seed. Other programs take -1 for one by chance.
+/// A seed. To other programs -1 is a random one.
 fn seed(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| format!("expected a whole number from 0 to {}; none is drawn by chance", u64::MAX))
+        .map_err(|_| format!("expected a whole number from 0 to {}; there is no random seed", u64::MAX))
 }
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {

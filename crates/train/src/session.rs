@@ -83,6 +83,7 @@ impl<'a, B: Backend, M: Method<B>> Session<'a, B, M> {
         start::check_recipe(recipe, saved.as_ref())?;
         let model = check_model(recipe, saved.as_ref(), &mut notes)?;
         notes.extend(saved.as_ref().and_then(|saved| moved(recipe, saved)));
+        notes.extend(saved.as_ref().and_then(|saved| begun_already(recipe, saved)));
         let setup = Setup::of(backend, folder, recipe);
         let source = |dataset: &_| M::source(&setup, settings, dataset, preparing);
         let data = Data::open(backend.exact(), recipe, source)?;
@@ -421,6 +422,16 @@ fn check_model(
         return Err(TrainError::ModelChanged { path, model });
     }
     Ok(model)
+}
+
+/// A note where a run that goes on is given another LoRA to begin with.
+fn begun_already(recipe: &Recipe, saved: &Saved) -> Option<String> {
+    let from = |recipe: &str| -> Option<String> {
+        Some(recipe.parse::<toml::Table>().ok()?.get("lora")?.get("from")?.as_str()?.to_owned())
+    };
+    let now = from(&recipe.to_toml())?;
+    let is_other = from(&saved.identity.recipe).as_ref() != Some(&now);
+    is_other.then(|| format!("lora.from: {now} changes nothing: this run goes on with what it has learnt"))
 }
 
 /// A note where a run goes on with another device than before.

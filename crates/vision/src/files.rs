@@ -28,8 +28,9 @@ impl FilesError {
 const SHEETS: [&str; 2] = ["contact-sheet.png", "control-sheet.png"];
 
 /// Photographs below a folder, as paths relative to it with `/`, sorted, without hidden files, the dataset
-/// `out` itself, others of its kind, and masks and control images beside the photographs. Formats that [`crate::photo`] cannot read are listed too, and
-/// pictures whose names do not say that they are some: both are skipped with a reason, not in silence.
+/// `out` itself, others of its kind, and masks and control images beside the photographs. Formats that
+/// [`crate::photo`] cannot read are listed too, and pictures whose names do not say that they are some: both
+/// are skipped with a reason, not in silence.
 pub fn photographs(folder: &Path, out: &Path) -> Result<Vec<String>, FilesError> {
     let out = out.canonicalize().ok();
     let mut found = Vec::new();

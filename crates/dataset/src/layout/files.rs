@@ -125,7 +125,9 @@ fn below(root: &Path) -> BTreeSet<PathBuf> {
         Some(if above.as_os_str().is_empty() { own } else { above }.to_owned())
     };
     let own = |file: &PathBuf| file.parent().map(Path::to_owned);
-    files.iter().filter(is_read).filter_map(|file| folder(file).or_else(|| own(file))).collect()
+    let folders = files.iter().filter(is_read).filter_map(|file| folder(file).or_else(|| own(file)));
+    // Where the recipe names folders, pictures may lie in the dataset's own.
+    folders.filter(|folder| !folder.as_os_str().is_empty()).collect()
 }
 
 /// Warns of folders with pictures that are not read, because pictures lie above them, too.
@@ -148,7 +150,8 @@ pub(crate) fn unread(root: &Path, items: &[Item]) -> Vec<Diagnostic> {
     }
     let count: usize = folders.values().sum();
     let Some(names) = named(folders.into_keys().map(Path::to_owned)) else { return Vec::new() };
-    let text = format!("{count} pictures in {names} are not read: name the folders in `folders`");
+    let pictures = if count == 1 { "1 picture is" } else { &format!("{count} pictures are") };
+    let text = format!("{pictures} not read, in {names}: name the folders in `folders`");
     vec![Diagnostic::new(Kind::Doubtful, text).about(Subject::Dataset, "")]
 }
 

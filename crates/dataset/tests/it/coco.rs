@@ -351,7 +351,13 @@ fn key_points_are_taken_by_their_names_and_those_of_no_body_are_none() {
         "{expected:?}"
     );
     let named = r#", "keypoints": ["right_wrist", "Right Elbow", "head"]"#;
-    assert_eq!(open(named, "44, 18, 2, 44, 10, 2, 1, 1, 2"), Ok(expected));
+    assert_eq!(open(named, "44, 18, 2, 44, 10, 2, 1, 1, 2"), Ok(expected.clone()));
+    assert_eq!(open(named, "44, 18, 2, 44, 10, 2, 1, 1, 2, 5, 5, 2"), Ok(expected.clone()), "one more");
+    // Names that say nothing, and Halpe's points, which begin with COCO's.
+    let followed = |more: usize| format!("{unnamed}{}", ", 9, 9, 2".repeat(more));
+    let numbers = format!(r#", "keypoints": {:?}"#, (1..=17).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert_eq!(open(&numbers, &followed(6)), Ok(expected.clone()));
+    assert_eq!(open("", &followed(15)), Ok(expected));
     assert!(open(named, "").unwrap_err().contains("no annotation of this file has keypoints of a body"));
     let error = open(named, "44, 18, 44, 10, 1, 1").unwrap_err();
     assert!(error.contains("annotation 5: its keypoints must be finite numbers, three for each"), "{error}");

@@ -232,7 +232,7 @@ fn pictures_in_folders_below_are_told_and_no_masks_among_them() {
     let face = [Region::new("face", "masks/face")];
     let told = messages(&open("path = \"d\"", &face).unwrap());
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("2 pictures in sub are not read: name the folders in `folders`"), "{told:?}");
+    assert!(told[0].contains("2 pictures are not read, in sub: name the folders in `folders`"), "{told:?}");
     std::fs::remove_file(dir.path().join("d/a.png")).unwrap();
     std::fs::remove_dir_all(dir.path().join("d/masks")).unwrap();
     let error = open("path = \"d\"", &[]).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! Classifier-free guidance.
 
-/// Classifier-free guidance (Ho and Salimans 2022), for the predictions of a batch: g = u + scale (c - u), of u
-/// without and c with the prompt.
+/// Classifier-free guidance (Ho and Salimans 2022) of a batch of predictions: g = u + scale (c - u), where u
+/// is without and c with the prompt.
 ///
 /// A large scale also enlarges the prediction, so that pictures are too bright and their colours too strong,
 /// most of all by models whose schedule ends in pure noise. `rescale`, from 0 to 1, is the share in which g

@@ -1,5 +1,5 @@
-//! What is said of prompts that are not read as their authors mean: texts that are too long, and the syntax of
-//! other programs (A1111's weights and networks, options in kohya's files of prompts), which is words here.
+//! Notes on prompts that are not read as their authors mean: texts that are too long, and the syntax of other
+//! programs (A1111's weights and networks, options in kohya's files of prompts), which is words here.
 
 use fairhuman_diffusion::pipeline::Pipeline;
 use fairhuman_engine::Backend;

@@ -96,12 +96,18 @@ fn training_begins_with_what_a_lora_has_learnt() {
     world.recipe("recipe.toml", &[("optimizer.learning_rate = 1e-3", "optimizer.learning_rate = 2e-3")]);
     let error = world.fails(&["train", "recipe.toml", "--out", "first"]);
     assert!(error.contains("lora.from = \"first/lora.safetensors\""), "{error}");
-    // A run that has begun has its values in its checkpoints: the file may go, and the key with it.
-    std::fs::remove_file(world.path("first/lora.safetensors")).unwrap();
+    // A run that has begun has its values in its checkpoints: the file may move, and the key may go.
+    std::fs::rename(world.path("first/lora.safetensors"), world.path("moved.safetensors")).unwrap();
+    let moved = from.replace("first/lora", "moved");
+    world.recipe("second.toml", &[(LORA, &moved), ("steps = 6", "steps = 7")]);
+    let output = world.run(&["train", "second.toml", "--out", "second"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("lora.from: moved.safetensors changes nothing"), "{said}");
     let without = "lora = { rank = 2, alpha = 7.0, targets = [\"attention\", \"conv\"] }";
-    world.recipe("second.toml", &[(LORA, without), ("steps = 6", "steps = 7")]);
-    world.ok(&["train", "second.toml", "--out", "second"]);
-    assert_eq!(world.steps("second").len(), 7);
+    world.recipe("second.toml", &[(LORA, without), ("steps = 6", "steps = 8")]);
+    let output = world.run(&["train", "second.toml", "--out", "second"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("lora.from"));
+    assert_eq!(world.steps("second").len(), 8);
 }
 
 #[test]

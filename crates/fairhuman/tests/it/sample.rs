@@ -128,7 +128,7 @@ fn mistakes_are_answered_with_what_to_do() {
         (&[&prompt[..], &["--index", "18446744073709551615", "--count", "2"]].concat(), "--index"),
         (&[&prompt[..], &["--sampler", "ddim", "--guidance", "nan"]].concat(), "guidance NaN"),
         (&[&prompt[..], &["--guidance-rescale", "1.5"]].concat(), "--guidance-rescale"),
-        (&[&prompt[..], &["--seed", "-1"]].concat(), "none is drawn by chance"),
+        (&[&prompt[..], &["--seed", "-1"]].concat(), "there is no random seed"),
     ] {
         let said = place.fails(extra);
         assert!(said.contains(expected), "{extra:?}: {said}");

@@ -36,8 +36,8 @@ pub(crate) fn choose_training(
     Ok((training, held_out))
 }
 
-/// Indices of the held-out samples, ascending. A picture that is listed several times (with a caption each, or
-/// in two subsets) is held out with all its listings: trained on in one of them, it would not be unseen.
+/// Indices of the held-out samples, ascending. A picture that is listed several times (with a caption each,
+/// or in two subsets) is held out with all its listings: trained on in one of them, it would not be unseen.
 fn choose_held_out(dataset: &Dataset, recipe: &Recipe) -> Result<Vec<usize>, DataError> {
     let pictures = listings(dataset);
     let chosen: Vec<usize> = match &recipe.validation.samples {

@@ -46,8 +46,8 @@ pub struct Table {
     /// starts at zero.
     pub init: Option<Init>,
     /// A LoRA file of the same model, by any program, that training begins with in place of fresh values; its
-    /// rank must be the recipe's. Default: none. It is read for the first step alone: a run that goes on has
-    /// its values in its checkpoints, so the file may then move, and the key may go.
+    /// rank must be the recipe's. Default: none. A run that goes on has its values in its checkpoints: the
+    /// key may then name the file's new place, or be left out.
     pub from: Option<PathBuf>,
     /// Files written at the end: `"kohya"` (ComfyUI, A1111, diffusers), `"peft"` (diffusers, PEFT). Default
     /// `["kohya"]`.

@@ -269,8 +269,8 @@ pub struct RawSamples {
     pub steps: Option<usize>,
     /// Scale of classifier-free guidance. Default 7.5.
     pub guidance: Option<f64>,
-    /// Share, from 0 to 1, in which the contrast that guidance adds is taken back (Lin et al. 2024). Default 0;
-    /// 0.7 suits models with zero terminal SNR.
+    /// Share, from 0 to 1, in which the contrast that guidance adds is taken back (Lin et al. 2024). Default
+    /// 0; 0.7 suits models with zero terminal SNR.
     pub guidance_rescale: Option<f64>,
     /// Width in pixels. Default: that of `[geometry]`.
     pub width: Option<u32>,

@@ -68,8 +68,8 @@ impl Counts {
     }
 }
 
-/// Lengths that pycocotools packed: five bits a letter from `0` on, low ones first, a sixth where more follow;
-/// from the fourth on each as the difference from the last but one.
+/// Lengths that pycocotools packed: five bits a letter from `0` on, low ones first, and a sixth where more
+/// follow; from the fourth on each as the difference from the last but one.
 fn unpack(text: &[u8]) -> Option<Vec<u64>> {
     let mut lengths: Vec<i64> = Vec::new();
     let mut letters = text.iter();

@@ -106,8 +106,8 @@ pub fn filter(options: &Refine) -> Filter {
     }
 }
 
-/// The model as it was named, and what tells it from another one of that name: lengths and times of its files,
-/// and the name of the folder that was made of it, which is another one when a file was changed.
+/// The model as it was named, and what tells it from another one of that name: lengths and times of its
+/// files, and the name of the folder that was made of it, which is another one when a file was changed.
 fn about_model(choice: &ModelChoice, folder: &Path) -> Value {
     let named = model_path::named(choice);
     let made = folder.file_name().filter(|_| folder != named).map(|name| name.to_string_lossy());

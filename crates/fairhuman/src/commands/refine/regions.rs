@@ -59,8 +59,8 @@ impl Source {
         }
     }
 
-    /// The file of a picture's regions alone: its mask, its annotation, its key points. None where one file is
-    /// that of all pictures, or nothing is known of this one.
+    /// The file that a picture's regions are read from: its mask, annotation or key points. None where they
+    /// come from a list of all pictures or from detectors, or where nothing is known of this picture.
     pub fn file(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
         match self {
             Self::Detectors | Self::Listed(_) => Ok(None),
