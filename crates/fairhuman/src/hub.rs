@@ -1,5 +1,6 @@
 //! Names of the Hugging Face Hub where a path is expected.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -17,6 +18,13 @@ struct Unknown {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, name, cache } = self;
+        if name.file.is_some() {
+            return write!(
+                f,
+                "there is no such file, {} (one of the Hugging Face Hub has to be downloaded: `fairhuman models get`)",
+                path.display()
+            );
+        }
         write!(
             f,
             "there is no {}; nor has the Hugging Face cache ({}) a repository {name}: if that is what you mean, \
@@ -80,6 +88,18 @@ fn normal(part: Component<'_>) -> Option<&str> {
     }
 }
 
+/// True for a path that was meant as one: to a file of a kind that the Hub's names do not end in, or to a
+/// file below a folder that is there.
+fn is_slip(path: &Path) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    let parts: Vec<&str> = path.components().filter_map(normal).collect();
+    match parts[..] {
+        [_, _] => ["ckpt", "pt", "pth", "bin", "onnx"].contains(&ending),
+        [first, ..] => path.is_relative() && Path::new(first).is_dir(),
+        [] => false,
+    }
+}
+
 fn find(path: &Path, text: Option<&str>) -> anyhow::Result<PathBuf> {
     if path.exists() {
         let is_cached = path.join("snapshots").is_dir() && !path.join("model_index.json").exists();
@@ -99,6 +119,8 @@ fn find(path: &Path, text: Option<&str>) -> anyhow::Result<PathBuf> {
                 settings.cache.display()
             ),
         },
+        // Its reader tells that it is not there.
+        None if is_slip(path) => Ok(path.into()),
         None => Err(Unknown { path: path.into(), name, cache: settings.cache.clone() }.into()),
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use fairhuman_builtin::clip_merges;
+use fairhuman_diffusion::lora_file::LoraFileError;
+use fairhuman_diffusion::net::ModelError;
 use fairhuman_diffusion::pipeline::ModelFolder;
 use fairhuman_diffusion::single_file::{
     Changes, Missing, Predicts, write_folder, write_variant, yaml_says_v,
@@ -112,6 +114,16 @@ pub fn chosen(choice: &ModelChoice) -> anyhow::Result<PathBuf> {
         ensure_used(model, [("--base", base.is_some()), ("--prediction", prediction.is_some())])?;
     }
     folder(model, asked)
+}
+
+/// The error of a LoRA that is none of the chosen model's. Whoever named no model may not know which it was.
+pub fn lora_error(choice: &ModelChoice, error: ModelError) -> anyhow::Error {
+    let is_other = matches!(&error, ModelError::LoraFile(LoraFileError::UnknownKeys { .. }));
+    match choice.model {
+        None if is_other => anyhow::Error::from(error)
+            .context("no --model was named, so the LoRA was put into the built-in model: name the one that it was trained on"),
+        _ => error.into(),
+    }
 }
 
 /// The model as the command line names it, for what is written down: the folder that [`chosen`] finds may be

@@ -91,8 +91,8 @@ pub enum TrainError {
     /// The recipe is not the one that the run was started with.
     #[error(
         "the run in {} was started with another recipe:\n  {}\n\
-         {}to go on with it, or give the new recipe another --out{}",
-        path.display(), list(differences), way_back(differences), way_on(path)
+         {}",
+        path.display(), list(differences), ways(path, differences)
     )]
     RecipeChanged {
         /// The run folder.
@@ -231,31 +231,36 @@ impl TrainError {
     }
 }
 
-/// The change of a recipe that gives the old values back. The end of a decay is the last step where the
-/// recipe does not set it, so the way back may be a key that was never there.
+/// The ways on with a changed recipe. The end of a decay is the last step where the recipe does not set it: who
+/// raised the steps means to learn more, which a rate of 0 does not.
+fn ways(run: &std::path::Path, differences: &[Difference]) -> String {
+    let lora = run.join("lora.safetensors");
+    let from = lora.is_file().then(|| format!("lora.from = {:?}", lora.display().to_string()));
+    if let [Difference { key, before, .. }] = differences
+        && key == "schedule.decay_steps"
+    {
+        let from = from.map_or(String::new(), |from| format!(" and {from}, with what this one has learnt"));
+        return format!(
+            "the rate has decayed to 0 at step {before}: to learn longer, begin a new run with another --out{from}; to go on \
+             with this one all the same, write decay_steps = {before} in [schedule] (without the key it is `steps`; after it the rate is 0)"
+        );
+    }
+    let from =
+        from.map_or(String::new(), |from| format!("; {from} then begins with what this run has learnt"));
+    format!("{}to go on with it, or give the new recipe another --out{from}", way_back(differences))
+}
+
+/// The change of a recipe that gives the old values back.
 fn way_back(differences: &[Difference]) -> String {
     if differences.iter().any(|difference| difference.key == "weighting.digest") {
         return "put the values back (weighting.digest: the log of weighting.run as it was) ".into();
     }
-    let decay = differences.iter().find(|difference| difference.key == "schedule.decay_steps");
-    match (decay, differences.len()) {
-        (None, _) => "put the values back ".into(),
-        (Some(Difference { before, .. }), count) => format!(
-            "{}write decay_steps = {before} in [schedule] (without the key it is `steps`; after it the rate is 0) ",
-            if count > 1 { "put the values back and " } else { "" }
+    match differences.iter().find(|difference| difference.key == "schedule.decay_steps") {
+        None => "put the values back ".into(),
+        Some(Difference { before, .. }) => format!(
+            "put the values back and write decay_steps = {before} in [schedule] (without the key it is `steps`; after it \
+             the rate is 0) "
         ),
-    }
-}
-
-/// A way on from what a run has learnt, where it has left a LoRA.
-fn way_on(run: &std::path::Path) -> String {
-    let lora = run.join("lora.safetensors");
-    match lora.is_file() {
-        true => format!(
-            "; lora.from = {:?} then begins with what this run has learnt",
-            lora.display().to_string()
-        ),
-        false => String::new(),
     }
 }
 

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use fairhuman_engine::DType;
 
-use crate::weights::{WeightError, abridged};
+use crate::weights::WeightError;
 
 pub use layout::{BlockLayout, UnetLayout};
 pub use metadata::{BaseModel, LoraAbout, kohya_metadata};
@@ -97,7 +97,7 @@ pub enum LoraFileError {
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// Tensors that no module of this model explains.
-    #[error("{}: {} tensors do not belong to a LoRA of this model: {}{hint}", path.display(), keys.len(), abridged(keys))]
+    #[error("{}: {} tensors do not belong to a LoRA of this model, such as {:?}{hint}", path.display(), keys.len(), keys.first().map_or("", |key| key))]
     UnknownKeys {
         /// The file.
         path: PathBuf,
@@ -105,6 +105,14 @@ pub enum LoraFileError {
         keys: Vec<String>,
         /// The kind of adapter it may be; may be empty.
         hint: String,
+    },
+    /// A checkpoint that training goes on from.
+    #[error("{}: this is a training state, not a LoRA: the LoRA of its run is {}", path.display(), lora.display())]
+    TrainingState {
+        /// The file.
+        path: PathBuf,
+        /// The LoRA in the run's folder.
+        lora: PathBuf,
     },
     /// A module that is incomplete, contradicts itself, or cannot be expressed.
     #[error("{}: {module}: {problem}", path.display())]

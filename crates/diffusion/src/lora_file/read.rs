@@ -57,6 +57,9 @@ const ROLES: [(&str, Role); 36] = [
     (".alpha", Role::Alpha),
 ];
 
+/// The format that the header of a run's checkpoint names begins with this.
+const TRAINING_STATE: &str = "fairhuman checkpoint";
+
 #[derive(Default)]
 struct Parts {
     factors: BTreeMap<Factor, LoraTensor>,
@@ -78,6 +81,10 @@ impl Parts {
 /// values that are not finite; an unreadable file or header.
 pub fn read_lora(path: &Path, modules: &[String], layout: &UnetLayout) -> Result<LoraFile, LoraFileError> {
     let file = WeightFiles::open_file(path)?;
+    if file.metadata().get("format").is_some_and(|format| format.starts_with(TRAINING_STATE)) {
+        let run = path.parent().and_then(Path::parent).unwrap_or(Path::new(".."));
+        return Err(LoraFileError::TrainingState { path: path.into(), lora: run.join("lora.safetensors") });
+    }
     let names = Names::new(modules, layout);
     let mut parts: BTreeMap<String, Parts> = BTreeMap::new();
     let mut unknown = Vec::new();

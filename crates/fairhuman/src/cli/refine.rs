@@ -86,7 +86,7 @@ pub struct Refine {
     #[arg(long, value_enum, default_value_t = RefineMode::Auto)]
     pub mode: RefineMode,
     /// Kinds of regions
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [RegionKind::Face, RegionKind::Hand])]
+    #[arg(long, value_enum, value_name = "KIND,...", value_delimiter = ',', default_value = "face,hand")]
     pub kinds: Vec<RegionKind>,
     /// Least score of a region that the detectors find
     #[arg(long, value_name = "SCORE", default_value_t = 0.5, value_parser = share)]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fairhuman_engine::Backend;
 use fairhuman_files::FolderLock;
 use fairhuman_vision::annotate::{self, Outcome, Progress, Summary};
@@ -27,6 +27,8 @@ pub fn run(options: &Annotate) -> anyhow::Result<ExitCode> {
     let mut read = vec![("the photographs", options.photos.as_path())];
     read.extend(options.evaluate.iter().map(|path| ("the annotations", path.as_path())));
     ensure_there(&read)?;
+    let photos = &options.photos;
+    ensure!(photos.is_dir(), "the photographs, {}: expected a folder, and it is a file", photos.display());
     let finders = Finders::load(options.models.as_deref(), &options.networks)?;
     let pipeline = finders.pipeline();
     let threads = machine::backend(options.threads)?;

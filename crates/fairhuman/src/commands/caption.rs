@@ -17,6 +17,8 @@ use crate::units;
 /// The files of a tagger's folder or repository.
 const NETWORK: &str = "model.onnx";
 const TAGS: &str = "selected_tags.csv";
+/// A tagger, by its name on the Hub.
+const HUB_NAME: &str = "SmilingWolf/wd-vit-tagger-v3";
 
 /// Writes the captions, and says how many.
 pub fn run(options: &Caption) -> anyhow::Result<ExitCode> {
@@ -73,6 +75,12 @@ pub fn run(options: &Caption) -> anyhow::Result<ExitCode> {
 /// downloaded.
 fn load(options: &Caption) -> anyhow::Result<Tagger> {
     let place = hub::located(&options.tagger)?;
+    ensure!(
+        place.exists(),
+        "--tagger {}: there is no such folder or file; one of the Hugging Face Hub has its full name, such as {HUB_NAME}, once \
+         `fairhuman models get {HUB_NAME}` has downloaded it",
+        place.display()
+    );
     let network = if place.is_dir() { place.join(NETWORK) } else { place };
     let tags = options.tags.clone().unwrap_or_else(|| network.with_file_name(TAGS));
     let missing = |path: &PathBuf| format!("{}: a tagger is {NETWORK} and {TAGS}", path.display());

@@ -3,10 +3,11 @@
 
 mod start;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use fairhuman_dataset::check::{Options, check, html, infer_regions, text};
 use fairhuman_dataset::{DatasetSpec, GeometrySpec, Region};
 use fairhuman_diffusion::pipeline::ModelFolder;
@@ -39,7 +40,10 @@ struct Plan {
 pub fn run(options: &Check) -> anyhow::Result<ExitCode> {
     let (plan, start) = match is_recipe(&options.path)? {
         true => of_recipe(&options.path)?,
-        false => (of_dataset(options), Start::default()),
+        false => {
+            ensure_dataset(&options.path)?;
+            (of_dataset(options), Start::default())
+        }
     };
     if let Some(page) = &options.html {
         ensure_apart(std::slice::from_ref(page), &[("what is checked", &options.path)])?;
@@ -92,6 +96,20 @@ pub(super) fn is_recipe(path: &Path) -> anyhow::Result<bool> {
     let text =
         fairhuman_files::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(!text.lines().any(|line| line.trim_start().starts_with("[[datasets")))
+}
+
+/// Fails where there is nothing, or a model.
+fn ensure_dataset(path: &Path) -> anyhow::Result<()> {
+    ensure!(path.exists(), "{}: there is no such dataset or recipe", path.display());
+    let is_weights = |end: &OsStr| ["safetensors", "ckpt"].iter().any(|name| end.eq_ignore_ascii_case(name));
+    if path.join("model_index.json").is_file() || (path.is_file() && path.extension().is_some_and(is_weights))
+    {
+        bail!(
+            "{}: this is a model; check takes a recipe or a dataset; name the model in a recipe's model.path",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The dataset to check, and what is wrong with everything else that training opens.

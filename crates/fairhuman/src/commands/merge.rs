@@ -23,6 +23,7 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     let model = model_path::chosen(&options.model)?;
     let (loras, cpu) = (lora_files(&loras), Cpu::new(0).context("cannot start the threads")?);
+    let told = |error| model_path::lora_error(&options.model, error);
     if is_file_name(&options.out) {
         ensure_new(&options.out)?;
         let beside = options.out.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -32,11 +33,11 @@ pub fn run(options: &Merge) -> anyhow::Result<ExitCode> {
         let merged =
             tempfile::Builder::new().prefix(".merged-").tempdir_in(beside).context("a temporary folder")?;
         let folder = merged.path().join("model");
-        merge_loras(&cpu, &model, &loras, &folder)?;
+        merge_loras(&cpu, &model, &loras, &folder).map_err(told)?;
         write_checkpoint(&folder, &options.out)?;
         note_base(&folder, &options.out, &options.model);
     } else {
-        merge_loras(&cpu, &model, &loras, &options.out)?;
+        merge_loras(&cpu, &model, &loras, &options.out).map_err(told)?;
     }
     outln!("a merged model is in {}", options.out.display());
     Ok(ExitCode::SUCCESS)

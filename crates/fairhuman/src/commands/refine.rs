@@ -154,7 +154,8 @@ impl Work for Refining<'_> {
             return self.all::<B>(None);
         }
         let mut pipeline = Pipeline::open(backend, self.model)?;
-        let params = generate::attach_loras(backend, &mut pipeline, &lora_files(self.loras))?;
+        let params = generate::attach_loras(backend, &mut pipeline, &lora_files(self.loras))
+            .map_err(|error| model_path::lora_error(&options.model, error))?;
         let side = (self.size.width as usize, self.size.height as usize);
         memory::check_sampling(pipeline.parts().folder, side, 1, Memory::read())?;
         let (unet, reduction) = (pipeline.folder.unet(), pipeline.vae.config().reduction());

@@ -143,7 +143,8 @@ fn make(backend: &impl Backend, sampling: Sampling<'_>) -> anyhow::Result<()> {
     let shown = canvas.as_ref().map_or((width, height), Canvas::shown);
     control::check(controls, &folder, reduction, (width, height))?;
     let mut pipeline = Pipeline::open(backend, &model)?;
-    let params = generate::attach_loras(backend, &mut pipeline, &lora_files(loras))?;
+    let params = generate::attach_loras(backend, &mut pipeline, &lora_files(loras))
+        .map_err(|error| model_path::lora_error(&options.model, error))?;
     let settings = Settings {
         sampler: options.sampler,
         steps: options.steps,

@@ -53,6 +53,8 @@ fn what_is_no_tagger_is_told() {
     let world = world();
     let error = world.fails(&["caption", "photos", "--tagger", "photos"]);
     assert!(error.contains("a tagger is model.onnx and selected_tags.csv"), "{error}");
+    let error = world.fails(&["caption", "photos", "--tagger", "wd-vit-tagger-v3"]);
+    assert!(error.contains("models get SmilingWolf/wd-vit-tagger-v3"), "{error}");
     std::fs::write(world.path("tagger/selected_tags.csv"), "tag_id,name,category\n1,a,0\n").unwrap();
     let error = world.fails(&["caption", "photos", "--tagger", "tagger"]);
     assert!(error.contains("has 5 outputs, and the list 1 tags"), "{error}");

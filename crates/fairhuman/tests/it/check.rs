@@ -58,6 +58,15 @@ fn a_folder_is_checked_without_a_recipe() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("no line has the column \"mask_foot\""), "{text}");
-    let output = world.run(&["check", "nowhere"]);
-    assert_eq!(output.status.code(), Some(1));
+    let error = world.fails(&["check", "nowhere"]);
+    assert!(error.contains("nowhere: there is no such dataset or recipe"), "{error}");
+}
+
+#[test]
+fn a_model_is_no_dataset() {
+    let world = World::new(&[]);
+    for model in ["tiny", "tiny/unet/diffusion_pytorch_model.safetensors"] {
+        let error = world.fails(&["check", model]);
+        assert!(error.contains("this is a model") && error.lines().count() == 1, "{error}");
+    }
 }

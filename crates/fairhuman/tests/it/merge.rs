@@ -56,3 +56,20 @@ fn of_two_merges_into_one_folder_one_wins_and_the_other_is_told() {
         unfinished.filter(|e| e.path().extension().is_some_and(|e| e == "partial")).collect();
     assert!(unfinished.is_empty(), "{unfinished:?}");
 }
+
+#[test]
+fn what_is_no_lora_is_told() {
+    let world = World::new(&[]);
+    world.ok(&["train", "recipe.toml", "--out", "run"]);
+    let sample = |lora: &str| {
+        world.run(&["sample", "--model", "tiny", "--prompt", "x", "--out", "o", "--lora", lora]).stderr
+    };
+    let said = |lora: &str| String::from_utf8(sample(lora)).unwrap();
+    let state = said("run/checkpoints/step-00000006.safetensors");
+    assert!(state.contains("training state, not a LoRA"), "{state}");
+    assert!(state.contains("of its run is run/lora.safetensors"), "{state}");
+    for slip in ["run/people/lora.safetensors", "nowhere/people/lora.safetensors", "run/lora.ckpt"] {
+        let error = said(slip);
+        assert!(error.contains("there is no such file") && !error.contains("models get run"), "{error}");
+    }
+}

@@ -35,7 +35,9 @@ const NAMES: &[(&[&str], Here)] = &[
     (&["lr", "unet_lr", "base_lr", "learning_rate"], Key(RATE)),
     (
         &["text_encoder_lr", "text_encoder_learning_rate", "train_text_encoder"],
-        Words("the text encoders are trained with [full] text_encoders = true, at the same rate"),
+        Words(
+            "a LoRA here has the U-Net alone; method = \"full\" trains text encoders, with [full] text_encoders = true, at the same rate",
+        ),
     ),
     (
         &["optimizer_type", "optimizer_name"],
@@ -64,7 +66,11 @@ const NAMES: &[(&[&str], Here)] = &[
         &["output_dir", "workspace_dir", "training_folder", "output_name", "output_model_destination"],
         Key("out"),
     ),
-    (&["cache_dir", "cache_latents", "cache_latents_to_disk", "cache_text_encoder_outputs"], Key("cache")),
+    (&["cache_dir", "cache_text_encoder_outputs"], Key("cache")),
+    (
+        &["cache_latents", "cache_latents_to_disk"],
+        Words("it is not needed: latents are always cached, on disk, where `cache` says"),
+    ),
     (
         &[
             "pretrained_model_name_or_path",

@@ -19,7 +19,8 @@ use crate::rate::Decay;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRecipe {
-    /// Number of training steps. Required. May be raised later: the same command then goes on.
+    /// Number of training steps. Required. With `decay = "constant"` it may be raised later: the same command
+    /// then goes on. With a rate that decays to 0 at the last step it is final; a longer run is a new one.
     pub steps: u64,
     /// Decides all random numbers of the run. Default 0.
     pub seed: Option<u64>,

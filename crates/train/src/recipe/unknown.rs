@@ -17,7 +17,8 @@ pub fn unknown_keys(text: &str) -> Vec<String> {
     let schema = schema();
     let mut search = Search { text, keys: keys(&schema), found: Vec::new() };
     search.table(document.get_ref(), &schema, "");
-    search.found
+    search.found.sort_by_key(|(line, _)| *line);
+    search.found.into_iter().map(|(_, told)| told).collect()
 }
 
 /// Every key with those of its tables before it: `optimizer.learning_rate`, `objective.scale`.
@@ -47,7 +48,8 @@ fn join(path: &str, key: &str) -> String {
 struct Search<'a> {
     text: &'a str,
     keys: Vec<String>,
-    found: Vec<String>,
+    /// With their lines: tables are walked by the names of keys.
+    found: Vec<(usize, String)>,
 }
 
 impl Search<'_> {
@@ -66,7 +68,7 @@ impl Search<'_> {
                     let is_table = matches!(value.get_ref(), DeValue::Table(_));
                     let advice = self.near_table(name, path).filter(|_| is_table);
                     let advice = advice.unwrap_or_else(|| self.advice(name, path));
-                    self.found.push(format!("line {line}: unknown key `{name}`{table}: {advice}"));
+                    self.found.push((line, format!("line {line}: unknown key `{name}`{table}: {advice}")));
                 }
                 None => {}
             }

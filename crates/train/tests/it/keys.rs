@@ -172,6 +172,8 @@ fn an_unknown_key_is_told_with_its_line_and_the_one_that_was_meant() {
 fn all_unknown_keys_are_told_at_once() {
     let message = problems(&format!("epochs = 3\nlearning_rate = 1.0{SMALL}\n[lora]\nrnak = 4"));
     assert_eq!(message.lines().count(), 4, "{message}");
+    let message = problems(&format!("lr = 1.0\nepochs = 3{SMALL}"));
+    assert!(message.find("`lr`") < message.find("`epochs`"), "in the order of lines: {message}");
 }
 
 #[test]

@@ -70,7 +70,11 @@ impl Choices {
         let Fit { batch, rank, checkpointing } = self.fit;
         let (width, height) = self.size;
         writeln!(text, "# Every key, with its default: recipes/reference.toml of fairhuman's sources.\n")?;
-        writeln!(text, "steps = {steps:<25} # may be raised later: the same command then goes on")?;
+        let about_steps = match self.aim {
+            Aim::Paper => "may be raised later: the same command then goes on",
+            _ => "final: the rate falls to 0 at the last step (decay = \"constant\": may be raised later)",
+        };
+        writeln!(text, "steps = {steps:<25} # {about_steps}")?;
         writeln!(text, "batch = {batch:<25} # pictures of one step")?;
         if checkpointing {
             writeln!(text, "activation_checkpointing = true   # a quarter more time for less memory")?;
