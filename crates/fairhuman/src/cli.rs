@@ -166,8 +166,8 @@ pub struct Train {
     /// The run folder [default: the recipe's `out`, or runs/NAME for NAME.toml]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Only check the recipe, model and pictures and print the recipe, with an estimate of the memory that
-    /// its run needs on its device and the time of a step, which is measured
+    /// Only check the recipe, model and pictures, and print an estimate of the memory that the run needs on
+    /// its device and the time of a step, which is measured; with --verbose also the whole recipe
     #[arg(long, conflicts_with_all = ["steps", "record"])]
     pub dry_run: bool,
     /// Print the whole recipe, every default written out, as it is saved in the run folder

@@ -44,9 +44,14 @@ impl Meter {
 
     /// `done` of `total` are done. `worked`: whether the last one took work, and counts for the rate.
     pub fn advance(&self, done: usize, total: usize, worked: bool) {
+        self.advance_by(done, total, usize::from(worked));
+    }
+
+    /// `done` of `total` are done. `worked`: those of the last ones that took work, and count for the rate.
+    pub fn advance_by(&self, done: usize, total: usize, worked: usize) {
         let line = {
             let Ok(mut state) = self.state.lock() else { return };
-            state.worked += usize::from(worked);
+            state.worked += worked;
             let rate = state.worked as f64 / state.began.elapsed().as_secs_f64().max(1e-9);
             let left = (total - done.min(total)) as f64 / rate;
             let pace = match state.worked {

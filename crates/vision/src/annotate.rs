@@ -94,6 +94,8 @@ pub struct Summary {
     pub edited: usize,
     /// Captions that were changed by hand in the dataset, and left alone.
     pub captions: usize,
+    /// Captions that are others than in the list of the run before.
+    pub new_captions: usize,
     /// Files left out, with the reasons.
     pub problems: Vec<(String, String)>,
     /// True if the run was interrupted: `metadata.jsonl` and the sheets are then not written yet. Nor are
@@ -216,6 +218,8 @@ pub fn annotate(
                 summary.with_hands += usize::from(!annotation.found.hands.is_empty());
                 summary.edited += annotation.edited;
                 summary.captions += usize::from(annotation.is_recaptioned);
+                let listed = job.listed.get(&annotation.image);
+                summary.new_captions += usize::from(listed.is_some_and(|text| *text != annotation.text));
                 annotations.push((name, annotation));
             }
             Some(Err(reason)) => summary.problems.push((name.clone(), reason)),

@@ -156,7 +156,7 @@ impl Kind {
             NearDuplicate => "near duplicates",
             Vanishing => "regions too small for their cells",
             RegionEmpty => "regions that no picture has",
-            Doubtful => "perhaps not meant so",
+            Doubtful => "is this intended?",
             Ignored => "settings that have no effect",
             UnusedFile => "unused files",
             SixteenBit => "16-bit pictures",

@@ -21,9 +21,6 @@ use crate::picture_set::Expected;
 use crate::truth::{Part, Truth};
 use measures::{Kind, measures};
 
-/// Pictures that are handed over together: threads take one each.
-const BATCH: usize = 16;
-
 /// The judge.
 pub struct Detection<'d> {
     detectors: &'d Detectors,
@@ -144,7 +141,8 @@ impl Judge for Detection<'_> {
     }
 
     fn batch(&self) -> usize {
-        BATCH
+        // Threads take one picture each.
+        rayon::current_num_threads().min(16)
     }
 
     fn score(&self, items: &[Item<'_>]) -> Result<Vec<Vec<Option<f64>>>, EvaluateError> {

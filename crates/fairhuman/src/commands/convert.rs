@@ -64,7 +64,7 @@ pub fn note_base(folder: &Path, out: &Path, choice: &ModelChoice) {
     if !reads_alone(folder, out).unwrap_or(false) {
         let base = choice.base.as_ref().map_or_else(|| model_path::named(choice), |base| base.named.clone());
         errln!(
-            "note: such a file does not say all of this model, whose sizes or tokenizers are not those of SD 1.x, SD 2.x or SDXL: it is read \
+            "note: the file alone does not describe this model, whose sizes or tokenizers are not those of SD 1.x, SD 2.x or SDXL: read it \
              with --model {} --base {} (in a recipe `base` beside `path`)",
             out.display(),
             base.display()

@@ -109,12 +109,13 @@ impl Work for Evaluating<'_> {
         }
         let mut scores = Scores::open(&written[0])?;
         note_damaged(&written[0], scores.damaged());
+        let pictures: usize = sets.iter().map(|set| set.pictures.len()).sum();
         let mut all = Vec::new();
         let mut records = Vec::new();
         for choice in judges.choices() {
             let Some(judge) = judges.load(backend, choice)? else { continue };
             let meter = Meter::new("pictures");
-            errln!("{}", judge.name());
+            errln!("{}: {}", judge.name(), units::count(pictures as u64, "picture"));
             let mut progress = |progress| advance(&meter, progress);
             let found = score(&sets, &*judge, &mut scores, stop, &mut progress);
             meter.finish();
@@ -148,11 +149,9 @@ fn note_damaged(file: &Path, lines: usize) {
     }
 }
 
-/// Shows pictures that a judge is done with: those that were known at once, the others one by one.
+/// Shows pictures that a judge is done with; those that were known already do not count for the rate.
 fn advance(meter: &Meter, progress: Progress) {
-    let before = progress.done - progress.scored;
-    meter.advance(before, progress.total, false);
-    (before..progress.done).for_each(|done| meter.advance(done + 1, progress.total, true));
+    meter.advance_by(progress.done, progress.total, progress.scored);
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

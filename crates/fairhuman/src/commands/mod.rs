@@ -22,6 +22,7 @@ pub mod quickstart;
 pub mod refine;
 pub mod replay;
 pub mod report;
+mod runs;
 pub mod sample;
 pub mod text;
 mod there;

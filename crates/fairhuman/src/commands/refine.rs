@@ -127,6 +127,8 @@ pub fn run(options: &Refine) -> anyhow::Result<ExitCode> {
     })
 }
 
+const NO_PROMPT: &str = "a picture without a prompt is refined without one: --prompt \"...\" says what the pictures show, or NAME.txt beside NAME.png";
+
 struct Summary {
     interrupted: bool,
     pictures: usize,
@@ -196,6 +198,9 @@ impl Refining<'_> {
             let is_new = match done {
                 Ok((record, is_new)) => {
                     let texts = record.regions.iter().map(|region| region.prompt.as_str());
+                    if is_new && texts.clone().any(str::is_empty) {
+                        note(NO_PROMPT.into());
+                    }
                     let texts = texts.chain(self.options.negative.as_deref()).filter(|_| is_new);
                     prompt_notes::foreign(texts.clone()).into_iter().for_each(&mut note);
                     if let Some(refiner) = refiner {

@@ -8,6 +8,7 @@ use fairhuman_diffusion::weights::write_atomically;
 use fairhuman_files::{Kind, ensure_apart, ensure_ours};
 use fairhuman_report::{Run, html, recommendation};
 
+use super::runs::ensure_run;
 use crate::cli::Report;
 use crate::machine;
 
@@ -26,6 +27,8 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     let read: Vec<(&str, &Path)> = read.iter().map(|file| ("a run's file", file.as_path())).collect();
     ensure_apart(std::slice::from_ref(&options.out), &read)?;
     ensure_ours(&options.out, Kind::Page)?;
+    // Of what is no folder the reader tells.
+    options.runs.iter().filter(|run| run.is_dir()).try_for_each(|run| ensure_run(run))?;
     let mut runs = options.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let names = names(&options.name, &options.runs, &runs);
     for ((run, name), folder) in runs.iter_mut().zip(names).zip(&options.runs) {
@@ -58,12 +61,12 @@ pub fn run(options: &Report) -> anyhow::Result<ExitCode> {
     for note in report.runs.iter().flat_map(|run| &run.notes) {
         errln!("note: {note}");
     }
+    outln!("{} ({:.1} MB{again}): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
     for run in &report.runs {
         if let Some(line) = recommendation(run) {
-            outln!("mean weights of {}, with the sum 1: {line}", run.name);
+            outln!("fixed weights for a recipe, the mean of those of {}: {line}", run.name);
         }
     }
-    outln!("{} ({:.1} MB{again}): open it in a browser", options.out.display(), page.len() as f64 / 1e6);
     Ok(ExitCode::SUCCESS)
 }
 

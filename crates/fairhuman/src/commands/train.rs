@@ -48,7 +48,7 @@ fn run_in(crew: &Crew, options: &Train) -> anyhow::Result<ExitCode> {
     crew.settle(&mut recipe)?;
     let memory = crew.share_of(Memory::of(recipe.device), recipe.device);
     memory::settle_gradients(&mut recipe, memory);
-    match options.dry_run || options.verbose {
+    match options.verbose {
         true => outln!("{}", recipe.to_toml()),
         false => outln!("{}", in_short(&recipe)),
     }
@@ -217,7 +217,7 @@ fn run_on<B: Backend>(
     Ok(if summary.reason == Reason::Stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// A command that shows what was learnt.
+/// Commands that show what was learnt, one a line.
 fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
     let file = recipe.out.join(files.first()?);
     let (model, file) = (model_path::as_options(&recipe.model), file.display());
@@ -227,7 +227,7 @@ fn next(recipe: &Recipe, files: &[PathBuf]) -> Option<String> {
         _ => return None,
     };
     Some(format!(
-        "fairhuman sample {networks} --prompt \"...\" --out pictures; fairhuman report {}",
+        "fairhuman sample {networks} --prompt \"...\" --out pictures\n      fairhuman report {}",
         recipe.out.display()
     ))
 }

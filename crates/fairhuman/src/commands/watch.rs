@@ -4,7 +4,6 @@ mod dataset;
 mod few;
 mod follow;
 mod request;
-mod runs;
 mod site;
 mod token;
 
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::runs::ensure_run;
 use crate::cli::Watch;
 use crate::interrupt::{self, INTERRUPTED};
 pub use dataset::Dataset;
@@ -37,7 +37,7 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         let (runs, names) = (options.runs.len(), options.name.len());
         bail!("runs: {runs}, --name: {names}; give a name for each run, or none");
     }
-    options.runs.iter().try_for_each(|run| runs::ensure_run(run))?;
+    options.runs.iter().try_for_each(|run| ensure_run(run))?;
     let stop = interrupt::flag_that_says("no longer watching");
     let server =
         Server::open(options.port, |port, token| Site::new(&options.runs, &options.name, port, token))?;

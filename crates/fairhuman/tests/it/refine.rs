@@ -82,7 +82,7 @@ fn regions_change_all_else_keeps_its_bytes_and_what_is_broken_is_listed() {
     assert!(notes.contains("skipped cut.png") && notes.contains("skipped phone.heic"), "{notes}");
     assert!(notes.contains("nobody checks"), "{notes}");
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(text.contains("2 pictures, 3 regions (3 unchecked); 2 skipped"), "{text}");
+    assert!(text.contains("2 pictures, 3 regions (3 refined, not checked); 2 skipped"), "{text}");
 
     let (before, after) = (open(&world, "in/a.png"), open(&world, "out/a.png"));
     assert_eq!(before.dimensions(), after.dimensions());

@@ -108,7 +108,7 @@ fn drawn_people_are_refined_by_the_built_in_model_at_their_key_points() {
         world.ok(&[&all[..], more].concat())
     };
     let said = refine(&["--mask-max-ratio", "1"]);
-    assert!(said.contains("2 pictures") && said.contains("unchecked"), "{said}");
+    assert!(said.contains("2 pictures") && said.contains("refined, not checked"), "{said}");
     let report: Value = serde_json::from_slice(&world.bytes("out/report.json")).unwrap();
     assert!(report["regions"]["unchecked"].as_u64().unwrap() >= 2, "{report}");
     assert_eq!(report["settings"]["model"]["name"], "builtin");

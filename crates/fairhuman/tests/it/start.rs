@@ -126,6 +126,9 @@ fn a_dry_run_measures_a_step_and_leaves_nothing() {
         "{said}"
     );
     assert!(!world.path("runs").exists());
+    let is_whole = |said: &str| said.contains("[optimizer]");
+    let verbose = world.ok(&["train", "recipe.toml", "--dry-run", "--verbose"]);
+    assert!(!is_whole(&said) && is_whole(&verbose), "{verbose}");
     for method in ["full", "vae"] {
         world.recipe("recipe.toml", &[(LORA, &format!("method = \"{method}\""))]);
         let said = world.ok(&["train", "recipe.toml", "--dry-run"]);

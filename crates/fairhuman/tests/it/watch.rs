@@ -276,8 +276,10 @@ fn a_folder_without_a_run_is_told_with_the_runs_below_it() {
     assert!(error.contains("people holds no run") && error.contains("events.jsonl"), "{error}");
     world.ok(&["train", "recipe.toml"]);
     for folder in ["runs", "."] {
-        let error = world.fails(&["watch", folder]);
-        assert!(error.contains("runs below it: runs/recipe\n"), "{error}");
+        for command in ["watch", "report"] {
+            let error = world.fails(&[command, folder]);
+            assert!(error.contains("runs below it: runs/recipe\n"), "{command}: {error}");
+        }
     }
     // One in which a process begins to train has no log yet.
     std::fs::remove_file(world.path("runs/recipe/events.jsonl")).unwrap();

@@ -98,7 +98,12 @@ pub fn gradients(view: &View<'_>) -> Markup {
     let body = html! {
         (view.charts(&together(view, lines, "Objectives"), Axes::Shared))
         (view.charts(&[combined, rate], Axes::Own))
-        @if !clipped.is_empty() { p.note { "Clipped: " (clipped.join("; ")) "." } }
+        @if !clipped.is_empty() {
+            p.note {
+                "Clipped: " (clipped.join("; ")) ". With a small " code { "max_grad_norm" }
+                " that is usual in every step: only the direction of the gradient counts then."
+            }
+        }
     };
     section("gradients", "Gradients", lead, body)
 }

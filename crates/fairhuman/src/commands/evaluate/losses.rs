@@ -83,7 +83,7 @@ impl Work for Evaluating<'_> {
         let meter = Meter::new("samples");
         let mut last = 0;
         let found = evaluate(backend, self.recipe, self.loras, self.stop, &mut |done, total| {
-            (last..done).for_each(|sample| meter.advance(sample + 1, total, true));
+            meter.advance_by(done, total, done - last);
             last = done;
         });
         meter.finish();

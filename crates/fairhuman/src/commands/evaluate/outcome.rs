@@ -125,8 +125,15 @@ impl Outcome {
                 outln!("  {why}");
             }
         }
-        for measured in &self.measured {
+        let is_scored = |m: &&Measured| m.levels.iter().any(|level| level.scored > 0);
+        let (scored, not_scored): (Vec<&Measured>, Vec<&Measured>) =
+            self.measured.iter().partition(is_scored);
+        for measured in scored {
             outln!("{}", line(measured, &names, &self.pairs));
+        }
+        if !not_scored.is_empty() {
+            let metrics: Vec<&str> = not_scored.iter().map(|m| m.metric.name.as_str()).collect();
+            outln!("not scored: {} (there is nothing to compare with)", metrics.join(", "));
         }
         let is_unscored = |m: &Measured| m.differences.iter().any(|d| d.mean.is_none() && d.unscored > 0);
         if self.measured.iter().any(is_unscored) {
@@ -181,8 +188,8 @@ pub fn verdict(difference: &Difference, better: Better) -> &'static str {
 }
 
 /// The remedy for pictures without scores.
-const UNSCORED: &str = "what is expected gives scores: prompts that name people or hands, numbers of faces and hands in --prompts LIST.jsonl, or \
-     --reference (docs/evaluate.md)";
+const UNSCORED: &str = "what is expected gives scores: prompts that name people or hands, numbers of faces and hands in\n\
+     --prompts LIST.jsonl, or --reference (docs/evaluate.md)";
 
 /// The sentence of a metric's definition that says which pictures have no score.
 fn unscored(metric: &Metric) -> &str {

@@ -115,7 +115,7 @@ pub fn done(file: &Path, out: &Path, sha256: &str, settings: &str) -> Option<Rec
 }
 
 /// Numbers of regions by verdict.
-fn counts(records: &[Record]) -> [(Verdict, usize); 4] {
+pub fn counts(records: &[Record]) -> [(Verdict, usize); 4] {
     let all = || records.iter().flat_map(|record| &record.regions);
     [Verdict::Kept, Verdict::Lost, Verdict::Worse, Verdict::Unchecked].map(|verdict| {
         (verdict, all().filter(|region| region.verdict.as_deref() == Some(verdict.name())).count())

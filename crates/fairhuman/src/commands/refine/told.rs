@@ -1,6 +1,8 @@
 //! Words for the terminal: regions before they are painted, and the result.
 
-use super::record::{Record, verdicts};
+use fairhuman_refine::Verdict;
+
+use super::record::{Record, counts};
 use crate::units;
 
 /// A plan in lines, as `--dry-run` prints it.
@@ -31,13 +33,24 @@ pub fn summary(records: &[Record], skipped: usize, worked: usize, seconds: f64) 
     let regions: usize = records.iter().map(|record| record.regions.len()).sum();
     let (pictures, regions) =
         (units::count(records.len() as u64, "picture"), units::count(regions as u64, "region"));
-    let verdicts = match verdicts(records) {
-        none if none.is_empty() => none,
-        some => format!(" ({some})"),
-    };
+    let counts = counts(records);
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> =
+        counts.map(|(verdict, count)| format!("{count} {}", became(*verdict))).collect();
+    let verdicts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join("; ")) };
     format!(
         "{pictures}, {regions}{verdicts}; {skipped} skipped\n{worked} done now, {} kept from before; {}",
         records.len() - worked,
         units::duration(seconds)
     )
+}
+
+/// A verdict in words that need no explanation.
+fn became(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Kept => "refined",
+        Verdict::Lost => "left as before: not found again",
+        Verdict::Worse => "left as before: scored lower",
+        Verdict::Unchecked => "refined, not checked",
+    }
 }
