@@ -306,6 +306,11 @@ fn run_lengths_are_drawn_and_an_outline_without_a_box_is_one() {
     let (_, shapes) = gloves(&runs("\"T88h00000000000000`h0JfWO1[e0\"", ""), points).unwrap();
     let two = [Shape::Box([40.0, 20.0, 41.0, 22.0]), Shape::Box([41.0, 20.0, 42.0, 23.0])];
     assert_eq!(shapes, [&BOX[..], &two[..]].concat());
+    let (_, whole) = gloves(&runs("[3, 2045]", ""), points).unwrap();
+    assert_eq!(whole, [Shape::Box([0.0, 3.0, 1.0, 32.0]), Shape::Box([1.0, 0.0, 64.0, 32.0])]);
+    let line = r#"{"size": [1, 4294967295], "counts": [0, 4294967295]}"#;
+    let error = gloves(&with(line, ""), points).unwrap_err();
+    assert!(error.contains("4294967295 x 1 pixels"), "{error}");
     // What does not fill the picture, or is no such text.
     for counts in ["\"T8\"", "[260, -1]", "[260, 1788.5]", "\"~\"", "\"P\"", "\"PPPPPPPPPPPPPPP0\"", "7"] {
         let (warnings, shapes) = gloves(&runs(counts, r#", "bbox": [8, 4, 8, 8]"#), points).unwrap();

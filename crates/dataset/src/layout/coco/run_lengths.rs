@@ -53,14 +53,16 @@ impl Counts {
             while i % 2 == 1 && at < end {
                 let (column, top) = (at / height, at % height);
                 let bottom = (top + end - at).min(height);
+                // Whole columns at once: a file may claim any number of them.
+                let columns = if top == 0 { ((end - at) / height).max(1) } else { 1 };
                 match latest.get(&(top, bottom)).map(|last| &mut boxes[*last]) {
-                    Some([.., right, _]) if *right == column => *right += 1,
+                    Some([.., right, _]) if *right == column => *right += columns,
                     _ => {
                         latest.insert((top, bottom), boxes.len());
-                        boxes.push([column, top, column + 1, bottom]);
+                        boxes.push([column, top, column + columns, bottom]);
                     }
                 }
-                at += bottom - top;
+                at += columns * (bottom - top);
             }
             at = end;
         }
