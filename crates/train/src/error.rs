@@ -231,8 +231,8 @@ impl TrainError {
     }
 }
 
-/// The ways on with a changed recipe. The end of a decay is the last step where the recipe does not set it: who
-/// raised the steps means to learn more, which a rate of 0 does not.
+/// The ways on with a changed recipe. A decay ends at the last step unless the recipe says otherwise, and
+/// nothing is learnt after it at a rate of 0: a new run is what helps.
 fn ways(run: &std::path::Path, differences: &[Difference]) -> String {
     let lora = run.join("lora.safetensors");
     let from = lora.is_file().then(|| format!("lora.from = {:?}", lora.display().to_string()));
