@@ -18,10 +18,10 @@ pub(super) fn guided(
     if rescale > 0.0 {
         let each = (with.len() / pictures.max(1)).max(1);
         for (g, c) in all.chunks_exact_mut(each).zip(with.chunks_exact(each)) {
-            let deviation = deviation(g);
+            let (guided, prompted) = (deviation(g), deviation(c));
             // One without any contrast has none that could be given to it.
-            if deviation > 0.0 {
-                let factor = rescale * (self::deviation(c) / deviation) + (1.0 - rescale);
+            if guided > 0.0 {
+                let factor = rescale * (prompted / guided) + (1.0 - rescale);
                 g.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
             }
         }
